@@ -1,0 +1,49 @@
+# The README's commands. Needs Python 3.11 or newer and make; everything else goes into .venv-<version>.
+PYTHON ?= python3
+# What `make test-all` runs on: one interpreter per word, each a command or a path.
+PYTHONS ?= python3.11 python3.12 python3.13
+COPIES ?= 8
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENV ?= .venv
+STAMP := $(VENV)/.installed-$(VERSION)
+
+.PHONY: run test test-all test-unprivileged check clean
+
+run: $(STAMP)  ## eight copies of the corpus at once
+	$(VENV)/bin/parasuite run -j $(COPIES)
+
+test: $(STAMP)  ## the tests of netsupport, parasuite and the corpus's own helpers, then the corpus once
+	$(VENV)/bin/python -m pytest
+	$(VENV)/bin/python -m pytest converted_tests
+
+test-all:  ## `make test` on each of $(PYTHONS)
+	@for python in $(PYTHONS); do \
+		command -v "$$python" >/dev/null && "$$python" -c 'import sys' 2>/dev/null \
+			|| { echo "make test-all: no interpreter $$python; name yours: make test-all PYTHONS='...'" >&2; exit 1; }; \
+	done
+	@for python in $(PYTHONS); do \
+		echo "== $$python"; \
+		$(MAKE) --no-print-directory test PYTHON="$$python" VENV=".venv-$$(basename "$$python")" || exit 1; \
+	done
+
+test-unprivileged: $(STAMP)  ## the tests as uid 65534, in a world-readable clone
+	ci/test-unprivileged $(VENV)/bin/python
+
+check: $(STAMP)  ## lint, format, types, the direction of imports
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+clean:
+	rm -rf .venv .venv-* .parasuite build dist
+
+$(STAMP): pyproject.toml
+	@test -n "$(VERSION)" || { echo "make: no $(PYTHON); name an interpreter: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "make: $(PYTHON) is $(VERSION), parasuite needs 3.11 or newer: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(VENV)/bin/python -m pip install --quiet --editable '.[corpus]' --group dev
+	touch $@

@@ -1,0 +1,144 @@
+"""What every test of the corpus gets: certificates, a law about leftovers, Hypothesis off the clock."""
+
+from __future__ import annotations
+
+import gc
+import os
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from converted_tests.peers import TIMEOUT_S
+from netsupport import HOSTv4, HOSTv6
+
+if TYPE_CHECKING:
+    import trustme
+
+# Hypothesis' own settings for CI: derandomised, no database, no deadline. Copies must not share a
+# database, and a deadline of 200 ms would measure the load of the machine.
+settings.register_profile(
+    "corpus",
+    settings.get_profile("ci"),
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=50,
+)
+settings.load_profile("corpus")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_hand_over() -> Iterator[None]:
+    """Let threads take turns every 0.1 ms: at 5 ms a dialogue between two of them takes ten times as long."""
+    before_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
+    yield
+    sys.setswitchinterval(before_s)
+
+
+def _open_sockets() -> set[str]:
+    """The sockets of this process as `descriptor -> socket:[inode]`; empty where there is no /proc."""
+    found = set()
+    try:
+        descriptors = os.listdir("/proc/self/fd")
+    except OSError:
+        return found
+    for descriptor in descriptors:
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:
+            # The descriptor of the listing itself is gone by now.
+            continue
+        if target.startswith("socket:"):
+            found.add(f"{descriptor} -> {target}")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread running or a socket open.
+
+    Without /proc (macOS, Windows) sockets are told by their ResourceWarning alone, an error here.
+    """
+    threads_before = set(threading.enumerate())
+    sockets_before = _open_sockets()
+    yield
+    for thread in set(threading.enumerate()) - threads_before:
+        thread.join(TIMEOUT_S)
+    threads_left = [
+        thread.name for thread in set(threading.enumerate()) - threads_before if thread.is_alive()
+    ]
+    assert not threads_left, f"threads left running: {threads_left}"
+    if _open_sockets() - sockets_before:
+        # A socket inside a reference cycle is not left behind; it is only not collected yet.
+        gc.collect()
+        sockets_left = _open_sockets() - sockets_before
+        assert not sockets_left, f"sockets left open: {sorted(sockets_left)}"
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority of this run alone."""
+    import trustme
+
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_identity(authority: trustme.CA) -> trustme.LeafCert:
+    """A certificate for localhost, 127.0.0.1 and ::1."""
+    return authority.issue_cert("localhost", HOSTv4, HOSTv6)
+
+
+@pytest.fixture(scope="session")
+def server_context(server_identity: trustme.LeafCert) -> ssl.SSLContext:
+    """What a TLS server presents: `server_identity`. Shared by all tests: change a copy, not this."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_identity.configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_context(authority: trustme.CA) -> ssl.SSLContext:
+    """A client that verifies names and trusts `authority` alone. Shared by all tests: change a copy, not this."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def certificate_files(
+    authority: trustme.CA, server_identity: trustme.LeafCert, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path, Path]:
+    """Paths of PEM files: the authority's certificate, the server's chain, the server's key."""
+    folder = tmp_path_factory.mktemp("certificates")
+    paths = (folder / "authority.pem", folder / "chain.pem", folder / "key.pem")
+    authority.cert_pem.write_to_path(str(paths[0]))
+    paths[1].write_bytes(b"".join(blob.bytes() for blob in server_identity.cert_chain_pems))
+    server_identity.private_key_pem.write_to_path(str(paths[2]))
+    return paths
+
+
+def _ipv6_works() -> bool:
+    import socket
+
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind((HOSTv6, 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def ipv6() -> None:
+    """Skip the test, with the reason, where ::1 cannot be bound."""
+    if not _ipv6_works():
+        pytest.skip("IPv6 is off here: ::1 cannot be bound")

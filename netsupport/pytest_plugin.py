@@ -1,0 +1,1 @@
+"""pytest fixtures for ports; every name begins with `netsupport_`."""
