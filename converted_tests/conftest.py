@@ -45,7 +45,7 @@ def _quick_hand_over() -> Iterator[None]:
 
 def _open_sockets() -> set[str]:
     """The sockets of this process as `descriptor -> socket:[inode]`; empty where there is no /proc."""
-    found = set()
+    found: set[str] = set()
     try:
         descriptors = os.listdir("/proc/self/fd")
     except OSError:

@@ -359,7 +359,7 @@ def _accept_each(
         for peer in peers:
             ready = {key.fileobj for key, _ in selector.select(TIMEOUT_S)}
             if door not in ready:
-                raise ScriptError(f"no client came for {peer.__qualname__}()")
+                raise ScriptError(f"no client came for {peer!r}")
             connection, _ = door.accept()
             serve(peer, connection, context)
 

@@ -2,9 +2,9 @@
 
 from netsupport.ports import (
     HOST,
-    PortGuardError,
     HOSTv4,
     HOSTv6,
+    PortGuardError,
     bind_port,
     bind_unix_socket,
     find_unused_port,
