@@ -72,9 +72,7 @@ def _nothing_left_behind() -> Iterator[None]:
     yield
     for thread in set(threading.enumerate()) - threads_before:
         thread.join(TIMEOUT_S)
-    threads_left = [
-        thread.name for thread in set(threading.enumerate()) - threads_before if thread.is_alive()
-    ]
+    threads_left = [thread.name for thread in set(threading.enumerate()) - threads_before if thread.is_alive()]
     assert not threads_left, f"threads left running: {threads_left}"
     if _open_sockets() - sockets_before:
         # A socket inside a reference cycle is not left behind; it is only not collected yet.

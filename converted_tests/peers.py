@@ -32,8 +32,8 @@ from unittest import mock
 from netsupport import HOSTv4, HOSTv6, bind_port, bind_unix_socket
 
 TIMEOUT_S = 10.0 * float(os.environ.get("CORPUS_TIMEOUT_SCALE", "1"))
-"""The one safety net, on every socket and every join. No test asserts on it: a peer that is silent on
-purpose is met by a client with a timeout of its own. CORPUS_TIMEOUT_SCALE stretches it when many copies share a machine."""
+"""The one safety net, on every socket and every join. No test asserts on it: a peer that is silent on purpose is
+met by a client with a timeout of its own. CORPUS_TIMEOUT_SCALE stretches it when many copies share a machine."""
 
 _CHUNK_BYTES = 65536
 
@@ -175,9 +175,7 @@ class _Stream:
                 return None
             case StartTLS(context=context):
                 if context is None or self._unread:
-                    raise ScriptError(
-                        f"STARTTLS needs a context and an empty buffer, which holds {self._unread!r}"
-                    )
+                    raise ScriptError(f"STARTTLS needs a context and an empty buffer, which holds {self._unread!r}")
                 self.sock = context.wrap_socket(self.sock, server_side=True)
             case StopTLS():
                 assert isinstance(self.sock, ssl.SSLSocket)
@@ -310,9 +308,7 @@ class Server:
         return (self.host, self.port) if self.port else self.host
 
 
-def listener(
-    family: int = socket.AF_INET, path: str | os.PathLike[str] = "", backlog: int = 8
-) -> socket.socket:
+def listener(family: int = socket.AF_INET, path: str | os.PathLike[str] = "", backlog: int = 8) -> socket.socket:
     """A bound and listening stream socket: on HOSTv4, on HOSTv6, or, for AF_UNIX, at *path*."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -15,6 +15,4 @@ wire_bytes = st.binary(max_size=400)
 def pieces_of(draw: st.DrawFn, data: bytes) -> list[bytes]:
     """*data* cut anywhere, into any number of non-empty pieces: how a network may deliver it."""
     cuts = sorted(draw(st.sets(st.integers(1, max(1, len(data) - 1)), max_size=12)))
-    return [
-        piece for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True) if (piece := data[start:end])
-    ]
+    return [piece for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True) if (piece := data[start:end])]
