@@ -1,0 +1,285 @@
+"""What was seen, one event a line: the leaf that every stage imports.
+
+An event is a frozen record; `encode` and `decode` turn it into a line of JSON and back, leaving out what has
+its default value. Times are CLOCK_MONOTONIC nanoseconds, one clock for all processes of a host (not across
+time namespaces).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar
+
+
+class EventError(ValueError):
+    """A line that is not an event; its message says why."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Endpoint:
+    """Where a socket can be reached.
+
+    *protocol*: "tcp", "udp", "unix" or "vsock". *address*: numeric text as inet_ntop(3) writes it, a Unix path,
+    or "@name" for an abstract name. *port*: 0 where the protocol has none. *netns*: the namespace's inode, 0 for the
+    one that parasuite runs in. *v6only*: of an AF_INET6 socket; None where the sensor cannot tell.
+    """
+
+    protocol: str
+    address: str
+    port: int = 0
+    netns: int = 0
+    v6only: bool | None = None
+
+    def __str__(self) -> str:
+        if self.protocol in ("unix", "vsock"):
+            return f"{self.protocol}:{self.address}" + (f":{self.port}" if self.port else "")
+        host = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{host}:{self.port}" + ("/udp" if self.protocol == "udp" else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who had the endpoint when a bind or listen failed.
+
+    *copy*: None outside the run. *state*: "listen", "bound", "established", "time-wait", "unconnected", "gone".
+    """
+
+    copy: int | None
+    pid: int
+    state: str
+    cookie: int = 0
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What every line carries.
+
+    *source*: the sensor that wrote it. *copy*: its number from 0, None outside the run. *process_start*: seconds
+    since the epoch, which with *pid* names a process for good; 0.0 where unknown. *test*: a test id, "" outside a
+    test. *source_line*: "file:line:function" of the first frame of the user's own, "" where unknown. *attribution*: how *test* was told.
+    """
+
+    kind: ClassVar[str] = ""
+
+    t_ns: int
+    source: str = ""
+    copy: int | None = None
+    pid: int = 0
+    process_start: float = 0.0
+    tid: int = 0
+    test: str = ""
+    source_line: str = ""
+    attribution: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """The clocks and the host's facts that judging needs, first in every run.
+
+    *wall_ns*: time since the epoch at *t_ns*. *ephemeral_first*, *ephemeral_last*: the range that the kernel draws
+    port 0 from, both ends included. *addresses*: this host's own.
+    """
+
+    kind = "run"
+
+    wall_ns: int
+    ephemeral_first: int = 0
+    ephemeral_last: int = 0
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyState(Event):
+    """*state*: "started", "exited" (its main process; *status* as subprocess gives it) or "gone" (its whole tree)."""
+
+    kind = "copy"
+
+    state: str
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSeen(Event):
+    """What a process is: written once, when one of its sockets is first seen."""
+
+    kind = "process"
+
+    name: str = ""
+    command: str = ""
+    parent: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketCall(Event):
+    """A call on one socket. *cookie* (SO_COOKIE) names the socket within its namespace, over dup, fork and SCM_RIGHTS."""
+
+    cookie: int = 0
+    netns: int = 0
+    inode: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bind(SocketCall):
+    """A bind(2). *asked*: the address of the call. *got*: what the socket has now; None when refused or unknown.
+
+    *errno*: its name ("EADDRINUSE"); "" when it succeeded; "?" where only the attempt was seen. *options*:
+    names among "reuseaddr", "reuseport", "exclusive". *holders*: who had it, after EADDRINUSE.
+    """
+
+    kind = "bind"
+
+    asked: Endpoint
+    got: Endpoint | None = None
+    errno: str = ""
+    options: tuple[str, ...] = ()
+    holders: tuple[Holder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listen(SocketCall):
+    """A listen(2); fields as in Bind. On an unbound socket the kernel picks the port here (autobind)."""
+
+    kind = "listen"
+
+    got: Endpoint | None = None
+    errno: str = ""
+    options: tuple[str, ...] = ()
+    holders: tuple[Holder, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connect(SocketCall):
+    """A connect(2) towards *destination*; it was tried, its result is not known."""
+
+    kind = "connect"
+
+    destination: Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send(SocketCall):
+    """A sendto(2) with an address."""
+
+    kind = "send"
+
+    destination: Endpoint
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release(SocketCall):
+    """The last reference to a socket is gone."""
+
+    kind = "release"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen(Event):
+    """A listener (UDP: an unconnected socket) that the sampler sees for the first time.
+
+    *socket*: names it: "inode:N" where the OS tells the inode, else "pid:fd". *copy* is None outside the run.
+    """
+
+    kind = "seen"
+
+    endpoint: Endpoint
+    socket: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unseen(Event):
+    """The first sample in which that socket is missing."""
+
+    kind = "unseen"
+
+    endpoint: Endpoint
+    socket: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orphaned(Event):
+    """An endpoint still held when its copy's main process had ended and the grace time was over."""
+
+    kind = "orphaned"
+
+    endpoint: Endpoint
+    socket: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SensorState(Event):
+    """*state*: "up", "down" (ended in order, with its *samples*), "missing" (at the probe) or "blind" (lost later)."""
+
+    kind = "sensor"
+
+    sensor: str
+    state: str
+    why: str = ""
+    samples: int = 0
+
+
+_KINDS: dict[str, type[Event]] = {
+    kind.kind: kind
+    for kind in (
+        RunStarted,
+        CopyState,
+        ProcessSeen,
+        Bind,
+        Listen,
+        Connect,
+        Send,
+        Release,
+        Seen,
+        Unseen,
+        Orphaned,
+        SensorState,
+    )
+}
+_ENDPOINTS = frozenset({"asked", "got", "destination", "endpoint"})
+_DEFAULTS = {kind: tuple((field.name, field.default) for field in fields(kind)) for kind in _KINDS.values()}
+
+
+def _pack(name: str, value: Any) -> Any:
+    if name in _ENDPOINTS:
+        return [value.protocol, value.address, value.port, value.netns, value.v6only]
+    if name == "holders":
+        return [[h.copy, h.pid, h.state, h.cookie, h.command] for h in value]
+    return value
+
+
+def _unpack(name: str, value: Any) -> Any:
+    if name in _ENDPOINTS:
+        return Endpoint(*value)
+    if name == "holders":
+        return tuple(Holder(*holder) for holder in value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def encode(event: Event) -> str:
+    """*event* as one line of JSON, without the line's end. Lone surrogates are escaped, so any name survives."""
+    line: dict[str, Any] = {"kind": event.kind}
+    for name, default in _DEFAULTS[type(event)]:
+        value = getattr(event, name)
+        if default is MISSING or value != default:
+            line[name] = _pack(name, value)
+    return json.dumps(line, separators=(",", ":"))
+
+
+def decode(line: str | bytes) -> Event:
+    """The event of one line. Raises EventError for a torn line, an unknown kind, a missing or unknown field."""
+    try:
+        raw = json.loads(line)
+    except ValueError as error:
+        raise EventError(f"not JSON: {error}") from error
+    if not isinstance(raw, Mapping):
+        raise EventError(f"not an object: {line!r:.80}")
+    found = dict(raw)
+    kind = _KINDS.get(str(found.pop("kind", "")))
+    if kind is None:
+        raise EventError(f"no such kind of event: {line!r:.80}")
+    try:
+        return kind(**{name: _unpack(name, value) for name, value in found.items()})
+    except (TypeError, ValueError) as error:
+        raise EventError(f"{kind.kind}: {error}") from error
