@@ -386,6 +386,8 @@ class InMemory:
     For parsers and laws. It has no descriptor, no time and no thread, so it can never block.
     """
 
+    family = socket.AF_UNSPEC
+
     def __init__(self, pieces: bytes | Iterable[bytes] = b"") -> None:
         self._incoming = _Pieces([pieces] if isinstance(pieces, bytes) else pieces)
         self._sent = bytearray()
@@ -405,9 +407,14 @@ class InMemory:
         self._sent += data
         return len(data)
 
-    def makefile(self, mode: str = "rb", *_args: object, **_named: object) -> io.BufferedReader:
+    def makefile(
+        self, mode: str = "rb", *_args: object, encoding: str | None = None, **_named: object
+    ) -> io.BufferedReader | io.TextIOWrapper:
+        reader = io.BufferedReader(self._incoming)
+        if mode == "r":
+            return io.TextIOWrapper(reader, encoding=encoding)
         assert mode == "rb", mode
-        return io.BufferedReader(self._incoming)
+        return reader
 
     def settimeout(self, timeout: float | None) -> None:
         """Accepted and meaningless: nothing here ever waits."""
