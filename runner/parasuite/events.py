@@ -59,7 +59,8 @@ class Event:
 
     *source*: the sensor that wrote it. *copy*: its number from 0, None outside the run. *process_start*: seconds
     since the epoch, which with *pid* names a process for good; 0.0 where unknown. *test*: a test id, "" outside a
-    test. *source_line*: "file:line:function" of the first frame of the user's own, "" where unknown. *attribution*: how *test* was told.
+    test. *source_line*: "file:line:function" of the first frame of the user's own, "" where unknown. *attribution*:
+    how *test* was told.
     """
 
     kind: ClassVar[str] = ""
@@ -114,7 +115,10 @@ class ProcessSeen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketCall(Event):
-    """A call on one socket. *cookie* (SO_COOKIE) names the socket within its namespace, over dup, fork and SCM_RIGHTS."""
+    """A call on one socket.
+
+    *cookie* (SO_COOKIE) names the socket within its namespace, over dup, fork and SCM_RIGHTS.
+    """
 
     cookie: int = 0
     netns: int = 0
@@ -210,7 +214,7 @@ class Orphaned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorState(Event):
-    """*state*: "up", "down" (ended in order, with its *samples*), "missing" (at the probe) or "blind" (lost later)."""
+    """*state*: "up", "down" (ended in order, after *samples*), "missing" (at the probe) or "blind" (lost later)."""
 
     kind = "sensor"
 

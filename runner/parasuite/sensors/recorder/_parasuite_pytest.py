@@ -1,0 +1,123 @@
+"""pytest plug-in on a copy's path: every collected id and every result, one line of JSON each, as it happens.
+
+Loaded by `-p _parasuite_pytest` into whatever pytest the project has (pytest 7 or newer, Python 3.9 or newer), so it
+imports nothing but the standard library and pytest. Under xdist only the controller reports; a forked child and
+an inner pytest run stay silent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+import pytest
+
+_TEXT_MAX = 16_000
+
+
+class _Stream:
+    """Appends to results.jsonl by one write(2) a line, so that a line is torn only by the death of its writer."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        self._owner = os.getpid()
+
+    def write(self, event: str, **facts: object) -> None:
+        if os.getpid() != self._owner:
+            return
+        line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **facts}) + "\n"
+        os.write(self._descriptor, line.encode("ascii"))
+
+
+def _tail(text: str) -> str:
+    """The end of *text*, where a traceback says what happened."""
+    return text if len(text) <= _TEXT_MAX else "[...]\n" + text[-_TEXT_MAX:]
+
+
+def _reason(report: Any) -> str:
+    """The one line that says why: the skip reason, or the last line of the failure."""
+    if getattr(report, "wasxfail", None):
+        return "xfail: " + report.wasxfail
+    longrepr = report.longrepr
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2])
+    crash = getattr(longrepr, "reprcrash", None)
+    message = crash.message if crash is not None else str(longrepr or "")
+    return _tail(message)
+
+
+class ResultsPlugin:
+    def __init__(self, stream: _Stream) -> None:
+        self._stream = stream
+        self._running: dict[str, dict[str, Any]] = {}
+
+    def pytest_collection_finish(self, session: Any) -> None:
+        self._collected([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Any) -> None:
+        del node
+        self._collected(list(ids))
+
+    def _collected(self, ids: list[str]) -> None:
+        # One line each: a suite of 100,000 tests must not make a line that no reader can hold.
+        for nodeid in ids:
+            self._stream.write("collected", id=nodeid)
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self._stream.write(
+                "result",
+                id=report.nodeid or "collection",
+                outcome="error",
+                duration_s=0.0,
+                message="collection failed",
+                text=_tail(str(report.longrepr)),
+            )
+
+    def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
+        del location
+        self._stream.write("started", id=nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        so_far = self._running.setdefault(
+            report.nodeid, {"outcome": "passed", "duration_s": 0.0, "message": "", "text": ""}
+        )
+        so_far["duration_s"] += getattr(report, "duration", 0.0)
+        if report.outcome == "rerun":
+            # pytest-rerunfailures: this attempt does not count, the next one starts anew.
+            self._running.pop(report.nodeid)
+            return
+        if report.failed and so_far["outcome"] not in ("failed", "error"):
+            so_far["outcome"] = "failed" if report.when == "call" else "error"
+            so_far["message"] = _reason(report)
+            captured = "".join(f"\n--- {title} ---\n{text}" for title, text in report.sections)
+            so_far["text"] = _tail(str(report.longrepr)) + _tail(captured)
+        elif report.skipped and so_far["outcome"] == "passed":
+            so_far["outcome"] = "skipped"
+            so_far["message"] = _reason(report)
+
+    def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
+        del location
+        result = self._running.pop(nodeid, None)
+        if result is not None:
+            self._stream.write("result", id=nodeid, **result)
+
+    def pytest_internalerror(self, excrepr: Any) -> None:
+        self._stream.write("internal-error", text=_tail(str(excrepr)))
+
+    def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
+        del session
+        # A crashed xdist worker ends its test without a logfinish.
+        for nodeid in list(self._running):
+            self.pytest_runtest_logfinish(nodeid, None)
+        self._stream.write("ended", status=int(exitstatus))
+
+
+def pytest_configure(config: Any) -> None:
+    folder = os.environ.get("PARASUITE_COPY_DIR")
+    if folder and not hasattr(config, "workerinput"):
+        plugin = ResultsPlugin(_Stream(os.path.join(folder, "results.jsonl")))
+        config.pluginmanager.register(plugin, "parasuite-results")
