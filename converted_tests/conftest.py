@@ -124,6 +124,18 @@ def certificate_files(
     return paths
 
 
+@pytest.fixture
+def process_timeout_s() -> Iterator[float]:
+    """A process-wide default timeout of new sockets, for this test alone; its value in seconds."""
+    import socket
+
+    before = socket.getdefaulttimeout()
+    value_s = 4.5 * TIMEOUT_S
+    socket.setdefaulttimeout(value_s)
+    yield value_s
+    socket.setdefaulttimeout(before)
+
+
 def _ipv6_works() -> bool:
     import socket
 

@@ -91,19 +91,27 @@ class ScriptError(AssertionError):
     """A client said something else than the script of its peer expects."""
 
 
-def transcript(script: str) -> Peer:
+def transcript(script: str, context: ssl.SSLContext | None = None) -> Peer:
     """A peer that plays *script*, in the notation of the RFCs.
 
     `S: text` is sent with CRLF behind it, `C: text` must match the line that arrives (`*` matches anything),
-    other lines and blank ones are comments. A client that says something else, or hangs up while a
-    `C:` line is due, fails the test (ScriptError). After the last line the connection ends.
+    a line `TLS` starts TLS with *context*; other lines and blank ones are comments. A client that says
+    something else, or hangs up while a `C:` line is due, fails the test (ScriptError). After the last line
+    the connection ends.
     """
-    steps = [line.strip() for line in script.splitlines() if line.strip().startswith(("S:", "C:"))]
-    pending = b""
-    for step in steps:
+    lines = [line.strip() for line in script.splitlines()]
+    steps = [line for line in lines if line.startswith(("S:", "C:")) or line == "TLS"]
+    pending: Reply = b""
+    for step, following in zip(steps, [*steps[1:], ""], strict=True):
         text = step[2:].removeprefix(" ")
         if step.startswith("S:"):
+            assert isinstance(pending, bytes), "a client speaks first after TLS"
             pending += text.encode() + b"\r\n"
+            continue
+        if step == "TLS":
+            assert isinstance(pending, bytes), "TLS inside TLS"
+            assert following.startswith("C:"), "a client speaks first after TLS"
+            pending = StartTLS(pending, context)
             continue
         try:
             line = yield pending
@@ -113,6 +121,7 @@ def transcript(script: str) -> Peer:
         if not fnmatchcase(line.decode("utf-8", "backslashreplace"), text.replace("[", "[[]")):
             raise ScriptError(f"script expected {text.encode()!r}, client sent {line!r}")
     if pending:
+        assert isinstance(pending, bytes)
         yield Say(pending)
 
 
@@ -276,20 +285,33 @@ def connected(peer: Peer, context: ssl.SSLContext | None = None) -> Iterator[soc
         yield client
 
 
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """What one call of `socket.create_connection` asked for; *timeout* ... stands for none given."""
+
+    address: object
+    timeout: object = ...
+    source_address: object = None
+
+
 @contextlib.contextmanager
-def dialled(client: socket.socket) -> Iterator[None]:
+def dialled(client: socket.socket) -> Iterator[list[Dialled]]:
     """Within the body, `socket.create_connection` gives *client*: for modules that insist on dialling.
 
-    The timeout asked for is applied to *client*, as the real function does.
+    The timeout asked for is applied to *client*, as the real function does. Yields the list of what was asked for.
     """
+    calls: list[Dialled] = []
 
-    def connect(_address: object, timeout: object = None, *_rest: object, **_named: object) -> socket.socket:
+    def connect(
+        address: object, timeout: object = ..., source_address: object = None, **_named: object
+    ) -> socket.socket:
+        calls.append(Dialled(address, timeout, source_address))
         if isinstance(timeout, int | float):
             client.settimeout(timeout)
         return client
 
     with mock.patch("socket.create_connection", connect):
-        yield
+        yield calls
 
 
 @dataclass(frozen=True, slots=True)
