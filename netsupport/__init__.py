@@ -1,5 +1,14 @@
 """Ports for tests that other tests cannot take: the helpers, the held ports, the fixtures."""
 
+from netsupport.leases import (
+    Guarantee,
+    LeaseError,
+    PortLease,
+    PortLeases,
+    refused_port,
+    reserve_port,
+    reserve_ports,
+)
 from netsupport.ports import (
     HOST,
     HOSTv4,
@@ -7,15 +16,26 @@ from netsupport.ports import (
     PortGuardError,
     bind_port,
     bind_unix_socket,
+    bound_socket,
     find_unused_port,
+    listening_socket,
 )
 
 __all__ = [
     "HOST",
+    "Guarantee",
     "HOSTv4",
     "HOSTv6",
+    "LeaseError",
     "PortGuardError",
+    "PortLease",
+    "PortLeases",
     "bind_port",
     "bind_unix_socket",
+    "bound_socket",
     "find_unused_port",
+    "listening_socket",
+    "refused_port",
+    "reserve_port",
+    "reserve_ports",
 ]

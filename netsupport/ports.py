@@ -66,6 +66,36 @@ def bind_port(sock: socket.socket, host: str = HOST) -> int:
     return port
 
 
+def bound_socket(host: str = HOST, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    """Return a socket bound by `bind_port` on *host*; its port stays unique until you close it.
+
+    *host* is an IPv4 or IPv6 address, *kind* SOCK_STREAM or SOCK_DGRAM. A stream socket refuses connections
+    until you call listen(). Raises OSError as socket(2) and bind(2), with nothing left open.
+    """
+    sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
+    try:
+        bind_port(sock, host)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def listening_socket(host: str = HOST, backlog: int = 128) -> socket.socket:
+    """Return a TCP socket that listens on *host*, on a port of the kernel's choice.
+
+    It accepts connections into its backlog (at most *backlog* of them wait) from the moment this returns, so a
+    client need not wait for a server's thread. Raises OSError as bind(2) and listen(2), with nothing left open.
+    """
+    sock = bound_socket(host)
+    try:
+        sock.listen(backlog)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def find_unused_port(
     family: socket.AddressFamily = socket.AF_INET, socktype: socket.SocketKind = socket.SOCK_STREAM
 ) -> int:

@@ -1,0 +1,389 @@
+"""Reserve a port number for a program that takes nothing but a number, and say how well it is kept.
+
+    with reserve_port() as port:
+        subprocess.Popen(["openssl", "s_server", "-accept", str(port), ...])
+
+Three rungs, best first. *hold-through*: the number is bound, not listening, on every address, and a server that sets
+SO_REUSEADDR binds beside it. *lease*: a number that the kernel gives to nobody by itself, under a lock that ends
+with its owner. *pick*: unused a moment ago. What depends on the kernel is proven once per process, never assumed.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import functools
+import ipaddress
+import os
+import socket
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+from netsupport import locks, wildcards
+from netsupport.ports import HOST, HOSTv4
+
+Kind = Literal["tcp", "udp", "both"]
+
+QUARANTINE_S = 30.0
+"""How long a released number is not handed out again in its process: late clients of its last user may still come."""
+
+_DRAWS_MAX = 64
+
+_SOCKET_KINDS: dict[str, tuple[socket.SocketKind, ...]] = {
+    "tcp": (socket.SOCK_STREAM,),
+    "udp": (socket.SOCK_DGRAM,),
+    "both": (socket.SOCK_STREAM, socket.SOCK_DGRAM),
+}
+
+
+class LeaseError(RuntimeError):
+    """No port could be reserved; the message says what stood in the way and what to do."""
+
+
+class Guarantee(enum.StrEnum):
+    """How well a reserved number is kept, best first."""
+
+    HOLD = "hold"
+    """Bound by this process on every address, for nobody else: no other socket can have it."""
+    HOLD_THROUGH = "hold-through"
+    """Bound by this process on every address, open to sockets that set SO_REUSEADDR. The kernel gives the number to
+    no port-0 bind and no client; only a program that asks for this very number with SO_REUSEADDR can take it."""
+    LEASE = "lease"
+    """Outside the range that the kernel gives out, unused on every address when taken, and locked against everyone
+    who uses netsupport. Only a program that asks for this very number can take it."""
+    PICK = "pick"
+    """Unused on every address a moment ago, and kept by nothing."""
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class _Claim:
+    """What keeps a number: sockets or a lock, closed once, and by the process that opened them alone."""
+
+    __slots__ = ("__weakref__", "keepers", "released")
+
+    def __init__(self, keepers: tuple[_Closable, ...]) -> None:
+        self.keepers = keepers
+        self.released = False
+        _claims.add(self)
+
+    def close(self) -> None:
+        self.released = True
+        keepers, self.keepers = self.keepers, ()
+        for keeper in keepers:
+            keeper.close()
+
+
+_claims: weakref.WeakSet[_Claim] = weakref.WeakSet()
+
+
+class Quarantine:
+    """Numbers released lately, with the time until which each rests.
+
+    *capacity_max* bounds them: on a host that has few ports the number that rests longest leaves early, so that
+    a suite which reserves and releases all the time never runs dry.
+    """
+
+    def __init__(self, rest_s: float, capacity_max: int) -> None:
+        self._rest_s, self._capacity_max = rest_s, capacity_max
+        self._until_s: dict[int, float] = {}
+        self._guard = threading.Lock()
+
+    def add(self, port: int, now_s: float) -> None:
+        """*port* was released at *now_s* and rests from now on."""
+        with self._guard:
+            self._until_s.pop(port, None)
+            self._until_s[port] = now_s + self._rest_s
+            while len(self._until_s) > self._capacity_max:
+                del self._until_s[next(iter(self._until_s))]
+
+    def holds(self, port: int, now_s: float) -> bool:
+        """Whether *port* still rests at *now_s*."""
+        return self._until_s.get(port, 0.0) > now_s
+
+    def after_fork(self) -> None:
+        """In a forked child: forget a guard that another thread of the parent may have held."""
+        self._guard = threading.Lock()
+
+
+@functools.cache
+def _quarantine() -> Quarantine:
+    first, last = locks.ephemeral_range()
+    return Quarantine(QUARANTINE_S, max(1, (last - first) // 8))
+
+
+def _only_the_parent_owns() -> None:
+    """A forked child would keep its parent's numbers held long after the parent released them."""
+    _quarantine().after_fork()
+    for claim in list(_claims):
+        claim.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_only_the_parent_owns)
+
+
+class PortLease(int):
+    """A reserved port number. It is an int, a context manager that releases it, and says what keeps it.
+
+    Passed on (pickled, copied, added to) it is the plain number; this object alone owns the reservation. Dropped
+    without `release()` it is released with a ResourceWarning, as an open file is.
+    """
+
+    host: str
+    """The address it was reserved for. The reservation covers every other address, too."""
+    guarantee: Guarantee
+    reason: str
+    """Why no better guarantee could be given; "" for the best."""
+    _claim: _Claim
+
+    @classmethod
+    def _of(cls, port: int, host: str, guarantee: Guarantee, reason: str, *keepers: _Closable) -> Self:
+        lease = cls(port)
+        lease.host, lease.guarantee, lease.reason = host, guarantee, reason
+        lease._claim = _Claim(keepers)
+        return lease
+
+    @property
+    def port(self) -> int:
+        """The plain number."""
+        return int(self)
+
+    @property
+    def released(self) -> bool:
+        """Whether the reservation is over; in a forked child it always is."""
+        return self._claim.released
+
+    def release(self) -> None:
+        """End the reservation. The number rests for QUARANTINE_S in this process. A second call does nothing."""
+        if not self._claim.released:
+            _quarantine().add(int(self), time.monotonic())
+            self._claim.close()
+
+    def keep_across_exec(self) -> None:
+        """Hand the reservation to whatever program this process becomes by exec(3)."""
+        for keeper in self._claim.keepers:
+            os.set_inheritable(keeper.fileno(), True)  # type: ignore[attr-defined]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def __reduce__(self) -> tuple[Callable[[int], int], tuple[int]]:
+        return int, (int(self),)
+
+    def __copy__(self) -> int:
+        return int(self)
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> int:
+        return int(self)
+
+    def __del__(self) -> None:
+        claim = getattr(self, "_claim", None)
+        if claim is not None and not claim.released:
+            warnings.warn(
+                f"port {int(self)} ({self.guarantee}) was dropped and never released; "
+                "keep the PortLease in a variable and use it as a context manager",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+            self.release()
+
+
+class PortLeases(tuple[PortLease, ...]):
+    """Several reservations, all different, released together."""
+
+    __slots__ = ()
+
+    def release(self) -> None:
+        """Release every one of them."""
+        for lease in self:
+            lease.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, failure: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def reserve_port(host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: bool = True) -> PortLease:
+    """Reserve a port number for a server that will bind it on *host*, by the best means this host has.
+
+    The number is unused and kept on every address, whatever *host* says, since a server may bind the wildcard.
+    *kind* says which protocols must have it free. *child_reuses_address*: the server sets SO_REUSEADDR before it
+    binds, as nearly every TCP server on Linux does; a server that does not would find a held number in use, so say
+    False and get a lease. `.guarantee` says what was given and `.reason` why nothing better.
+
+    Raises ValueError for a *host* that is a name, or an unknown *kind*; LeaseError if *host* is no address of this
+    host or no number is left; OSError as socket(2), for instance EMFILE. Source: socket(7), unix(7), PORTS.md.
+    """
+    kinds = _checked(host, kind)
+    if kind != "tcp":
+        reason = "hold-through needs a server that sets SO_REUSEADDR, and UDP servers do not"
+    elif not child_reuses_address:
+        reason = "hold-through needs a server that sets SO_REUSEADDR, and this one does not"
+    else:
+        reason = hold_through_unproven()
+        if not reason:
+            lease = _held(host, Guarantee.HOLD_THROUGH)
+            if lease is not None:
+                return lease
+            reason = "the kernel has no number left in its ephemeral range"
+    unproven = lock_unproven()
+    if not unproven:
+        lease = _leased(host, kinds, reason)
+        if lease is not None:
+            return lease
+        unproven = "no number is free outside the ephemeral range"
+    return _picked(host, kinds, f"{reason}; {unproven}")
+
+
+def reserve_ports(
+    count: int, host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: bool = True
+) -> PortLeases:
+    """Reserve *count* different numbers as `reserve_port` does; if one fails, none stays reserved."""
+    taken: list[PortLease] = []
+    try:
+        while len(taken) < count:
+            lease = reserve_port(host, kind=kind, child_reuses_address=child_reuses_address)
+            taken.append(lease)
+    except BaseException:
+        PortLeases(taken).release()
+        raise
+    return PortLeases(taken)
+
+
+def refused_port(host: str = HOST) -> PortLease:
+    """Reserve a TCP port that refuses connections on every address for as long as you hold it.
+
+    It is bound and does not listen, so the kernel answers a client with a reset (ECONNREFUSED), and nobody else can
+    listen there. Raises as `reserve_port`.
+    """
+    _checked(host, "tcp")
+    lease = _held(host, Guarantee.HOLD)
+    if lease is None:
+        raise LeaseError("the kernel has no port left in its ephemeral range; close sockets or widen the range")
+    return lease
+
+
+@functools.cache
+def hold_through_unproven() -> str:
+    """The self-test of hold-through, once per process: "" if it works here, else why not."""
+    return wildcards.why_no_hold_through()
+
+
+@functools.cache
+def lock_unproven() -> str:
+    """The self-test of the port lock, once per process: "" if it works here, else why not."""
+    return locks.why_no_lock()
+
+
+def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
+    """The socket kinds of *kind*; raises for a *host* on which no server could bind."""
+    if kind not in _SOCKET_KINDS:
+        raise ValueError(f"kind is {kind!r}; say 'tcp', 'udp' or 'both'")
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        raise ValueError(
+            f"host is {host!r}; give an address such as HOST, never a name: nothing is looked up"
+        ) from None
+    if host not in (HOSTv4, "0.0.0.0"):
+        try:
+            with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                probe.bind((host, 0))
+        except OSError as refusal:
+            raise LeaseError(f"no server can bind {host} here: {refusal}; give an address of this host") from refusal
+    return _SOCKET_KINDS[kind]
+
+
+def _rests(port: int) -> bool:
+    return _quarantine().holds(port, time.monotonic())
+
+
+def _draw(kinds: tuple[socket.SocketKind, ...]) -> tuple[socket.socket, ...] | None:
+    """Sockets on every address at a number of the kernel's choice that does not rest; None if there is none.
+
+    A number that will not do stays bound until one does: the kernel would soon offer it again.
+    """
+    rejected: list[socket.socket] = []
+    try:
+        for _ in range(_DRAWS_MAX):
+            drawn: list[socket.socket] = []
+            try:
+                for kind in kinds:
+                    drawn += wildcards.claim_everywhere(drawn[0].getsockname()[1] if drawn else 0, kind)
+            except OSError as refusal:
+                rejected += drawn
+                if refusal.errno not in wildcards.TAKEN:
+                    raise
+                continue
+            if not _rests(drawn[0].getsockname()[1]):
+                return tuple(drawn)
+            rejected += drawn
+        return None
+    finally:
+        wildcards.close_all(tuple(rejected))
+
+
+def _held(host: str, guarantee: Guarantee) -> PortLease | None:
+    hold = _draw((socket.SOCK_STREAM,))
+    if hold is None:
+        return None
+    if guarantee is Guarantee.HOLD_THROUGH:
+        wildcards.let_children_in(hold)
+    return PortLease._of(hold[0].getsockname()[1], host, guarantee, "", *hold)
+
+
+def _leased(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> PortLease | None:
+    ranges = locks.lease_ranges(locks.ephemeral_range(), os.environ.get("NETSUPPORT_PORT_RANGE", ""))
+    reserved = locks.reserved_ports()
+    for port in locks.from_a_random_start(ranges):
+        if port in reserved or _rests(port):
+            continue
+        lock = locks.port_lock(port)
+        if lock is None:
+            continue
+        if _unused(port, kinds, lock):
+            return PortLease._of(port, host, Guarantee.LEASE, reason, lock)
+    return None
+
+
+def _unused(port: int, kinds: tuple[socket.SocketKind, ...], lock: _Closable) -> bool:
+    """Whether nobody has *port* on any address; if somebody has, or it cannot be told, *lock* is given back."""
+    try:
+        for kind in kinds:
+            wildcards.close_all(wildcards.claim_everywhere(port, kind))
+    except OSError as refusal:
+        lock.close()
+        if refusal.errno in wildcards.TAKEN | {errno.EADDRNOTAVAIL}:
+            return False
+        raise
+    return True
+
+
+def _picked(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> PortLease:
+    drawn = _draw(kinds)
+    if drawn is None:
+        raise LeaseError(
+            f"no port could be reserved: {reason}; and the kernel offers none; close sockets or widen "
+            "the host's ephemeral range"
+        )
+    port: int = drawn[0].getsockname()[1]
+    wildcards.close_all(drawn)
+    return PortLease._of(port, host, Guarantee.PICK, reason)
