@@ -27,6 +27,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import BinaryIO, TextIO
 from unittest import mock
 
 from netsupport import HOSTv4, HOSTv6, bind_port, bind_unix_socket
@@ -102,7 +103,7 @@ def transcript(script: str, context: ssl.SSLContext | None = None) -> Peer:
     lines = [line.strip() for line in script.splitlines()]
     steps = [line for line in lines if line.startswith(("S:", "C:")) or line == "TLS"]
     pending: Reply = b""
-    for step, following in zip(steps, [*steps[1:], ""], strict=True):
+    for step, following in zip(steps, [*steps, ""][1:], strict=True):
         text = step[2:].removeprefix(" ")
         if step.startswith("S:"):
             assert isinstance(pending, bytes), "a client speaks first after TLS"
@@ -431,8 +432,8 @@ class InMemory:
 
     def makefile(
         self, mode: str = "rb", *_args: object, encoding: str | None = None, **_named: object
-    ) -> io.BufferedReader | io.TextIOWrapper:
-        reader = io.BufferedReader(self._incoming)
+    ) -> BinaryIO | TextIO:
+        reader: BinaryIO = io.BufferedReader(self._incoming)
         if mode == "r":
             return io.TextIOWrapper(reader, encoding=encoding)
         assert mode == "rb", mode
