@@ -55,7 +55,10 @@ class Silence(Action):
 
 
 class Reset(Action):
-    """Send *reply*, then abort the connection: over TCP the client sees ECONNRESET, not an end of file."""
+    """Send *reply*, then abort the connection: over TCP the client sees ECONNRESET, not an end of file.
+
+    Hear a line first: a connection aborted at once may fail in the client's connect() already (measured).
+    """
 
 
 class TakeAll(Action):

@@ -220,7 +220,8 @@ def test_Silence_says_no_more_and_holds_the_connection() -> None:
 
 
 def test_Reset_is_seen_as_ECONNRESET_and_not_as_an_end_of_file() -> None:
-    with dialling_a_listener(heard_by([], Reset())) as client:
+    with dialling_a_listener(heard_by([], b"", Reset())) as client:
+        client.sendall(b"a line\r\n")
         with pytest.raises(ConnectionResetError):
             client.recv(1)
 
