@@ -27,7 +27,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import BinaryIO, TextIO
+from typing import BinaryIO, Self, TextIO
 from unittest import mock
 
 from netsupport import HOSTv4, HOSTv6, bind_port, bind_unix_socket
@@ -422,6 +422,12 @@ class InMemory:
     @property
     def sent(self) -> bytes:
         return bytes(self._sent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_failure: object) -> None:
+        self.close()
 
     def recv(self, size: int) -> bytes:
         return self._incoming.read(size) or b""
