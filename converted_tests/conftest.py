@@ -152,3 +152,14 @@ def ipv6() -> None:
     """Skip the test, with the reason, where ::1 cannot be bound."""
     if not _ipv6_works():
         pytest.skip("IPv6 is off here: ::1 cannot be bound")
+
+
+@pytest.fixture(params=["ipv4", "ipv6"])
+def ip_family(request: pytest.FixtureRequest) -> int:
+    """Each address family of TCP in turn; the second is skipped where `ipv6` is."""
+    import socket
+
+    if request.param == "ipv4":
+        return socket.AF_INET
+    request.getfixturevalue("ipv6")
+    return socket.AF_INET6
