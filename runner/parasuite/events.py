@@ -94,12 +94,19 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CopyState(Event):
-    """*state*: "started", "exited" (its main process; *status* as subprocess gives it) or "gone" (its whole tree)."""
+    """What became of a copy, one event a change.
+
+    *state*: "started"; "failed" (to start, *why*); "timed-out", "interrupted" (parasuite is stopping it); "exited"
+    (its main process, *status* as subprocess gives it); "left-behind" (*processes* outlived it and its grace time);
+    "lost" (its supervision died); "gone" (its whole tree).
+    """
 
     kind = "copy"
 
     state: str
     status: int | None = None
+    processes: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,12 +124,14 @@ class ProcessSeen(Event):
 class SocketCall(Event):
     """A call on one socket.
 
-    *cookie* (SO_COOKIE) names the socket within its namespace, over dup, fork and SCM_RIGHTS.
+    *cookie* (SO_COOKIE) names the socket within its namespace, over dup, fork and SCM_RIGHTS. *socket*: names it
+    where the OS has no cookies (the recorder's own numbering).
     """
 
     cookie: int = 0
     netns: int = 0
     inode: int = 0
+    socket: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,20 +165,25 @@ class Listen(SocketCall):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connect(SocketCall):
-    """A connect(2) towards *destination*; it was tried, its result is not known."""
+    """A connect(2) towards *destination*; it was tried, its result is not known.
+
+    *holders*: who listened there at that instant; filled where only another copy was known to.
+    """
 
     kind = "connect"
 
     destination: Endpoint
+    holders: tuple[Holder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Send(SocketCall):
-    """A sendto(2) with an address."""
+    """A sendto(2) with an address; *holders* as in Connect."""
 
     kind = "send"
 
     destination: Endpoint
+    holders: tuple[Holder, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

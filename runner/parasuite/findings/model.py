@@ -1,4 +1,4 @@
-"""From holds and events to findings: a small pure function for each kind."""
+"""What a finding is: a kind, its evidence, its sides."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEVERITY_OF = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """One party of a finding. *role*: "wanted", "held", "client", "server" or "holder". *source*: "file:line:function"."""
+    """One party. *role*: "wanted", "held", "client", "server" or "holder". *source*: "file:line:function"."""
 
     role: str
     copy: int | None
@@ -38,7 +38,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A kind, its evidence, its sides. *id*: the same defect has the same id in every run. *window_ms*: of a rebind."""
+    """A kind, its evidence, its sides.
+
+    *id*: the same defect has the same id in every run. *window_ms*: of a rebind.
+    """
 
     id: str
     kind: str

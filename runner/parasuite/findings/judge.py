@@ -1,0 +1,61 @@
+"""Reads the events once and asks each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from parasuite.events import Event
+from parasuite.findings.facts import Facts
+from parasuite.findings.meetings import Crosstalk, Shared
+from parasuite.findings.model import Finding
+from parasuite.findings.numbers import HardCoded, Rebind, Reuse
+from parasuite.findings.occurrences import Book, Detector
+from parasuite.findings.reach import Exposed, Orphan
+from parasuite.findings.refusals import Refused
+from parasuite.holds import in_order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """*findings*: errors first. *notes*: what was seen and could not be judged, one line each."""
+
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def judge(events: Iterable[Event]) -> Judgement:
+    """What *events*, sorted by time, prove. Reads them once; time and memory are linear in their number."""
+    facts, book, refused = Facts(), Book(), Refused()
+    detectors: tuple[Detector, ...] = (
+        refused,
+        Shared(),
+        Crosstalk(),
+        Orphan(),
+        HardCoded(),
+        Rebind(),
+        Exposed(),
+        Reuse(),
+    )
+    for event in in_order(events):
+        changes = facts.apply(event)
+        for detector in detectors:
+            for occurrence in detector.observe(event, changes, facts):
+                book.add(occurrence)
+    for detector in detectors:
+        for occurrence in detector.conclude(facts):
+            book.add(occurrence)
+    return Judgement(findings=tuple(book.findings(facts)), notes=tuple(_notes(refused)))
+
+
+def _notes(refused: Refused) -> Iterable[str]:
+    if refused.unattributed:
+        yield (
+            f"{refused.unattributed} refused bind{'s' if refused.unattributed > 1 else ''} "
+            "whose holder was gone before it could be asked"
+        )
+
+
+def findings(events: Iterable[Event]) -> list[Finding]:
+    """The findings that *events*, sorted by time, prove; errors first."""
+    return list(judge(events).findings)

@@ -1,0 +1,111 @@
+"""`shared` and `crosstalk`: two copies at one endpoint, and nothing failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from parasuite.endpoints import canonical, is_wildcard, overlaps, reaches
+from parasuite.events import Connect, Event, Send
+from parasuite.findings.facts import Facts, weaker
+from parasuite.findings.occurrences import Occurrence
+from parasuite.holds import Changes, OpenHold
+
+SHARED_HINT = (
+    "bind port 0 and hand the number on, or drop SO_REUSEPORT (UDP: SO_REUSEADDR too) so that the second bind fails"
+)
+CROSSTALK_HINT = (
+    "connect to the port that your own server reports, and check who answers; "
+    "a number that was released before may be anyone's by now"
+)
+
+
+class Shared:
+    """Two copies held overlapping endpoints at once, at least one of them accepting (UDP: both)."""
+
+    def observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
+        del event
+        for hold in changes.opened:
+            yield from self._met(hold, facts, others_listening=None)
+        for hold in changes.listening:
+            if hold not in changes.opened:
+                # Those who listened already were told when this one opened, or when they began to listen.
+                yield from self._met(hold, facts, others_listening=False)
+
+    def conclude(self, facts: Facts) -> Iterable[Occurrence]:
+        del facts
+        return ()
+
+    def _met(self, hold: OpenHold, facts: Facts, others_listening: bool | None) -> Iterator[Occurrence]:
+        if hold.copy is None:
+            return
+        told = {hold.copy, None}
+        for other in facts.ledger.at(hold.endpoint.protocol, hold.endpoint.port):
+            if other.copy in told or other.socket == hold.socket:
+                continue
+            if others_listening is not None and other.listening != others_listening:
+                continue
+            if self._collide(hold, other):
+                told.add(other.copy)
+                yield self._occurrence(other, hold, facts)
+
+    def _collide(self, hold: OpenHold, other: OpenHold) -> bool:
+        # Of an attempt it is not known whether the bind succeeded: whoever goes on to listen was let in, and of a
+        # datagram socket nothing more is heard.
+        attempted = "attempted" in (hold.evidence, other.evidence)
+        if hold.endpoint.protocol == "udp":
+            accepting = hold.listening and other.listening and not attempted
+        elif attempted:
+            accepting = hold.listening and other.listening
+        else:
+            accepting = hold.listening or other.listening
+        return accepting and overlaps(hold.endpoint, other.endpoint)
+
+    def _occurrence(self, earlier: OpenHold, later: OpenHold, facts: Facts) -> Occurrence:
+        ports = {facts.explicit_port(earlier), facts.explicit_port(later)}
+        same = earlier.endpoint.address == later.endpoint.address
+        where = f"{later.endpoint}" if same else f"{earlier.endpoint} and {later.endpoint}"
+        return Occurrence(
+            kind="shared",
+            evidence=weaker(earlier.evidence, later.evidence),
+            endpoint=later.endpoint,
+            port=ports.pop() if len(ports) == 1 else 0,
+            message=f"two copies held {where} at the same time and nothing failed; a client may reach either",
+            hint=SHARED_HINT,
+            sides=(facts.side("held", earlier), facts.side("held", later)),
+        )
+
+
+class Crosstalk:
+    """A client reached, on this host, a port that only another copy serves."""
+
+    def observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
+        del changes
+        if not isinstance(event, Connect | Send) or event.copy is None:
+            return
+        destination = canonical(event.destination)
+        if destination.protocol not in ("tcp", "udp") or not facts.this_host(destination.address):
+            return
+        servers = [
+            hold
+            for hold in facts.ledger.at(destination.protocol, destination.port)
+            if hold.listening and reaches(destination, hold.endpoint)
+        ]
+        if not servers or any(hold.copy in (event.copy, None) for hold in servers):
+            return
+        if any(holder.copy in (event.copy, None) for holder in event.holders):
+            return
+        server = min(servers, key=lambda hold: is_wildcard(hold.endpoint.address))
+        spoken = "connected to" if isinstance(event, Connect) else "sent to"
+        yield Occurrence(
+            kind="crosstalk",
+            evidence=weaker(server.evidence, "exact"),
+            endpoint=destination,
+            port=facts.explicit_port(server),
+            message=f"a client {spoken} {destination}, where only another copy listens",
+            hint=CROSSTALK_HINT,
+            sides=(facts.caller("client", event), facts.side("server", server)),
+        )
+
+    def conclude(self, facts: Facts) -> Iterable[Occurrence]:
+        del facts
+        return ()

@@ -1,0 +1,166 @@
+"""`refused` and `foreign`: a bind or listen that failed because somebody else was there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from parasuite.endpoints import canonical, overlaps
+from parasuite.events import Bind, Endpoint, Event, Holder, Listen
+from parasuite.findings.facts import Facts
+from parasuite.findings.model import Side
+from parasuite.findings.occurrences import Occurrence
+from parasuite.holds import Changes, OpenHold
+
+# Windows says EACCES where an exclusive owner is in the way, and its own numbers for both.
+IN_USE = frozenset({"EADDRINUSE", "WSAEADDRINUSE", "WSAEACCES"})
+OWNERLESS = frozenset({"time-wait", "gone"})  # States that no process holds: they say nothing of "outside the run".
+HARD_CODED_HINT = (
+    "bind port 0 instead of a fixed number, or take a number that stays reserved until the server is bound"
+)
+LOST_HINT = (
+    "keep the socket that was given the number until the server is bound, or let the server bind port 0 itself"
+)
+FOREIGN_HINT = "the number belongs to a process outside the run: bind port 0, or stop that process on this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    occurrence: Occurrence
+    event: Bind | Listen
+    port: int
+
+
+class Refused:
+    """Judges each refusal when it is known what its thread did next: one that steps on to another port *recovered*.
+
+    *unattributed*: refusals whose holder was gone before it could be asked, and of whom nobody knew.
+    """
+
+    def __init__(self) -> None:
+        self.unattributed = 0
+        self._pending: dict[tuple[int, int], list[_Refusal]] = {}
+
+    def observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
+        if not isinstance(event, Bind | Listen) or event.copy is None:
+            return
+        thread = (event.pid, event.tid)
+        earlier = self._pending.get(thread)
+        if earlier and not _same_place(earlier[0].event, event):
+            yield from self._settle(thread)
+            earlier = None
+        if event.errno in IN_USE:
+            yield from self._refused(event, thread, facts)
+        elif earlier and isinstance(event, Bind) and changes.opened:
+            yield from self._recovered(thread, changes.opened[0])
+
+    def conclude(self, facts: Facts) -> Iterator[Occurrence]:
+        del facts
+        for thread in list(self._pending):
+            yield from self._settle(thread)
+
+    def _settle(self, thread: tuple[int, int]) -> Iterator[Occurrence]:
+        for refusal in self._pending.pop(thread, ()):
+            yield refusal.occurrence
+
+    def _recovered(self, thread: tuple[int, int], hold: OpenHold) -> Iterator[Occurrence]:
+        for refusal in self._pending.pop(thread, ()):
+            occurrence = refusal.occurrence
+            if refusal.port != hold.endpoint.port:
+                message = f"{occurrence.message}; it recovered on {hold.endpoint}"
+                occurrence = replace(occurrence, severity="warning", message=message)
+            yield occurrence
+
+    def _refused(self, event: Bind | Listen, thread: tuple[int, int], facts: Facts) -> Iterator[Occurrence]:
+        endpoint = event.asked if isinstance(event, Bind) else event.got
+        if endpoint is None:
+            return
+        endpoint = canonical(endpoint)
+        holder = _who(event, endpoint, facts)
+        if holder is None:
+            self.unattributed += 1
+        elif holder.copy is None:
+            yield _foreign(event, endpoint, holder, facts)
+        elif holder.copy != event.copy:
+            occurrence = _collision(event, endpoint, holder, facts)
+            self._pending.setdefault(thread, []).append(_Refusal(occurrence, event, endpoint.port))
+
+
+def _same_place(first: Bind | Listen, second: Bind | Listen) -> bool:
+    """Whether one loop may have made both calls: the same test, and the same line's function where it is known."""
+    return first.test == second.test and _function(first.source_line) == _function(second.source_line)
+
+
+def _function(source_line: str) -> tuple[str, str]:
+    file, _, rest = source_line.partition(":")
+    return file, rest.rpartition(":")[2]
+
+
+def _who(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> Side | None:
+    """The one in the way: this copy itself first, then another copy, then a process outside; None if unknown."""
+    found = [_holder_side(holder, facts, endpoint) for holder in event.holders if holder.state not in OWNERLESS]
+    if not found:
+        found = [
+            facts.side("held", hold)
+            for hold in facts.ledger.at(endpoint.protocol, endpoint.port)
+            if overlaps(hold.endpoint, endpoint)
+        ]
+    if not found:
+        last = facts.ledger.last.get((endpoint.protocol, endpoint.port))
+        if last is None or not overlaps(last.endpoint, endpoint):
+            return None
+        found = [facts.side("held", last)]
+    return min(found, key=lambda side: (side.copy != event.copy, side.copy is None))
+
+
+def _holder_side(holder: Holder, facts: Facts, endpoint: Endpoint) -> Side:
+    for hold in facts.ledger.at(endpoint.protocol, endpoint.port):
+        if holder.cookie and hold.socket == f"cookie:{holder.cookie}":
+            return facts.side("held", hold)
+    if holder.copy is not None:
+        for hold in facts.ledger.at(endpoint.protocol, endpoint.port):
+            if hold.copy == holder.copy:
+                return facts.side("held", hold)
+    name, command = facts.process(holder.pid)
+    return Side(role="held", copy=holder.copy, pid=holder.pid, process=name, command=holder.command or command)
+
+
+def _state(event: Bind | Listen, side: Side) -> str:
+    states = {"listen": "listens", "bound": "is bound", "established": "has a connection"}
+    for holder in event.holders:
+        if holder.copy == side.copy and holder.state in states:
+            return states[holder.state]
+    return "was" if any(holder.state in OWNERLESS for holder in event.holders) or not event.holders else "is bound"
+
+
+def _collision(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Facts) -> Occurrence:
+    lost = facts.was_assigned(event.copy, endpoint.protocol, endpoint.port)
+    explicit = 0 if lost else endpoint.port
+    origin = "a number that this copy had been assigned, released and lost" if lost else "a hard-coded number"
+    verb = "bind" if isinstance(event, Bind) else "listen"
+    since = ""
+    if holder.since_ns is not None and holder.since_ns <= event.t_ns:
+        since = f" since {(event.t_ns - holder.since_ns) / 1e6:.1f} ms"
+    return Occurrence(
+        kind="refused",
+        evidence="attempted" if event.errno == "?" else "exact",
+        endpoint=endpoint,
+        port=explicit,
+        message=f"{verb} on {endpoint} refused: {origin}; another copy {_state(event, holder)} there{since}",
+        hint=LOST_HINT if lost else HARD_CODED_HINT,
+        sides=(facts.caller("wanted", event, event.options), holder),
+    )
+
+
+def _foreign(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Facts) -> Occurrence:
+    lost = facts.was_assigned(event.copy, endpoint.protocol, endpoint.port)
+    verb = "bind" if isinstance(event, Bind) else "listen"
+    return Occurrence(
+        kind="foreign",
+        evidence="exact",
+        endpoint=endpoint,
+        port=0 if lost else endpoint.port,
+        message=f"{verb} on {endpoint} refused: a process outside the run holds it",
+        hint=LOST_HINT if lost else FOREIGN_HINT,
+        sides=(facts.caller("wanted", event, event.options), holder),
+    )
