@@ -20,6 +20,7 @@ from netsupport.ports import (
     find_unused_port,
     listening_socket,
 )
+from netsupport.processes import RunningServer, ServerError, running_server
 
 __all__ = [
     "HOST",
@@ -30,6 +31,8 @@ __all__ = [
     "PortGuardError",
     "PortLease",
     "PortLeases",
+    "RunningServer",
+    "ServerError",
     "bind_port",
     "bind_unix_socket",
     "bound_socket",
@@ -38,4 +41,5 @@ __all__ = [
     "refused_port",
     "reserve_port",
     "reserve_ports",
+    "running_server",
 ]

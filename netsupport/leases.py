@@ -19,12 +19,12 @@ import socket
 import threading
 import time
 import warnings
-import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from netsupport import locks, wildcards
+from netsupport.claims import Claim, Closable
 from netsupport.ports import HOST, HOSTv4
 
 Kind = Literal["tcp", "udp", "both"]
@@ -48,6 +48,10 @@ class LeaseError(RuntimeError):
 class Guarantee(enum.StrEnum):
     """How well a reserved number is kept, best first."""
 
+    PASSED = "passed"
+    """A listening socket of this process, handed to the server: the number was never without an owner."""
+    READ_BACK = "read-back"
+    """The server bound port 0 and its number was read from it: the number was never without an owner."""
     HOLD = "hold"
     """Bound by this process on every address, for nobody else: no other socket can have it."""
     HOLD_THROUGH = "hold-through"
@@ -58,30 +62,6 @@ class Guarantee(enum.StrEnum):
     who uses netsupport. Only a program that asks for this very number can take it."""
     PICK = "pick"
     """Unused on every address a moment ago, and kept by nothing."""
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-class _Claim:
-    """What keeps a number: sockets or a lock, closed once, and by the process that opened them alone."""
-
-    __slots__ = ("__weakref__", "keepers", "released")
-
-    def __init__(self, keepers: tuple[_Closable, ...]) -> None:
-        self.keepers = keepers
-        self.released = False
-        _claims.add(self)
-
-    def close(self) -> None:
-        self.released = True
-        keepers, self.keepers = self.keepers, ()
-        for keeper in keepers:
-            keeper.close()
-
-
-_claims: weakref.WeakSet[_Claim] = weakref.WeakSet()
 
 
 class Quarantine:
@@ -119,15 +99,8 @@ def _quarantine() -> Quarantine:
     return Quarantine(QUARANTINE_S, max(1, (last - first) // 8))
 
 
-def _only_the_parent_owns() -> None:
-    """A forked child would keep its parent's numbers held long after the parent released them."""
-    _quarantine().after_fork()
-    for claim in list(_claims):
-        claim.close()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_only_the_parent_owns)
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=lambda: _quarantine().after_fork())
 
 
 class PortLease(int):
@@ -142,13 +115,13 @@ class PortLease(int):
     guarantee: Guarantee
     reason: str
     """Why no better guarantee could be given; "" for the best."""
-    _claim: _Claim
+    _claim: Claim
 
     @classmethod
-    def _of(cls, port: int, host: str, guarantee: Guarantee, reason: str, *keepers: _Closable) -> Self:
+    def _of(cls, port: int, host: str, guarantee: Guarantee, reason: str, *keepers: Closable) -> Self:
         lease = cls(port)
         lease.host, lease.guarantee, lease.reason = host, guarantee, reason
-        lease._claim = _Claim(keepers)
+        lease._claim = Claim(keepers)
         return lease
 
     @property
@@ -364,7 +337,7 @@ def _leased(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> Por
     return None
 
 
-def _unused(port: int, kinds: tuple[socket.SocketKind, ...], lock: _Closable) -> bool:
+def _unused(port: int, kinds: tuple[socket.SocketKind, ...], lock: Closable) -> bool:
     """Whether nobody has *port* on any address; if somebody has, or it cannot be told, *lock* is given back."""
     try:
         for kind in kinds:

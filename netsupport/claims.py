@@ -1,0 +1,46 @@
+"""What a process owns until it releases it or dies, and what its forked children do not own with it."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Protocol
+
+
+class Closable(Protocol):
+    """A socket, a lock, a pipe."""
+
+    def close(self) -> None: ...
+
+
+class Claim:
+    """Things that the kernel takes back when their process ends; closed once, and in a forked child at its birth.
+
+    Otherwise the child would keep its parent's port numbers long after the parent released them, or died.
+    """
+
+    __slots__ = ("__weakref__", "keepers", "released")
+
+    def __init__(self, keepers: tuple[Closable, ...]) -> None:
+        self.keepers = keepers
+        self.released = False
+        _claims.add(self)
+
+    def close(self) -> None:
+        """Give all of it back; a second call does nothing."""
+        self.released = True
+        keepers, self.keepers = self.keepers, ()
+        for keeper in keepers:
+            keeper.close()
+
+
+_claims: weakref.WeakSet[Claim] = weakref.WeakSet()
+
+
+def _close_in_child() -> None:
+    for claim in list(_claims):
+        claim.close()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_close_in_child)

@@ -1,0 +1,200 @@
+"""Who has a port: the sockets of a host with their processes, as the kernel lists them.
+
+Linux: /proc/PID/net/{tcp,tcp6,udp,udp6} and /proc/PID/fd (proc_pid_net(5), proc_pid_fd(5)). macOS and BSD: lsof.
+Windows: netstat. A TCP socket that is bound and neither listens nor is connected is in none of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Protocol = Literal["tcp", "udp"]
+
+_TCP_STATES = {1: "established", 2: "syn-sent", 6: "time-wait", 8: "close-wait", 10: "listening"}
+
+
+@dataclass(frozen=True, slots=True)
+class Socket:
+    """One socket of the host. *state* is "listening" for a TCP listener and "bound" for a UDP socket.
+
+    *inode* joins it with descriptors on Linux, *pid* names its process elsewhere; 0 and *uid* -1 where unknown.
+    """
+
+    protocol: Protocol
+    address: str
+    port: int
+    state: str
+    inode: int = 0
+    uid: int = -1
+    pid: int = 0
+
+    def __str__(self) -> str:
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{self.protocol} {address}:{self.port} {self.state}"
+
+    @property
+    def serves(self) -> bool:
+        """Whether it takes connections or datagrams from anyone."""
+        return self.state in ("listening", "bound")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that has a socket. *pid* is 0 and *command* says why where the process cannot be seen."""
+
+    socket: Socket
+    pid: int
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.socket}: {f'pid {self.pid}, ' if self.pid else ''}{self.command}"
+
+
+def sockets(protocol: Protocol, pid: int) -> list[Socket]:
+    """The *protocol* sockets in the network namespace of process *pid*; none if that is gone."""
+    if sys.platform == "linux":
+        found: list[Socket] = []
+        for name in (protocol, f"{protocol}6"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, OSError):
+                found += parse_proc_net(protocol, Path(f"/proc/{pid}/net/{name}").read_text("ascii"))
+        return found
+    if sys.platform == "win32":  # pragma: no cover - Windows
+        return parse_netstat(protocol, _printed("netstat", "-a", "-n", "-o", "-p", protocol))
+    return parse_lsof(protocol, _printed("lsof", "-nP", f"-i{protocol}", "-FptnT"))  # pragma: no cover - macOS, BSD
+
+
+def _printed(*command: str) -> str:  # pragma: no cover - macOS, BSD, Windows
+    return subprocess.run(command, capture_output=True, check=False, timeout=30).stdout.decode("utf-8", "replace")
+
+
+def parse_proc_net(protocol: Protocol, text: str) -> list[Socket]:
+    """The rows of /proc/net/tcp, tcp6, udp or udp6; addresses there are 32-bit words in the host's byte order."""
+    found = []
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        words, _, port = fields[1].partition(":")
+        packed = b"".join(struct.pack("=I", int(words[at : at + 8], 16)) for at in range(0, len(words), 8))
+        address = socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed)
+        code = int(fields[3], 16)
+        connected = fields[2].rpartition(":")[2] != "0000"
+        state = _TCP_STATES.get(code, "closing") if protocol == "tcp" else "connected" if connected else "bound"
+        found.append(Socket(protocol, address, int(port, 16), state, int(fields[9]), int(fields[7])))
+    return found
+
+
+def parse_lsof(protocol: Protocol, text: str) -> list[Socket]:
+    """What `lsof -nP -iTCP -FptnT` says, a letter and a value per line: process, type, name, state."""
+    found: list[Socket] = []
+    pid, name, wildcard = 0, "", ""
+    for line in text.splitlines():
+        letter, value = line[:1], line[1:]
+        if letter == "p":
+            pid = int(value)
+        elif letter == "t":
+            wildcard = "::" if value == "IPv6" else "0.0.0.0"
+        elif letter == "n":
+            name = value.replace("*", wildcard, 1)
+            if protocol == "udp" and "->" not in name:
+                found += _named(protocol, name, "bound", pid)
+        elif letter == "T" and value.startswith("ST=") and protocol == "tcp":
+            state = "listening" if value == "ST=LISTEN" else value.removeprefix("ST=").lower()
+            found += _named(protocol, name.partition("->")[0], state, pid)
+    return found
+
+
+def parse_netstat(protocol: Protocol, text: str) -> list[Socket]:
+    """What `netstat -a -n -o` says. The words are translated on some systems: a listener is known by peer port 0."""
+    found: list[Socket] = []
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) < 4 or not fields[0].lower().startswith(protocol) or not fields[-1].isdecimal():
+            continue
+        state = "bound" if protocol == "udp" else "listening" if fields[2].endswith(":0") else fields[3].lower()
+        found += _named(protocol, fields[1], state, int(fields[-1]))
+    return found
+
+
+def _named(protocol: Protocol, name: str, state: str, pid: int) -> list[Socket]:
+    address, _, port = name.rpartition(":")
+    if not port.isdecimal():
+        return []
+    address = address.strip("[]")
+    return [Socket(protocol, address, int(port), state, pid=pid)]
+
+
+def answering(rows: Iterable[Socket], host: str, port: int) -> list[Socket]:
+    """Those of *rows* that get what a client sends to *host* *port*: the most specific address wins.
+
+    `::` counts for an IPv4 *host* as well, since no listing tells a dual-stack socket from an IPv6-only one.
+    """
+    here = [row for row in rows if row.serves and row.port == port]
+    target = ipaddress.ip_address(host)
+    mapped = f"::ffff:{host}"
+    ranks = [{host, mapped}, {"0.0.0.0", "::ffff:0.0.0.0"}, {"::"}] if target.version == 4 else [{host}, {"::"}]
+    if target.version == 6:
+        here = [row for row in here if ":" in row.address]
+    for rank in ranks:
+        if chosen := [row for row in here if row.address in rank]:
+            return chosen
+    return []
+
+
+def descriptors(pid: int) -> frozenset[int]:
+    """The inodes of the sockets that process *pid* has open; none if it is gone or another user's."""
+    inodes = set()
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                target = os.readlink(entry.path)
+                if target.startswith("socket:["):
+                    inodes.add(int(target[8:-1]))
+    return frozenset(inodes)
+
+
+def command_line(pid: int) -> str:
+    """The command line of process *pid*, or its name, or "" if it is gone."""
+    if sys.platform != "linux":  # pragma: no cover - macOS, BSD, Windows
+        return _printed("ps", "-o", "command=", "-p", str(pid)).strip() if sys.platform != "win32" else ""
+    with contextlib.suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        return b" ".join(words).decode("utf-8", "backslashreplace")
+    return ""
+
+
+def holders(protocol: Protocol, port: int, pid: int) -> list[Holder]:
+    """Every socket with local port *port* in the namespace of process *pid*, with the processes that have it open."""
+    rows = [row for row in sockets(protocol, pid) if row.port == port]
+    if not rows:
+        return []
+    if sys.platform == "linux":
+        inodes = {row.inode for row in rows} - {0}
+        owners = [(each, shared) for each in _all_pids() if (shared := descriptors(each) & inodes)]
+    else:  # pragma: no cover - macOS, BSD, Windows
+        owners = []
+    found = []
+    for row in rows:
+        pids = [row.pid] if row.pid else [each for each, shared in owners if row.inode in shared]
+        found += [Holder(row, each, command_line(each)) for each in pids]
+        if not pids:
+            found.append(Holder(row, 0, _unseen(row)))
+    return found
+
+
+def _unseen(row: Socket) -> str:
+    if row.inode == 0:
+        return "no process has it any more"
+    return f"a process of uid {row.uid} that cannot be looked into from here"
+
+
+def _all_pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]

@@ -1,0 +1,155 @@
+"""A started process and all that comes of it: who belongs to it, and how it ends.
+
+Run as a script, it is the watchdog of one tree: it reads the root's process id from standard input and, when that
+ends without the word `done`, which means that its starter was killed, it ends the tree.
+So this file imports the standard library alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MARK = "NETSUPPORT_SERVER"
+"""The environment variable that each tree is started with. It finds those that left the session and lost their
+parent, as daemons do; only a program that also cleans its environment escapes. A tree started within a tree carries
+both marks, with a colon between them."""
+
+POLL_MAX_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A line of the process table. *started*, in clock ticks since boot, tells apart two users of one id."""
+
+    pid: int
+    parent: int
+    session: int
+    started: int
+
+
+def pauses() -> Iterator[None]:
+    """Wait a little longer each time, from 1 ms to POLL_MAX_S: for what the kernel reports to nobody."""
+    pause_s = 0.001
+    while True:
+        yield
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 1.5, POLL_MAX_S)
+
+
+def process(pid: int) -> Process | None:
+    """The living process *pid*; None for one that is gone or a zombie. Source: proc_pid_stat(5)."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name, in brackets, may itself hold brackets and blanks.
+            fields = file.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    if fields[0] in b"ZX":
+        return None
+    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def process_table() -> dict[int, Process]:
+    """Every living process that can be seen, by its id."""
+    if sys.platform != "linux":  # pragma: no cover - macOS, BSD
+        listing = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid=,pgid=,state="], capture_output=True, check=True
+        ).stdout
+        return parse_ps(listing)
+    found = (process(int(name)) for name in os.listdir("/proc") if name.isdecimal())
+    return {each.pid: each for each in found if each is not None}
+
+
+def parse_ps(listing: bytes) -> dict[int, Process]:
+    """What `ps -A -o pid=,ppid=,pgid=,state=` says; the process group stands in for the session."""
+    rows = (line.split() for line in listing.splitlines())
+    return {
+        int(pid): Process(int(pid), int(parent), int(group), 0)
+        for pid, parent, group, state in rows
+        if not state.startswith(b"Z")
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """The processes that come of *root*, which was started in a session of its own with MARK=*mark*."""
+
+    root: int
+    mark: str
+
+    def members(self) -> list[Process]:
+        """Those alive: descendants, members of the session, and whoever carries the mark."""
+        table = process_table()
+        kin = {self.root}
+        grown = True
+        while grown:
+            young = {each.pid for each in table.values() if each.parent in kin} - kin
+            kin |= young
+            grown = bool(young)
+        return [
+            each for each in table.values() if each.pid in kin or each.session == self.root or self._marked(each.pid)
+        ]
+
+    def _marked(self, pid: int) -> bool:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                entries = file.read().split(b"\0")
+        except OSError:
+            # Another user's process, or gone: not ours to end.
+            return False
+        name = f"{MARK}=".encode()
+        return any(e.startswith(name) and self.mark.encode() in e[len(name) :].split(b":") for e in entries)
+
+    def end(self, grace_s: float) -> list[Process]:
+        """SIGTERM for all, SIGKILL after *grace_s* seconds for those left; the processes that survived both.
+
+        None survives but another user's, or one that the kernel cannot interrupt.
+        """
+        members = self.members()
+        for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)):
+            end_s = time.monotonic() + patience_s
+            told: set[tuple[int, int]] = set()
+            for _ in pauses():
+                for each in members:
+                    # A process forked after the first signal is told, too; nobody is told twice.
+                    if (each.pid, each.started) not in told:
+                        told.add((each.pid, each.started))
+                        send_signal(each, number)
+                members = self.members()
+                if not members:
+                    return []
+                if time.monotonic() >= end_s:
+                    break
+        return members
+
+
+def send_signal(target: Process, number: signal.Signals) -> None:
+    """Send *number* to *target*, and to no other process that has its id by now."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if sys.platform == "linux":
+            descriptor = os.pidfd_open(target.pid)
+            try:
+                if process(target.pid) == target:
+                    signal.pidfd_send_signal(descriptor, number)
+            finally:
+                os.close(descriptor)
+        else:  # pragma: no cover - macOS, BSD
+            os.kill(target.pid, number)
+
+
+def watch(mark: str) -> None:
+    """The watchdog: wait for the end of standard input, then end the tree unless told that it is done."""
+    root, _, rest = sys.stdin.read().partition("\n")
+    if rest != "done" and root:
+        Tree(int(root), mark).end(grace_s=1.0)
+
+
+if __name__ == "__main__":
+    watch(sys.argv[1])

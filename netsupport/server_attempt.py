@@ -1,0 +1,323 @@
+"""One attempt to start a server: the processes, the wait until it is the one that answers, and the end of it all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from netsupport import owners, process_tree
+from netsupport.claims import Claim
+from netsupport.leases import Guarantee, Kind
+from netsupport.server_log import ServerLog
+
+_IN_USE = (
+    "address already in use",
+    "eaddrinuse",
+    "only one usage of each socket address",
+    "port is already allocated",
+    os.strerror(errno.EADDRINUSE).lower(),
+)
+"""How programs say, in their last words, that somebody else had their port."""
+
+_TAIL_CHARACTERS = 4_000
+
+
+class ServerError(RuntimeError):
+    """A server did not start, or failed while it ran. The message has its last output and who holds its port."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        exit_status: int | None = None,
+        output: str = "",
+        holders: Sequence[owners.Holder] = (),
+        lost: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+        """As in subprocess: negative for a signal; None if it ran on."""
+        self.output = output
+        self.holders = tuple(holders)
+        """Who has the port, strangers and the server's own processes alike."""
+        self.lost = tuple(lost)
+        """Why each earlier attempt was given up."""
+
+
+class Lost(Exception):
+    """Somebody else has the port of this attempt."""
+
+    def __init__(self, failure: ServerError, *, strangers: bool) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+        self.strangers = strangers
+        """Whether somebody was seen on the port; if not, only the server's own words say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningServer:
+    """A server that listens on *host* *port*. *lost* says why earlier attempts were given up."""
+
+    command: tuple[str, ...]
+    host: str
+    port: int
+    guarantee: Guarantee
+    process: subprocess.Popen[bytes]
+    log: ServerLog
+    lost: tuple[str, ...] = ()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """What `socket.connect` takes."""
+        return self.host, self.port
+
+    @property
+    def pid(self) -> int:
+        """The process id of the program that was started; a descendant may be the one that listens."""
+        return self.process.pid
+
+    def output(self) -> str:
+        """What the server's processes wrote, standard output and error in order; the last million bytes of it."""
+        return self.log.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What was asked of `running_server`."""
+
+    command: tuple[str, ...]
+    host: str
+    kind: Kind
+    pattern: re.Pattern[str] | None
+    timeout_s: float
+    grace_s: float
+    env: Mapping[str, str]
+    cwd: str | os.PathLike[str] | None
+
+    @property
+    def protocols(self) -> tuple[owners.Protocol, ...]:
+        return ("tcp", "udp") if self.kind == "both" else (self.kind,)
+
+    def filled(self, text: str, port: int, descriptor: int = -1) -> str:
+        """*text* with its placeholders filled in; other braces are left alone, for programs in arguments."""
+        return text.replace("{port}", str(port)).replace("{host}", self.host).replace("{fd}", str(descriptor))
+
+
+@contextlib.contextmanager
+def started(
+    order: Order,
+    port: int,
+    guarantee: Guarantee,
+    handed: socket.socket | None = None,
+    lost: tuple[str, ...] = (),
+) -> Iterator[RunningServer]:
+    """One attempt: start, wait until ready, yield, end the tree. Raises Lost if somebody else has *port*."""
+    descriptors = () if handed is None else (handed.fileno(),)
+    command = tuple(order.filled(word, port, *descriptors) for word in order.command)
+    mark = secrets.token_hex(8)
+    environment = os.environ | {name: order.filled(value, port, *descriptors) for name, value in order.env.items()}
+    environment[process_tree.MARK] = ":".join(filter(None, (os.environ.get(process_tree.MARK), mark)))
+    with contextlib.ExitStack() as cleanup:
+        log = ServerLog()
+        cleanup.callback(log.close)
+        tell_watchdog = cleanup.enter_context(_watchdog(mark))
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=log.sink,
+            stderr=log.sink,
+            cwd=order.cwd,
+            env=environment,
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+        tree = process_tree.Tree(process.pid, mark)
+        cleanup.callback(_end, process, tree, order.grace_s)
+        tell_watchdog(process.pid)
+        if handed is not None:
+            # The server has its own copy now: if it dies, clients are refused and do not hang in a backlog.
+            handed.close()
+        yield _Attempt(order, tree, RunningServer(command, order.host, port, guarantee, process, log, lost)).ready()
+
+
+@contextlib.contextmanager
+def _watchdog(mark: str) -> Iterator[Callable[[int], None]]:
+    """A process that ends the tree of *mark* if this process is killed; yields what tells it the root's id."""
+    command = [sys.executable, "-I", "-S", process_tree.__file__, mark]
+    if sys.platform == "win32" or not sys.executable:  # pragma: no cover - Windows, embedded
+        yield lambda _pid: None
+        return
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        lifeline = process.stdin
+        # A forked child of this process must not keep the pipe open: the watchdog waits for its end.
+        claim = Claim((lifeline,))
+
+        def tell(pid: int) -> None:
+            lifeline.write(f"{pid}\n".encode())
+            lifeline.flush()
+
+        try:
+            yield tell
+        finally:
+            process.kill()
+            claim.close()
+
+
+def _end(process: subprocess.Popen[bytes], tree: process_tree.Tree, grace_s: float) -> None:
+    """End the whole tree. Raises ServerError naming what survives SIGKILL."""
+    survivors: list[process_tree.Process] = []
+    if sys.platform == "win32":  # pragma: no cover - Windows
+        subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
+    else:
+        survivors = tree.end(grace_s)
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+    if survivors:
+        named = ", ".join(f"pid {each.pid} ({owners.command_line(each.pid)})" for each in survivors)
+        raise ServerError(f"SIGKILL did not end {named}; end it by hand")
+    process.wait()
+
+
+def exit_status_of(process: subprocess.Popen[bytes]) -> int | None:
+    """The exit status as in subprocess, None while it runs. The process is not reaped, so its id stays its own."""
+    if process.returncode is None and sys.platform != "win32":
+        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+    return process.poll()
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A started server that may not listen yet."""
+
+    order: Order
+    tree: process_tree.Tree
+    server: RunningServer
+
+    def ready(self) -> RunningServer:
+        """The server with its port, once it is the one that answers there. Raises ServerError or Lost."""
+        end_s = time.monotonic() + self.order.timeout_s
+        for _ in process_tree.pauses():
+            # Asked before the look at its sockets: one that ended in between was still looked at.
+            status = exit_status_of(self.server.process)
+            members = self._members() if status is not None else []
+            port = self._port(members)
+            if port and self._answers(port, members):
+                return replace(self.server, port=port)
+            if status is not None and not members:
+                raise self._failure(f"ended with {status_in_words(status)} before it listened", port, status)
+            if time.monotonic() >= end_s:
+                raise self._failure(f"did not listen in {self.order.timeout_s:g} s", port, None)
+        raise AssertionError("unreachable")  # pragma: no cover - the pauses never end
+
+    def _members(self) -> list[int]:
+        if sys.platform == "win32":  # pragma: no cover - Windows
+            return [self.server.pid]
+        return [each.pid for each in self.tree.members()]
+
+    def _look_from(self, members: list[int]) -> int:
+        """A living process of the tree: /proc shows the sockets of its network namespace."""
+        return members[0] if members else self.server.pid
+
+    def _owned(self, rows: list[owners.Socket], members: list[int]) -> list[owners.Socket]:
+        """Those of *rows* that the server or a descendant has open. The whole tree is read only if it must be."""
+        owned = self._owned_by(rows, [self.server.pid])
+        return owned if len(owned) == len(rows) else self._owned_by(rows, members or self._members())
+
+    def _owned_by(self, rows: list[owners.Socket], pids: list[int]) -> list[owners.Socket]:
+        inodes = frozenset().union(*map(owners.descriptors, pids))
+        return [row for row in rows if row.inode in inodes or row.pid in pids]
+
+    def _port(self, members: list[int]) -> int:
+        """The port that was given, or the one read back; 0 while there is none."""
+        if self.server.guarantee is not Guarantee.READ_BACK:
+            return self.server.port
+        if self.order.pattern is not None:
+            said = self.order.pattern.search(self.server.log.beginning())
+            return int(said.group(1)) if said else 0
+        rows = [
+            row
+            for protocol in self.order.protocols
+            for row in owners.sockets(protocol, self._look_from(members))
+            if row.serves and owners.answering([row], self.order.host, row.port)
+        ]
+        ports = {row.port for row in self._owned(rows, members)} if rows else set()
+        if len(ports) > 1:
+            listed = ", ".join(map(str, sorted(ports)))
+            raise self._failure(f"listens on several ports ({listed}; give read_port a pattern)", 0, None)
+        return min(ports, default=0)
+
+    def _answers(self, port: int, members: list[int]) -> bool:
+        """Whether a client of *port* meets this server, for each protocol. Raises if it may meet a stranger, too."""
+        for protocol in self.order.protocols:
+            rows = owners.answering(owners.sockets(protocol, self._look_from(members)), self.order.host, port)
+            owned = self._owned(rows, members) if rows else []
+            if not owned:
+                return False
+            if len(owned) < len(rows):
+                raise self._failure("shares its port with a stranger", port, None)
+        return True
+
+    def _failure(self, what: str, port: int, status: int | None) -> Exception:
+        """What went wrong, with who has the port and the last output; a Lost if that is the reason."""
+        holders = [
+            holder
+            for protocol in self.order.protocols
+            if port
+            for holder in owners.holders(protocol, port, os.getpid())
+        ]
+        family = {self.server.pid, *self._members()}
+        strangers = [holder for holder in holders if holder.pid not in family]
+        output = self.server.output()
+        where = f"{self.order.host} port {port}" if port else self.order.host
+        lines = [f"{shown(self.server.command)} {what} on {where}"]
+        lines += [f"  {holder}{' (the server itself)' if holder.pid in family else ''}" for holder in holders]
+        lines.append(f"its last output:\n{tail(output)}")
+        failure = ServerError("\n".join(lines), exit_status=status, output=output, holders=holders)
+        reserved = self.server.guarantee in (Guarantee.HOLD_THROUGH, Guarantee.LEASE, Guarantee.PICK)
+        said_so = any(words in output.lower() for words in _IN_USE)
+        if reserved and (strangers or (said_so and status is not None)):
+            return Lost(failure, strangers=bool(strangers))
+        return failure
+
+
+def shown(command: Sequence[str]) -> str:
+    return shlex.join(command)
+
+
+def status_in_words(status: int) -> str:
+    """An exit status in words; negative for a signal, as in subprocess."""
+    if status >= 0:
+        return f"status {status}"
+    try:
+        return f"signal {-status} ({signal.Signals(-status).name})"
+    except ValueError:
+        return f"signal {-status}"
+
+
+def tail(output: str) -> str:
+    """The last lines of *output*, indented."""
+    lines = output[-_TAIL_CHARACTERS:].strip().splitlines() or ["(nothing)"]
+    return "\n".join(f"    {line}" for line in lines)
