@@ -383,6 +383,9 @@ def _accept_each(
             if door not in ready:
                 raise ScriptError(f"no client came for {peer!r}")
             connection, _ = door.accept()
+            if connection.family != socket.AF_UNIX:
+                # Two replies in a row would wait 40 ms for the client's delayed acknowledgement of the first.
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             serve(peer, connection, context)
 
 

@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from converted_tests.peers import (
     TIMEOUT_S,
@@ -55,6 +56,19 @@ def dialogue(replies: bytes = b"", ftp: ftplib.FTP | None = None, *, welcome: by
         yield Dialogue(client, calls, wire)
 
 
+class Prepared(ftplib.FTP):
+    """A client whose data connection is given, by the documented way to override it: `ntransfercmd`."""
+
+    def __init__(self, data: object, size: int | None = None, *, encoding: str = "utf-8") -> None:
+        super().__init__(encoding=encoding)
+        self._data = (cast(socket.socket, data), size)
+        self.transfers: list[tuple[str, int | str | None]] = []
+
+    def ntransfercmd(self, cmd: str, rest: int | str | None = None) -> tuple[socket.socket, int | None]:
+        self.transfers.append((cmd, rest))
+        return self._data
+
+
 _ANSWERS = {
     b"USER": b"331 password, please\r\n",
     b"PASS": b"230 logged in\r\n",
@@ -88,8 +102,8 @@ class FileServer:
     """Where the client's end of each data connection was."""
     protected: list[str | None] = field(default_factory=list)
     """The TLS version of each data connection, None in the clear."""
-    refused: list[ssl.SSLError] = field(default_factory=list)
-    """Handshakes that the client broke off."""
+    tls_errors: list[ssl.SSLError] = field(default_factory=list)
+    """Of handshakes that the client broke off, and of connections that it left without a word."""
     _door: socket.socket | None = None
     _dial: tuple[str, int] | None = None
     _offset: int = 0
@@ -112,12 +126,12 @@ class FileServer:
                     try:
                         self._transfer(verb, line)
                     except ssl.SSLError as failure:
-                        self.refused.append(failure)
+                        self.tls_errors.append(failure)
                     reply = self.replies.get(b"after " + verb, b"226 done\r\n")
                 try:
                     line = yield self._reply(verb, reply)
                 except ssl.SSLError as failure:
-                    self.refused.append(failure)
+                    self.tls_errors.append(failure)
                     return
 
     def _answer(self, verb: bytes, argument: bytes, line: bytes) -> bytes:
@@ -160,6 +174,7 @@ class FileServer:
             assert self._dial is not None, "a transfer before PASV, EPSV, PORT or EPRT"
             connection, address = socket.create_connection(self._dial, TIMEOUT_S), self._dial
         connection.settimeout(TIMEOUT_S)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.data_peers.append(address[:2])
         return connection
 

@@ -1,0 +1,439 @@
+"""How ftplib moves files: binary and by the line, up and down, whole or from a restart marker on.
+
+RFC 959 sections 3.4, 3.5 and 4.1.3 give the transfer commands, RFC 4217 their protection by TLS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import io
+import socket
+import ssl
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from converted_tests.peers import InMemory, dialled
+from converted_tests.strategies import pieces_of
+from converted_tests.test_ftplib.server import FileServer, Prepared, dialogue, visit
+
+CONTENT = bytes(range(256)) * 80
+TEXT = b"one\r\n two \r\n\r\nfour"
+
+
+# --- over real connections, in every way there is ------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """One way in which client and server may meet."""
+
+    family: socket.AddressFamily
+    passive: bool
+    tls: bool = False
+
+    @property
+    def opening(self) -> bytes:
+        """The command that arranges a data connection."""
+        if self.family == socket.AF_INET6:
+            return b"EPSV" if self.passive else b"EPRT"
+        return b"PASV" if self.passive else b"PORT"
+
+
+Session = Callable[[FileServer], AbstractContextManager[ftplib.FTP]]
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(World(socket.AF_INET, passive=True), id="IPv4 passive"),
+        pytest.param(World(socket.AF_INET, passive=False), id="IPv4 active"),
+        pytest.param(World(socket.AF_INET6, passive=True), id="IPv6 passive"),
+        pytest.param(World(socket.AF_INET6, passive=False), id="IPv6 active"),
+        pytest.param(World(socket.AF_INET, passive=True, tls=True), id="TLS passive"),
+        pytest.param(World(socket.AF_INET, passive=False, tls=True), id="TLS active"),
+    ]
+)
+def world(request: pytest.FixtureRequest) -> World:
+    world: World = request.param
+    if world.family == socket.AF_INET6:
+        request.getfixturevalue("ipv6")
+    return world
+
+
+@pytest.fixture
+def session(world: World, client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> Session:
+    """A client that is ready to transfer in this world."""
+
+    @contextlib.contextmanager
+    def ready(server: FileServer):  # type: ignore[no-untyped-def]
+        server.context = server_context
+        client = ftplib.FTP_TLS(context=client_context) if world.tls else ftplib.FTP()
+        with visit(server, client, world.family) as ftp:
+            if isinstance(ftp, ftplib.FTP_TLS):
+                ftp.auth()
+                ftp.prot_p()
+            ftp.set_pasv(world.passive)
+            server.heard.clear()
+            yield ftp
+        assert server.tls_errors == []
+        assert [version is not None for version in server.protected] == [world.tls] * len(server.protected)
+
+    return ready
+
+
+def verbs(server: FileServer) -> list[bytes]:
+    """The commands without the address of a data connection, which is another one each time."""
+    return [line.split(b" ")[0] if line.startswith((b"PORT", b"EPRT")) else line for line in server.heard]
+
+
+def test_a_binary_retrieval_gives_the_whole_file(session: Session, world: World) -> None:
+    server = FileServer({b"RETR notes": CONTENT})
+    blocks: list[bytes] = []
+    with session(server) as ftp:
+        assert ftp.retrbinary("RETR notes", blocks.append) == "226 done"
+    assert b"".join(blocks) == CONTENT
+    assert verbs(server) == [b"TYPE I", world.opening, b"RETR notes", b"QUIT"]
+
+
+def test_a_binary_store_brings_the_whole_file(session: Session, world: World) -> None:
+    server = FileServer()
+    with session(server) as ftp:
+        assert ftp.storbinary("STOR notes", io.BytesIO(CONTENT)) == "226 done"
+    assert server.stored == {b"STOR notes": CONTENT}
+    assert verbs(server) == [b"TYPE I", world.opening, b"STOR notes", b"QUIT"]
+
+
+def test_a_retrieval_by_the_line_gives_lines_without_endings(session: Session, world: World) -> None:
+    server = FileServer({b"RETR notes": TEXT})
+    lines: list[str] = []
+    with session(server) as ftp:
+        assert ftp.retrlines("RETR notes", lines.append) == "226 done"
+    assert lines == ["one", " two ", "", "four"]
+    assert verbs(server) == [b"TYPE A", world.opening, b"RETR notes", b"QUIT"]
+
+
+def test_a_store_by_the_line_brings_lines_that_end_in_CRLF(session: Session, world: World) -> None:
+    server = FileServer()
+    with session(server) as ftp:
+        assert ftp.storlines("STOR notes", io.BytesIO(b"one\n two \n\nfour")) == "226 done"
+    assert server.stored == {b"STOR notes": b"one\r\n two \r\n\r\nfour\r\n"}
+    assert verbs(server) == [b"TYPE A", world.opening, b"STOR notes", b"QUIT"]
+
+
+def test_one_session_may_transfer_often_and_change_its_mode(session: Session, world: World) -> None:
+    server = FileServer({b"RETR a": b"1", b"RETR b": b"22", b"NLST": b"a\r\nb\r\n"})
+    blocks: list[bytes] = []
+    with session(server) as ftp:
+        ftp.retrbinary("RETR a", blocks.append)
+        ftp.set_pasv(not world.passive)
+        ftp.retrbinary("RETR b", blocks.append)
+        assert ftp.nlst() == ["a", "b"]
+    assert blocks == [b"1", b"22"]
+
+
+# --- restarting ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rest", [0, 10, "20"])
+def test_a_restarted_retrieval_gives_the_rest_of_the_file(rest: int | str) -> None:
+    server = FileServer({b"RETR notes": CONTENT})
+    blocks: list[bytes] = []
+    with visit(server) as ftp:
+        ftp.retrbinary("RETR notes", blocks.append, rest=rest)
+    assert b"".join(blocks) == CONTENT[int(rest) :]
+    assert server.heard == [b"TYPE I", b"PASV", f"REST {rest}".encode(), b"RETR notes", b"QUIT"]
+
+
+@pytest.mark.parametrize("rest", [0, "7"])
+def test_a_restarted_store_sends_the_marker(rest: int | str) -> None:
+    server = FileServer()
+    with visit(server) as ftp:
+        ftp.storbinary("STOR notes", io.BytesIO(b"rest"), rest=rest)
+    assert server.heard == [b"TYPE I", b"PASV", f"REST {rest}".encode(), b"STOR notes", b"QUIT"]
+    assert server.stored == {b"STOR notes": b"rest"}
+
+
+# --- blocks -------------------------------------------------------------------------------------------
+
+IN_AND_OUT = b"200 type\r\n226 done\r\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sizes"),
+    [
+        pytest.param({}, [8192, 8192, 4096], id="8192 by default"),
+        pytest.param({"blocksize": 20000}, [20000, 480], id="as asked for"),
+        pytest.param({"blocksize": len(CONTENT)}, [len(CONTENT)], id="all at once"),
+    ],
+)
+def test_a_retrieval_takes_blocks_of_a_size(arguments: dict[str, int], sizes: list[int]) -> None:
+    blocks: list[bytes] = []
+    with dialogue(IN_AND_OUT, ftp := Prepared(InMemory(CONTENT))):
+        ftp.retrbinary("RETR notes", blocks.append, **arguments)
+    assert [len(block) for block in blocks] == sizes
+    assert b"".join(blocks) == CONTENT
+    assert ftp.transfers == [("RETR notes", None)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sizes"),
+    [
+        pytest.param({}, [8192, 8192, 4096], id="8192 by default"),
+        pytest.param({"blocksize": 20000}, [20000, 480], id="as asked for"),
+    ],
+)
+def test_a_store_calls_back_with_each_block_once_it_is_sent(arguments: dict[str, int], sizes: list[int]) -> None:
+    wire = InMemory()
+    told: list[tuple[int, bool]] = []
+    with dialogue(IN_AND_OUT, ftp := Prepared(wire)):
+        ftp.storbinary(
+            "STOR notes",
+            io.BytesIO(CONTENT),
+            callback=lambda block: told.append((len(block), wire.sent.endswith(block))),
+            **arguments,
+        )
+    assert told == [(size, True) for size in sizes]
+    assert wire.sent == CONTENT
+
+
+def test_an_empty_file_is_stored_and_retrieved() -> None:
+    server = FileServer({b"RETR empty": b""})
+    blocks: list[bytes] = []
+    with visit(server) as ftp:
+        ftp.storbinary("STOR empty", io.BytesIO(), callback=blocks.append)
+        ftp.retrbinary("RETR empty", blocks.append)
+    assert (server.stored, blocks) == ({b"STOR empty": b""}, [])
+
+
+def test_a_file_on_disk_is_stored(tmp_path: Path) -> None:
+    path = tmp_path / "notes"
+    path.write_bytes(CONTENT)
+    server = FileServer()
+    with visit(server) as ftp, path.open("rb") as file:
+        ftp.storbinary("STOR notes", file)
+    assert server.stored == {b"STOR notes": CONTENT}
+
+
+# --- lines --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "sent"),
+    [
+        pytest.param(b"a\n", b"a\r\n", id="LF"),
+        pytest.param(b"a\r\n", b"a\r\n", id="CRLF"),
+        pytest.param(b"a\r", b"a\r\n", id="CR at the end of the file"),
+        pytest.param(b"a", b"a\r\n", id="no ending"),
+        pytest.param(b"\n", b"\r\n", id="empty line"),
+        pytest.param(b"\r\n", b"\r\n", id="empty line in CRLF"),
+        pytest.param(b"a\r\r\n", b"a\r\r\n", id="CR CR LF"),
+        pytest.param(b"a\rb\n", b"a\rb\r\n", id="CR inside"),
+    ],
+)
+def test_each_stored_line_ends_in_CRLF(line: bytes, sent: bytes) -> None:
+    wire = InMemory()
+    told: list[bytes] = []
+    with dialogue(IN_AND_OUT, ftp := Prepared(wire)) as talk:
+        assert ftp.storlines("STOR notes", io.BytesIO(line), told.append) == "226 done"
+        assert talk.said() == b"TYPE A\r\n"
+    assert (wire.sent, told, wire.closed) == (sent, [sent], True)
+    assert ftp.transfers == [("STOR notes", None)]
+
+
+def test_a_stored_line_is_called_back_once_it_is_sent() -> None:
+    wire = InMemory()
+    with dialogue(IN_AND_OUT, ftp := Prepared(wire)):
+        sent: list[bytes] = []
+        ftp.storlines("STOR notes", io.BytesIO(b"a\nb\n"), lambda _line: sent.append(wire.sent))
+    assert sent == [b"a\r\n", b"a\r\nb\r\n"]
+
+
+def test_a_text_file_cannot_be_stored_by_the_line() -> None:
+    with dialogue(IN_AND_OUT, ftp := Prepared(wire := InMemory())):
+        with pytest.raises(TypeError, match=r"^a bytes-like object is required, not 'str'$|^'in <string>' requires"):
+            ftp.storlines("STOR notes", io.StringIO("a\n"))  # type: ignore[arg-type]
+    assert (wire.sent, wire.closed) == (b"", True)
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        pytest.param(b"a\r\nb\r\n", ["a", "b"], id="CRLF"),
+        pytest.param(b"a\nb\n", ["a", "b"], id="LF"),
+        pytest.param(b"a\rb\r", ["a", "b"], id="CR"),
+        pytest.param(b"a\r\nb", ["a", "b"], id="no ending at the end"),
+        pytest.param(b"\r\n \r\n", ["", " "], id="empty and blank lines"),
+        pytest.param("Grüße\r\n".encode(), ["Grüße"], id="UTF-8"),
+        pytest.param(b"", [], id="nothing"),
+    ],
+)
+def test_each_retrieved_line_loses_its_ending(data: bytes, lines: list[str]) -> None:
+    got: list[str] = []
+    with dialogue(IN_AND_OUT, ftp := Prepared(wire := InMemory(data))) as talk:
+        assert ftp.retrlines("RETR notes", got.append) == "226 done"
+        assert talk.said() == b"TYPE A\r\n"
+    assert (got, wire.closed) == (lines, True)
+
+
+@pytest.mark.parametrize(("ended", "line"), [("a\r\n", "a"), ("a\n", "a"), ("a\r", "a\r"), ("\r\r\n", "\r")])
+def test_a_data_connection_that_translates_no_endings_gives_the_same_lines(ended: str, line: str) -> None:
+    class Untranslated(InMemory):
+        def makefile(self, *_args: object, **_named: object) -> io.StringIO:
+            return io.StringIO(ended, newline="\n")
+
+    got: list[str] = []
+    with dialogue(IN_AND_OUT, ftp := Prepared(Untranslated())):
+        ftp.retrlines("RETR notes", got.append)
+    assert got == [line]
+
+
+def test_retrieved_lines_are_printed_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with dialogue(IN_AND_OUT, ftp := Prepared(InMemory(b"a\r\n b\r\n"))):
+        ftp.retrlines("RETR notes")
+    assert capsys.readouterr().out == "a\n b\n"
+
+
+def test_print_line_prints_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    ftplib.print_line("a line")  # type: ignore[attr-defined]
+    assert capsys.readouterr().out == "a line\n"
+
+
+@pytest.mark.parametrize(("level", "shown"), [(2, False), (3, True)])
+def test_retrieved_lines_are_shown_from_debug_level_3(
+    level: int, shown: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with dialogue(IN_AND_OUT, ftp := Prepared(InMemory(b"a\r\n"))):
+        ftp.set_debuglevel(level)
+        ftp.retrlines("RETR notes", lambda _line: None)
+    assert ("*retr* 'a\\n'\n*retr* ''\n" in capsys.readouterr().out) == shown
+
+
+def test_text_is_in_the_encoding_asked_for() -> None:
+    server = FileServer({"RETR Grüße".encode("latin-1"): "Übung\r\n".encode("latin-1")})
+    lines: list[str] = []
+    with visit(server, ftplib.FTP(encoding="latin-1")) as ftp:
+        ftp.retrlines("RETR Grüße", lines.append)
+    assert lines == ["Übung"]
+
+
+@pytest.mark.parametrize("spare", [1, 0])
+def test_lines_of_a_file_may_be_as_long_as_the_limit(spare: int) -> None:
+    line = "x" * (30 - len("\n") - spare)
+    got: list[str] = []
+    with dialogue(IN_AND_OUT * 2, ftp := Prepared(wire := InMemory(line.encode() + b"\r\n"))):
+        ftp.maxline = 30
+        ftp.retrlines("RETR notes", got.append)
+        ftp.storlines("STOR notes", io.BytesIO(line.encode() + b"\n"))
+    assert (got, wire.sent) == ([line], line.encode() + b"\r\n")
+
+
+def test_a_retrieved_line_above_the_limit_is_an_error_and_closes_the_data_connection() -> None:
+    got: list[str] = []
+    with dialogue(IN_AND_OUT, ftp := Prepared(wire := InMemory(b"a\r\n" + b"x" * 30 + b"\r\n"))):
+        ftp.maxline = 30
+        with pytest.raises(ftplib.Error) as caught:
+            ftp.retrlines("RETR notes", got.append)
+    assert (caught.value.args, got, wire.closed) == (("got more than 30 bytes",), ["a"], True)
+
+
+def test_a_line_above_the_limit_is_not_stored() -> None:
+    with dialogue(IN_AND_OUT, ftp := Prepared(wire := InMemory())):
+        ftp.maxline = 30
+        with pytest.raises(ftplib.Error) as caught:
+            ftp.storlines("STOR notes", io.BytesIO(b"a\n" + b"x" * 30 + b"\n"))
+    assert (caught.value.args, wire.sent, wire.closed) == (("got more than 30 bytes",), b"a\r\n", True)
+
+
+class Counting(io.BytesIO):
+    """A file that notes how much is asked of it."""
+
+    def __init__(self) -> None:
+        super().__init__(b"")
+        self.asked: list[int | None] = []
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.asked.append(size)
+        return super().readline(size)
+
+
+def test_no_more_than_the_limit_and_one_byte_is_read_of_a_line_to_store() -> None:
+    file = Counting()
+    with dialogue(IN_AND_OUT, ftp := Prepared(InMemory())):
+        ftp.storlines("STOR notes", file)
+    assert file.asked == [8193]
+
+
+LINES = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=20), max_size=8)
+
+
+@given(LINES, st.data())
+def test_lines_that_were_stored_come_back_however_the_network_cuts_them(
+    lines: list[str], data: st.DataObject
+) -> None:
+    with dialled(InMemory(b"220 ready\r\n" + IN_AND_OUT)):  # type: ignore[arg-type]
+        storing = Prepared(stored := InMemory())
+        storing.connect("ftp.example")
+        storing.storlines("STOR notes", io.BytesIO("".join(line + "\n" for line in lines).encode()))
+    got: list[str] = []
+    with dialled(InMemory(b"220 ready\r\n" + IN_AND_OUT)):  # type: ignore[arg-type]
+        retrieving = Prepared(InMemory(data.draw(pieces_of(stored.sent))))
+        retrieving.connect("ftp.example")
+        retrieving.retrlines("RETR notes", got.append)
+    assert got == lines
+
+
+@given(pieces_of(CONTENT[:600]), st.integers(1, 700))
+def test_a_file_is_the_same_in_any_pieces_and_any_blocks(pieces: list[bytes], blocksize: int) -> None:
+    blocks: list[bytes] = []
+    with dialled(InMemory(b"220 ready\r\n" + IN_AND_OUT)):  # type: ignore[arg-type]
+        ftp = Prepared(InMemory(pieces))
+        ftp.connect("ftp.example")
+        ftp.retrbinary("RETR notes", blocks.append, blocksize)
+    assert b"".join(blocks) == CONTENT[:600]
+    assert max(map(len, blocks)) <= blocksize
+
+
+# --- replies around a transfer --------------------------------------------------------------------------
+
+TRANSFERS = [
+    pytest.param(lambda ftp: ftp.retrbinary("RETR a", bytes), id="retrbinary"),
+    pytest.param(lambda ftp: ftp.retrlines("RETR a", str), id="retrlines"),
+    pytest.param(lambda ftp: ftp.storbinary("STOR a", io.BytesIO(b"a")), id="storbinary"),
+    pytest.param(lambda ftp: ftp.storlines("STOR a", io.BytesIO(b"a")), id="storlines"),
+]
+
+
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_a_refused_type_ends_the_matter(transfer: Callable[[ftplib.FTP], object]) -> None:
+    with dialogue(b"504 no such type\r\n", ftp := Prepared(InMemory())):
+        with pytest.raises(ftplib.error_perm, match=r"^504 no such type$"):
+            transfer(ftp)
+    assert ftp.transfers == []
+
+
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_a_transfer_that_does_not_end_in_2_is_error_reply(transfer: Callable[[ftplib.FTP], object]) -> None:
+    with dialogue(b"200 type\r\n350 hm\r\n", ftp := Prepared(wire := InMemory())):
+        with pytest.raises(ftplib.error_reply, match=r"^350 hm$"):
+            transfer(ftp)
+    assert wire.closed
+
+
+@pytest.mark.parametrize("transfer", TRANSFERS)
+def test_a_transfer_that_the_server_gave_up_is_error_temp(transfer: Callable[[ftplib.FTP], object]) -> None:
+    server = FileServer({b"RETR a": b"half"}, {b"after RETR": b"426 cut\r\n", b"after STOR": b"426 cut\r\n"})
+    with visit(server) as ftp, pytest.raises(ftplib.error_temp, match=r"^426 cut$"):
+        transfer(ftp)
+
+
+def test_a_callback_that_fails_closes_the_data_connection() -> None:
+    with dialogue(IN_AND_OUT, ftp := Prepared(wire := InMemory(b"data"))):
+        with pytest.raises(ZeroDivisionError):
+            ftp.retrbinary("RETR a", lambda _block: 1 // 0)
+    assert wire.closed
