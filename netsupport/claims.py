@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Iterable
 from typing import Protocol
 
 
@@ -11,6 +12,7 @@ class Closable(Protocol):
     """A socket, a lock, a pipe."""
 
     def close(self) -> None: ...
+    def fileno(self) -> int: ...
 
 
 class Claim:
@@ -37,10 +39,11 @@ class Claim:
 _claims: weakref.WeakSet[Claim] = weakref.WeakSet()
 
 
-def _close_in_child() -> None:
-    for claim in list(_claims):
+def close_each(claims: Iterable[Claim]) -> None:
+    """Close every one of *claims*."""
+    for claim in list(claims):
         claim.close()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_close_in_child)
+    os.register_at_fork(after_in_child=lambda: close_each(_claims))

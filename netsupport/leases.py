@@ -32,7 +32,12 @@ Kind = Literal["tcp", "udp", "both"]
 QUARANTINE_S = 30.0
 """How long a released number is not handed out again in its process: late clients of its last user may still come."""
 
+_now_s = time.monotonic
+
 _DRAWS_MAX = 64
+
+_INHERITED_FROM = 200
+"""The lowest descriptor that a reservation gets on its way through exec(3)."""
 
 _SOCKET_KINDS: dict[str, tuple[socket.SocketKind, ...]] = {
     "tcp": (socket.SOCK_STREAM,),
@@ -137,13 +142,18 @@ class PortLease(int):
     def release(self) -> None:
         """End the reservation. The number rests for QUARANTINE_S in this process. A second call does nothing."""
         if not self._claim.released:
-            _quarantine().add(int(self), time.monotonic())
+            _quarantine().add(int(self), _now_s())
             self._claim.close()
 
-    def keep_across_exec(self) -> None:
-        """Hand the reservation to whatever program this process becomes by exec(3)."""
-        for keeper in self._claim.keepers:
-            os.set_inheritable(keeper.fileno(), True)  # type: ignore[attr-defined]
+    def inheritable_copies(self) -> list[int]:
+        """Descriptors that keep the number across exec(3), in the new program and all its children (POSIX).
+
+        They are the caller's: the number is free only when the lease is released and they are closed.
+        """
+        import fcntl
+
+        # High up, where no shell script's `exec 3>file` closes them.
+        return [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD, _INHERITED_FROM) for each in self._claim.keepers]
 
     def __enter__(self) -> Self:
         return self
@@ -286,7 +296,7 @@ def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
 
 
 def _rests(port: int) -> bool:
-    return _quarantine().holds(port, time.monotonic())
+    return _quarantine().holds(port, _now_s())
 
 
 def _draw(kinds: tuple[socket.SocketKind, ...]) -> tuple[socket.socket, ...] | None:

@@ -1,1 +1,163 @@
-"""pytest fixtures for ports; every name begins with `netsupport_`."""
+"""pytest fixtures for ports; every name begins with `netsupport_`.
+
+`netsupport_tcp_port`, `netsupport_udp_port` · `netsupport_tcp_port_factory`, `netsupport_udp_port_factory` (for the
+whole session, no number twice) · `netsupport_listening_socket` · `netsupport_refused_port` ·
+`netsupport_running_server`. They need no pytest-xdist and work beside it: each worker is one more process, and the
+reservations exclude all processes of the host.
+
+With `netsupport_ecosystem_names = true` in the ini file the names that other plug-ins made known are served, too:
+`unused_tcp_port`, `unused_udp_port`, `free_tcp_port`, each with its `_factory`. Off by default, since pytest lets
+the plug-in that happens to be registered last win, and says nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from netsupport.leases import Kind, PortLease, refused_port, reserve_port
+from netsupport.ports import HOST, listening_socket
+from netsupport.processes import RunningServer, running_server
+
+ECOSYSTEM_NAMES = "netsupport_ecosystem_names"
+
+
+class PortFactory:
+    """Call it for a reserved port that it gave to nobody before; all that it gave stay reserved until `close()`.
+
+    A lease that you release yourself is not given out again either.
+    """
+
+    def __init__(self, kind: Kind, *, child_reuses_address: bool = True) -> None:
+        self._kind: Kind = kind
+        self._child_reuses_address = child_reuses_address
+        self._leases: dict[int, PortLease] = {}
+
+    def __call__(self, host: str = HOST, *, child_reuses_address: bool | None = None) -> PortLease:
+        """As `reserve_port`. *child_reuses_address*: None for what the fixture is made for."""
+        reuses = self._child_reuses_address if child_reuses_address is None else child_reuses_address
+        with contextlib.ExitStack() as repeats:
+            while True:
+                lease = reserve_port(host, kind=self._kind, child_reuses_address=reuses)
+                if int(lease) not in self._leases:
+                    self._leases[int(lease)] = lease
+                    return lease
+                # Kept until another number is found: the kernel might offer it again at once.
+                repeats.enter_context(lease)
+
+    def close(self) -> None:
+        """Release every port that it gave."""
+        for lease in self._leases.values():
+            lease.release()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the ini switch."""
+    parser.addini(
+        ECOSYSTEM_NAMES,
+        "serve the fixtures unused_tcp_port, unused_udp_port, free_tcp_port and their factories from netsupport",
+        type="bool",
+        default=False,
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the ecosystem's names where the ini switch asks for them."""
+    if config.getini(ECOSYSTEM_NAMES):
+        config.pluginmanager.register(_EcosystemNames(), "netsupport-ecosystem-names")
+
+
+@pytest.fixture(scope="session")
+def netsupport_tcp_port_factory() -> Iterator[PortFactory]:
+    """Call it for a TCP port reserved until the end of the session; no number comes twice."""
+    with contextlib.closing(PortFactory("tcp")) as factory:
+        yield factory
+
+
+@pytest.fixture(scope="session")
+def netsupport_udp_port_factory() -> Iterator[PortFactory]:
+    """Call it for a UDP port reserved until the end of the session; no number comes twice."""
+    with contextlib.closing(PortFactory("udp")) as factory:
+        yield factory
+
+
+@pytest.fixture
+def netsupport_tcp_port(netsupport_tcp_port_factory: PortFactory) -> Iterator[PortLease]:
+    """A TCP port reserved for this test, for a server that sets SO_REUSEADDR. Source: `netsupport.reserve_port`."""
+    with netsupport_tcp_port_factory() as lease:
+        yield lease
+
+
+@pytest.fixture
+def netsupport_udp_port(netsupport_udp_port_factory: PortFactory) -> Iterator[PortLease]:
+    """A UDP port reserved for this test."""
+    with netsupport_udp_port_factory() as lease:
+        yield lease
+
+
+@pytest.fixture
+def netsupport_listening_socket() -> Iterator[socket.socket]:
+    """A TCP socket that listens on HOST, on a port of its own."""
+    with listening_socket() as sock:
+        yield sock
+
+
+@pytest.fixture
+def netsupport_refused_port() -> Iterator[PortLease]:
+    """A TCP port that refuses connections for the whole test."""
+    with refused_port() as lease:
+        yield lease
+
+
+@pytest.fixture
+def netsupport_running_server() -> Iterator[Callable[..., RunningServer]]:
+    """Call it as `netsupport.running_server`: the server runs until the end of the test."""
+    with contextlib.ExitStack() as servers:
+
+        def start(command: list[str], **options: Any) -> RunningServer:
+            return servers.enter_context(running_server(command, **options))
+
+        yield start
+
+
+class _EcosystemNames:
+    """The names of pytest-asyncio and anyio. Their users bind as they please, so these ports are leases."""
+
+    @pytest.fixture(scope="session")
+    def unused_tcp_port_factory(self) -> Iterator[PortFactory]:
+        """As in pytest-asyncio, and reserved until the end of the session."""
+        with contextlib.closing(PortFactory("tcp", child_reuses_address=False)) as factory:
+            yield factory
+
+    @pytest.fixture(scope="session")
+    def unused_udp_port_factory(self) -> Iterator[PortFactory]:
+        """As in pytest-asyncio, and reserved until the end of the session."""
+        with contextlib.closing(PortFactory("udp")) as factory:
+            yield factory
+
+    @pytest.fixture(scope="session")
+    def free_tcp_port_factory(self, unused_tcp_port_factory: PortFactory) -> PortFactory:
+        """As in anyio, and reserved until the end of the session."""
+        return unused_tcp_port_factory
+
+    @pytest.fixture
+    def unused_tcp_port(self, unused_tcp_port_factory: PortFactory) -> Iterator[PortLease]:
+        """As in pytest-asyncio, and reserved for this test."""
+        with unused_tcp_port_factory() as lease:
+            yield lease
+
+    @pytest.fixture
+    def unused_udp_port(self, unused_udp_port_factory: PortFactory) -> Iterator[PortLease]:
+        """As in pytest-asyncio, and reserved for this test."""
+        with unused_udp_port_factory() as lease:
+            yield lease
+
+    @pytest.fixture
+    def free_tcp_port(self, free_tcp_port_factory: PortFactory) -> Iterator[PortLease]:
+        """As in anyio, and reserved for this test."""
+        with free_tcp_port_factory() as lease:
+            yield lease

@@ -1,0 +1,98 @@
+"""`python -m netsupport`: port numbers for shell scripts, and a command that runs with its ports held.
+
+    port=$(python -m netsupport)
+    python -m netsupport --hold -- openssl s_server -accept {port} ...
+    python -m netsupport -n 2 --hold -- ./check.sh          # reads $NETSUPPORT_PORTS
+
+Printed numbers lie outside the range that the kernel gives out, and nothing keeps them once this program has ended.
+With --hold the command takes over the reservation, and keeps it until it and all its children have ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from netsupport.leases import Guarantee, LeaseError, PortLeases, reserve_ports
+
+PORTS_VARIABLE = "NETSUPPORT_PORTS"
+
+_CANNOT_EXECUTE, _NOT_FOUND = 126, 127
+"""What a shell answers, so that a script sees no difference."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks; the exit status. Source of 126 and 127: POSIX, Shell Command Language 2.8.2."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    place = words.index("--") if "--" in words else len(words)
+    own, command = words[:place], words[place + 1 :]
+    parser = _parser()
+    options = parser.parse_args(own)
+    if options.hold != bool(command):
+        parser.error("--hold and a command go together: python -m netsupport --hold -- CMD {port}")
+    if options.number < 1:
+        parser.error(f"-n is {options.number}; ask for 1 port or more")
+    try:
+        leases = reserve_ports(
+            options.number,
+            kind="udp" if options.udp else "tcp",
+            child_reuses_address=bool(command) and not options.no_reuseaddr,
+        )
+    except (LeaseError, OSError) as failure:
+        print(f"netsupport: {failure}", file=sys.stderr)  # noqa: T201 - this module is the one that talks
+        return 1
+    with leases:
+        if command:
+            return _run(command, leases)
+        for lease in leases:
+            print(lease)  # noqa: T201
+        if any(lease.guarantee is Guarantee.PICK for lease in leases):
+            print(f"netsupport: picked, not leased: {leases[0].reason}", file=sys.stderr)  # noqa: T201
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m netsupport",
+        usage="%(prog)s [-n N] [--udp] [--hold [--no-reuseaddr] -- CMD ...]",
+        description="Print port numbers, one a line, or run a command with its ports reserved.",
+        epilog="In CMD {port} is the first number, {port1}, {port2}, ... are the first, the second and so on; "
+        f"the environment variable {PORTS_VARIABLE} holds all of them, with blanks between.",
+    )
+    parser.add_argument("-n", "--number", type=int, default=1, metavar="N", help="how many ports (1)")
+    parser.add_argument("--udp", action="store_true", help="for UDP")
+    parser.add_argument("--hold", action="store_true", help="run CMD and keep the ports until it ends")
+    parser.add_argument(
+        "--no-reuseaddr", action="store_true", help="CMD does not set SO_REUSEADDR: lease its ports, do not bind them"
+    )
+    return parser
+
+
+def _run(command: Sequence[str], leases: PortLeases) -> int:
+    """Become *command*, or run it where a process cannot become another; its exit status."""
+    names = {"{port}": leases[0]} | {f"{{port{place}}}": lease for place, lease in enumerate(leases, 1)}
+    filled = list(command)
+    for name, lease in names.items():
+        filled = [word.replace(name, str(lease)) for word in filled]
+    environment = os.environ | {PORTS_VARIABLE: " ".join(map(str, leases))}
+    inherited: list[int] = []
+    try:
+        if os.name != "posix":  # pragma: no cover - Windows
+            return subprocess.run(filled, env=environment, check=False).returncode
+        for lease in leases:
+            inherited += lease.inheritable_copies()
+        # Becoming the command leaves nothing to forward: signals and the exit status are its own.
+        os.execvpe(filled[0], filled, environment)
+    except OSError as failure:
+        print(f"netsupport: cannot run {filled[0]}: {failure.strerror}", file=sys.stderr)  # noqa: T201
+        return _NOT_FOUND if isinstance(failure, FileNotFoundError) else _CANNOT_EXECUTE
+    finally:
+        for descriptor in inherited:
+            os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
