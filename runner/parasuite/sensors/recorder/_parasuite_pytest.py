@@ -39,13 +39,13 @@ def _tail(text: str) -> str:
 def _reason(report: Any) -> str:
     """The one line that says why: the skip reason, or the last line of the failure."""
     if getattr(report, "wasxfail", None):
-        return "xfail: " + report.wasxfail
+        return f"xfail: {report.wasxfail}"
     longrepr = report.longrepr
     if isinstance(longrepr, tuple):
         return str(longrepr[2])
     crash = getattr(longrepr, "reprcrash", None)
-    message = crash.message if crash is not None else str(longrepr or "")
-    return _tail(message)
+    message = str(crash.message) if crash is not None else str(longrepr or "")
+    return str(_tail(message))
 
 
 class ResultsPlugin:

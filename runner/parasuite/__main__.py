@@ -1,0 +1,5 @@
+"""`python -m parasuite`."""
+
+from parasuite.cli import main
+
+main()

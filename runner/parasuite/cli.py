@@ -1,0 +1,182 @@
+"""The command line: words, options, exit codes. The only module that prints."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from parasuite import __version__, interpreter, session
+from parasuite.config import SENSORS, ConfigError, project_settings, resolve
+from parasuite.launch import Command, PytestTree, Target
+from parasuite.limits import limits
+from parasuite.progress import LiveProgress, LogProgress, Progress
+from parasuite.reports.model import Report
+from parasuite.reports.terminal import terminal
+from parasuite.run_folder import RunFolder, RunFolderError
+from parasuite.verdict import FAIL_ON, ExitCode
+
+_EXIT_CODES = """\b
+Exit codes:
+  0    every test passed in every copy, no finding at or above --fail-on
+  1    a test failed, timed out or was lost in some copy, or a copy died
+  2    wrong usage or configuration; nothing was started
+  3    parasuite failed or was blind: the run proves nothing
+  4    no test ran in any copy
+  66   every test passed, and a port finding stands
+  130  interrupted (Ctrl-C)      143  terminated
+"""
+
+
+def _stop(message: str) -> None:
+    """Say what is wrong on stderr and exit with USAGE."""
+    click.echo(f"parasuite: {message}", err=True)
+    sys.exit(ExitCode.USAGE)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_CODES)
+@click.version_option(__version__, prog_name="parasuite")
+def _main() -> None:
+    """Run full copies of a test suite at once and report every collision of network ports."""
+
+
+@_main.command(
+    "run",
+    short_help="run copies of a suite at once, watch their sockets",
+    epilog=_EXIT_CODES,
+    options_metavar="[OPTIONS]",
+)
+@click.argument("target", required=False)
+@click.option("-j", "--copies", metavar="N", help="Copies to run at once.  [default: the processors, at least 2]")
+@click.option("--timeout", metavar="SECONDS", help="Stop a copy that takes longer; its stacks are in its output.")
+@click.option("--fail-on", metavar="|".join(FAIL_ON), help="Findings that make the run fail (66).  [default: error]")
+@click.option("--output-dir", metavar="DIR", help="Where run folders go.  [default: .parasuite]")
+@click.option("--python", metavar="PATH", help="Interpreter of the pytest tree, which must have pytest 7 or newer.")
+@click.option("-k", "keyword", default="", metavar="EXPRESSION", help="Only tests that match, as in pytest.")
+@click.option("-m", "marker", default="", metavar="EXPRESSION", help="Only tests with these marks, as in pytest.")
+@click.option("--collect-junit", metavar="GLOB", help="JUnit files that the command writes; {copy} is the number.")
+@click.option("--sensors", metavar="LIST", help=f"auto, none, or some of: {', '.join(SENSORS)}.  [default: auto]")
+@click.pass_context
+def _run(
+    context: click.Context,
+    target: str | None,
+    copies: str | None,
+    timeout: str | None,
+    fail_on: str | None,
+    output_dir: str | None,
+    python: str | None,
+    keyword: str,
+    marker: str,
+    collect_junit: str | None,
+    sensors: str | None,
+) -> None:
+    """Run N full copies of TARGET at once, watch every socket that they open, and report.
+
+    \b
+    parasuite run -j 8                    the bundled corpus of network tests
+    parasuite run -j 4 tests/             a pytest tree, in this folder, with its own configuration
+    parasuite run -j 4 tests/ -- -x       ... with arguments for pytest
+    parasuite run -j 4 -- ./check.sh      any command, in any language (a copy finds its number
+                                          in $PARASUITE_COPY and its folder in $PARASUITE_COPY_DIR)
+
+    Progress goes to stderr, the report to stdout; all that was learned is in .parasuite/latest: findings.json,
+    junit.xml (every copy), junit-merged.xml (one case per test) and each copy's output. Settings may also stand in
+    pyproject.toml below [tool.parasuite], or in the environment as PARASUITE_JOBS, PARASUITE_TIMEOUT and so on.
+    """
+    rest = tuple(context.obj)
+    command_line = {
+        "copies": copies,
+        "timeout": timeout,
+        "fail-on": fail_on,
+        "output-dir": output_dir,
+        "python": python,
+        "collect-junit": collect_junit,
+        "sensors": sensors,
+    }
+    cwd = Path.cwd()
+    try:
+        spec = resolve(
+            target=_target(target, rest),
+            pytest_args=rest if target else (),
+            keyword=keyword,
+            marker=marker,
+            command_line=command_line,
+            environ=os.environ,
+            project=project_settings(cwd),
+        )
+        _check_copies(spec.copies)
+        found = interpreter.find(spec, os.environ)
+        console = Console(stderr=True)
+        report, problems = session.run(spec, python=found, cwd=cwd, environ=os.environ, progress=_progress(console))
+    except (ConfigError, RunFolderError) as error:
+        _stop(str(error))
+        return
+    _tell(report, problems)
+
+
+def _target(target: str | None, rest: Sequence[str]) -> Target:
+    if target is not None:
+        if not Path(target.partition("::")[0]).exists():
+            raise ConfigError(
+                f"no such file or folder: {target}; a command goes behind --: parasuite run -- {target}"
+            )
+        return PytestTree(target)
+    if rest:
+        if shutil.which(rest[0]) is None:
+            raise ConfigError(f"no such command: {rest[0]}")
+        return Command(tuple(rest))
+    return interpreter.corpus()
+
+
+def _check_copies(copies: int) -> None:
+    bounds = limits()
+    if bounds and copies > bounds[0].copies_max:
+        told = "; ".join(f"{bound.resource}: {bound.copies_max:,} ({bound.detail})" for bound in bounds)
+        raise ConfigError(
+            f"{copies:,} copies are more than this machine holds: {told}; use -j {bounds[0].copies_max}"
+        )
+
+
+def _progress(console: Console) -> Progress:
+    return LiveProgress(console) if console.is_terminal else LogProgress(console)
+
+
+@_main.command("report", short_help="report an earlier run again")
+@click.argument("folder", metavar="[DIR]", default=".parasuite")
+def _report(folder: str) -> None:
+    """Judge the run in DIR anew, write its reports and exit with the run's own code.
+
+    DIR is a run folder or what holds it; the latest run below .parasuite where none is given. A run without an
+    end, because parasuite was killed, is reported as far as it went (exit code 3).
+    """
+    try:
+        run_folder = RunFolder.open(Path(folder))
+        report = session.judge(run_folder)
+    except RunFolderError as error:
+        _stop(str(error))
+        return
+    _tell(report, session.write_reports(run_folder, report))
+
+
+def _tell(report: Report, problems: Sequence[str]) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    for line in terminal(report):
+        console.print(line)
+    for problem in problems:
+        click.echo(f"parasuite: {problem}", err=True)
+    if problems and report.verdict.code in (ExitCode.PASSED, ExitCode.NO_TESTS, ExitCode.FINDINGS):
+        sys.exit(ExitCode.BLIND)
+    sys.exit(report.verdict.code)
+
+
+def main() -> None:
+    """Entry point of `parasuite` and of `python -m parasuite`."""
+    arguments = sys.argv[1:]
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    # Everything behind the first -- belongs to the target; click would lose where it stood.
+    _main(args=arguments[:split], obj=arguments[split + 1 :], prog_name="parasuite")

@@ -1,0 +1,200 @@
+"""From `[tool.parasuite]`, the environment and the command line to one frozen RunSpec.
+
+The command line wins over the environment, that over pyproject.toml, that over the default; `origins` says which one
+each value came from.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parasuite.launch import Command, Corpus, PytestTree, Target
+from parasuite.verdict import FAIL_ON
+
+SENSORS = ("sampler",)
+
+
+class ConfigError(Exception):
+    """A setting that cannot be used; the message names the setting, where it stands and what it may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """All that a run was asked for. *sensors*: names, ("auto",) or (); *timeout_s*: per copy, None for no limit."""
+
+    target: Target
+    copies: int
+    timeout_s: float | None
+    fail_on: str
+    output_dir: Path
+    python: str | None
+    keyword: str
+    marker: str
+    pytest_args: tuple[str, ...]
+    collect_junit: str | None
+    sensors: tuple[str, ...]
+    origins: Mapping[str, str]
+
+
+def _copies(text: str) -> int:
+    try:
+        copies = int(text)
+    except ValueError:
+        copies = 0
+    if copies < 1:
+        raise ConfigError(f"needs a whole number of copies from 1, not {text!r}")
+    return copies
+
+
+def _timeout(text: str) -> float:
+    try:
+        timeout_s = float(text)
+    except ValueError:
+        timeout_s = 0.0
+    if not 0 < timeout_s < float("inf"):
+        raise ConfigError(f"needs a number of seconds above 0, not {text!r}")
+    return timeout_s
+
+
+def _fail_on(text: str) -> str:
+    if text not in FAIL_ON:
+        raise ConfigError(f"is one of {', '.join(FAIL_ON)}, not {text!r}")
+    return text
+
+
+def _sensors(text: str) -> tuple[str, ...]:
+    if text in ("auto", "none"):
+        return ("auto",) if text == "auto" else ()
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    unknown = [name for name in names if name not in SENSORS]
+    if unknown or not names:
+        raise ConfigError(f"is auto, none or a list of {', '.join(SENSORS)}, not {text!r}")
+    return names
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "copies": _copies,
+    "timeout": _timeout,
+    "fail-on": _fail_on,
+    "output-dir": Path,
+    "python": str,
+    "collect-junit": str,
+    "sensors": _sensors,
+}
+_DEFAULTS: dict[str, Any] = {
+    "copies": max(2, os.cpu_count() or 2),
+    "timeout": None,
+    "fail-on": "error",
+    "output-dir": Path(".parasuite"),
+    "python": None,
+    "collect-junit": None,
+    "sensors": ("auto",),
+}
+
+
+def variable(name: str) -> str:
+    """The environment's name of a setting: `fail-on` is PARASUITE_FAIL_ON; copies is PARASUITE_JOBS.
+
+    PARASUITE_COPIES is what a copy is told, so a nested run must not take it for its own.
+    """
+    return "PARASUITE_JOBS" if name == "copies" else "PARASUITE_" + name.upper().replace("-", "_")
+
+
+def project_settings(folder: Path) -> dict[str, Any]:
+    """`[tool.parasuite]` of the pyproject.toml in *folder* or the nearest folder above; {} if there is none.
+
+    Raises ConfigError for a file that is not TOML and for a key that is no setting.
+    """
+    for candidate in (folder, *folder.parents):
+        path = candidate / "pyproject.toml"
+        if path.is_file():
+            break
+    else:
+        return {}
+    try:
+        with path.open("rb") as stream:
+            found = tomllib.load(stream).get("tool", {}).get("parasuite", {})
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: [tool.parasuite] is a table of settings")
+    if unknown := sorted(set(found) - set(_READERS)):
+        raise ConfigError(f"{path}: [tool.parasuite] has no {unknown[0]!r}; it knows {', '.join(sorted(_READERS))}")
+    return found
+
+
+def resolve(
+    *,
+    target: Target,
+    pytest_args: tuple[str, ...],
+    keyword: str,
+    marker: str,
+    command_line: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    project: Mapping[str, Any],
+) -> RunSpec:
+    """Settle every setting. *command_line*: setting -> text, None where it was not given. Raises ConfigError."""
+    values, origins = dict(_DEFAULTS), dict.fromkeys(_DEFAULTS, "default")
+    for name, reader in _READERS.items():
+        given = (
+            ("command line", f"--{name}", command_line.get(name)),
+            ("environment", variable(name), environ.get(variable(name)) or None),
+            ("pyproject.toml", f"[tool.parasuite] {name}", project.get(name)),
+        )
+        for origin, label, text in given:
+            if text is not None:
+                try:
+                    values[name] = reader(",".join(map(str, text)) if isinstance(text, list) else str(text))
+                except ConfigError as error:
+                    raise ConfigError(f"{label} {error}") from None
+                origins[name] = origin
+                break
+    spec = RunSpec(
+        target=target,
+        copies=values["copies"],
+        timeout_s=values["timeout"],
+        fail_on=values["fail-on"],
+        output_dir=values["output-dir"],
+        python=values["python"],
+        keyword=keyword,
+        marker=marker,
+        pytest_args=pytest_args,
+        collect_junit=values["collect-junit"],
+        sensors=values["sensors"],
+        origins=origins,
+    )
+    _check(spec)
+    return spec
+
+
+def _check(spec: RunSpec) -> None:
+    is_command = isinstance(spec.target, Command)
+    if is_command and (spec.keyword or spec.marker):
+        raise ConfigError("-k and -m select pytest tests; a command after -- takes neither")
+    if is_command and spec.origins["python"] == "command line":
+        raise ConfigError("--python is the interpreter of a pytest tree; a command after -- names its own")
+    if spec.collect_junit is None:
+        return
+    if not is_command:
+        raise ConfigError("--collect-junit is for a command that writes JUnit files itself; pytest needs none")
+    if "{copy}" not in spec.collect_junit and spec.copies > 1:
+        raise ConfigError(
+            "--collect-junit needs {copy} in its pattern, or the copies overwrite each other's file; "
+            "the command finds its number in $PARASUITE_COPY"
+        )
+
+
+def target_facts(target: Target) -> dict[str, Any]:
+    """*target* as run.json keeps it."""
+    match target:
+        case Corpus(folder=folder):
+            return {"kind": "corpus", "folder": str(folder)}
+        case PytestTree(path=path):
+            return {"kind": "pytest", "path": path}
+        case Command(argv=argv):
+            return {"kind": "command", "argv": list(argv)}

@@ -1,0 +1,229 @@
+"""Starts the copies, watches them, times them out, stops them: [Launch] -> CopyState events.
+
+The orchestrator's side. On Linux it talks to supervisor.py over a socket; elsewhere `direct.py` is behind the same
+interface. Nothing here waits for one copy alone: `step` takes what has happened since and returns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import psutil
+
+from parasuite.events import CopyState
+from parasuite.launch import Launch
+from parasuite.supervisor import Channel
+
+STOP_GRACE_S = 5.0
+"""From the first signal to the last when a run is stopped, over the whole tree of every copy."""
+
+_Stage = tuple[float, dict[str, Any]]
+_INTERRUPT: tuple[_Stage, ...] = (
+    (0.0, {"do": "signal", "number": int(signal.SIGINT)}),
+    (STOP_GRACE_S / 2, {"do": "signal", "number": int(signal.SIGTERM)}),
+    (STOP_GRACE_S, {"do": "kill"}),
+)
+# SIGABRT first: faulthandler then writes the stack of every thread into the copy's output.
+_TIME_OUT: tuple[_Stage, ...] = (
+    (0.0, {"do": "stacks"}),
+    (STOP_GRACE_S / 5, {"do": "signal", "number": int(signal.SIGTERM)}),
+    (STOP_GRACE_S, {"do": "kill"}),
+)
+_KILL: tuple[_Stage, ...] = ((0.0, {"do": "kill"}),)
+
+
+class Starter(Protocol):
+    """Who owns the processes. Messages are dicts with `copy`, `event` and `t_ns`, as supervisor.py sends them."""
+
+    alive: bool
+
+    def start(self, launch: Launch, output: Path) -> None:
+        """Start one copy; "started" or "failed" follows as a message."""
+
+    def order(self, copy: int, message: dict[str, Any]) -> None:
+        """Have the tree of *copy* signalled or killed."""
+
+    def messages(self, wait_s: float) -> Iterator[dict[str, Any]]:
+        """What happened; waits up to *wait_s* seconds for the first."""
+
+    def close(self) -> None:
+        """Let go; every tree still there is killed."""
+
+
+class Supervised:
+    """The Linux starter: a supervisor process of its own session, deaf to the terminal's signals."""
+
+    def __init__(self) -> None:
+        here, there = socket.socketpair()
+        root = str(Path(__file__).parent.parent)
+        # -I -S: nothing of the user's environment and no site-packages, so that it starts fast and holds little.
+        script = (
+            f"import sys; sys.path.insert(0, {root!r}); from parasuite.supervisor import main; main({there.fileno()})"
+        )
+        with there:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", script],
+                pass_fds=[there.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        self._channel = Channel(here)
+        self._inits: set[int] = set()
+        self.alive = True
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def start(self, launch: Launch, output: Path) -> None:
+        self._channel.send(
+            do="start",
+            copy=launch.copy,
+            argv=list(launch.argv),
+            env=dict(launch.env),
+            cwd=str(launch.cwd),
+            output=str(output),
+        )
+
+    def order(self, copy: int, message: dict[str, Any]) -> None:
+        self._channel.send(copy=copy, **message)
+
+    def messages(self, wait_s: float) -> Iterator[dict[str, Any]]:
+        if not self.alive:
+            return
+        ready, _, _ = select.select([self._channel], [], [], wait_s)
+        if not ready:
+            return
+        for message in self._channel.receive():
+            if message["event"] == "started":
+                self._inits.add(message["init"])
+            yield message
+        if self._channel.at_end:
+            self.alive = False
+
+    def close(self) -> None:
+        """Close the socket and wait for the supervisor; if it was killed, for the inits, which end by themselves."""
+        self._channel.close()
+        self.alive = False
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(2 * STOP_GRACE_S)
+        inits = []
+        for pid in self._inits:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(pid)
+                # A number that was given to another process meanwhile is not waited for.
+                if process.ppid() == self._process.pid or process.cmdline()[1:3] == ["-I", "-S"]:
+                    inits.append(process)
+        psutil.wait_procs(inits, timeout=STOP_GRACE_S)
+
+
+@dataclass(slots=True)
+class Copy:
+    """One copy while it lives. *state*: "waiting", "running", "lingering" (main process gone, tree not) or "done"."""
+
+    launch: Launch
+    state: str = "waiting"
+    init: int = 0
+    started_ns: int = 0
+    exited_ns: int = 0
+    status: int | None = None
+    stopping: str = ""
+    stages: list[_Stage] = field(default_factory=list)
+    stop_ns: int = 0
+
+    @property
+    def number(self) -> int:
+        return self.launch.copy
+
+
+class Copies:
+    """All copies of a run. Call `step` until `finished`; what it gives is the whole record."""
+
+    def __init__(self, launches: Sequence[Launch], starter: Starter, timeout_s: float | None) -> None:
+        self.copies = [Copy(launch) for launch in launches]
+        self._starter = starter
+        self._timeout_s = timeout_s
+        self._new: list[CopyState] = []
+
+    def start(self) -> None:
+        """Start them all at once: they are to overlap."""
+        for copy in self.copies:
+            self._starter.start(copy.launch, copy.launch.folder / "output.log")
+
+    @property
+    def finished(self) -> bool:
+        return all(copy.state == "done" for copy in self.copies)
+
+    def step(self, wait_s: float) -> list[CopyState]:
+        """Take what happens within *wait_s* seconds, and stop whom it is time to stop."""
+        for message in self._starter.messages(wait_s):
+            self._take(self.copies[message["copy"]], message)
+        now_ns = time.monotonic_ns()
+        for copy in self.copies:
+            if not self._starter.alive and copy.state != "done":
+                copy.state = "done"
+                self._note(copy, now_ns, "lost")
+            if self._is_overdue(copy, now_ns):
+                self._stop(copy, "timed-out", _TIME_OUT)
+            self._next_stage(copy, now_ns)
+        new, self._new = self._new, []
+        return new
+
+    def interrupt(self, *, at_once: bool = False) -> None:
+        """Stop every copy: INT, TERM, KILL within STOP_GRACE_S; KILL alone if *at_once*."""
+        for copy in self.copies:
+            if copy.state != "done":
+                self._stop(copy, "interrupted", _KILL if at_once else _INTERRUPT)
+
+    def sweep(self, copy: Copy, processes: int) -> None:
+        """Kill the *processes* that outlived the main process of *copy*."""
+        self._note(copy, time.monotonic_ns(), "left-behind", processes=processes)
+        self._stop(copy, "swept", _KILL)
+
+    def _is_overdue(self, copy: Copy, now_ns: int) -> bool:
+        if self._timeout_s is None or copy.state != "running" or copy.stopping:
+            return False
+        return now_ns - copy.started_ns > self._timeout_s * 1e9
+
+    def _stop(self, copy: Copy, why: str, stages: tuple[_Stage, ...]) -> None:
+        now_ns = time.monotonic_ns()
+        if copy.state == "running" and not copy.stopping:
+            self._note(copy, now_ns, why)
+        copy.stopping, copy.stages, copy.stop_ns = why, list(stages), now_ns
+        self._next_stage(copy, now_ns)
+
+    def _next_stage(self, copy: Copy, now_ns: int) -> None:
+        while copy.state != "done" and copy.stages and now_ns - copy.stop_ns >= copy.stages[0][0] * 1e9:
+            _, message = copy.stages.pop(0)
+            self._starter.order(copy.number, message)
+
+    def _note(self, copy: Copy, t_ns: int, state: str, **facts: Any) -> None:
+        self._new.append(CopyState(t_ns=t_ns, source="supervisor", copy=copy.number, state=state, **facts))
+
+    def _take(self, copy: Copy, message: dict[str, Any]) -> None:
+        t_ns = message["t_ns"]
+        match message["event"]:
+            case "started":
+                copy.state, copy.init, copy.started_ns = "running", message["init"], t_ns
+                self._note(copy, t_ns, "started", pid=message["pid"])
+            case "exited":
+                copy.state, copy.status, copy.exited_ns = "lingering", message["status"], t_ns
+                self._note(copy, t_ns, "exited", status=copy.status)
+            case "failed":
+                copy.state = "done"
+                self._note(copy, t_ns, "failed", why=message["why"])
+            case "unkillable":
+                self._note(copy, t_ns, "left-behind", processes=len(message["pids"]), why="could not be killed")
+            case "lost" | "gone" as state if copy.state != "done":
+                copy.state = "done"
+                self._note(copy, t_ns, state)

@@ -1,0 +1,54 @@
+"""findings.json: the findings for machines, one object each, sorted by severity, kind and id."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from parasuite.events import Endpoint
+from parasuite.findings import Finding, Side
+from parasuite.reports.model import Report
+
+
+def findings_json(report: Report) -> str:
+    """A JSON array; its fields are described in docs/architecture.md."""
+    return json.dumps([_finding(finding) for finding in report.findings], indent=1) + "\n"
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    found = {
+        "id": finding.id,
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "evidence": finding.evidence,
+        "endpoint": _endpoint(finding.endpoint),
+        "copies": list(finding.copies),
+        "count": finding.count,
+        "message": finding.message,
+        "hint": finding.hint,
+        "sides": [_side(side) for side in finding.sides],
+    }
+    if finding.window_ms is not None:
+        found["window_ms"] = round(finding.window_ms, 3)
+    return found
+
+
+def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+    if endpoint.protocol == "unix":
+        return {"protocol": "unix", "path": endpoint.address}
+    return {"protocol": endpoint.protocol, "address": endpoint.address, "port": endpoint.port}
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {
+        "role": side.role,
+        "copy": side.copy,
+        "pid": side.pid,
+        "process": side.process,
+        "command": side.command,
+        "test": side.test,
+        "attribution": side.attribution,
+        "source": side.source,
+        "since_ns": side.since_ns,
+        "options": list(side.options),
+    }

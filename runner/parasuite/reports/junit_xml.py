@@ -1,0 +1,191 @@
+"""JUnit XML that no consumer can read past a failure of; valid under Jenkins' junit-10 schema.
+
+Two layouts. `junit`: every test of every copy, the copy in `classname`, since GitLab keeps only the first of two
+cases with equal (classname, name). `junit_merged`: one case per test, failing if it failed in any copy. Both end with
+the suites `parasuite.ports` (a case per finding) and `parasuite.audit` (whether it could see, and what it cannot).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape, quoteattr
+
+from parasuite.findings import Finding
+from parasuite.reports.model import Report
+from parasuite.results import TestResult
+from parasuite.verdict import is_failing
+
+# Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_MESSAGE_MAX = 1000
+_ELEMENT_OF = {"failed": "failure", "error": "error", "lost": "error", "skipped": "skipped", "not-run": "skipped"}
+
+
+def clean(text: str) -> str:
+    """*text* with every character that XML cannot carry shown as `#xNN`: shown, not dropped."""
+    return _NOT_XML.sub(lambda found: f"#x{ord(found.group()):02X}", text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One testcase. *element*: "" for passed, else "failure", "error" or "skipped"."""
+
+    classname: str
+    name: str
+    duration_s: float = 0.0
+    element: str = ""
+    message: str = ""
+    text: str = ""
+
+
+def junit(report: Report) -> str:
+    """All copies in one file, a suite `tests@copy-N` each."""
+    suites = [
+        (f"tests@copy-{copy}", [_case_of(result, f"copy-{copy}.") for result in results])
+        for copy, results in enumerate(report.results)
+    ]
+    return "".join(_document(report, [*suites, *_audit_suites(report)]))
+
+
+def junit_merged(report: Report) -> str:
+    """One case per test over all copies."""
+    by_id: dict[str, list[tuple[int, TestResult]]] = {}
+    for copy, results in enumerate(report.results):
+        for result in results:
+            by_id.setdefault(result.id, []).append((copy, result))
+    merged = [_merged_case(runs, len(report.results)) for runs in by_id.values()]
+    return "".join(_document(report, [("tests", merged), *_audit_suites(report)]))
+
+
+def split_id(test_id: str) -> tuple[str, str]:
+    """(classname, name) of a pytest node id.
+
+    `tests/test_x.py::Class::test_y[a::b]` is `tests.test_x.Class` and `test_y[a::b]`.
+    """
+    head, bracket, parameters = test_id.partition("[")
+    *owners, name = head.split("::")
+    classname = ".".join(owner.removesuffix(".py").replace("/", ".") for owner in owners)
+    return classname, name + bracket + parameters
+
+
+def _case_of(result: TestResult, prefix: str) -> _Case:
+    classname, name = split_id(result.id)
+    return _Case(
+        classname=(prefix + classname).removesuffix("."),
+        name=name,
+        duration_s=result.duration_s,
+        element=_ELEMENT_OF.get(result.outcome, ""),
+        message=result.message,
+        text=result.text,
+    )
+
+
+def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> _Case:
+    """The worst of *runs* stands for all; the message says in how many of *copies* it passed."""
+    order = ("failed", "error", "lost", "skipped", "not-run", "passed")
+    worst = min((result for _, result in runs), key=lambda result: order.index(result.outcome))
+    case = _case_of(worst, "")
+    duration_s = max(result.duration_s for _, result in runs)
+    if not case.element:
+        return _Case(case.classname, case.name, duration_s)
+    passed = sum(result.outcome == "passed" for _, result in runs)
+    bad = [(copy, result) for copy, result in runs if result.outcome == worst.outcome]
+    where = ", ".join(str(copy) for copy, _ in bad)
+    text = "\n\n".join(f"=== copy {copy}: {result.outcome}\n{result.text}" for copy, result in bad[:3])
+    if case.element == "skipped":
+        message = worst.message
+    else:
+        message = f"{passed} of {copies} passed; {worst.outcome} in copy {where}: {worst.message}"
+    return _Case(case.classname, case.name, duration_s, case.element, message, text)
+
+
+def _audit_suites(report: Report) -> list[tuple[str, list[_Case]]]:
+    ports = [_finding_case(finding, report) for finding in report.findings]
+    coverage = _Case(
+        "parasuite.audit",
+        "coverage",
+        element="error" if report.health.blind else "",
+        message=report.health.blind and f"the audit was blind: {report.health.blind}",
+        text=report.health.blind and report.verdict.reason,
+    )
+    audit = [coverage]
+    if report.cannot_see:
+        sensors = " and ".join(sorted(report.health.sensors)) or "nobody"
+        text = "\n".join(report.cannot_see)
+        audit.append(_Case("parasuite.audit", f"what the {sensors} cannot see", 0.0, "skipped", "not an error", text))
+    return [("parasuite.ports", ports), ("parasuite.audit", audit)]
+
+
+def _finding_case(finding: Finding, report: Report) -> _Case:
+    element = "failure" if is_failing(finding, report.fail_on) else "skipped"
+    name = f"{finding.kind} {finding.endpoint} {finding.id}"
+    text = "\n".join(finding_lines(finding, report.start_ns))
+    return _Case("parasuite.ports", name, 0.0, element, f"{finding.severity}: {finding.message}", text)
+
+
+def finding_lines(finding: Finding, start_ns: int) -> Iterator[str]:
+    """A finding in plain text: what, both sides, how often, what to write instead."""
+    yield finding.message
+    for side in finding.sides:
+        owner = "outside the run" if side.copy is None else f"copy {side.copy}"
+        facts = [f"pid {side.pid}" if side.pid else "", side.process, side.test, side.source]
+        if side.since_ns is not None:
+            facts.append(f"since {(side.since_ns - start_ns) / 1e9:.2f} s")
+        if side.options:
+            facts.append("+".join(side.options))
+        told = f" ({side.attribution})" if side.attribution else ""
+        yield f"  {side.role}: {owner}, " + ", ".join(fact for fact in facts if fact) + told
+        if side.command:
+            yield f"      {side.command}"
+    if finding.window_ms is not None:
+        yield f"  window: {finding.window_ms:.1f} ms"
+    times = "time" if finding.count == 1 else "times"
+    yield f"  evidence: {finding.evidence}, seen {finding.count} {times}, id {finding.id}"
+    yield f"hint: {finding.hint}"
+
+
+def _document(report: Report, suites: Iterable[tuple[str, Sequence[_Case]]]) -> Iterator[str]:
+    suites = list(suites)
+    everything = [case for _, cases in suites for case in cases]
+    yield "<?xml version='1.0' encoding='utf-8'?>\n"
+    yield f'<testsuites name="parasuite" {_counts(everything, skipped=False)} time="{report.duration_s:.3f}">\n'
+    for name, cases in suites:
+        duration_s = sum(case.duration_s for case in cases)
+        yield f" <testsuite name={_attribute(name)} {_counts(cases)} time={_seconds(duration_s)}"
+        yield f" timestamp={_attribute(report.wall)} hostname={_attribute(report.host)}>\n"
+        for case in cases:
+            yield from _element(case)
+        yield " </testsuite>\n"
+    yield "</testsuites>\n"
+
+
+def _counts(cases: Sequence[_Case], *, skipped: bool = True) -> str:
+    def count(element: str) -> int:
+        return sum(case.element == element for case in cases)
+
+    text = f'tests="{len(cases)}" failures="{count("failure")}" errors="{count("error")}"'
+    # junit-10 has no `skipped` on the outermost element.
+    return text + (f' skipped="{count("skipped")}"' if skipped else "")
+
+
+def _element(case: _Case) -> Iterator[str]:
+    head = f"  <testcase classname={_attribute(case.classname)} name={_attribute(case.name)}"
+    head += f" time={_seconds(case.duration_s)}"
+    if not case.element:
+        yield head + "/>\n"
+        return
+    yield head + ">"
+    message = _attribute(case.message[:_MESSAGE_MAX])
+    yield f"<{case.element} message={message}>{escape(clean(case.text))}</{case.element}>"
+    yield "</testcase>\n"
+
+
+def _attribute(text: str) -> str:
+    # A bare line end in an attribute is read as a blank; a character reference survives.
+    return quoteattr(clean(text), {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
+
+
+def _seconds(duration_s: float) -> str:
+    return f'"{max(0.0, duration_s):.3f}"'

@@ -1,0 +1,113 @@
+"""The report on a terminal: what failed, what collided, what was not seen, and the verdict as the last line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from parasuite.reports.junit_xml import finding_lines
+from parasuite.reports.model import Report
+from parasuite.results import TestResult
+from parasuite.verdict import ExitCode
+
+_FAILURES_SHOWN = 20
+_COLOUR_OF = {"error": "red", "warning": "yellow"}
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 test`, `2 tests`, `3 copies`."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} " + (noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s")
+
+
+def terminal(report: Report) -> Iterator[Text]:
+    """The report, a line at a time; colour only repeats what the words say."""
+    yield from _failures(report)
+    yield from _bad_copies(report)
+    yield from _findings(report)
+    for note in report.notes:
+        yield Text(f"note: {note}")
+    yield from _not_seen(report)
+    yield _verdict(report)
+
+
+def _failures(report: Report) -> Iterator[Text]:
+    by_id: dict[str, list[tuple[int, TestResult]]] = {}
+    for copy, results in enumerate(report.results):
+        for result in results:
+            if result.outcome in ("failed", "error", "lost"):
+                by_id.setdefault(result.id, []).append((copy, result))
+    for test_id, runs in list(by_id.items())[:_FAILURES_SHOWN]:
+        copies = ", ".join(str(copy) for copy, _ in runs)
+        outcome = Counter(result.outcome for _, result in runs).most_common(1)[0][0]
+        of = f"{len(runs)} of {len(report.results)} copies"
+        yield Text.assemble((outcome, "red"), f" {test_id} in {of} ({copies})")
+        message = runs[0][1].message.strip().partition("\n")[0]
+        if message:
+            yield Text(f"    {_printable(message)[:200]}")
+    if len(by_id) > _FAILURES_SHOWN:
+        yield Text(f"... and {plural(len(by_id) - _FAILURES_SHOWN, 'more test')}: see junit-merged.xml")
+
+
+def _bad_copies(report: Report) -> Iterator[Text]:
+    for outcome in report.outcomes:
+        if outcome.how != "exited" or (outcome.status or 0) < 0:
+            yield Text.assemble(
+                (f"copy {outcome.copy}", "red"), f" {outcome}; its output: {_output(report, outcome.copy)}"
+            )
+        if outcome.left_behind:
+            left = plural(outcome.left_behind, "process").replace("processs", "processes")
+            yield Text(f"copy {outcome.copy} left {left} behind; ended")
+
+
+def _output(report: Report, copy: int) -> str:
+    return f"{report.folder}/copies/{copy:03d}/output.log"
+
+
+def _findings(report: Report) -> Iterator[Text]:
+    for finding in report.findings:
+        first, *others = finding_lines(finding, report.start_ns)
+        colour = _COLOUR_OF[finding.severity]
+        yield Text.assemble((f"{finding.severity} [{finding.kind}] ", colour), _printable(first))
+        for line in others:
+            yield Text("    " + _printable(line))
+
+
+def _not_seen(report: Report) -> Iterator[Text]:
+    if report.health.sensors and report.cannot_see:
+        yield Text(f"not seen by {' and '.join(sorted(report.health.sensors))}:", style="dim")
+        for sentence in report.cannot_see:
+            yield Text(f"    {sentence}", style="dim")
+
+
+def _verdict(report: Report) -> Text:
+    counts: Counter[str] = Counter(result.outcome for results in report.results for result in results)
+    good = sum(outcome.how == "exited" and outcome.status == 0 for outcome in report.outcomes)
+    tests = ", ".join(
+        f"{counts[outcome]:,} {outcome}"
+        for outcome in ("passed", "failed", "error", "lost", "skipped", "not-run")
+        if counts[outcome] or outcome in ("passed", "failed")
+    )
+    findings = Counter(finding.severity for finding in report.findings)
+    found = " and ".join(
+        plural(findings[severity], severity) for severity in ("error", "warning") if findings[severity]
+    )
+    health = report.health
+    if not health.sensors:
+        looked = "no sensor looked (--sensors none)"
+    else:
+        looked = f"{plural(health.listeners, 'listener')} seen in {plural(health.samples, 'sample')}"
+    colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
+    return Text.assemble(
+        (report.verdict.reason, f"bold {colour}"),
+        f": {good} of {len(report.outcomes)} copies ended well; tests: {tests}; ports: {found or 'no finding'}, "
+        f"{looked}; {report.duration_s:.1f} s; {report.folder}",
+    )
+
+
+def _printable(text: str) -> str:
+    """*text* with control characters and lone surrogates shown, so that output cannot move a cursor."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,0 +1,135 @@
+"""From results, findings and the health of the sensors to one verdict and one exit code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+
+from parasuite.events import Event, Seen, SensorState
+from parasuite.findings import Finding
+from parasuite.outcomes import Outcome
+from parasuite.results import TestResult
+
+
+class ExitCode(IntEnum):
+    """What `parasuite run` and `parasuite report` exit with; the first that applies, in the order of `verdict`."""
+
+    PASSED = 0
+    TEST_FAILED = 1
+    USAGE = 2
+    BLIND = 3
+    NO_TESTS = 4
+    FINDINGS = 66
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+FAIL_ON = ("never", "warning", "error")
+_BAD = ("failed", "error", "lost")
+NO_TESTS_COLLECTED = 5  # pytest's own exit status for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What the audit could see. *sensors*: name -> last state. *blind*: why silence is not a pass; "" if it is."""
+
+    sensors: dict[str, str]
+    samples: int = 0
+    listeners: int = 0
+    blind: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The end of a run. *reason*: one line for people. *failing*: findings at or above `--fail-on`."""
+
+    code: ExitCode
+    reason: str
+    failing: tuple[Finding, ...] = ()
+
+
+def health(events: Iterable[Event], asked_for: Sequence[str]) -> Health:
+    """What the sensors said of themselves.
+
+    *asked_for*: those named by `--sensors`; () for none. Blind is: a sensor lost after the start, one asked for by
+    name and missing, a sampler without one complete sample.
+    """
+    states: dict[str, SensorState] = {}
+    listeners = 0
+    for event in events:
+        if isinstance(event, Seen):
+            listeners += 1
+        elif isinstance(event, SensorState):
+            states[event.sensor] = event
+    blind = [f"{name} was lost: {state.why}" for name, state in states.items() if state.state == "blind"]
+    blind += [
+        f"{name} is missing here" for name in asked_for if name not in states or states[name].state == "missing"
+    ]
+    samples = sum(state.samples for state in states.values())
+    if "sampler" in states and not samples and not blind:
+        blind.append("the sampler took no complete sample")
+    return Health(
+        sensors={name: state.state for name, state in states.items()},
+        samples=samples,
+        listeners=listeners,
+        blind="; ".join(blind),
+    )
+
+
+def is_failing(finding: Finding, fail_on: str) -> bool:
+    """Whether *finding* stands at or above *fail_on*."""
+    return fail_on == "warning" or (fail_on == "error" and finding.severity == "error")
+
+
+def verdict(
+    *,
+    outcomes: Sequence[Outcome],
+    results: Sequence[Sequence[TestResult]],
+    findings: Sequence[Finding],
+    health: Health,
+    fail_on: str,
+    ended: str,
+    errors: Sequence[str],
+    is_pytest: bool,
+) -> Verdict:
+    """The verdict by DESIGN's order: interrupted, blind, failed, nothing ran, findings, passed.
+
+    *ended*: how the run ended: "complete", "interrupted", "terminated", "supervisor-lost", or "" for one that has no
+    end. *errors*: what parasuite itself failed at. *is_pytest*: whether an exit status of 5 says that nothing ran.
+    """
+    failing = tuple(finding for finding in findings if is_failing(finding, fail_on))
+    code, reason = _first_that_applies(outcomes, results, failing, health, ended, errors, is_pytest)
+    return Verdict(code=code, reason=reason, failing=failing)
+
+
+def _first_that_applies(
+    outcomes: Sequence[Outcome],
+    results: Sequence[Sequence[TestResult]],
+    failing: Sequence[Finding],
+    health: Health,
+    ended: str,
+    errors: Sequence[str],
+    is_pytest: bool,
+) -> tuple[ExitCode, str]:
+    if ended == "interrupted":
+        return ExitCode.INTERRUPTED, "interrupted"
+    if ended == "terminated":
+        return ExitCode.TERMINATED, "terminated"
+    if ended == "supervisor-lost":
+        return ExitCode.BLIND, "void: the supervisor died, so nothing after that was watched"
+    if ended != "complete":
+        return ExitCode.BLIND, "void: the run has no end; parasuite itself was killed"
+    if errors:
+        return ExitCode.BLIND, f"parasuite failed: {errors[0]}"
+    if health.blind:
+        return ExitCode.BLIND, f"blind: {health.blind}"
+    if any(result.outcome in _BAD for copy in results for result in copy):
+        return ExitCode.TEST_FAILED, "failed"
+    if outcomes and all(is_pytest and outcome.status == NO_TESTS_COLLECTED for outcome in outcomes):
+        return ExitCode.NO_TESTS, "no test ran in any copy"
+    if any(outcome.how != "exited" or outcome.status != 0 for outcome in outcomes):
+        return ExitCode.TEST_FAILED, "failed"
+    if failing:
+        return ExitCode.FINDINGS, "every test passed, and a port finding stands"
+    return ExitCode.PASSED, "passed"
