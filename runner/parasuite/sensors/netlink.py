@@ -1,0 +1,214 @@
+"""The kernel's own table of sockets (NETLINK_SOCK_DIAG): who is there now, and who has just gone.
+
+Linux, no privilege, standard library only. Source: sock_diag(7), linux/inet_diag.h, linux/sock_diag.h.
+A netlink socket belongs to the network namespace it was made in, and sees that one alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+NETLINK_SOCK_DIAG = 4
+_SOCK_DIAG_BY_FAMILY = 20
+_REQUEST_DUMP = 0x301
+_NLMSG_ERROR, _NLMSG_DONE = 2, 3
+_ATTRIBUTE_V6ONLY = 11  # INET_DIAG_SKV6ONLY; attributes above 8 come unasked, idiag_ext has only 8 bits
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+_DESTROY_GROUPS = (1, 2, 3, 4)  # SKNLGRP_INET_TCP_DESTROY, .._UDP_.., and the same of INET6
+_SO_RCVBUFFORCE = 33
+_RECEIVE_BUFFER = 16 << 20
+_COOKIE_OFFSET = 16 + 44  # nlmsghdr, then idiag_cookie within inet_diag_msg
+
+ESTABLISHED, TIME_WAIT, CLOSE, LISTEN = 1, 6, 7, 10
+BOUND_INACTIVE = 13  # Linux 6.8: TCP, bound, neither listening nor connected; no other table shows these
+EVERY_TCP_STATE = 0xFFF | 1 << BOUND_INACTIVE
+TCP_OWNERS = 1 << LISTEN | 1 << BOUND_INACTIVE
+UDP_STATES = 1 << CLOSE | 1 << ESTABLISHED
+# Asked for as BOUND_INACTIVE, such a socket's row says CLOSE.
+STATE_NAMES = {LISTEN: "listen", BOUND_INACTIVE: "bound", CLOSE: "bound", TIME_WAIT: "time-wait"}
+
+_REQUEST = struct.Struct("=IHHII BBBBI")
+_ROW = struct.Struct("=BBBB 4s16s16sI QIIIII")
+
+
+class NetlinkError(OSError):
+    """The kernel refused a dump; errno says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One socket. *protocol*: "tcp" or "udp". *state*: as in the constants above. *inode*: 0 in TIME_WAIT."""
+
+    family: int
+    protocol: str
+    state: int
+    address: str
+    port: int
+    cookie: int
+    uid: int
+    inode: int
+    v6only: bool
+    peer_port: int
+
+    @property
+    def state_name(self) -> str:
+        """The word that a Holder uses."""
+        if self.protocol == "udp":
+            return "unconnected" if self.state == CLOSE else "established"
+        return STATE_NAMES.get(self.state, "established")
+
+
+class Table:
+    """Dumps of the table, by protocol, state and port: 0.4 ms for a hundred listeners.
+
+    *made*: a socket of the namespace to ask, else one is made here. Raises OSError where netlink is not to be had.
+    """
+
+    def __init__(self, made: socket.socket | None = None) -> None:
+        self._socket = made if made is not None else _open()
+        # A safety net: the kernel answers within the call.
+        self._socket.settimeout(5)
+        self._sequence = 0
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def rows(self, protocol: str, states: int, port: int = 0) -> list[Row]:
+        """The sockets of *protocol* in *states* (a mask), v4 and v6, at local *port* (0: every port).
+
+        Raises NetlinkError. A dump that other sockets changed under may repeat a row; both are kept.
+        """
+        return [
+            row for family in (socket.AF_INET, socket.AF_INET6) for row in self._dump(family, protocol, states, port)
+        ]
+
+    def _dump(self, family: int, protocol: str, states: int, port: int) -> Iterator[Row]:
+        number = socket.IPPROTO_TCP if protocol == "tcp" else socket.IPPROTO_UDP
+        for message, start, end in self._messages(family, number, states, port):
+            yield _row(message, start, end, protocol)
+
+    def _messages(self, family: int, protocol: int, states: int, port: int) -> Iterator[tuple[bytes, int, int]]:
+        self._sequence += 1
+        request = _REQUEST.pack(
+            72, _SOCK_DIAG_BY_FAMILY, _REQUEST_DUMP, self._sequence, 0, family, protocol, 0, 0, states
+        )
+        # inet_diag_sockid: ports in network order, addresses, interface, "any cookie".
+        request += struct.pack("!HH", port, 0) + bytes(32) + struct.pack("=III", 0, 0xFFFFFFFF, 0xFFFFFFFF)
+        self._socket.send(request)
+        while True:
+            answer = self._socket.recv(1 << 16)
+            offset = 0
+            while offset < len(answer):
+                length, kind, _, sequence, _ = struct.unpack_from("=IHHII", answer, offset)
+                if sequence == self._sequence:
+                    if kind == _NLMSG_DONE:
+                        return
+                    if kind == _NLMSG_ERROR:
+                        code = -int(struct.unpack_from("=i", answer, offset + 16)[0])
+                        raise NetlinkError(code, f"sock_diag: {os.strerror(code)}")
+                    yield answer, offset + 16, offset + length
+                offset += (length + 3) & ~3
+
+
+def _row(message: bytes, start: int, end: int, protocol: str) -> Row:
+    family, state, _, _, ports, source, _, _, cookie, _, _, _, uid, inode = _ROW.unpack_from(message, start)
+    port, peer_port = struct.unpack("!HH", ports)
+    v6only = False
+    offset = start + _ROW.size
+    while offset + 4 <= end:
+        length, kind = struct.unpack_from("=HH", message, offset)
+        if length < 4:
+            break
+        if kind == _ATTRIBUTE_V6ONLY:
+            v6only = bool(message[offset + 4])
+        offset += (length + 3) & ~3
+    address = socket.inet_ntop(family, source[: 4 if family == socket.AF_INET else 16])
+    return Row(family, protocol, state, address, port, cookie, uid, inode, v6only, peer_port)
+
+
+class Destroyed:
+    """The cookies of sockets whose last reference went, as the kernel multicasts them, 0.02-2 ms later.
+
+    Every internet socket of the namespace is told of, other users' too: look the cookie up first.
+    A socket that was never bound is told of only if somebody had asked for its cookie.
+    """
+
+    def __init__(self, made: socket.socket | None = None) -> None:
+        self._socket = made if made is not None else _open()
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        except PermissionError:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        for group in _DESTROY_GROUPS:
+            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        self._socket.setblocking(False)
+        self.overflows = 0
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def cookies(self) -> Iterator[int]:
+        """Those that arrived; never blocks. Counts in `overflows` when the kernel dropped some: ask the Table then."""
+        while True:
+            try:
+                messages = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                self.overflows += 1
+                continue
+            offset = 0
+            while offset + _COOKIE_OFFSET + 8 <= len(messages):
+                (length,) = struct.unpack_from("=I", messages, offset)
+                yield struct.unpack_from("=Q", messages, offset + _COOKIE_OFFSET)[0]
+                offset += (length + 3) & ~3
+
+
+def _open() -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
+    try:
+        made.bind((0, 0))
+    except OSError:
+        made.close()
+        raise
+    return made
+
+
+def owner_of(inode: int, pids: Iterator[int]) -> int:
+    """The first of *pids* that has a descriptor of the socket *inode*; 0 if none that may be looked at has.
+
+    A socket in flight between processes (SCM_RIGHTS) has no descriptor anywhere and still holds its port.
+    """
+    wanted = f"socket:[{inode}]"
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            folder = f"/proc/{pid}/fd"
+            for entry in os.listdir(folder):
+                with contextlib.suppress(OSError):
+                    if os.readlink(f"{folder}/{entry}") == wanted:
+                        return pid
+    return 0
