@@ -163,9 +163,14 @@ class FileServer:
         return _ANSWERS.get(verb, b"200 done\r\n")
 
     def _reply(self, verb: bytes, reply: bytes) -> Reply:
-        if reply.startswith(b"2") and verb == b"AUTH":
-            return StartTLS(reply, self.context)
-        return StopTLS(reply) if verb == b"CCC" else reply
+        if not reply.startswith(b"2"):
+            return reply
+        match verb:
+            case b"AUTH":
+                return StartTLS(reply, self.context)
+            case b"CCC":
+                return StopTLS(reply)
+        return reply
 
     def _data_connection(self) -> socket.socket:
         if self._door is not None:
