@@ -1,0 +1,138 @@
+"""Channels that note what happens to them, and loops that end by a fact or by a count, never by a clock."""
+
+from __future__ import annotations
+
+import asyncore
+import contextlib
+import select
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from converted_tests.peers import TIMEOUT_S
+
+Channels = dict[int, Any]
+"""asyncore's map: descriptor -> the channel that has it."""
+
+ROUNDS_MAX = 2000
+"""Where a loop gives up. Each round waits for an event, so a dialogue needs tens of them."""
+
+
+@contextlib.contextmanager
+def channel_map() -> Iterator[Channels]:
+    """A map of the test's own, whose channels are closed at the end, whatever the test left open."""
+    channels: Channels = {}
+    try:
+        yield channels
+    finally:
+        for channel in list(channels.values()):
+            if channel.socket is not None:
+                channel.socket.close()
+
+
+def run_until(reached: Callable[[], object], channels: Channels, use_poll: bool = False) -> None:
+    """Run the loop over *channels* until *reached* holds. Raises AssertionError after ROUNDS_MAX rounds."""
+    for _ in range(ROUNDS_MAX):
+        if reached():
+            return
+        asyncore.loop(TIMEOUT_S, use_poll, channels, count=1)
+    raise AssertionError(f"not reached in {ROUNDS_MAX} rounds over {list(channels.values())}")
+
+
+class Recorder(asyncore.dispatcher):
+    """A channel that notes each event in `events`, keeps what it reads and writes what `outgoing` holds.
+
+    It asks to be told of writability only while it connects or has something to write, so that a loop over it
+    waits for events. poll(2) may show several signs of one end, each of which calls handle_close: `closes` counts
+    the calls, `events` has the first. An exception in a handler is not swallowed: it fails the test.
+    """
+
+    addr: Any
+    socket: Any
+
+    def __init__(self, sock: socket.socket | None = None, map: Channels | None = None) -> None:
+        self.events: list[str] = []
+        self.outgoing = b""
+        self.received = b""
+        self.closes = 0
+        super().__init__(sock, map)
+
+    @property
+    def flags(self) -> dict[str, bool]:
+        return {"connected": self.connected, "accepting": self.accepting, "connecting": self.connecting}
+
+    def writable(self) -> bool:
+        return self.connecting or bool(self.outgoing)
+
+    def handle_connect(self) -> None:
+        self.events.append("connect")
+
+    def handle_read(self) -> None:
+        if data := self.recv(65536):
+            self.events.append("read")
+            self.received += data
+
+    def handle_write(self) -> None:
+        if self.outgoing and (sent := self.send(self.outgoing)):
+            self.events.append("write")
+            self.outgoing = self.outgoing[sent:]
+
+    def handle_expt(self) -> None:
+        self.events.append("expt")
+
+    def handle_close(self) -> None:
+        self.closes += 1
+        if self.closes == 1:
+            self.events.append("close")
+        self.close()
+
+    def handle_error(self) -> None:
+        raise
+
+
+class Listener(Recorder):
+    """A listening channel that makes a Recorder of every connection and keeps it in `accepted`."""
+
+    def __init__(self, family: int, address: Any, channels: Channels) -> None:
+        super().__init__(map=channels)
+        self.accepted: list[Recorder] = []
+        self._channels = channels
+        self.create_socket(family)
+        self.bind(address)
+        self.listen(5)
+
+    def handle_accepted(self, sock: socket.socket, address: Any) -> None:
+        self.events.append(f"accepted {address!r}")
+        self.accepted.append(Recorder(sock, self._channels))
+
+
+class StubSocket:
+    """A socket whose answers are given: an exception is raised, anything else returned; `calls` has each call."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.calls: list[tuple[Any, ...]] = []
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            self.calls.append((name, *args))
+            answer = self.answers[name]
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer
+
+        return call
+
+
+def channel_over(sock: Any, kind: type[Recorder] = Recorder, **flags: bool) -> Recorder:
+    """A channel that talks to *sock*, outside any map, with *flags* (connected, accepting, ...) set on it."""
+    channel = kind(map={})
+    channel.socket = sock
+    for name, value in flags.items():
+        setattr(channel, name, value)
+    return channel
+
+
+needs_poll = pytest.mark.skipif(not hasattr(select, "poll"), reason="select.poll is missing on this platform")

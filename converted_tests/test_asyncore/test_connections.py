@@ -1,0 +1,479 @@
+"""Over real connections asyncore calls each handler when its event happens, by select and by poll alike.
+
+The promise is in the library reference of Python 3.11, "asyncore"; what a kernel tells is in tcp(7), unix(7),
+select(2) and poll(2).
+"""
+
+from __future__ import annotations
+
+import asyncore
+import errno
+import os
+import select
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from converted_tests.peers import TIMEOUT_S, Peer, Reset, listener, listening, transcript
+from converted_tests.test_asyncore.loops import (
+    Channels,
+    Listener,
+    Recorder,
+    StubSocket,
+    channel_map,
+    needs_poll,
+    run_until,
+)
+from netsupport import HOSTv4, HOSTv6
+
+library: Any = asyncore
+
+CONNECTED = {"connected": True, "accepting": False, "connecting": False}
+IDLE = {"connected": False, "accepting": False, "connecting": False}
+LISTENING = {"connected": False, "accepting": True, "connecting": False}
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""For SO_LINGER: abort the connection by the close."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A family of addresses and a way to wait for events."""
+
+    family: int
+    path: Path
+    use_poll: bool
+
+    @property
+    def address(self) -> Any:
+        """Where to bind: a port of the kernel's choice, or the path."""
+        match self.family:
+            case socket.AF_INET:
+                return (HOSTv4, 0)
+            case socket.AF_INET6:
+                return (HOSTv6, 0)
+            case _:
+                return str(self.path)
+
+    def run(self, reached: Callable[[], object], channels: Channels) -> None:
+        run_until(reached, channels, self.use_poll)
+
+    def listen(self, channels: Channels) -> Listener:
+        return Listener(self.family, self.address, channels)
+
+    def dial(self, address: Any, channels: Channels, kind: Callable[[None, Channels], Any] = Recorder) -> Any:
+        client = kind(None, channels)
+        client.create_socket(self.family)
+        client.connect(address)
+        return client
+
+    def connect(self, channels: Channels) -> tuple[Recorder, Recorder]:
+        """A client's channel and the server's, with the connection made and its events forgotten."""
+        door = self.listen(channels)
+        client = self.dial(door.socket.getsockname(), channels)
+        self.run(lambda: client.connected and door.accepted, channels)
+        door.close()
+        server = door.accepted[0]
+        client.events.clear()
+        return client, server
+
+
+FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6, "unix": getattr(socket, "AF_UNIX", None)}
+INTERNET = [(family, waiting) for family in ("ipv4", "ipv6") for waiting in ("select", "poll")]
+EVERYWHERE = [*INTERNET, ("unix", "select"), ("unix", "poll")]
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    name, waiting = request.param
+    family = FAMILIES[name]
+    if name == "ipv6":
+        request.getfixturevalue("ipv6")
+    if family is None:
+        pytest.skip("Unix sockets are missing on this platform")
+    if waiting == "poll" and not hasattr(select, "poll"):
+        pytest.skip("select.poll is missing on this platform")
+    return World(family, tmp_path / "s", waiting == "poll")
+
+
+def worlds(pairs: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("world", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
+
+
+everywhere = worlds(EVERYWHERE)
+over_internet = worlds(INTERNET)
+by_select = worlds([(family, waiting) for family, waiting in EVERYWHERE if waiting == "select"])
+
+
+@pytest.fixture
+def channels() -> Iterator[Channels]:
+    with channel_map() as own_map:
+        yield own_map
+
+
+@everywhere
+def test_handle_connect_is_called_at_the_client_once_it_is_connected(world: World, channels: Channels) -> None:
+    with listener(world.family, world.path) as door:
+        client = world.dial(door.getsockname(), channels)
+        world.run(lambda: client.connected, channels)
+        assert (client.events, client.flags, client.addr) == (["connect"], CONNECTED, door.getsockname())
+
+
+class ByHand(Listener):
+    """Accepts by itself what the listener's default would hand to handle_accepted."""
+
+    def handle_accept(self) -> None:
+        self.pair: Any = self.accept()
+
+
+@everywhere
+def test_handle_accept_is_called_on_a_listener_where_accept_gives_a_pair(world: World, channels: Channels) -> None:
+    door = ByHand(world.family, world.address, channels)
+    with socket.socket(world.family) as client:
+        client.connect(door.socket.getsockname())
+        world.run(lambda: hasattr(door, "pair"), channels)
+        connection, address = door.pair
+        with connection:
+            assert connection.getsockname() == client.getpeername()
+            assert (address, door.flags, door.events) == (client.getsockname(), LISTENING, [])
+        assert door.accept() is None
+
+
+@everywhere
+def test_handle_accepted_gets_the_connection_and_its_address(world: World, channels: Channels) -> None:
+    door = world.listen(channels)
+    with socket.socket(world.family) as client:
+        client.connect(door.socket.getsockname())
+        world.run(lambda: door.accepted, channels)
+        assert door.events == [f"accepted {client.getsockname()!r}"]
+        server = door.accepted[0]
+        assert (server.flags, server.addr) == (CONNECTED, client.getsockname())
+        assert set(channels.values()) == {door, server}
+
+
+@everywhere
+def test_handle_read_is_called_when_data_arrives(world: World, channels: Channels) -> None:
+    client, server = world.connect(channels)
+    server.socket.send(b"here you are")
+    world.run(lambda: client.received, channels)
+    assert (client.events, client.received, server.events) == (["read"], b"here you are", [])
+
+
+@everywhere
+def test_handle_write_is_called_when_the_socket_takes_data(world: World, channels: Channels) -> None:
+    client, server = world.connect(channels)
+    client.outgoing = b"here you are"
+    world.run(lambda: server.received, channels)
+    assert (client.events, server.events, server.received) == (["write"], ["read"], b"here you are")
+
+
+@everywhere
+def test_handle_close_is_called_when_the_peer_closes(world: World, channels: Channels) -> None:
+    client, server = world.connect(channels)
+    server.close()
+    world.run(lambda: client.events, channels)
+    assert (client.events, client.flags, channels) == (["close"], IDLE, {})
+
+
+def lose_the_peer_while_sending(world: World, channels: Channels) -> Recorder:
+    """A client whose peer closed with most of what the client has to say unread, once that has been noticed."""
+    client, server = world.connect(channels)
+    server.readable = lambda: False  # type: ignore[method-assign]
+    client.outgoing = bytes(8_000_000)
+    world.run(lambda: client.events, channels)
+    server.close()
+    world.run(lambda: client.closes, channels)
+    return client
+
+
+@everywhere
+def test_a_peer_that_is_gone_in_the_middle_of_sending_closes_the_channel(world: World, channels: Channels) -> None:
+    client = lose_the_peer_while_sending(world, channels)
+    assert (client.events[-1], client.flags, channels) == ("close", IDLE, {})
+
+
+@by_select
+def test_by_select_handle_close_is_called_once_when_the_peer_is_gone(world: World, channels: Channels) -> None:
+    assert lose_the_peer_while_sending(world, channels).closes == 1
+
+
+@needs_poll
+def test_by_poll_each_sign_of_the_end_calls_handle_close(channels: Channels) -> None:
+    left, right = socket.socketpair()
+    channel = Recorder(left, channels)
+    right.close()
+    asyncore.readwrite(channel, select.POLLIN | select.POLLHUP)
+    assert (channel.closes, channel.flags, channels) == (2, IDLE, {})
+
+
+@over_internet
+def test_an_urgent_byte_calls_handle_expt(world: World, channels: Channels) -> None:
+    client, server = world.connect(channels)
+    client.socket.send(b"!", socket.MSG_OOB)
+    world.run(lambda: server.events, channels)
+    assert (server.events[0], server.socket.recv(1, socket.MSG_OOB)) == ("expt", b"!")
+
+
+class Careless(Recorder):
+    """Its handler for reading fails; what that led to is in `errors`."""
+
+    def __init__(self, sock: socket.socket | None = None, map: Channels | None = None) -> None:
+        self.errors: list[BaseException | None] = []
+        super().__init__(sock, map)
+
+    def handle_read(self) -> None:
+        raise ValueError("what is this?")
+
+    def handle_error(self) -> None:
+        self.errors.append(sys.exc_info()[1])
+
+
+@everywhere
+def test_an_exception_in_a_handler_calls_handle_error_while_it_is_handled(world: World, channels: Channels) -> None:
+    with listener(world.family, world.path) as door:
+        client = world.dial(door.getsockname(), channels, Careless)
+        server, _address = door.accept()
+        with server:
+            world.run(lambda: client.connected, channels)
+            server.send(b"!")
+            world.run(lambda: client.errors, channels)
+        assert [repr(error) for error in client.errors] == ["ValueError('what is this?')"]
+
+
+@everywhere
+def test_flags_follow_the_life_of_a_connection(world: World, channels: Channels) -> None:
+    door = Recorder(map=channels)
+    assert door.flags == IDLE
+    door.create_socket(world.family)
+    door.bind(world.address)
+    assert door.flags == IDLE
+    door.close()
+    world.path.unlink(missing_ok=True)
+
+    door = world.listen(channels)
+    assert door.flags == LISTENING
+    client = world.dial(door.socket.getsockname(), channels)
+    assert client.flags in (CONNECTED, {**IDLE, "connecting": True})
+    world.run(lambda: client.connected and door.accepted, channels)
+    server = door.accepted[0]
+    assert (door.flags, client.flags, server.flags) == (LISTENING, CONNECTED, CONNECTED)
+
+    server.close()
+    assert (server.flags, client.flags) == (IDLE, CONNECTED)
+    world.run(lambda: not client.connected, channels)
+    door.close()
+    assert (client.flags, door.flags, channels) == (IDLE, IDLE, {})
+
+
+@everywhere
+def test_create_socket_makes_a_stream_socket_that_neither_blocks_nor_is_inherited(
+    world: World, channels: Channels
+) -> None:
+    channel: Any = Recorder(map=channels)
+    channel.create_socket(world.family)
+    sock = channel.socket
+    assert (sock.family, sock.type) == channel.family_and_type == (world.family, socket.SOCK_STREAM)
+    assert (sock.gettimeout(), os.get_inheritable(sock.fileno())) == (0.0, False)
+    assert channels == {sock.fileno(): channel}
+
+
+def test_create_socket_makes_a_tcp_socket_unless_told_otherwise(channels: Channels) -> None:
+    stream: Any = Recorder(map=channels)
+    stream.create_socket()
+    datagram: Any = Recorder(map=channels)
+    datagram.create_socket(type=socket.SOCK_DGRAM)
+    kinds = [(channel.socket.family, channel.socket.type) for channel in (stream, datagram)]
+    assert kinds == [(socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM)]
+
+
+@over_internet
+def test_binding_a_port_that_another_channel_has_raises(world: World, channels: Channels) -> None:
+    taken = world.listen(channels).socket.getsockname()
+    other = Recorder(map=channels)
+    other.create_socket(world.family)
+    with pytest.raises(OSError) as caught:
+        other.bind(taken)
+    assert caught.value.errno == errno.EADDRINUSE
+
+
+@over_internet
+def test_set_reuse_addr_sets_the_option_which_is_off_before(world: World, channels: Channels) -> None:
+    channel = Recorder(map=channels)
+    channel.create_socket(world.family)
+    before = channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    channel.set_reuse_addr()
+    after = channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    assert (bool(before), bool(after)) == (False, True)
+
+
+@everywhere
+def test_a_client_that_connects_and_resets_at_once_does_not_break_the_server(
+    world: World, channels: Channels
+) -> None:
+    door = world.listen(channels)
+    with socket.socket(world.family) as hasty:
+        hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        hasty.connect(door.socket.getsockname())
+    world.run(lambda: len(door.accepted) == 1 and not door.accepted[0].connected, channels)
+
+    with socket.socket(world.family) as patient:
+        patient.connect(door.socket.getsockname())
+        patient.send(b"hello")
+        world.run(lambda: door.accepted[-1].received, channels)
+    assert (len(door.accepted), door.accepted[1].received) == (2, b"hello")
+
+
+@over_internet
+def test_a_refused_connection_raises_out_of_the_connect_event(world: World, channels: Channels) -> None:
+    with socket.socket(world.family) as nobody:
+        nobody.bind(world.address)
+        client = world.dial(nobody.getsockname(), channels)
+        assert client.flags == {**IDLE, "connecting": True}
+        with pytest.raises(ConnectionRefusedError):
+            world.run(lambda: client.connected, channels)
+        assert client.flags == {**IDLE, "connecting": True}
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="Unix sockets are missing on this platform")
+def test_a_connect_that_is_refused_at_once_raises(tmp_path: Path, channels: Channels) -> None:
+    path = str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as nobody:
+        nobody.bind(path)
+        client = Recorder(map=channels)
+        client.create_socket(socket.AF_UNIX)
+        with pytest.raises(OSError) as caught:
+            client.connect(path)
+    assert caught.value.args == (errno.ECONNREFUSED, "ECONNREFUSED")
+    assert client.events == []
+
+
+class Chatter(Recorder):
+    """Answers each line with the line in capitals and hangs up after `bye`."""
+
+    def handle_read(self) -> None:
+        super().handle_read()
+        while b"\r\n" in self.received:
+            line, self.received = self.received.split(b"\r\n", 1)
+            self.outgoing += line.upper() + b"\r\n"
+
+    def handle_write(self) -> None:
+        super().handle_write()
+        if self.outgoing == b"" and self.received == b"bye":
+            self.close()
+
+
+@everywhere
+def test_a_dialogue_with_a_server_ends_the_loop_by_itself(world: World, channels: Channels) -> None:
+    script = transcript("""
+        S: hello
+        C: HELLO
+        S: how are you?
+        C: HOW ARE YOU?
+    """)
+    with listening(script, family=world.family, path=world.path) as server:
+        client = world.dial(server.address, channels, Chatter)
+        asyncore.loop(TIMEOUT_S, world.use_poll, channels)
+    assert client.events == ["connect", "read", "write", "read", "write", "close"]
+
+
+def aborts_after_one_line() -> Peer:
+    yield b"hello\r\n"
+    yield Reset()
+
+
+@over_internet
+def test_a_reset_by_the_server_is_a_close(world: World, channels: Channels) -> None:
+    with listening(aborts_after_one_line(), family=world.family) as server:
+        client = world.dial(server.address, channels, Chatter)
+        client.outgoing = b"go on\r\n"
+        world.run(lambda: not channels, channels)
+    assert client.events[-1] == "close"
+
+
+class Buffered(library.dispatcher_with_send):  # type: ignore[misc]
+    """A client that keeps what is not sent yet."""
+
+    def handle_connect(self) -> None:
+        """Nothing to do."""
+
+    def handle_read(self) -> None:
+        self.recv(64)
+
+
+@everywhere
+def test_what_is_sent_in_two_goes_arrives_whole_and_in_order(world: World, channels: Channels) -> None:
+    first, second = bytes(range(256)) * 2000, b"the end"
+    door = world.listen(channels)
+    client = world.dial(door.socket.getsockname(), channels, Buffered)
+    world.run(lambda: client.connected and door.accepted, channels)
+    client.send(first)
+    client.send(second)
+    assert client.out_buffer.endswith(second)
+    world.run(lambda: not client.out_buffer, channels)
+    client.close()
+    server = door.accepted[0]
+    world.run(lambda: "close" in server.events, channels)
+    assert server.received == first + second
+
+
+def buffered_over(**answers: Any) -> Any:
+    channel = Buffered(map={})
+    channel.socket = StubSocket(**answers)
+    return channel
+
+
+def test_a_buffered_send_offers_the_socket_64_kilobytes_at_a_time() -> None:
+    channel = buffered_over(send=65536)
+    channel.send(b"a" * 65537)
+    assert (channel.socket.calls, channel.out_buffer) == ([("send", b"a" * 65536)], b"a")
+
+
+def test_a_buffered_send_keeps_what_the_socket_did_not_take() -> None:
+    channel = buffered_over(send=3)
+    channel.send(b"abcde")
+    channel.send(b"fgh")
+    channel.handle_write()
+    assert channel.socket.calls == [("send", b"abcde"), ("send", b"defgh"), ("send", b"gh")]
+    assert channel.out_buffer == b""
+
+
+def test_a_buffered_channel_is_writable_while_unconnected_or_unsent() -> None:
+    channel = buffered_over()
+    assert (channel.out_buffer, channel.writable()) == (b"", True)
+    channel.connected = True
+    assert not channel.writable()
+    channel.out_buffer = b"data"
+    assert channel.writable()
+
+
+@pytest.mark.parametrize(("debug", "printed"), [(False, ""), (True, "info: sending b'data'\n")])
+def test_a_buffered_send_is_logged_when_debugging(
+    debug: bool, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    channel = buffered_over(send=4)
+    channel.debug = debug
+    channel.send(b"data")
+    assert capsys.readouterr().out == printed
+
+
+def test_a_buffered_channel_takes_a_socket_and_a_map(channels: Channels) -> None:
+    left, right = socket.socketpair()
+    with right:
+        channel = Buffered(left, channels)
+        assert (channels, channel.connected) == ({left.fileno(): channel}, True)
+
+
+@needs_poll
+def test_a_descriptor_closed_behind_the_loops_back_closes_its_channel(channels: Channels) -> None:
+    left, right = socket.socketpair()
+    with right:
+        channel = Recorder(left, channels)
+        os.close(left.detach())
+        run_until(lambda: channel.events, channels, use_poll=True)
+    assert (channel.events, channels) == (["close"], {})
