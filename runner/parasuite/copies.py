@@ -46,6 +46,7 @@ class Starter(Protocol):
     """Who owns the processes. Messages are dicts with `copy`, `event` and `t_ns`, as supervisor.py sends them."""
 
     alive: bool
+    pid: int
 
     def start(self, launch: Launch, output: Path) -> None:
         """Start one copy; "started" or "failed" follows as a message."""
@@ -77,13 +78,10 @@ class Supervised:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
+        self.pid = self._process.pid
+        self.alive = True
         self._channel = Channel(here)
         self._inits: set[int] = set()
-        self.alive = True
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def start(self, launch: Launch, output: Path) -> None:
         self._channel.send(

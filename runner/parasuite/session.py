@@ -26,6 +26,7 @@ import psutil
 from parasuite import __version__
 from parasuite.config import RunSpec, target_facts
 from parasuite.copies import Copies, Copy, Starter, Supervised
+from parasuite.direct import Direct
 from parasuite.events import CopyState, Event, RunStarted
 from parasuite.findings import findings
 from parasuite.launch import Command, describe, launches
@@ -217,7 +218,7 @@ def run(
     )
     for launch in planned:
         launch.scratch.mkdir()
-    starter: Starter = Supervised()
+    starter: Starter = Supervised() if sys.platform == "linux" else Direct()
     copies = Copies(planned, starter, spec.timeout_s)
     running = _Run(spec, folder, copies, starter, progress)
     try:
