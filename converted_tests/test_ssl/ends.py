@@ -90,9 +90,10 @@ def handshake_outcomes(*ends: End) -> list[Exception | None]:
             try:
                 end.do_handshake()
             except ssl.SSLWantReadError as waiting:
-                stuck[end] = waiting
+                # With its traceback it would be part of a cycle through this frame, and keep the ends alive.
+                stuck[end] = waiting.with_traceback(None)
             except (OSError, ValueError, TypeError) as failure:
-                outcomes[end] = failure
+                outcomes[end] = failure.with_traceback(None)
             else:
                 outcomes[end] = None
         if len(outcomes) == len(ends):

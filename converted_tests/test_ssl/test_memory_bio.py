@@ -63,7 +63,7 @@ def test_the_end_comes_after_the_last_byte() -> None:
 def test_nothing_is_written_behind_the_end() -> None:
     bio = holding(b"foo")
     bio.write_eof()
-    with pytest.raises(ssl.SSLError, match=r"^cannot write\(\) after write_eof\(\)"):
+    with pytest.raises(ssl.SSLError, match=r"cannot write\(\) after write_eof\(\)"):
         bio.write(b"bar")
     assert bio.read() == b"foo"
 

@@ -22,6 +22,11 @@ def end_of(pair: Memory, side: str) -> ssl.SSLObject:
     return pair.client if side == "client" else pair.server
 
 
+def read_into(end: ssl.SSLObject, size: int, buffer: bytearray) -> int:
+    count: Any = end.read(size, buffer)
+    return int(count)
+
+
 both_sides = pytest.mark.parametrize("side", ["client", "server"])
 
 
@@ -107,13 +112,8 @@ def test_a_name_without_a_first_label_is_a_value_error(
 
 
 def test_a_name_with_a_nul_is_refused(client_context: ssl.SSLContext) -> None:
-    with pytest.raises(TypeError, match="embedded null character"):
+    with pytest.raises(TypeError, match=r"null (byte|character)"):
         client_context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="example.org\0evil.com")
-
-
-def test_a_name_needs_a_client(server_context: ssl.SSLContext) -> None:
-    with pytest.raises(ValueError, match=r"^server_hostname can only be specified in client mode$"):
-        server_context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True, server_hostname="localhost")
 
 
 def test_the_owner_of_the_c_object_is_the_object(memory: Memory) -> None:
@@ -182,16 +182,17 @@ def test_reading_takes_1024_bytes_at_a_time_and_the_rest_is_pending(memory: Memo
 def test_reading_into_a_buffer_fills_its_beginning(memory: Memory) -> None:
     memory.shaken().client.write(b"hello")
     buffer = bytearray(b"--------")
-    assert memory.server.read(3, buffer) == 3
+    assert read_into(memory.server, 3, buffer) == 3
     assert buffer == b"hel-----"
-    assert memory.server.read(100, buffer) == 2
+    assert read_into(memory.server, 100, buffer) == 2
     assert buffer == b"lol-----"
 
 
 def test_reading_1024_bytes_into_a_larger_buffer(memory: Memory) -> None:
     memory.shaken().client.write(b"x" * 3000)
     buffer = bytearray(4000)
-    assert memory.server.read(buffer=buffer) == 1024
+    server: Any = memory.server
+    assert server.read(buffer=buffer) == 1024
 
 
 def test_a_negative_size_needs_a_buffer(memory: Memory) -> None:
@@ -199,13 +200,20 @@ def test_a_negative_size_needs_a_buffer(memory: Memory) -> None:
     with pytest.raises(ValueError, match=r"^size should not be negative$"):
         memory.server.read(-1)
     buffer = bytearray(8)
-    assert memory.server.read(-1, buffer) == 5
+    assert read_into(memory.server, -1, buffer) == 5
 
 
 def test_reading_nothing_waits_for_nothing(memory: Memory) -> None:
     memory.shaken()
     assert memory.server.read(0) == b""
-    assert memory.server.read(0, bytearray(4)) == 0
+    assert read_into(memory.server, 0, bytearray()) == 0
+
+
+def test_a_size_of_zero_means_all_of_a_buffer(memory: Memory) -> None:
+    memory.shaken().client.write(b"hello")
+    buffer = bytearray(4)
+    assert read_into(memory.server, 0, buffer) == 4
+    assert buffer == b"hell"
 
 
 def test_one_side_that_unwraps_waits_for_the_other(memory: Memory) -> None:
@@ -217,11 +225,11 @@ def test_one_side_that_unwraps_waits_for_the_other(memory: Memory) -> None:
     memory.client.unwrap()
 
 
-def test_after_the_others_close_notify_there_is_nothing_to_read(memory: Memory) -> None:
+def test_reading_after_both_close_notifies_is_an_error(memory: Memory) -> None:
     memory.shaken()
     with pytest.raises(ssl.SSLWantReadError):
         memory.client.unwrap()
-    assert memory.server.read() == b""
+    memory.server.unwrap()
     with pytest.raises(ssl.SSLZeroReturnError):
         memory.client.read()
 
@@ -262,7 +270,7 @@ def test_a_context_is_a_context(memory: Memory) -> None:
 
 def test_a_server_can_ask_for_a_certificate_later_only_with_tls_1_3(tls12: Memory) -> None:
     with pytest.raises(ssl.SSLError, match=r"WRONG_SSL_VERSION|wrong ssl version"):
-        tls12.shaken().server.verify_client_post_handshake()  # type: ignore[attr-defined]
+        tls12.shaken().server.verify_client_post_handshake()
 
 
 @both_sides
