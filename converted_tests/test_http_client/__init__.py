@@ -1,0 +1,1 @@
+"""Tests of http.client, one topic a file."""

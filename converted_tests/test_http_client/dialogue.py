@@ -1,0 +1,153 @@
+"""What the tests of http.client share: messages as bytes, a wire that remembers, an origin server.
+
+A test of what is written or parsed uses `Wire`, which has no kernel in it; a test of connecting, keeping and
+closing uses `origin` behind a listener.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any, cast
+
+import pytest
+
+from converted_tests.peers import InMemory, Peer, Reply, Say, StartTLS, Take
+
+EXAMPLE_HOST = "Host: example.org"
+IDENTITY = "Accept-Encoding: identity"
+
+
+def message(*lines: str, body: bytes = b"") -> bytes:
+    """A request or a response: the start line, the fields, a blank line, the body."""
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode("latin-1") + body
+
+
+def chunks(*parts: bytes, trailer: bytes = b"") -> bytes:
+    """*parts* in chunked transfer coding, the last chunk included."""
+    coded = [b"%X\r\n%b\r\n" % (len(part), part) for part in (*parts, b"")]
+    return b"".join(coded).removesuffix(b"\r\n") + trailer + b"\r\n"
+
+
+class Stream(io.BufferedReader):
+    """A response's file that can still be read after its close: what the response left unread is in it."""
+
+    hung_up = False
+
+    def close(self) -> None:
+        self.hung_up = True
+
+
+class Wire(InMemory):
+    """A connection without a kernel: each response reads the next of *replies*; `sends` has what each call sent."""
+
+    def __init__(self, *replies: bytes | Sequence[bytes]) -> None:
+        super().__init__()
+        self._replies = list(replies)
+        self.sends: list[bytes] = []
+        self.options: list[tuple[int, int, int]] = []
+        self.files: list[Stream] = []
+
+    def sendall(self, data: bytes) -> None:
+        # A socket refuses what is no buffer with TypeError, before it sends any of it.
+        self.sends.append(bytes(memoryview(data)))
+        super().sendall(self.sends[-1])
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self.options.append((level, option, value))
+
+    def makefile(self, mode: str = "rb", *_args: object, **_named: object) -> Stream:
+        reply = self._replies.pop(0) if self._replies else b""
+        reader = cast(io.BufferedReader, InMemory(reply).makefile(mode))
+        self.files.append(Stream(reader.detach()))
+        return self.files[-1]
+
+    @property
+    def sock(self) -> socket.socket:
+        """Itself, as what it passes for."""
+        return cast(socket.socket, self)
+
+
+def wired(*replies: bytes, connection: HTTPConnection | None = None) -> tuple[HTTPConnection, Wire]:
+    """A connection, to example.org unless given, that is established already, and its wire."""
+    connection = connection or HTTPConnection("example.org")
+    wire = Wire(*replies)
+    connection.sock = wire.sock
+    return connection, wire
+
+
+def written(*request: Any, **named: Any) -> bytes:
+    """What `HTTPConnection.request` writes to example.org."""
+    connection, wire = wired()
+    connection.request(*request, **named)
+    return wire.sent
+
+
+def begun(wire: Wire, method: str | None = None) -> HTTPResponse:
+    """The next response on *wire*, read up to its body."""
+    response = HTTPResponse(wire.sock, method=method)
+    response.begin()
+    return response
+
+
+def response_of(reply: bytes | Sequence[bytes], method: str | None = None) -> HTTPResponse:
+    """The response in *reply*, read up to its body."""
+    return begun(Wire(reply), method)
+
+
+def fetch(connection: HTTPConnection, method: str = "GET", url: str = "/") -> tuple[int, bytes]:
+    """One exchange: the status and the whole body."""
+    connection.request(method, url)
+    with connection.getresponse() as response:
+        return response.status, response.read()
+
+
+Reading = Callable[[HTTPResponse, int], bytes]
+
+
+def by_read(response: HTTPResponse, size: int) -> bytes:
+    return response.read(size)
+
+
+def by_readinto(response: HTTPResponse, size: int) -> bytes:
+    """Like `by_read`; what lies behind the bytes that were read must be left alone."""
+    buffer = bytearray(b"-" * size)
+    count = response.readinto(buffer)
+    assert buffer[count:] == b"-" * (size - count)
+    return bytes(buffer[:count])
+
+
+read_or_readinto = pytest.mark.parametrize("reading", [by_read, by_readinto], ids=["read", "readinto"])
+
+
+def origin(*replies: Reply, heard: list[bytes] | None = None) -> Peer:
+    """An HTTP server: each request, its body included, gets the next of *replies*; after the last it hangs up.
+
+    The requests are collected in *heard*, as they came.
+    """
+    pending: Reply = b""
+    for reply in replies:
+        request = (yield pending) + b"\r\n"
+        while not request.endswith(b"\r\n\r\n"):
+            request += (yield b"") + b"\r\n"
+        if length := re.search(rb"(?i)\r\ncontent-length: (\d+)", request):
+            request += yield Take(b"", int(length[1]))
+        elif re.search(rb"(?i)\r\ntransfer-encoding: chunked", request):
+            while not request.endswith(b"\r\n0\r\n"):
+                request += (yield b"") + b"\r\n"
+            request += (yield b"") + b"\r\n"
+        if heard is not None:
+            heard.append(request)
+        pending = reply
+    yield Say(pending) if isinstance(pending, bytes) else pending
+
+
+def refused_handshake(context: ssl.SSLContext) -> Peer:
+    """A TLS server whose client breaks off the handshake."""
+    with contextlib.suppress(ssl.SSLError):
+        yield StartTLS(b"", context)
