@@ -263,6 +263,14 @@ class Canned:
         self._server.settimeout(TIMEOUT_S)
         return _Stream(self._server).rest()
 
+    def say(self, more: bytes) -> None:
+        """Let the server say *more*; only with an open end."""
+        self._server.sendall(more)
+
+    def hang_up(self) -> None:
+        """Let the server come to its end of file."""
+        self._server.shutdown(socket.SHUT_WR)
+
 
 @contextlib.contextmanager
 def canned(server_half: bytes, *, open_end: bool = False) -> Iterator[Canned]:
