@@ -21,7 +21,7 @@ import time
 import warnings
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from netsupport import locks, wildcards
 from netsupport.claims import Claim, Closable
@@ -108,31 +108,25 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=lambda: _quarantine().after_fork())
 
 
-class PortLease(int):
-    """A reserved port number. It is an int, a context manager that releases it, and says what keeps it.
+class PortLease:
+    """A reserved port number. Int-like, a context manager that releases it, and it says what keeps it.
 
-    Passed on (pickled, copied, added to) it is the plain number; this object alone owns the reservation. Dropped
-    without `release()` it is released with a ResourceWarning, as an open file is.
+    `str()`, `int()`, `format()`, `==` and `bind()` take it for its number; `socket.getaddrinfo`, and so
+    `create_connection` and asyncio, insist on a plain int, which is `.port`. Passed on by copy or pickle it is that
+    plain int: this object alone owns the reservation. Dropped without `release()` it is released with a
+    ResourceWarning, as an open file is.
     """
 
-    host: str
-    """The address it was reserved for. The reservation covers every other address, too."""
-    guarantee: Guarantee
-    reason: str
-    """Why no better guarantee could be given; "" for the best."""
-    _claim: Claim
+    __slots__ = ("_claim", "guarantee", "host", "port", "reason")
 
-    @classmethod
-    def _of(cls, port: int, host: str, guarantee: Guarantee, reason: str, *keepers: Closable) -> Self:
-        lease = cls(port)
-        lease.host, lease.guarantee, lease.reason = host, guarantee, reason
-        lease._claim = Claim(keepers)
-        return lease
-
-    @property
-    def port(self) -> int:
-        """The plain number."""
-        return int(self)
+    def __init__(self, port: int, host: str, guarantee: Guarantee, reason: str, *keepers: Closable) -> None:
+        self.port = port
+        self.host = host
+        """The address it was reserved for. The reservation covers every other address, too."""
+        self.guarantee = guarantee
+        self.reason = reason
+        """Why no better guarantee could be given; "" for the best."""
+        self._claim = Claim(keepers)
 
     @property
     def released(self) -> bool:
@@ -142,7 +136,7 @@ class PortLease(int):
     def release(self) -> None:
         """End the reservation. The number rests for QUARANTINE_S in this process. A second call does nothing."""
         if not self._claim.released:
-            _quarantine().add(int(self), _now_s())
+            _quarantine().add(self.port, _now_s())
             self._claim.close()
 
     def inheritable_copies(self) -> list[int]:
@@ -163,20 +157,35 @@ class PortLease(int):
     ) -> None:
         self.release()
 
-    def __reduce__(self) -> tuple[Callable[[int], int], tuple[int]]:
-        return int, (int(self),)
+    def __int__(self) -> int:
+        return self.port
 
-    def __copy__(self) -> int:
-        return int(self)
+    __index__ = __int__
 
-    def __deepcopy__(self, _memo: dict[int, Any]) -> int:
-        return int(self)
+    def __str__(self) -> str:
+        return str(self.port)
+
+    def __format__(self, specification: str) -> str:
+        return format(self.port, specification)
+
+    def __repr__(self) -> str:
+        return f"<PortLease {self.port} on {self.host}: {'released' if self.released else self.guarantee}>"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, PortLease):
+            return self.port == other.port
+        return self.port == other if isinstance(other, int) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.port)
+
+    def __reduce__(self) -> tuple[type[int], tuple[int]]:
+        return int, (self.port,)
 
     def __del__(self) -> None:
-        claim = getattr(self, "_claim", None)
-        if claim is not None and not claim.released:
+        if not self.released:
             warnings.warn(
-                f"port {int(self)} ({self.guarantee}) was dropped and never released; "
+                f"port {self.port} ({self.guarantee}) was dropped and never released; "
                 "keep the PortLease in a variable and use it as a context manager",
                 ResourceWarning,
                 source=self,
@@ -264,16 +273,27 @@ def refused_port(host: str = HOST) -> PortLease:
     return lease
 
 
-@functools.cache
 def hold_through_unproven() -> str:
     """The self-test of hold-through, once per process: "" if it works here, else why not."""
-    return wildcards.why_no_hold_through()
+    return _untold(wildcards.why_no_hold_through)
+
+
+def lock_unproven() -> str:
+    """The self-test of the port lock, once per process: "" if it works here, else why not."""
+    return _untold(locks.why_no_lock)
+
+
+def _untold(self_test: Callable[[], str]) -> str:
+    try:
+        return _told(self_test)
+    except OSError as refusal:
+        return f"the self-test could not be made: {refusal}"
 
 
 @functools.cache
-def lock_unproven() -> str:
-    """The self-test of the port lock, once per process: "" if it works here, else why not."""
-    return locks.why_no_lock()
+def _told(self_test: Callable[[], str]) -> str:
+    """What *self_test* told, remembered for the life of the process; one that could not be made is made again."""
+    return self_test()
 
 
 def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
@@ -330,7 +350,7 @@ def _held(host: str, guarantee: Guarantee) -> PortLease | None:
         return None
     if guarantee is Guarantee.HOLD_THROUGH:
         wildcards.let_children_in(hold)
-    return PortLease._of(hold[0].getsockname()[1], host, guarantee, "", *hold)
+    return PortLease(hold[0].getsockname()[1], host, guarantee, "", *hold)
 
 
 def _leased(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> PortLease | None:
@@ -343,7 +363,7 @@ def _leased(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> Por
         if lock is None:
             continue
         if _unused(port, kinds, lock):
-            return PortLease._of(port, host, Guarantee.LEASE, reason, lock)
+            return PortLease(port, host, Guarantee.LEASE, reason, lock)
     return None
 
 
@@ -369,4 +389,4 @@ def _picked(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> Por
         )
     port: int = drawn[0].getsockname()[1]
     wildcards.close_all(drawn)
-    return PortLease._of(port, host, Guarantee.PICK, reason)
+    return PortLease(port, host, Guarantee.PICK, reason)

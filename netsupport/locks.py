@@ -23,6 +23,9 @@ LOWEST = 20_000
 
 HIGHEST = 65_535
 
+_NO_PORT = 0
+"""The self-test's: a lock that stands for no port."""
+
 IANA_EPHEMERAL = (49_152, 65_535)
 """RFC 6335 section 6; the default of macOS, Windows and NetBSD."""
 
@@ -119,22 +122,16 @@ def port_lock(port: int) -> Lock | None:
 
 
 def why_no_lock() -> str:
-    """Prove that a lock keeps a second one out and is gone when closed; "" if so, else why not."""
-    number = 0
-    try:
-        first = port_lock(number)
-        if first is None:
-            # Another process is at this very test: the lock excludes, which is what was asked.
-            return ""
-        try:
-            second = port_lock(number)
-        finally:
-            first.close()
-        if second is not None:
-            second.close()
-            return "the self-test of the port lock failed: two owners got one lock"
-    except OSError as refusal:
-        return f"the self-test of the port lock failed: {refusal}"
+    """Prove that a lock keeps a second one out; "" if it does, else why not. Raises OSError if there are no locks."""
+    with contextlib.ExitStack() as cleanup:
+        first = port_lock(_NO_PORT)
+        if first is not None:
+            cleanup.callback(first.close)
+            second = port_lock(_NO_PORT)
+            if second is not None:
+                second.close()
+                return "this system gave one lock to two owners"
+    # Where the first was refused, another process is at this very test: the lock excludes.
     return ""
 
 
@@ -146,7 +143,7 @@ def ephemeral_range() -> tuple[int, int]:
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
-            first, last = _proc_text("ip_local_port_range").split()
+            first, last = proc_text("ip_local_port_range").split()
             return int(first), int(last)
     elif sys.platform != "win32":  # pragma: no cover - macOS, BSD
         names = ("net.inet.ip.portrange.first", "net.inet.ip.portrange.last")
@@ -162,13 +159,13 @@ def reserved_ports() -> frozenset[int]:
     if sys.platform != "linux":  # pragma: no cover - macOS, BSD, Windows
         return frozenset()
     try:
-        text = _proc_text("ip_local_reserved_ports")
+        text = proc_text("ip_local_reserved_ports")
     except OSError:
         return frozenset()
     return frozenset(port for piece in text.split(",") if piece.strip() for port in _span(piece))
 
 
-def _proc_text(name: str) -> str:
+def proc_text(name: str) -> str:
     descriptor = os.open(f"/proc/sys/net/ipv4/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 65_536).decode("ascii")

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from netsupport.leases import Kind, PortLease, refused_port, reserve_port
+from netsupport.leases import Guarantee, Kind, PortLease, refused_port, reserve_port
 from netsupport.ports import HOST, listening_socket
 from netsupport.processes import RunningServer, running_server
 
@@ -27,27 +27,35 @@ ECOSYSTEM_NAMES = "netsupport_ecosystem_names"
 
 
 class PortFactory:
-    """Call it for a reserved port that it gave to nobody before; all that it gave stay reserved until `close()`.
-
-    A lease that you release yourself is not given out again either.
-    """
+    """Call it for the number of a port that it gave to nobody before; all of them stay reserved until `close()`."""
 
     def __init__(self, kind: Kind, *, child_reuses_address: bool = True) -> None:
         self._kind: Kind = kind
         self._child_reuses_address = child_reuses_address
         self._leases: dict[int, PortLease] = {}
 
-    def __call__(self, host: str = HOST, *, child_reuses_address: bool | None = None) -> PortLease:
+    def __call__(self, host: str = HOST, *, child_reuses_address: bool | None = None) -> int:
         """As `reserve_port`. *child_reuses_address*: None for what the fixture is made for."""
         reuses = self._child_reuses_address if child_reuses_address is None else child_reuses_address
         with contextlib.ExitStack() as repeats:
             while True:
                 lease = reserve_port(host, kind=self._kind, child_reuses_address=reuses)
-                if int(lease) not in self._leases:
-                    self._leases[int(lease)] = lease
-                    return lease
+                if lease.port not in self._leases:
+                    self._leases[lease.port] = lease
+                    return lease.port
                 # Kept until another number is found: the kernel might offer it again at once.
                 repeats.enter_context(lease)
+
+    @contextlib.contextmanager
+    def for_one_test(self) -> Iterator[int]:
+        """A number that is reserved within the body, and given to nobody else after it."""
+        port = self()
+        yield port
+        self._leases[port].release()
+
+    def guarantee(self, port: int) -> Guarantee:
+        """How well *port*, which this factory gave, is kept."""
+        return self._leases[port].guarantee
 
     def close(self) -> None:
         """Release every port that it gave."""
@@ -73,30 +81,30 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session")
 def netsupport_tcp_port_factory() -> Iterator[PortFactory]:
-    """Call it for a TCP port reserved until the end of the session; no number comes twice."""
+    """Call it for the number of a TCP port reserved until the end of the session; none comes twice."""
     with contextlib.closing(PortFactory("tcp")) as factory:
         yield factory
 
 
 @pytest.fixture(scope="session")
 def netsupport_udp_port_factory() -> Iterator[PortFactory]:
-    """Call it for a UDP port reserved until the end of the session; no number comes twice."""
+    """Call it for the number of a UDP port reserved until the end of the session; none comes twice."""
     with contextlib.closing(PortFactory("udp")) as factory:
         yield factory
 
 
 @pytest.fixture
-def netsupport_tcp_port(netsupport_tcp_port_factory: PortFactory) -> Iterator[PortLease]:
+def netsupport_tcp_port(netsupport_tcp_port_factory: PortFactory) -> Iterator[int]:
     """A TCP port reserved for this test, for a server that sets SO_REUSEADDR. Source: `netsupport.reserve_port`."""
-    with netsupport_tcp_port_factory() as lease:
-        yield lease
+    with netsupport_tcp_port_factory.for_one_test() as port:
+        yield port
 
 
 @pytest.fixture
-def netsupport_udp_port(netsupport_udp_port_factory: PortFactory) -> Iterator[PortLease]:
+def netsupport_udp_port(netsupport_udp_port_factory: PortFactory) -> Iterator[int]:
     """A UDP port reserved for this test."""
-    with netsupport_udp_port_factory() as lease:
-        yield lease
+    with netsupport_udp_port_factory.for_one_test() as port:
+        yield port
 
 
 @pytest.fixture
@@ -107,10 +115,10 @@ def netsupport_listening_socket() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def netsupport_refused_port() -> Iterator[PortLease]:
+def netsupport_refused_port() -> Iterator[int]:
     """A TCP port that refuses connections for the whole test."""
     with refused_port() as lease:
-        yield lease
+        yield lease.port
 
 
 @pytest.fixture
@@ -145,19 +153,19 @@ class _EcosystemNames:
         return unused_tcp_port_factory
 
     @pytest.fixture
-    def unused_tcp_port(self, unused_tcp_port_factory: PortFactory) -> Iterator[PortLease]:
+    def unused_tcp_port(self, unused_tcp_port_factory: PortFactory) -> Iterator[int]:
         """As in pytest-asyncio, and reserved for this test."""
-        with unused_tcp_port_factory() as lease:
-            yield lease
+        with unused_tcp_port_factory.for_one_test() as port:
+            yield port
 
     @pytest.fixture
-    def unused_udp_port(self, unused_udp_port_factory: PortFactory) -> Iterator[PortLease]:
+    def unused_udp_port(self, unused_udp_port_factory: PortFactory) -> Iterator[int]:
         """As in pytest-asyncio, and reserved for this test."""
-        with unused_udp_port_factory() as lease:
-            yield lease
+        with unused_udp_port_factory.for_one_test() as port:
+            yield port
 
     @pytest.fixture
-    def free_tcp_port(self, free_tcp_port_factory: PortFactory) -> Iterator[PortLease]:
+    def free_tcp_port(self, free_tcp_port_factory: PortFactory) -> Iterator[int]:
         """As in anyio, and reserved for this test."""
-        with free_tcp_port_factory() as lease:
-            yield lease
+        with free_tcp_port_factory.for_one_test() as port:
+            yield port

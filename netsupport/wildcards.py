@@ -79,31 +79,29 @@ def why_no_hold_through() -> str:
     """Prove on this kernel that a held number is kept from strangers and open to children; "" if it is, else why not.
 
     With a real hold: a plain socket is refused on every address, the kernel draws the number for no port-0 bind, and
-    a socket with SO_REUSEADDR binds and listens on it. Never raises OSError: a kernel that cannot is an answer.
+    a socket with SO_REUSEADDR binds and listens on it. Raises OSError for what may pass, EMFILE or a full range: that
+    proves nothing.
     """
     if sys.platform != "linux":
         return f"hold-through is proven on Linux alone, this is {sys.platform}"
-    try:
-        with contextlib.ExitStack() as cleanup:
-            hold = claim_everywhere(0, socket.SOCK_STREAM)
-            cleanup.callback(close_all, hold)
-            let_children_in(hold)
-            port: int = hold[0].getsockname()[1]
-            for (family, address), _held in zip(WILDCARDS, hold, strict=False):
-                loopback = "127.0.0.1" if family == socket.AF_INET else "::1"
-                for host in (loopback, address):
-                    if _binds(family, host, port, reuse=False):
-                        return f"this kernel let a second socket bind {host} port {port} beside a hold"
-                    if _drawn(family, host, port):
-                        return f"this kernel drew the held port {port} for a port-0 bind on {host}"
-                if not _binds(family, address, port, reuse=True):
-                    return f"this kernel refuses a socket with SO_REUSEADDR on {address} beside a hold"
-    except OSError as refusal:
-        return f"the self-test of hold-through failed: {refusal}"
+    with contextlib.ExitStack() as cleanup:
+        hold = claim_everywhere(0, socket.SOCK_STREAM)
+        cleanup.callback(close_all, hold)
+        let_children_in(hold)
+        port: int = hold[0].getsockname()[1]
+        for (family, address), _held in zip(WILDCARDS, hold, strict=False):
+            loopback = "127.0.0.1" if family == socket.AF_INET else "::1"
+            for host in (loopback, address):
+                if binds(family, host, port, reuse=False):
+                    return f"this kernel let a second socket bind {host} port {port} beside a hold"
+                if drawn(family, host, port):
+                    return f"this kernel drew the held port {port} for a port-0 bind on {host}"
+            if not binds(family, address, port, reuse=True):
+                return f"this kernel refuses a socket with SO_REUSEADDR on {address} beside a hold"
     return ""
 
 
-def _binds(family: int, host: str, port: int, *, reuse: bool) -> bool:
+def binds(family: int, host: str, port: int, *, reuse: bool) -> bool:
     """Whether a new TCP socket can bind *host* *port* and listen there."""
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
@@ -118,7 +116,7 @@ def _binds(family: int, host: str, port: int, *, reuse: bool) -> bool:
     return True
 
 
-def _drawn(family: int, host: str, port: int) -> bool:
+def drawn(family: int, host: str, port: int) -> bool:
     """Whether the kernel gives *port* to a reusing port-0 bind on *host*; False where it cannot be asked.
 
     IP_LOCAL_PORT_RANGE leaves the kernel that one number to choose, which turns a rare event into a certain one.
@@ -131,5 +129,5 @@ def _drawn(family: int, host: str, port: int) -> bool:
         except OSError:
             # Refused, as it should be, or a kernel before 6.3 that has no such option.
             return False
-        drawn: bool = sock.getsockname()[1] == port
-        return drawn
+        given: int = sock.getsockname()[1]
+        return given == port

@@ -1,0 +1,59 @@
+"""What the tests share: the safety net, hypothesis without a clock, and scenes in a network of their own."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+import netsupport
+from netsupport.tests.scenes import NET_S
+
+settings.register_profile("netsupport", deadline=None, database=None)
+settings.load_profile("netsupport")
+
+ROOT = Path(netsupport.__file__).parents[1]
+
+
+def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run this interpreter in a fresh process that imports the netsupport under test."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | options.pop("env", {})
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=4 * NET_S,
+        check=False,
+        **options,
+    )
+
+
+@functools.cache
+def _namespaces_refused() -> str:
+    outcome = python("-c", "from netsupport.tests import namespaces; namespaces.enter()")
+    return outcome.stderr.strip().rpartition("\n")[2] if outcome.returncode else ""
+
+
+@pytest.fixture
+def scene() -> Callable[..., Any]:
+    """Call it with a scene's name and arguments for what was seen there. Skips where namespaces are refused."""
+    if sys.platform != "linux":
+        pytest.skip("a network of one's own is made with Linux namespaces")
+    if _namespaces_refused():
+        pytest.skip(f"this host gives no private network: {_namespaces_refused()}")
+
+    def play(name: str, *arguments: str) -> Any:
+        outcome = python("-W", "error", "-m", "netsupport.tests.scenes", name, *arguments)
+        assert outcome.returncode == 0, outcome.stderr
+        return json.loads(outcome.stdout)
+
+    return play

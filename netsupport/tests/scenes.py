@@ -1,0 +1,300 @@
+"""Scenes that need a network of their own, each a fresh process; what was seen is printed as JSON.
+
+`python -m netsupport.tests.scenes NAME [ARGUMENT ...]`. In a private namespace nobody else can take a number, so a
+scene may say "free again" and "never drawn" of the kernel and not of luck.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from netsupport import leases, locks, ports, processes, wildcards
+from netsupport.tests import namespaces
+
+NET_S = 30.0
+"""The safety net of every wait; nothing is asserted of it."""
+
+SCENES: dict[str, tuple[tuple[int, int], Callable[..., Any]]] = {}
+"""By name: the ephemeral range, and what happens in it."""
+
+DEFAULT_RANGE = (32_768, 60_999)
+
+
+def scene(ephemeral: tuple[int, int] = DEFAULT_RANGE) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make a function a scene of its name."""
+
+    def register(act: Callable[..., Any]) -> Callable[..., Any]:
+        SCENES[act.__name__] = ephemeral, act
+        return act
+
+    return register
+
+
+def _claimable(port: int) -> bool:
+    """Whether a process could have *port* on every address, for TCP and UDP, and its lock."""
+    try:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            wildcards.close_all(wildcards.claim_everywhere(port, kind))
+    except OSError:
+        return False
+    lock = locks.port_lock(port)
+    if lock is None:
+        return False
+    lock.close()
+    return True
+
+
+@contextlib.contextmanager
+def _server(**options: Any) -> Iterator[tuple[int, int]]:
+    code = (
+        "import os, socket, sys\n"
+        "number = int(sys.argv[1])\n"
+        "s = socket.socket(fileno=number) if sys.argv[2] == 'fd' else socket.create_server(('127.0.0.1', number))\n"
+        "sys.stdin.read() or os.read(os.pipe()[0], 1)"
+    )
+    place = "{fd}" if options.get("pass_fd") else "{port}"
+    with processes.running_server([sys.executable, "-c", code, place, place[1:-1]], **options) as server:
+        yield server.port, server.pid
+
+
+@contextlib.contextmanager
+def _owned(rung: str) -> Iterator[tuple[int, int]]:
+    """A port by *rung*, and the process id of the server on it, if it has one, else 0."""
+    match rung:
+        case "socket":
+            with ports.listening_socket() as sock:
+                yield sock.getsockname()[1], 0
+        case "passed":
+            with _server(pass_fd=True) as owned:
+                yield owned
+        case "read-back":
+            with _server(read_port=True) as owned:
+                yield owned
+        case "reserved server":
+            with _server() as owned:
+                yield owned
+        case "hold":
+            with leases.refused_port() as lease:
+                yield lease.port, 0
+        case _:
+            with _reserved(rung) as lease:
+                yield lease.port, 0
+
+
+def _reserved(rung: str) -> leases.PortLease:
+    match rung:
+        case "hold-through":
+            return leases.reserve_port()
+        case "lease":
+            return leases.reserve_port(kind="both")
+        case "pick":
+            namespaces.write_sysctl("ipv4/ip_local_port_range", "1024 65535")
+            return leases.reserve_port(child_reuses_address=False)
+    raise ValueError(rung)
+
+
+@scene()
+def owner(rung: str) -> None:
+    """Take a port by *rung*, say which, and stand still."""
+    with _owned(rung) as (port, server):
+        sys.stdout.write(json.dumps({"port": port, "server": server}) + "\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+@scene()
+def sigkilled(rung: str) -> dict[str, bool]:
+    """The owner of a port by *rung* is killed in the middle: what is left of it?"""
+    command = [sys.executable, "-m", __spec__.name, "--here", "owner", rung]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline())
+        server = os.pidfd_open(said["server"]) if said["server"] else -1
+        kept = not _claimable(said["port"])
+        process.send_signal(signal.SIGKILL)
+        process.wait(NET_S)
+    if server >= 0:
+        ended = bool(select.select([server], [], [], NET_S)[0])
+        os.close(server)
+    else:
+        ended = True
+    return {"kept while it lived": kept, "server ended": ended, "free again": _claimable(said["port"])}
+
+
+def _exhaust(family: int, address: str, kind: int, *, reuse: bool) -> set[int]:
+    """Every number that the kernel gives to port-0 binds on *address* until it has no more."""
+    drawn: set[int] = set()
+    with contextlib.ExitStack() as kept:
+        while True:
+            sock = kept.enter_context(socket.socket(family, kind))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
+            try:
+                sock.bind((address, 0))
+                if kind == socket.SOCK_STREAM:
+                    sock.listen(1)
+            except OSError:
+                return drawn
+            drawn.add(sock.getsockname()[1])
+
+
+def _exhaust_clients(family: int, address: str) -> set[int]:
+    """Every source port that the kernel gives to clients of one listener until it has no more."""
+    drawn: set[int] = set()
+    with contextlib.ExitStack() as kept:
+        listener = kept.enter_context(socket.create_server((address, 20_000), family=family, backlog=200))
+        while True:
+            sock = kept.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            sock.settimeout(NET_S)
+            try:
+                sock.connect(listener.getsockname())
+            except OSError:
+                return drawn
+            drawn.add(sock.getsockname()[1])
+
+
+@scene((40_000, 40_031))
+def draws_beside_a_hold() -> dict[str, Any]:
+    """Every number of a range of 32 is drawn, in every way, beside one hold. Which was never drawn?"""
+    every = set(range(40_000, 40_032))
+    missed: dict[str, list[int]] = {}
+    addresses = [(socket.AF_INET, host) for host in ("127.0.0.1", "127.0.0.2", "0.0.0.0")]
+    addresses += [(socket.AF_INET6, host) for host in ("::1", "::")]
+    with leases.reserve_port() as lease:
+        for family, address in addresses:
+            for reuse in (False, True):
+                drawn = _exhaust(family, address, socket.SOCK_STREAM, reuse=reuse)
+                missed[f"bind {address}{', reusing' if reuse else ''}"] = sorted(every - drawn)
+            if address not in ("0.0.0.0", "::"):
+                missed[f"connect {address}"] = sorted(every - _exhaust_clients(family, address))
+        return {"held": [int(lease)], "missed": missed}
+
+
+@scene((40_000, 40_031))
+def a_draw_of_a_number_that_nobody_holds() -> bool:
+    """The control of the self-test's draw."""
+    claimed = wildcards.claim_everywhere(0, socket.SOCK_STREAM)
+    port = claimed[0].getsockname()[1]
+    wildcards.close_all(claimed)
+    return wildcards.drawn(socket.AF_INET, "127.0.0.1", port)
+
+
+@scene((40_000, 40_015))
+def a_full_ephemeral_range() -> dict[str, Any]:
+    """All sixteen numbers are taken: what do the helpers give?"""
+    with contextlib.ExitStack() as kept:
+        for port in range(40_000, 40_016):
+            kept.callback(wildcards.close_all, wildcards.claim_everywhere(port, socket.SOCK_STREAM))
+        lease = kept.enter_context(leases.reserve_port())
+        seen: dict[str, Any] = {"reserve": [lease.guarantee, lease.reason]}
+        try:
+            leases.refused_port().release()
+        except leases.LeaseError as failure:
+            seen["refused"] = str(failure)
+        try:
+            _within("40000-40015", child_reuses_address=False).release()
+        except leases.LeaseError as failure:
+            seen["nothing outside either"] = str(failure)
+        return seen
+
+
+def _within(span: str, **options: Any) -> leases.PortLease:
+    os.environ["NETSUPPORT_PORT_RANGE"] = span
+    return leases.reserve_port(**options)
+
+
+@scene((1_024, 65_535))
+def no_number_outside_the_ephemeral_range() -> dict[str, Any]:
+    """The kernel gives out every number: what guarantee do UDP and TCP get?"""
+    seen: dict[str, Any] = {}
+    kinds: list[leases.Kind] = ["tcp", "udp", "both"]
+    for kind in kinds:
+        with leases.reserve_port(kind=kind) as lease:
+            seen[kind] = [lease.guarantee, lease.reason]
+    return seen
+
+
+@scene((40_000, 40_015))
+def a_busy_number_outside_the_range() -> dict[str, Any]:
+    """Six numbers may be leased; most are reserved, locked or in use: which one is given, and then none."""
+    namespaces.write_sysctl("ipv4/ip_local_reserved_ports", "20001,20003-20004")
+    with contextlib.ExitStack() as kept:
+        kept.enter_context(socket.create_server(("127.0.0.9", 20_002)))
+        lock = locks.port_lock(20_005)
+        assert lock is not None
+        kept.callback(lock.close)
+        first = kept.enter_context(_within("20001-20006", child_reuses_address=False))
+        second = kept.enter_context(_within("20001-20006", child_reuses_address=False))
+        return {"first": [int(first), first.guarantee], "second": [second.guarantee, second.reason]}
+
+
+@scene()
+def no_ipv6() -> dict[str, Any]:
+    """A host whose IPv6 is disabled."""
+    namespaces.write_sysctl("ipv6/conf/all/disable_ipv6", "1")
+    with leases.reserve_port() as held, leases.reserve_port(child_reuses_address=False) as leased:
+        seen: dict[str, Any] = {"given": [held.guarantee, leased.guarantee]}
+        with socket.create_server(("127.0.0.1", held.port)) as child:
+            seen["child binds it"] = child.getsockname()[1] == held.port
+    try:
+        leases.reserve_port("::1").release()
+    except leases.LeaseError as failure:
+        seen["::1"] = str(failure)
+    return seen
+
+
+@scene((40_000, 40_015))
+def one_process_after_another() -> list[int]:
+    """Sixteen numbers and many reservations in turn: the quarantine must not run the process dry."""
+    given = []
+    for _ in range(64):
+        with leases.reserve_port() as lease:
+            given.append(int(lease))
+    return given
+
+
+@scene()
+def a_forked_child() -> dict[str, Any]:
+    """A process forks, and its parent releases: the child must not keep the number."""
+    held, leased = leases.reserve_port(), leases.reserve_port(kind="both")
+    ready, told = os.pipe()
+    stay, leave = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(leave)
+        os.write(told, json.dumps([held.released, leased.released]).encode())
+        os.read(stay, 1)
+        os._exit(0)
+    os.close(stay)
+    in_child = json.loads(os.read(ready, 100))
+    kept = not _claimable(held.port) and not _claimable(leased.port)
+    held.release()
+    leased.release()
+    free = _claimable(held.port) and _claimable(leased.port)
+    os.close(leave)
+    os.waitpid(pid, 0)
+    return {"released in the child": in_child, "kept by the parent": kept, "free beside the child": free}
+
+
+def main() -> None:
+    """Enter new namespaces, unless `--here` comes first, and play the scene."""
+    here = sys.argv[1] == "--here"
+    name, *arguments = sys.argv[1 + here :]
+    ephemeral, act = SCENES[name]
+    if not here:
+        namespaces.enter(ephemeral)
+    seen = act(*arguments)
+    if not here:
+        sys.stdout.write(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,383 @@
+"""What reserve_port gives, what it says of it, and what a lease is in a program's hands."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import itertools
+import pickle
+import socket
+import sys
+import time
+import warnings
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsupport import (
+    Guarantee,
+    HOSTv4,
+    HOSTv6,
+    LeaseError,
+    PortLease,
+    leases,
+    locks,
+    refused_port,
+    reserve_port,
+    reserve_ports,
+    wildcards,
+)
+from netsupport.claims import Claim, close_each
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the rungs that Linux has")
+KINDS: list[leases.Kind] = ["tcp", "udp", "both"]
+
+
+@pytest.fixture
+def no_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "hold_through_unproven", lambda: "no hold here")
+
+
+@pytest.fixture
+def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "lock_unproven", lambda: "no lock here")
+
+
+def given_by(**options: Any) -> tuple[Guarantee, str]:
+    with reserve_port(**options) as lease:
+        return lease.guarantee, lease.reason
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("options", "guarantee", "reason"),
+    [
+        ({}, Guarantee.HOLD_THROUGH, ""),
+        ({"child_reuses_address": False}, Guarantee.LEASE, "SO_REUSEADDR, and this one does not"),
+        ({"kind": "udp"}, Guarantee.LEASE, "SO_REUSEADDR, and UDP servers do not"),
+        ({"kind": "both"}, Guarantee.LEASE, "SO_REUSEADDR, and UDP servers do not"),
+    ],
+)
+def test_the_best_guarantee_is_given_and_why_it_is_no_better(
+    options: dict[str, Any], guarantee: Guarantee, reason: str
+) -> None:
+    given, why = given_by(**options)
+    assert given == guarantee
+    assert why.endswith(reason)
+
+
+@pytest.mark.usefixtures("no_hold")
+def test_where_nothing_can_be_held_a_lease_is_given() -> None:
+    assert given_by() == (Guarantee.LEASE, "no hold here")
+
+
+@pytest.mark.usefixtures("no_hold", "no_lock")
+@pytest.mark.parametrize("kind", KINDS)
+def test_where_nothing_can_be_kept_a_number_is_picked(kind: leases.Kind) -> None:
+    guarantee, reason = given_by(kind=kind)
+    assert guarantee == Guarantee.PICK
+    assert reason.endswith("; no lock here")
+
+
+def test_a_held_number_is_refused_to_everyone_else() -> None:
+    with refused_port() as lease:
+        assert lease.guarantee == Guarantee.HOLD
+        with pytest.raises(OSError, match="in use"):
+            wildcards.claim_everywhere(lease.port, socket.SOCK_STREAM)
+
+
+@LINUX
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "0.0.0.0", "::1", "::"])
+def test_a_server_that_reuses_its_address_listens_through_a_hold(host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    loopback = {"0.0.0.0": HOSTv4, "::": HOSTv6}.get(host, host)
+    with reserve_port(host) as lease, socket.create_server((host, lease.port), family=family) as server:
+        assert server.getsockname()[1] == lease
+        with socket.create_connection((loopback, lease.port)):
+            pass
+
+
+@LINUX
+def test_a_second_server_binds_through_a_hold_when_the_first_has_ended() -> None:
+    with reserve_port() as lease:
+        for _ in range(2):
+            with socket.create_server((HOSTv4, lease.port)) as server, socket.create_connection((HOSTv4, lease.port)):
+                server.accept()[0].close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_leased_number_can_be_bound_without_any_option(kind: leases.Kind) -> None:
+    with reserve_port(kind=kind, child_reuses_address=False) as lease:
+        for each in {"tcp": (1,), "udp": (2,), "both": (1, 2)}[kind]:
+            wildcards.close_all(wildcards.claim_everywhere(lease.port, socket.SocketKind(each)))
+
+
+def test_a_leased_number_lies_outside_the_ephemeral_range_and_is_locked() -> None:
+    first, last = locks.ephemeral_range()
+    with reserve_port(child_reuses_address=False) as lease:
+        assert not first <= lease.port <= last
+        assert locks.port_lock(lease.port) is None
+
+
+def test_a_range_of_ones_own_bounds_the_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NETSUPPORT_PORT_RANGE", "21000-21999")
+    with reserve_ports(5, child_reuses_address=False) as several:
+        assert {lease.port // 1000 for lease in several} == {21}
+
+
+@pytest.mark.parametrize("host", [HOSTv4, HOSTv6])
+def test_a_refused_port_refuses_connections_for_as_long_as_it_is_held(host: str) -> None:
+    with refused_port(host) as lease:
+        for _ in range(3):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((host, lease.port))
+
+
+def test_several_ports_are_all_different_and_released_together() -> None:
+    with reserve_ports(20) as several:
+        assert len(set(several)) == 20
+    assert all(lease.released for lease in several)
+
+
+def test_when_one_of_several_cannot_be_had_none_stays_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[PortLease] = []
+
+    def twice(*arguments: Any, **options: Any) -> PortLease:
+        if len(given) == 2:
+            raise LeaseError("no third")
+        given.append(reserve_port(*arguments, **options))
+        return given[-1]
+
+    monkeypatch.setattr(leases, "reserve_port", twice)
+    with pytest.raises(LeaseError, match="no third"):
+        reserve_ports(3)
+    assert [lease.released for lease in given] == [True, True]
+
+
+def test_a_lease_is_its_number_where_a_number_is_wanted() -> None:
+    with reserve_port() as lease:
+        plain = lease.port
+        assert (f"{lease}", f"{lease:06d}", str(lease), int(lease), hex(lease), hash(lease)) == (
+            f"{plain}",
+            f"{plain:06d}",
+            str(plain),
+            plain,
+            hex(plain),
+            hash(plain),
+        )
+
+
+def test_a_lease_equals_its_number_and_nothing_else() -> None:
+    with reserve_ports(2) as (lease, other):
+        assert lease == lease.port
+        assert lease != other
+        assert lease != str(lease)
+
+
+def test_the_number_of_a_lease_is_what_the_resolver_insists_on() -> None:
+    with refused_port() as lease, pytest.raises(ConnectionRefusedError):
+        socket.create_connection((lease.host, lease.port))
+
+
+@pytest.mark.parametrize("state", ["hold-through", "released"])
+def test_a_lease_shows_what_it_is(state: str) -> None:
+    lease = reserve_port()
+    if state == "released":
+        lease.release()
+    elif sys.platform != "linux":
+        state = "lease"
+    assert repr(lease) == f"<PortLease {lease.port} on 127.0.0.1: {state}>"
+    lease.release()
+
+
+@pytest.mark.parametrize("passed_on", [copy.copy, copy.deepcopy, lambda lease: pickle.loads(pickle.dumps(lease))])
+def test_a_lease_passed_on_is_the_plain_number(passed_on: Any) -> None:
+    with reserve_port() as lease:
+        assert (type(passed_on(lease)), passed_on(lease)) == (int, lease.port)
+
+
+def test_a_lease_knows_the_address_it_was_asked_for() -> None:
+    with reserve_port(HOSTv6) as lease:
+        assert lease.host == HOSTv6
+
+
+def test_a_released_lease_is_over_and_may_be_released_again() -> None:
+    lease = reserve_port()
+    assert not lease.released
+    lease.release()
+    lease.release()
+    assert lease.released
+
+
+def test_a_lease_that_is_dropped_warns_with_its_number() -> None:
+    kept = [reserve_port()]
+    port = kept[0].port
+    with pytest.warns(ResourceWarning, match=f"port {port} .* was dropped and never released"):
+        kept.clear()
+
+
+def test_a_lease_that_is_released_warns_of_nothing() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with reserve_port() as lease:
+            pass
+        del lease
+        gc.collect()
+
+
+@pytest.mark.parametrize("host", ["localhost", "", "127.0.0", "[::1]"])
+def test_a_name_is_refused_since_nothing_is_looked_up(host: str) -> None:
+    with pytest.raises(ValueError, match="never a name"):
+        reserve_port(host)
+
+
+def test_an_address_of_another_host_is_refused() -> None:
+    # 192.0.2.1 belongs to documentation (RFC 5737).
+    with pytest.raises(LeaseError, match=r"no server can bind 192\.0\.2\.1 here: .*give an address of this host"):
+        reserve_port("192.0.2.1")
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(ValueError, match="kind is 'sctp'; say 'tcp', 'udp' or 'both'"):
+        reserve_port(kind="sctp")  # type: ignore[arg-type]
+
+
+def test_a_self_test_is_made_once_and_one_that_could_not_be_made_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers: list[str | OSError] = [OSError(24, "too many open files"), "no", "not reached"]
+
+    def self_test() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(locks, "why_no_lock", self_test)
+    told = [leases.lock_unproven() for _ in range(3)]
+    assert told == ["the self-test could not be made: [Errno 24] too many open files", "no", "no"]
+    assert answers == ["not reached"]
+
+
+def test_this_hosts_self_tests_pass() -> None:
+    assert leases.lock_unproven() == ""
+    if sys.platform == "linux":
+        assert leases.hold_through_unproven() == ""
+
+
+def test_a_failure_other_than_in_use_ends_a_draw_and_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(_port: int, _kind: int) -> Any:
+        raise OSError(24, "too many open files")
+
+    monkeypatch.setattr(wildcards, "claim_everywhere", exhausted)
+    with pytest.raises(OSError, match="too many open files"):
+        refused_port()
+
+
+@pytest.mark.usefixtures("no_hold")
+def test_a_probe_that_fails_otherwise_gives_its_lock_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    locked: list[int] = []
+    real_lock = locks.port_lock
+
+    def exhausted(port: int, _kind: int) -> Any:
+        locked.append(port)
+        raise OSError(24, "too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(wildcards, "claim_everywhere", exhausted)
+        with pytest.raises(OSError, match="too many open files"):
+            reserve_port()
+    lock = real_lock(locked[0])
+    assert lock is not None
+    lock.close()
+
+
+def test_a_draw_passes_over_a_number_that_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    rests = iter([True, True, False])
+    monkeypatch.setattr(leases, "_rests", lambda _port: next(rests))
+    with refused_port() as lease:
+        assert lease.guarantee == Guarantee.HOLD
+    assert next(rests, "asked three times") == "asked three times"
+
+
+@LINUX
+def test_a_full_range_is_answered_one_rung_lower_and_then_by_an_error(scene: Any) -> None:
+    seen = scene("a_full_ephemeral_range")
+    assert seen["reserve"][0] == "lease"
+    assert seen["refused"] == ("the kernel has no port left in its ephemeral range; close sockets or widen the range")
+    assert seen["nothing outside either"].endswith("close sockets or widen the host's ephemeral range")
+
+
+@LINUX
+def test_a_range_that_fills_after_the_self_test_is_answered_by_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "_draw", lambda _kinds: None)
+    assert given_by() == (Guarantee.LEASE, "the kernel has no number left in its ephemeral range")
+
+
+@LINUX
+def test_where_the_kernel_gives_out_every_number_udp_is_picked_and_tcp_is_held(scene: Any) -> None:
+    seen = scene("no_number_outside_the_ephemeral_range")
+    assert {kind: guarantee for kind, (guarantee, _) in seen.items()} == {
+        "tcp": "hold-through",
+        "udp": "pick",
+        "both": "pick",
+    }
+    assert seen["udp"][1].endswith("no number is free outside the ephemeral range")
+
+
+@LINUX
+def test_a_lease_passes_over_numbers_in_use_reserved_or_locked(scene: Any) -> None:
+    seen = scene("a_busy_number_outside_the_range")
+    assert seen["first"] == [20_006, "lease"]
+    assert seen["second"][0] == "pick"
+
+
+@LINUX
+def test_a_host_with_few_ports_does_not_run_dry(scene: Any) -> None:
+    given = scene("one_process_after_another")
+    assert len(given) == 64
+    assert all(earlier != later for earlier, later in itertools.pairwise(given))
+
+
+@LINUX
+def test_a_forked_child_does_not_keep_its_parents_numbers(scene: Any) -> None:
+    assert scene("a_forked_child") == {
+        "released in the child": [True, True],
+        "kept by the parent": True,
+        "free beside the child": True,
+    }
+
+
+def test_claims_are_closed_together_and_once() -> None:
+    sockets = [socket.socket(), socket.socket()]
+    claims = [Claim((sock,)) for sock in sockets]
+    close_each(claims)
+    close_each(claims)
+    assert [sock.fileno() for sock in sockets] == [-1, -1]
+
+
+@given(
+    releases=st.lists(st.tuples(st.integers(1, 20), st.floats(0, 5))),
+    asked=st.integers(1, 20),
+    rest_s=st.floats(0, 10),
+    capacity_max=st.integers(1, 8),
+)
+def test_the_quarantine_holds_the_last_numbers_until_their_time_is_over(
+    releases: list[tuple[int, float]], asked: int, rest_s: float, capacity_max: int
+) -> None:
+    quarantine = leases.Quarantine(rest_s, capacity_max)
+    quarantine.after_fork()
+    now_s, last_release_s, order = 0.0, {}, list[int]()
+    for port, pause_s in releases:
+        now_s += pause_s
+        quarantine.add(port, now_s)
+        last_release_s[port] = now_s
+        order = [each for each in order if each != port] + [port]
+    resting = asked in order[-capacity_max:] and last_release_s[asked] + rest_s > now_s
+    assert quarantine.holds(asked, now_s) == resting
+
+
+def test_the_time_of_the_quarantine_never_goes_back() -> None:
+    assert leases._now_s is time.monotonic

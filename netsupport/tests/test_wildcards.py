@@ -1,0 +1,185 @@
+"""One number on every address, and the self-test that proves what a hold keeps."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from netsupport import reserve_port, wildcards
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="hold-through is offered on Linux alone")
+
+
+@pytest.fixture
+def hold() -> Iterator[tuple[socket.socket, ...]]:
+    claimed = wildcards.claim_everywhere(0, socket.SOCK_STREAM)
+    yield claimed
+    wildcards.close_all(claimed)
+
+
+def number_of(sockets: tuple[socket.socket, ...]) -> int:
+    port: int = sockets[0].getsockname()[1]
+    return port
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+def test_a_claim_is_one_number_on_both_wildcards(kind: socket.SocketKind) -> None:
+    claimed = wildcards.claim_everywhere(0, kind)
+    port = number_of(claimed)
+    assert [sock.getsockname()[:2] for sock in claimed] == [("0.0.0.0", port), ("::", port)]
+    wildcards.close_all(claimed)
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.3"), (socket.AF_INET6, "::1")])
+def test_a_number_that_is_used_on_any_address_cannot_be_claimed(family: int, host: str) -> None:
+    with reserve_port(child_reuses_address=False) as lease, socket.socket(family) as stranger:
+        stranger.bind((host, int(lease)))
+        with pytest.raises(OSError) as refusal:
+            wildcards.claim_everywhere(lease.port, socket.SOCK_STREAM)
+    assert refusal.value.errno == errno.EADDRINUSE
+
+
+class WithoutIPv6(socket.socket):
+    """A socket on a host that was started without IPv6: a fake of its refusal."""
+
+    refusal = errno.EAFNOSUPPORT
+
+    def __init__(self, family: int = -1, *rest: Any, **named: Any) -> None:
+        if family == socket.AF_INET6:
+            raise OSError(self.refusal, "no IPv6")
+        super().__init__(family, *rest, **named)
+
+
+class WithoutIPv6Addresses(socket.socket):
+    """A socket on a host that has IPv6 sockets and no IPv6 address: a fake of its refusal."""
+
+    refusal = errno.EADDRNOTAVAIL
+
+    def bind(self, address: Any, /) -> None:
+        if self.family == socket.AF_INET6:
+            raise OSError(self.refusal, "no IPv6")
+        super().bind(address)
+
+
+@pytest.mark.parametrize("fake", [WithoutIPv6, WithoutIPv6Addresses])
+def test_a_host_without_ipv6_is_claimed_by_its_ipv4_alone(monkeypatch: pytest.MonkeyPatch, fake: Any) -> None:
+    monkeypatch.setattr(socket, "socket", fake)
+    claimed = wildcards.claim_everywhere(0, socket.SOCK_STREAM)
+    assert [sock.getsockname()[0] for sock in claimed] == ["0.0.0.0"]
+    wildcards.close_all(claimed)
+
+
+@pytest.mark.parametrize("fake", [WithoutIPv6, WithoutIPv6Addresses])
+def test_any_other_failure_of_ipv6_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch, fake: Any) -> None:
+    monkeypatch.setattr(socket, "socket", fake)
+    monkeypatch.setattr(fake, "refusal", errno.EMFILE)
+    with pytest.raises(OSError, match="no IPv6"):
+        wildcards.claim_everywhere(0, socket.SOCK_STREAM)
+
+
+def test_where_windows_has_exclusive_addresses_a_claim_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fake sockets: the option's number means nothing here, so it is recorded and not set."""
+    asked: list[int] = []
+
+    class Recording(socket.socket):
+        def setsockopt(self, *arguments: Any) -> None:
+            asked.append(arguments[1])
+
+        def bind(self, _address: Any, /) -> None:
+            pass
+
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
+    monkeypatch.setattr(socket, "socket", Recording)
+    wildcards.close_all(wildcards.claim_everywhere(0, socket.SOCK_STREAM))
+    assert asked == [-5, socket.IPV6_V6ONLY, -5]
+
+
+@LINUX
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_plain_socket_is_refused_beside_a_hold_and_a_reusing_one_is_let_in(
+    hold: tuple[socket.socket, ...], reuse: bool
+) -> None:
+    wildcards.let_children_in(hold)
+    port = number_of(hold)
+    outcomes = {
+        host: wildcards.binds(family, host, port, reuse=reuse)
+        for family, host in (
+            (socket.AF_INET, "127.0.0.1"),
+            (socket.AF_INET, "127.0.0.2"),
+            (socket.AF_INET, "0.0.0.0"),
+            (socket.AF_INET6, "::1"),
+            (socket.AF_INET6, "::"),
+        )
+    }
+    assert set(outcomes.values()) == {reuse}, outcomes
+
+
+@LINUX
+def test_a_hold_never_joins_a_foreign_socket_that_reuses_its_address() -> None:
+    with reserve_port(child_reuses_address=False) as lease, socket.socket() as foreign:
+        foreign.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        foreign.bind(("127.0.0.1", int(lease)))
+        with pytest.raises(OSError) as refusal:
+            wildcards.claim_everywhere(lease.port, socket.SOCK_STREAM)
+    assert refusal.value.errno == errno.EADDRINUSE
+
+
+@LINUX
+def test_this_kernel_holds_through() -> None:
+    assert wildcards.why_no_hold_through() == ""
+
+
+def test_the_self_test_says_where_hold_through_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert wildcards.why_no_hold_through() == "hold-through is proven on Linux alone, this is darwin"
+
+
+@LINUX
+@pytest.mark.parametrize(
+    ("lie", "answer", "complaint"),
+    [
+        ("binds", True, "let a second socket bind 127.0.0.1"),
+        ("binds", False, "refuses a socket with SO_REUSEADDR on 0.0.0.0"),
+        ("drawn", True, "drew the held port"),
+    ],
+)
+def test_the_self_test_says_what_a_kernel_gets_wrong(
+    monkeypatch: pytest.MonkeyPatch, lie: str, answer: bool, complaint: str
+) -> None:
+    monkeypatch.setattr(wildcards, lie, lambda *_args, **_named: answer)
+    assert complaint in wildcards.why_no_hold_through()
+
+
+@LINUX
+def test_the_self_tests_draw_gives_a_number_that_nobody_holds(scene: Any) -> None:
+    assert scene("a_draw_of_a_number_that_nobody_holds") is True
+
+
+def test_an_unexpected_refusal_is_not_taken_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wildcards, "TAKEN", frozenset())
+    with reserve_port(child_reuses_address=False) as lease, socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", int(lease)))
+        with pytest.raises(OSError, match="in use"):
+            wildcards.binds(socket.AF_INET, "127.0.0.1", lease.port, reuse=False)
+
+
+@LINUX
+def test_a_hold_keeps_its_number_from_every_draw_of_an_exhausted_range(scene: Any) -> None:
+    seen = scene("draws_beside_a_hold")
+    assert seen["missed"] == dict.fromkeys(seen["missed"], seen["held"])
+    assert len(seen["missed"]) == 13
+
+
+@LINUX
+def test_without_ipv6_addresses_hold_through_and_lease_work_on_ipv4(scene: Any) -> None:
+    assert scene("no_ipv6") == {
+        "given": ["hold-through", "lease"],
+        "child binds it": True,
+        "::1": "no server can bind ::1 here: [Errno 99] Cannot assign requested address; "
+        "give an address of this host",
+    }
