@@ -255,6 +255,7 @@ _KINDS: dict[str, type[Event]] = {
         SensorState,
     )
 }
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _ENDPOINTS = frozenset({"asked", "got", "destination", "endpoint"})
 _DEFAULTS = {kind: tuple((field.name, field.default) for field in fields(kind)) for kind in _KINDS.values()}
 
@@ -282,7 +283,7 @@ def encode(event: Event) -> str:
         value = getattr(event, name)
         if default is MISSING or value != default:
             line[name] = _pack(name, value)
-    return json.dumps(line, separators=(",", ":"))
+    return _to_json(line)
 
 
 def decode(line: str | bytes) -> Event:

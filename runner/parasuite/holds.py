@@ -184,16 +184,16 @@ class Ledger:
         attempted = event.errno == ATTEMPTED
         if event.errno and not attempted:
             return
-        endpoint = event.got if event.got is not None else event.asked
-        if endpoint.protocol in ("tcp", "udp") and endpoint.port == 0:
-            return  # An attempt on port 0: nobody told which it became; the sampler may.
+        endpoint = event.got
+        if endpoint is None or endpoint.protocol not in ("tcp", "udp"):
+            return  # An attempt of which nobody knows what became of it; the sampler may show it.
         self._replace(event, changes)
         hold = OpenHold(
             endpoint=canonical(endpoint),
             copy=event.copy,
             socket=_socket(event),
             start_ns=event.t_ns,
-            evidence="attempted" if attempted or event.got is None else "exact",
+            evidence="attempted" if attempted else "exact",
             pid=event.pid,
             inode=event.inode,
             test=event.test,

@@ -170,7 +170,7 @@ class Destroyed:
         self._socket.close()
 
     def cookies(self) -> Iterator[int]:
-        """Those that arrived; never blocks. Counts in `overflows` when the kernel dropped some: ask the Table then."""
+        """Those that arrived; never blocks. `overflows` counts what the kernel dropped: ask the Table then."""
         while True:
             try:
                 messages = self._socket.recv(1 << 16)

@@ -1,0 +1,49 @@
+"""A struct sockaddr as the caller wrote it, read. Pure. Source: ip(7), ipv6(7), unix(7), vsock(7)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass
+
+AF_VSOCK = 40
+_SUN_PATH_AT = 2
+_INET_LENGTH, _INET6_LENGTH, _VSOCK_LENGTH = 8, 24, 12
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """*address* and *port* as an Endpoint has them; a Unix path may be relative to the caller's folder."""
+
+    family: int
+    address: str
+    port: int
+
+
+def parse(raw: bytes) -> Address | None:
+    """The address in *raw*; None for a family that no sensor follows, and for what is too short to be one.
+
+    AF_UNSPEC is read as AF_INET, as bind(2) of an AF_INET socket reads it.
+    """
+    if len(raw) < 2:
+        return None
+    (family,) = struct.unpack_from("=H", raw)
+    if family in (socket.AF_INET, socket.AF_UNSPEC) and len(raw) >= _INET_LENGTH:
+        return Address(family, socket.inet_ntop(socket.AF_INET, raw[4:8]), struct.unpack_from("!H", raw, 2)[0])
+    if family == socket.AF_INET6 and len(raw) >= _INET6_LENGTH:
+        return Address(family, socket.inet_ntop(family, raw[8:24]), struct.unpack_from("!H", raw, 2)[0])
+    if family == socket.AF_UNIX:
+        return Address(family, _unix_name(raw[_SUN_PATH_AT:]), 0)
+    if family == AF_VSOCK and len(raw) >= _VSOCK_LENGTH:
+        port, cid = struct.unpack_from("=II", raw, 4)
+        return Address(family, str(cid), port)
+    return None
+
+
+def _unix_name(name: bytes) -> str:
+    """A path ends at its NUL; an abstract name begins with one and may hold any byte. "" asks the kernel for a
+    name.
+    """
+    if name[:1] == b"\0":
+        return "@" + name[1:].decode("utf-8", "backslashreplace").replace("\0", "\\0")
+    return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")

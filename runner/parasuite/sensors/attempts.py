@@ -1,0 +1,140 @@
+"""Calls that the kernel carried out by itself: what came of them, looked up in its table as soon as they are over.
+
+A call is over when its thread makes the next one, when its socket ends, or a moment later. A socket that is found
+bound was bound; one that is not found was refused, or is gone again, and then nobody can tell: the event says "?".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from parasuite.endpoints import canonical
+from parasuite.events import Bind, Endpoint, Event, Listen
+from parasuite.sensors import netlink
+from parasuite.sensors.owners import Owner, Owners
+
+UNKNOWN = "?"
+_SETTLE_AFTER_NS = 3_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call. *proven*: whether a result that is found is as good as known (a duplicate named the socket).
+
+    *who*: the fields of an Event that name the caller. *inode*: 0 where the socket could not be identified at all.
+    """
+
+    t_ns: int
+    tid: int
+    inode: int
+    proven: bool
+    who: dict[str, Any]
+    asked: Endpoint | None = None
+    is_listen: bool = False
+
+
+class Attempts:
+    """The attempts whose result is still to be looked up, at most one for each thread."""
+
+    def __init__(self, owners: Owners, emit: Callable[[Event], None]) -> None:
+        self._owners = owners
+        self._emit = emit
+        self._pending: dict[int, Attempt] = {}
+
+    def timeout_s(self) -> float | None:
+        """When the next is due; None if none waits."""
+        if not self._pending:
+            return None
+        first = min(attempt.t_ns for attempt in self._pending.values())
+        return max(0.0, (first + _SETTLE_AFTER_NS - time.monotonic_ns()) / 1e9)
+
+    def add(self, attempt: Attempt) -> None:
+        """Its call goes on now. Unix and VSOCK sockets are in no table that is read here: that is told at once."""
+        if attempt.asked is not None and attempt.asked.protocol in ("unix", "vsock"):
+            self._emit(
+                Bind(t_ns=attempt.t_ns, inode=attempt.inode, asked=attempt.asked, errno=UNKNOWN, **attempt.who)
+            )
+        else:
+            self._pending[attempt.tid] = attempt
+
+    def settle_thread(self, tid: int) -> None:
+        """The thread makes its next call, so its last one is over."""
+        attempt = self._pending.pop(tid, None)
+        if attempt is not None:
+            self._settle(attempt)
+
+    def settle_socket(self, inode: int) -> None:
+        """The socket has ended; what was attempted with it is told before its end is."""
+        for tid in [tid for tid, attempt in self._pending.items() if attempt.inode == inode]:
+            self.settle_thread(tid)
+
+    def settle_due(self) -> None:
+        """Look up those that have had their moment."""
+        due_ns = time.monotonic_ns() - _SETTLE_AFTER_NS
+        for tid in [tid for tid, attempt in self._pending.items() if attempt.t_ns <= due_ns]:
+            self.settle_thread(tid)
+
+    def _settle(self, attempt: Attempt) -> None:
+        if attempt.is_listen:
+            self._settle_listen(attempt)
+        else:
+            self._settle_bind(attempt)
+
+    def _settle_bind(self, attempt: Attempt) -> None:
+        asked = attempt.asked
+        assert asked is not None
+        protocols = (asked.protocol,) if asked.protocol else ("tcp", "udp")
+        for protocol in protocols:
+            row = self._owners.row_of(attempt.inode, protocol, asked.port) if attempt.inode else None
+            if row is not None:
+                got = Endpoint(protocol, row.address, row.port, asked.netns, row.v6only)
+                self._own(attempt, row, got)
+                asked = replace(asked, protocol=protocol)
+                self._emit_bind(attempt, asked, got, "" if attempt.proven else UNKNOWN, row.cookie)
+                return
+        asked = replace(asked, protocol=asked.protocol or "tcp")
+        in_the_way = self._owners.holders(asked, owning=True) if asked.port else ()
+        others = tuple(holder for holder in in_the_way if holder.copy != attempt.who["copy"])
+        holders = others if len(others) == len(in_the_way) else ()
+        self._emit(
+            Bind(t_ns=attempt.t_ns, inode=attempt.inode, asked=asked, errno=UNKNOWN, holders=holders, **attempt.who)
+        )
+
+    def _settle_listen(self, attempt: Attempt) -> None:
+        known = self._owners.of_inode(attempt.inode)
+        port = known[1].endpoint.port if known is not None else 0
+        row = self._owners.row_of(attempt.inode, "tcp", port) if attempt.inode else None
+        if row is None:
+            if known is not None:
+                self._emit_listen(attempt, known[1].endpoint, UNKNOWN, known[0])
+            return
+        got = Endpoint("tcp", row.address, row.port, 0, row.v6only)
+        if known is None:
+            self._own(attempt, row, got)
+        listens = row.state == netlink.LISTEN and attempt.proven
+        self._emit_listen(attempt, got, "" if listens else UNKNOWN, row.cookie)
+
+    def _own(self, attempt: Attempt, row: netlink.Row, got: Endpoint) -> None:
+        who = attempt.who
+        self._owners.add(row.cookie, Owner(who["copy"], who["pid"], canonical(got), attempt.inode))
+
+    def _emit_bind(self, attempt: Attempt, asked: Endpoint, got: Endpoint, failure: str, cookie: int) -> None:
+        self._emit(
+            Bind(
+                t_ns=attempt.t_ns,
+                inode=attempt.inode,
+                asked=asked,
+                got=got,
+                errno=failure,
+                cookie=cookie,
+                **attempt.who,
+            )
+        )
+
+    def _emit_listen(self, attempt: Attempt, got: Endpoint, failure: str, cookie: int) -> None:
+        self._emit(
+            Listen(t_ns=attempt.t_ns, inode=attempt.inode, got=got, errno=failure, cookie=cookie, **attempt.who)
+        )

@@ -1,0 +1,172 @@
+"""Who makes a call: the thread, its process, its name, the test it belongs to. Looked up once, remembered while it
+lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from parasuite.sensors import pages, seccomp
+from parasuite.sensors.pages import NOTHING_SAID, Said
+from parasuite.sensors.recorder._parasuite_page import start_ticks
+
+_THREADS_MAX = 512
+_COMMAND_MAX = 500
+_ANCESTORS_MAX = 64
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def _boot_s() -> float:
+    with open("/proc/stat", "rb") as stream:
+        for line in stream:
+            if line.startswith(b"btime "):
+                return float(line.split()[1])
+    return 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """*start_s*: since the epoch. *born*: the test of its birth, for a process that publishes no page."""
+
+    pid: int
+    ticks: int
+    start_s: float
+    name: str
+    command: str
+    parent: int
+    pages_folder: str
+    born: Said = NOTHING_SAID
+    page: pages.Page | None = None
+    introduced: bool = False
+
+    def said(self, tid: int, kind: int, descriptor: int) -> Said:
+        """What is told of the call that the thread *tid* stands in."""
+        if self.page is None and self.pages_folder:
+            self.page = pages.open_page(self.pages_folder, self.pid, self.ticks)
+        if self.page is None:
+            return self.born
+        said = self.page.said(tid, kind, descriptor)
+        return said if said.test or said.source_line else self.born
+
+
+@dataclass(slots=True, eq=False)
+class Thread:
+    """*pidfd* stays open: it makes sure that the number is still this thread's."""
+
+    tid: int
+    process: Process
+    pidfd: int
+
+
+@dataclass(slots=True)
+class Callers:
+    """The threads that were seen lately. *pages_folders*: copy to the folder of its pages, "" without a recorder."""
+
+    pages_folders: dict[int, str]
+    _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
+    _processes: dict[int, Process] = field(default_factory=dict)
+    _boot_s: float = field(default_factory=_boot_s)
+
+    def thread(self, tid: int, copy: int) -> Thread:
+        """The thread *tid* of *copy*. Raises OSError if it is gone."""
+        known = self._threads.get(tid)
+        if known is not None:
+            return known
+        process = self._process(_process_of(tid), copy)
+        thread = Thread(tid, process, seccomp.open_thread(tid, process.pid))
+        self._threads[tid] = thread
+        if len(self._threads) > _THREADS_MAX:
+            _, oldest = self._threads.popitem(last=False)
+            os.close(oldest.pidfd)
+        return thread
+
+    def forget(self, thread: Thread) -> None:
+        """Its number is another's by now."""
+        if self._threads.pop(thread.tid, None) is not None:
+            os.close(thread.pidfd)
+        self._drop(thread.process.pid)
+
+    def close(self) -> None:
+        """Close every descriptor; for a forked child too, which must not keep them."""
+        for thread in self._threads.values():
+            os.close(thread.pidfd)
+        self._threads.clear()
+        for pid in list(self._processes):
+            self._drop(pid)
+
+    def _drop(self, pid: int) -> None:
+        process = self._processes.pop(pid, None)
+        if process is not None and process.page is not None:
+            process.page.close()
+
+    def _process(self, pid: int, copy: int) -> Process:
+        ticks = start_ticks(pid)
+        known = self._processes.get(pid)
+        if known is not None and known.ticks == ticks:
+            return known
+        self._drop(pid)
+        if len(self._processes) > _THREADS_MAX:
+            self._drop(next(iter(self._processes)))
+        name, parent = _name_and_parent(pid)
+        folder = self.pages_folders.get(copy, "")
+        process = Process(
+            pid=pid,
+            ticks=ticks,
+            start_s=self._boot_s + ticks / _TICKS_PER_S,
+            name=name,
+            command=_command(pid),
+            parent=parent,
+            pages_folder=folder,
+            born=_born_of(pid, parent, folder),
+        )
+        self._processes[pid] = process
+        return process
+
+
+def _process_of(tid: int) -> int:
+    with open(f"/proc/{tid}/status", "rb", buffering=0) as stream:
+        head = stream.read(300)  # Name and Tgid are among the first lines.
+    return int(head[head.index(b"Tgid:") + 5 :].split(None, 1)[0])
+
+
+def _name_and_parent(pid: int) -> tuple[str, int]:
+    with open(f"/proc/{pid}/stat", "rb", buffering=0) as stream:
+        before, _, after = stream.read(1024).rpartition(b")")
+    return before.partition(b"(")[2].decode("utf-8", "backslashreplace"), int(after.split()[1])
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as stream:
+            words = stream.read(4 * _COMMAND_MAX).rstrip(b"\0").replace(b"\0", b" ")
+        return words.decode("utf-8", "backslashreplace")[:_COMMAND_MAX]
+    return ""
+
+
+def _born_of(pid: int, parent: int, folder: str) -> Said:
+    """The test in whose time the process was born: its environment tells, else the nearest ancestor that
+    publishes.
+    """
+    with contextlib.suppress(OSError):
+        with open(f"/proc/{pid}/environ", "rb") as stream:
+            for entry in stream.read().split(b"\0"):
+                if entry.startswith(b"PYTEST_CURRENT_TEST="):
+                    test = entry[20:].decode("utf-8", "backslashreplace")
+                    # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
+                    return Said(test.rpartition(" (")[0] or test, "", "environment")
+    for _ in range(_ANCESTORS_MAX):
+        if parent <= 1 or not folder:
+            break
+        page = pages.open_page(folder, parent, start_ticks(parent))
+        if page is not None:
+            said = page.process_test()
+            page.close()
+            return Said(said.test, "", "parent process" if said.test else "")
+        try:
+            _, parent = _name_and_parent(parent)
+        except OSError:
+            break
+    return NOTHING_SAID

@@ -1,0 +1,313 @@
+"""What one trapped call is, what is done about it, and what it tells.
+
+bind and listen of internet sockets are carried out here, on a duplicate of the caller's descriptor, so that result,
+port and cookie are known at that instant. Every other call the kernel carries out as if nothing had been in the way:
+
+- Unix sockets: their bind depends on the caller's folder, umask and owner, their listen puts a pid into SO_PEERCRED;
+- ports below 1024: the caller's own privilege must decide (a root supervisor would let anyone bind port 81);
+- connect, which may block;
+- everything, where duplicates are refused (container profiles), or where a signal could repeat a call that was
+  carried out (before Linux 5.19). What came of those is looked up in the kernel's table a moment later (attempts.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from parasuite.endpoints import canonical
+from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Listen, Send
+from parasuite.sensors import addresses, seccomp
+from parasuite.sensors.attempts import Attempt
+from parasuite.sensors.callers import Thread
+from parasuite.sensors.identity import (
+    INET,
+    PROTOCOLS,
+    Facts,
+    Namespaces,
+    cookie_of,
+    endpoint_of,
+    facts_of,
+    is_followed,
+)
+from parasuite.sensors.owners import Owner, Owners
+from parasuite.sensors.pages import Said
+from parasuite.sensors.recorder import _parasuite_page as layout
+
+SOURCE = "seccomp"
+_PRIVILEGED_BELOW = 1024
+_SENDS_REMEMBERED_MAX = 4096
+_SEND_AGAIN_NS = 1_000_000_000
+_Destination = tuple[Endpoint, int, tuple[Holder, ...]]
+
+
+@dataclass(slots=True)
+class Call:
+    """One trapped call. *sock*: our duplicate, None where it may not be had; then *inode* names it, if anything
+    does.
+    """
+
+    copy: int
+    request: seccomp.Call
+    fd: int
+    thread: Thread
+    sock: socket.socket | None
+    killable: bool
+    inode: int = 0
+
+    def said(self, kind: int) -> Said:
+        """The test and line of this call, of *kind*."""
+        return self.thread.process.said(self.request.tid, kind, self.fd)
+
+    def who(self, said: Said) -> dict[str, Any]:
+        """The fields of an Event that name the caller."""
+        process = self.thread.process
+        return {
+            "source": SOURCE,
+            "copy": self.copy,
+            "pid": process.pid,
+            "process_start": process.start_s,
+            "tid": self.request.tid,
+            "test": said.test,
+            "source_line": said.source_line,
+            "attribution": said.attribution,
+        }
+
+
+@dataclass(slots=True)
+class Outcome:
+    """*failure*: the errno to answer, 0 for success; None: the kernel is to carry the call out."""
+
+    failure: int | None = None
+    events: tuple[Event, ...] = ()
+    attempt: Attempt | None = None
+    opaque: bool = False
+
+
+class Calls:
+    """Acts on calls. *is_local*: whether an address is this host's. *recorded*: whether the recorder tells
+    Python's.
+    """
+
+    def __init__(self, owners: Owners, is_local: Callable[[str], bool], recorded: bool) -> None:
+        machine = seccomp.ARCHITECTURE
+        assert machine is not None
+        self._owners = owners
+        self._is_local = is_local
+        self._recorded = recorded
+        self._memory = seccomp.Memory()
+        self._namespaces = Namespaces()
+        self._sends: dict[tuple[int, Endpoint], int] = {}
+        self._handlers: dict[int, Callable[[Call, seccomp.Listener], Outcome | None]] = {
+            machine.bind: self._bind,
+            machine.listen: self._listen,
+            machine.connect: self._connect,
+            machine.sendto: self._send,
+        }
+
+    def outcome(self, call: Call, listener: seccomp.Listener) -> Outcome | None:
+        """Do what is to be done; None if the caller is gone."""
+        return self._handlers[call.request.number](call, listener)
+
+    def _address(self, call: Call, at: int, length: int) -> tuple[bytes, addresses.Address | None]:
+        request = call.request
+        size = request.arguments[length] & 0xFFFFFFFF
+        raw = self._memory.read(request.tid, request.arguments[at], size)
+        return (b"", None) if raw is None else (raw, addresses.parse(raw))
+
+    def _performs(self, call: Call, port: int) -> bool:
+        sock = call.sock
+        return sock is not None and call.killable and is_followed(sock) and not 0 < port < _PRIVILEGED_BELOW
+
+    def _bind(self, call: Call, listener: seccomp.Listener) -> Outcome | None:
+        raw, address = self._address(call, 1, 2)
+        if address is None:
+            return Outcome(opaque=not raw)
+        said = call.said(layout.BIND)
+        sock = call.sock
+        if sock is None or not self._performs(call, address.port) or address.family not in (*INET, socket.AF_UNSPEC):
+            asked = self._asked(call, address)
+            return Outcome() if asked is None else self._attempted(call, said, asked)
+        if not listener.is_valid(call.request):
+            return None
+        failure = seccomp.perform_bind(sock.fileno(), raw)
+        t_ns = time.monotonic_ns()
+        facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
+        asked = Endpoint(facts.protocol, address.address, address.port, facts.netns, facts.v6only)
+        event = Bind(
+            t_ns=t_ns,
+            asked=asked,
+            got=None if failure else self._own(call, sock, facts),
+            errno=_name_of(failure),
+            options=facts.options,
+            holders=self._holders(failure, asked, facts),
+            cookie=facts.cookie,
+            inode=facts.inode,
+            netns=facts.netns,
+            **call.who(said),
+        )
+        return Outcome(failure, (event,))
+
+    def _listen(self, call: Call, listener: seccomp.Listener) -> Outcome | None:
+        said = call.said(layout.LISTEN)
+        sock = call.sock
+        if sock is None or not self._performs(call, 0):
+            if sock is not None and not is_followed(sock):
+                return Outcome()
+            return self._attempted(call, said, None)
+        if not listener.is_valid(call.request):
+            return None
+        failure = seccomp.perform_listen(sock.fileno(), call.request.int_argument(1))
+        t_ns = time.monotonic_ns()
+        facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
+        got = endpoint_of(sock, facts) if failure else self._own(call, sock, facts)
+        event = Listen(
+            t_ns=t_ns,
+            got=got,
+            errno=_name_of(failure),
+            options=facts.options,
+            holders=self._holders(failure, got, facts),
+            cookie=facts.cookie,
+            inode=facts.inode,
+            netns=facts.netns,
+            **call.who(said),
+        )
+        return Outcome(failure, (event,))
+
+    def _connect(self, call: Call, listener: seccomp.Listener) -> Outcome:
+        del listener
+        _, address = self._address(call, 1, 2)
+        if address is None or address.family not in INET:
+            return Outcome()
+        t_ns = time.monotonic_ns()
+        who = call.who(call.said(layout.CONNECT))
+        events = tuple(
+            Connect(t_ns=t_ns, destination=to, holders=holders, cookie=cookie, netns=to.netns, **who)
+            for to, cookie, holders in self._destinations(call, address)
+        )
+        return Outcome(events=events)
+
+    def _send(self, call: Call, listener: seccomp.Listener) -> Outcome:
+        del listener
+        _, address = self._address(call, 4, 5)
+        if address is None or address.family not in INET:
+            return Outcome()
+        t_ns = time.monotonic_ns()
+        who = call.who(call.said(layout.SEND))
+        events = tuple(
+            Send(t_ns=t_ns, destination=to, holders=holders, cookie=cookie, netns=to.netns, **who)
+            for to, cookie, holders in self._destinations(call, address)
+            if self._is_new(cookie, to, t_ns)
+        )
+        return Outcome(events=events)
+
+    # --- what is known of a call ----------------------------------------------------------------------------------
+
+    def _own(self, call: Call, sock: socket.socket, facts: Facts) -> Endpoint:
+        """Note the socket as its copy's; its endpoint."""
+        got = canonical(endpoint_of(sock, facts))
+        if seccomp.is_mptcp(sock):
+            # The tables know it by another cookie; the inode is the same. Not found: it has not listened yet.
+            row = self._owners.row_of(facts.inode, "tcp", got.port)
+            facts.cookie = row.cookie if row is not None else facts.cookie
+        if not facts.netns:
+            self._owners.add(facts.cookie, Owner(call.copy, call.thread.process.pid, got, facts.inode))
+        return got
+
+    def _holders(self, failure: int, endpoint: Endpoint, facts: Facts) -> tuple[Holder, ...]:
+        if failure != errno.EADDRINUSE or facts.netns or not endpoint.port:
+            return ()
+        return self._owners.holders(endpoint, but=facts.cookie)
+
+    def _asked(self, call: Call, address: addresses.Address) -> Endpoint | None:
+        """The endpoint of a bind that the kernel carries out; protocol "" where that may not be seen."""
+        sock = call.sock
+        netns = self._namespaces.of(sock, call.request.tid) if sock is not None else 0
+        if address.family == socket.AF_UNIX:
+            return Endpoint("unix", _absolute(address.address, call.request.tid), 0, netns)
+        if address.family == addresses.AF_VSOCK:
+            return Endpoint("vsock", address.address, address.port)
+        if sock is None:
+            return Endpoint("", address.address, address.port)
+        if not is_followed(sock):
+            return None
+        return Endpoint(PROTOCOLS[sock.type], address.address, address.port, netns)
+
+    def _attempted(self, call: Call, said: Said, asked: Endpoint | None) -> Outcome:
+        """A call that goes on by itself; what the recorder tells exactly is left to it."""
+        sock = call.sock
+        if sock is None and self._recorded and said.source_line:
+            return Outcome()
+        if sock is None and not call.inode:
+            return Outcome(opaque=True)
+        attempt = Attempt(
+            t_ns=time.monotonic_ns(),
+            tid=call.request.tid,
+            inode=os.fstat(sock.fileno()).st_ino if sock is not None else call.inode,
+            proven=sock is not None,
+            who=call.who(said),
+            asked=asked,
+            is_listen=asked is None,
+        )
+        return Outcome(attempt=attempt)
+
+    def _destinations(self, call: Call, address: addresses.Address) -> list[_Destination]:
+        """Where a client may end, as far as that is worth an event: on this host; or anywhere, for one that is bound.
+
+        Where the protocol may not be seen, each at whose port another copy stands.
+        """
+        sock = call.sock
+        if sock is None:
+            return self._guessed(call, address)
+        if not is_followed(sock):
+            return []
+        cookie = cookie_of(sock)
+        if not self._is_local(address.address) and cookie not in self._owners:
+            return []
+        netns = self._namespaces.of(sock, call.request.tid)
+        to = Endpoint(PROTOCOLS[sock.type], address.address, address.port, netns)
+        return [(to, cookie, self._servers(call, to))]
+
+    def _guessed(self, call: Call, address: addresses.Address) -> list[_Destination]:
+        known = self._owners.of_inode(call.inode) if call.inode else None
+        protocols = ("tcp", "udp") if known is None else (known[1].endpoint.protocol,)
+        found = []
+        for protocol in protocols:
+            to = Endpoint(protocol, address.address, address.port)
+            if known is not None or self._owners.strangers_at(call.copy, to):
+                found.append((to, known[0] if known else 0, self._servers(call, to)))
+        return found
+
+    def _servers(self, call: Call, to: Endpoint) -> tuple[Holder, ...]:
+        """Who listens there, asked of the kernel only where another copy may be the only one."""
+        if to.netns or not self._owners.strangers_at(call.copy, to):
+            return ()
+        return self._owners.holders(to, owning=True)
+
+    def _is_new(self, cookie: int, to: Endpoint, t_ns: int) -> bool:
+        """Whether this datagram tells more than the last: of a thousand to one place one a second is written down."""
+        if t_ns - self._sends.get((cookie, to), -_SEND_AGAIN_NS) < _SEND_AGAIN_NS:
+            return False
+        if len(self._sends) >= _SENDS_REMEMBERED_MAX:
+            self._sends.clear()
+        self._sends[cookie, to] = t_ns
+        return True
+
+
+def _name_of(failure: int) -> str:
+    return errno.errorcode.get(failure, str(failure)) if failure else ""
+
+
+def _absolute(path: str, tid: int) -> str:
+    """A Unix path as seen from everywhere; abstract names and "" (the kernel chooses) as they are."""
+    if not path or path[0] in "/@":
+        return path
+    with contextlib.suppress(OSError):
+        return os.path.normpath(os.path.join(os.readlink(f"/proc/{tid}/cwd"), path))
+    return path

@@ -1,0 +1,95 @@
+"""What a socket says of itself: protocol, namespace, cookie, inode, options. Linux."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from dataclasses import dataclass
+
+from parasuite.events import Endpoint
+
+INET = (socket.AF_INET, socket.AF_INET6)
+PROTOCOLS = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}
+_U64 = struct.Struct("=Q")
+_SO_REUSEPORT, _SO_COOKIE, _SO_NETNS_COOKIE = 15, 57, 71
+
+
+@dataclass(slots=True)
+class Facts:
+    """Of an internet socket; *v6only*: None of AF_INET."""
+
+    protocol: str
+    netns: int
+    cookie: int
+    inode: int
+    options: tuple[str, ...]
+    v6only: bool | None
+
+
+def is_followed(sock: socket.socket) -> bool:
+    """Whether *sock* is TCP or UDP; SCTP, raw and other sockets are nobody's business here."""
+    return sock.family in INET and sock.type in PROTOCOLS
+
+
+def facts_of(sock: socket.socket, netns: int) -> Facts:
+    """The facts of *sock*, which is followed and lives in *netns*."""
+    options = []
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR):
+        options.append("reuseaddr")
+    if sock.getsockopt(socket.SOL_SOCKET, _SO_REUSEPORT):
+        options.append("reuseport")
+    v6only = None
+    if sock.family == socket.AF_INET6:
+        v6only = bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+    return Facts(
+        protocol=PROTOCOLS[sock.type],
+        netns=netns,
+        cookie=cookie_of(sock),
+        inode=os.fstat(sock.fileno()).st_ino,
+        options=tuple(options),
+        v6only=v6only,
+    )
+
+
+def endpoint_of(sock: socket.socket, facts: Facts) -> Endpoint:
+    """Where *sock* is bound."""
+    host, port = sock.getsockname()[:2]
+    return Endpoint(facts.protocol, host.partition("%")[0], port, facts.netns, facts.v6only)
+
+
+def cookie_of(sock: socket.socket) -> int:
+    """SO_COOKIE. Raises OSError before Linux 4.6."""
+    return int(_U64.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8))[0])
+
+
+class Namespaces:
+    """Tells the network namespace of a socket: 0 for our own, else its inode, which people see in
+    /proc/PID/ns/net.
+    """
+
+    def __init__(self) -> None:
+        self._inodes: dict[int, int] = {}
+        self._own: bytes | None = None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                self._own = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+            except OSError:
+                self._own = None  # Before Linux 5.14: every socket is taken to be of our own namespace.
+
+    def of(self, sock: socket.socket, tid: int) -> int:
+        """The namespace of *sock*, a socket of the thread *tid*."""
+        if self._own is None:
+            return 0
+        cookie = sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+        if cookie == self._own:
+            return 0
+        number = int(_U64.unpack(cookie)[0])
+        inode = self._inodes.get(number)
+        if inode is None:
+            try:
+                inode = os.stat(f"/proc/{tid}/ns/net").st_ino
+            except OSError:
+                inode = number  # The thread is not to be looked at; any number that is the namespace's alone will do.
+            self._inodes[number] = inode
+        return inode

@@ -1,0 +1,128 @@
+"""Whose socket is whose: the sockets that the copies have bound and not yet let go, and who stands at a port now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from parasuite.endpoints import canonical, overlaps
+from parasuite.events import Endpoint, Holder
+from parasuite.sensors import netlink
+
+_OWNING = frozenset({"listen", "bound", "unconnected"})
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who bound a socket that is alive."""
+
+    copy: int
+    pid: int
+    endpoint: Endpoint
+    inode: int
+
+
+class Owners:
+    """The live sockets of the copies in this namespace, by cookie. *copy_of*: the copy of a pid, None outside the
+    run.
+    """
+
+    def __init__(self, table: netlink.Table, copy_of: Callable[[int], int | None]) -> None:
+        self.table = table
+        self._copy_of = copy_of
+        self._by_cookie: dict[int, Owner] = {}
+        self._by_inode: dict[int, int] = {}
+        self._at: dict[tuple[str, int], set[int]] = {}
+
+    def __contains__(self, cookie: int) -> bool:
+        return cookie in self._by_cookie
+
+    def __getitem__(self, cookie: int) -> Owner:
+        return self._by_cookie[cookie]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._by_cookie))
+
+    def add(self, cookie: int, owner: Owner) -> None:
+        """*owner* has bound the socket *cookie*."""
+        if cookie in self._by_cookie:
+            self.remove(cookie)
+        self._by_cookie[cookie] = owner
+        self._at.setdefault((owner.endpoint.protocol, owner.endpoint.port), set()).add(cookie)
+        if owner.inode:
+            self._by_inode[owner.inode] = cookie
+
+    def remove(self, cookie: int) -> Owner:
+        """Its last reference has gone."""
+        owner = self._by_cookie.pop(cookie)
+        at = (owner.endpoint.protocol, owner.endpoint.port)
+        there = self._at[at]
+        there.discard(cookie)
+        if not there:
+            del self._at[at]
+        if self._by_inode.get(owner.inode) == cookie:
+            del self._by_inode[owner.inode]
+        return owner
+
+    def of_inode(self, inode: int) -> tuple[int, Owner] | None:
+        """Cookie and owner of the socket with *inode*."""
+        cookie = self._by_inode.get(inode)
+        return None if cookie is None else (cookie, self._by_cookie[cookie])
+
+    def strangers_at(self, copy: int, destination: Endpoint) -> bool:
+        """Whether, as far as is known, another copy than *copy* owns a socket at the port and *copy* itself does
+        not.
+        """
+        there = self._at.get((destination.protocol, destination.port))
+        return there is not None and all(self._by_cookie[cookie].copy != copy for cookie in there)
+
+    def row_of(self, inode: int, protocol: str, port: int) -> netlink.Row | None:
+        """The table's row of the socket with *inode* at *port*."""
+        states = netlink.EVERY_TCP_STATE if protocol == "tcp" else netlink.UDP_STATES
+        for row in self.table.rows(protocol, states, port):
+            if row.inode == inode:
+                return row
+        return None
+
+    def holders(self, endpoint: Endpoint, *, but: int = 0, owning: bool = False) -> tuple[Holder, ...]:
+        """Who stands at *endpoint* or overlaps it now, sockets that own the port first; without the cookie *but*.
+
+        *owning*: only those that listen, are bound, or hear datagrams; else connections and TIME_WAIT as well, which
+        can refuse a bind too. A process is named where it can be found: sockets of other users' processes have none.
+        """
+        states = netlink.EVERY_TCP_STATE if endpoint.protocol == "tcp" else netlink.UDP_STATES
+        found = []
+        for row in self.table.rows(endpoint.protocol, states, endpoint.port):
+            if row.cookie == but or (owning and row.state_name not in _OWNING):
+                continue
+            there = Endpoint(endpoint.protocol, row.address, row.port, endpoint.netns, row.v6only)
+            if overlaps(canonical(endpoint), canonical(there)):
+                found.append(row)
+        found.sort(key=lambda row: row.state_name not in _OWNING)
+        if found and found[0].state_name in _OWNING:
+            found = [row for row in found if row.state_name in _OWNING]
+        return tuple(self._holder(row) for row in found[:8])
+
+    def _holder(self, row: netlink.Row) -> Holder:
+        owner = self._by_cookie.get(row.cookie)
+        if owner is not None:
+            return Holder(owner.copy, owner.pid, row.state_name, row.cookie)
+        if not row.inode:
+            return Holder(None, 0, row.state_name, row.cookie)
+        pid = netlink.owner_of(row.inode, _pids())
+        return Holder(self._copy_of(pid) if pid else None, pid, row.state_name, row.cookie, _command(pid))
+
+
+def _pids() -> Iterator[int]:
+    return (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+
+
+def _command(pid: int) -> str:
+    if not pid:
+        return ""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return stream.read(400).rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "backslashreplace")
+    except OSError:
+        return ""

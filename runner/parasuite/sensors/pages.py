@@ -1,0 +1,89 @@
+"""Reads the pages that the recorder's processes publish: which test, which line, for a thread that stands still."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from dataclasses import dataclass
+
+from parasuite.sensors.recorder import _parasuite_page as layout
+
+_ALL_TIDS = struct.Struct(f"={layout.SLOTS}I")
+_ATTRIBUTIONS = {
+    layout.BY_THREAD: "thread",
+    layout.BY_STARTER: "thread's start",
+    layout.BY_PROCESS: "process",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a page says of a call. *source_line* is "" where the call did not come through Python."""
+
+    test: str = ""
+    source_line: str = ""
+    attribution: str = ""
+
+
+NOTHING_SAID = Said()
+
+
+class Page:
+    """One process's page, mapped for reading."""
+
+    def __init__(self, memory: mmap.mmap) -> None:
+        self._memory = memory
+        self._tids_raw = b""
+        self._tids: tuple[int, ...] = ()
+
+    def close(self) -> None:
+        self._memory.close()
+
+    def said(self, tid: int, kind: int, descriptor: int) -> Said:
+        """What the thread *tid* said before this call; where it said nothing, what its process runs."""
+        raw = self._memory[layout.TIDS_AT : layout.SLOTS_AT - 192]
+        if raw != self._tids_raw:
+            self._tids_raw, self._tids = raw, _ALL_TIDS.unpack(raw)
+        if tid in self._tids:
+            told = self._slot(self._tids.index(tid), kind, descriptor)
+            if told is not None:
+                return told
+        return self.process_test()
+
+    def process_test(self) -> Said:
+        """The test that the process as a whole runs now."""
+        _, _, _, test_length, _ = layout.HEAD.unpack_from(self._memory, layout.SLOTS_AT)
+        if not test_length:
+            return NOTHING_SAID
+        return Said(self._text(layout.SLOTS_AT + layout.TEXT_AT, test_length), "", "process")
+
+    def _slot(self, slot: int, kind: int, descriptor: int) -> Said | None:
+        at = layout.SLOTS_AT + slot * layout.SLOT_SIZE
+        said_descriptor, said_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(self._memory, at)
+        if (said_kind, said_descriptor) != (kind, descriptor):
+            return None  # Of an earlier call: this one is native code's, behind Python's back.
+        test = self._text(at + layout.TEXT_AT, test_length)
+        line = self._text(at + layout.TEXT_AT + test_length, line_length)
+        return Said(test, line, _ATTRIBUTIONS.get(attribution, "") if test else "")
+
+    def _text(self, at: int, length: int) -> str:
+        return self._memory[at : at + length].decode("utf-8", "replace")
+
+
+def open_page(folder: str, pid: int, start_ticks: int) -> Page | None:
+    """The page of the process *pid* that started at *start_ticks*; None if it has none."""
+    try:
+        descriptor = os.open(f"{folder}/{pid}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        memory = mmap.mmap(descriptor, layout.SIZE, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        return None
+    finally:
+        os.close(descriptor)
+    if memory[0:8] != layout.MAGIC or struct.unpack_from("=Q", memory, 8)[0] not in (0, start_ticks):
+        memory.close()
+        return None
+    return Page(memory)

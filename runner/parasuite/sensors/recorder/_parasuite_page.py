@@ -1,0 +1,95 @@
+"""A page of memory in which a Python process says which test runs and which line is about to bind or connect.
+
+Whoever watches the process from outside reads it while the caller stands still in the call; nothing is ever sent, so
+a slow or dead reader costs nothing. One file per process, named by its pid; mapped shared, so it survives a SIGKILL,
+and without a descriptor, so that closing every descriptor does not hurt it. Standard library, Python 3.9 or newer.
+
+    0     "PSPAGE1" and a NUL, then the process's start in clock ticks since boot (u64; 0 where unknown)
+    64    64 thread ids (u32), one for each slot; slot 0 is the process's own
+    512   64 slots of 1 kB: descriptor (i32), kind of call (u8), attribution (u8), lengths of test and line (u16),
+          test, line
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+
+MAGIC = b"PSPAGE1\0"
+TIDS_AT, SLOTS_AT = 64, 512
+SLOTS, SLOT_SIZE = 64, 1024
+SIZE = SLOTS_AT + SLOTS * SLOT_SIZE
+HEAD = struct.Struct("=iBBHH")
+TEXT_AT = 16
+TEST_MAX, LINE_MAX = 640, 360
+NOTHING, BIND, LISTEN, CONNECT, SEND = range(5)
+# How a test was told.
+BY_THREAD, BY_STARTER, BY_PROCESS = range(3)
+
+
+def start_ticks(pid):
+    # type: (object) -> int
+    """When *pid* ("self" too) started, in clock ticks since boot; 0 where the system does not say."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return int(stream.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return 0
+
+
+def _cut(text, limit):
+    # type: (str, int) -> bytes
+    """The end of a long text: there a test id and a line say what they are."""
+    data = text.encode("utf-8", "backslashreplace")
+    return data if len(data) <= limit else b"..." + data[3 - limit :]
+
+
+class Page:
+    """The writer's end. Raises OSError where the file cannot be made."""
+
+    def __init__(self, folder):
+        # type: (str) -> None
+        path = os.path.join(folder, str(os.getpid()))
+        # Made aside and moved into place: a reader never sees half a page, nor the one of an earlier owner of this
+        # pid.
+        aside = f"{path}.new"
+        descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
+        try:
+            os.ftruncate(descriptor, SIZE)
+            self._memory = mmap.mmap(descriptor, SIZE)
+        finally:
+            os.close(descriptor)
+        self._memory[8:16] = struct.pack("=Q", start_ticks("self"))
+        self._memory[0:8] = MAGIC
+        self._slots = {}  # type: dict[int, int]
+        self._next = 1
+        os.replace(aside, path)
+
+    def publish(self, tid, kind, descriptor, test, line, attribution):
+        # type: (int, int, int, str, str, int) -> None
+        """Say what the thread *tid* is about to do; *tid* 0: which test the process as a whole runs."""
+        slot = self._slots.get(tid)
+        if slot is None:
+            slot = self._claim(tid)
+        test_bytes, line_bytes = _cut(test, TEST_MAX), _cut(line, LINE_MAX)
+        at = SLOTS_AT + slot * SLOT_SIZE
+        memory = self._memory
+        # Lengths of zero first and the true ones last: a reader in between sees an empty slot, never half a name.
+        memory[at : at + HEAD.size] = HEAD.pack(-1, NOTHING, 0, 0, 0)
+        text = test_bytes + line_bytes
+        memory[at + TEXT_AT : at + TEXT_AT + len(text)] = text
+        memory[at : at + HEAD.size] = HEAD.pack(descriptor, kind, attribution, len(test_bytes), len(line_bytes))
+
+    def _claim(self, tid):
+        # type: (int) -> int
+        if tid == 0:
+            return 0
+        slot = self._next
+        # More threads than slots: the oldest loses its own; what it does next claims one again.
+        self._next = slot % (SLOTS - 1) + 1
+        for other in [other for other, taken in self._slots.items() if taken == slot]:
+            del self._slots[other]
+        self._slots[tid] = slot
+        self._memory[TIDS_AT + 4 * slot : TIDS_AT + 4 * slot + 4] = struct.pack("=I", tid)
+        return slot

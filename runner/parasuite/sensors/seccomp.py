@@ -1,0 +1,302 @@
+"""Seccomp user notification, the kernel's side: the filter, its listener, and acting on another's descriptor.
+
+Linux 5.9 or newer, x86_64 and aarch64 (whose numbers are from its headers and have not been run), no privilege,
+standard library only. Source: seccomp(2), seccomp_unotify(2), pidfd_getfd(2), process_vm_readv(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import platform
+import socket
+import struct
+from dataclasses import dataclass
+
+_PR_SET_NO_NEW_PRIVS = 38
+_SECCOMP_SET_MODE_FILTER = 1
+_FLAG_NEW_LISTENER, _FLAG_WAIT_KILLABLE = 1 << 3, 1 << 5
+_RET_ALLOW, _RET_USER_NOTIF = 0x7FFF0000, 0x7FC00000
+_IOCTL_RECV, _IOCTL_SEND, _IOCTL_ID_VALID = 0xC0502100, 0xC0182101, 0x40082102
+_ANSWER_CONTINUE = 1
+_PIDFD_OPEN_THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9
+_PIDFD_GETFD = 438
+_SO_PROTOCOL_MPTCP = 262
+_X32_BIT = 0x40000000
+ADDRESS_MAX = 128  # sizeof(struct sockaddr_storage)
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """System call numbers of one machine, and the name that seccomp has for it."""
+
+    audit: int
+    seccomp: int
+    bind: int
+    listen: int
+    connect: int
+    sendto: int
+
+
+_ARCHITECTURES = {
+    "x86_64": Architecture(0xC000003E, seccomp=317, bind=49, listen=50, connect=42, sendto=44),
+    "aarch64": Architecture(0xC00000B7, seccomp=277, bind=200, listen=201, connect=203, sendto=206),
+}
+ARCHITECTURE = _ARCHITECTURES.get(platform.machine())
+
+
+class SeccompError(OSError):
+    """The filter could not be installed; EBUSY: an outer filter has a listener already (parasuite in parasuite)."""
+
+
+# --- the filter ---------------------------------------------------------------------------------------------------
+
+_LD, _JEQ, _JGE, _RET = 0x20, 0x15, 0x35, 0x06
+_NR, _ARCH, _ARGS = 0, 4, 16
+
+
+def _argument(number: int) -> int:
+    return _ARGS + 8 * number  # The low half; both machines are little-endian.
+
+
+def program(machine: Architecture) -> bytes:
+    """The filter: notify of bind, listen, and of connect and sendto with an address that may be an internet one.
+
+    The length of an address tells: 16 and 28 are sockaddr_in and sockaddr_in6, 24 is the latter as RFC 2133 had it,
+    128 and more a whole sockaddr_storage. Unix sockets' connects pass untouched, unless their path is as long.
+    """
+    lines: list[tuple[int, int | str, int | str, int]] = [
+        (_LD, 0, 0, _ARCH),
+        (_JEQ, 0, "allow", machine.audit),
+        (_LD, 0, 0, _NR),
+        (_JGE, "allow", 0, _X32_BIT),
+        (_JEQ, "notify", 0, machine.bind),
+        (_JEQ, "notify", 0, machine.listen),
+        (_JEQ, "connect", 0, machine.connect),
+        (_JEQ, 0, "allow", machine.sendto),
+        (_LD, 0, 0, _argument(4)),  # sendto without an address is send: the common case, let through here.
+        (_JEQ, 0, "addressed", 0),
+        (_LD, 0, 0, _argument(4) + 4),
+        (_JEQ, "allow", 0, 0),
+    ]
+    labels = {"addressed": len(lines)}
+    lines += [(_LD, 0, 0, _argument(5)), (_JEQ, "lengths", "lengths", 0)]
+    labels["connect"] = len(lines)
+    lines += [(_LD, 0, 0, _argument(2))]
+    labels["lengths"] = len(lines)
+    lines += [(_JEQ, "notify", 0, 16), (_JEQ, "notify", 0, 24), (_JEQ, "notify", 0, 28)]
+    lines += [(_JGE, "notify", "allow", ADDRESS_MAX)]
+    labels["allow"] = len(lines)
+    lines += [(_RET, 0, 0, _RET_ALLOW)]
+    labels["notify"] = len(lines)
+    lines += [(_RET, 0, 0, _RET_USER_NOTIF)]
+
+    def jump(here: int, target: int | str) -> int:
+        return labels[target] - here - 1 if isinstance(target, str) else target
+
+    return b"".join(
+        struct.pack("=HBBI", code, jump(here, if_true), jump(here, if_false), operand)
+        for here, (code, if_true, if_false, operand) in enumerate(lines)
+    )
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _function(name: str, result: type, *arguments: type) -> ctypes._NamedFuncPointer:
+    function = _libc[name]  # By index each caller gets its own, with its own types.
+    function.restype = result
+    function.argtypes = list(arguments)
+    return function
+
+
+_prctl = _function("prctl", ctypes.c_int, *[ctypes.c_ulong] * 5)
+_seccomp = _function("syscall", ctypes.c_long, ctypes.c_long, ctypes.c_uint, ctypes.c_uint, ctypes.c_void_p)
+_getfd = _function("syscall", ctypes.c_long, ctypes.c_long, ctypes.c_int, ctypes.c_int, ctypes.c_uint)
+_bind = _function("bind", ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+_listen = _function("listen", ctypes.c_int, ctypes.c_int, ctypes.c_int)
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A filter's listener. *killable*: a signal does not repeat a call that was received (Linux 5.19)."""
+
+    fd: int
+    killable: bool
+
+
+def install(machine: Architecture | None = ARCHITECTURE) -> Installed:
+    """Put the filter on the calling thread and all that it starts from now on; irrevocable.
+
+    no_new_privs, which takes their privilege from setuid programs, is set only where the kernel asks for it: not for
+    a root that may do without. Raises SeccompError, with the errno of seccomp(2).
+    """
+    if machine is None:
+        raise SeccompError(errno.ENOSYS, f"no system call numbers for {platform.machine()}")
+    code = program(machine)
+    instructions = ctypes.create_string_buffer(code, len(code))
+    described = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(code) // 8, ctypes.addressof(instructions)))
+    failure = 0
+    for privileged in (True, False):
+        if not privileged and _prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+            raise SeccompError(ctypes.get_errno(), "PR_SET_NO_NEW_PRIVS")
+        for extra in (_FLAG_WAIT_KILLABLE, 0):
+            fd = _seccomp(machine.seccomp, _SECCOMP_SET_MODE_FILTER, _FLAG_NEW_LISTENER | extra, described)
+            if fd >= 0:
+                return Installed(fd, killable=bool(extra))
+            failure = ctypes.get_errno()
+            if failure != errno.EINVAL:
+                break
+        if failure != errno.EACCES:
+            break
+    raise SeccompError(failure, f"seccomp: {os.strerror(failure)}")
+
+
+# --- the listener -------------------------------------------------------------------------------------------------
+
+_REQUEST = struct.Struct("=QIIiIQ6Q")
+_ANSWER = struct.Struct("=QqiI")
+_ID = struct.Struct("=Q")
+_ZEROES = bytes(_REQUEST.size)
+
+
+@dataclass(slots=True)
+class Call:
+    """One trapped call; its thread *tid* stands still until it is answered. *arguments*: as the registers have
+    them.
+    """
+
+    id: int
+    tid: int
+    number: int
+    arguments: tuple[int, ...]
+
+    def int_argument(self, number: int) -> int:
+        """An argument of the C type int."""
+        value = self.arguments[number] & 0xFFFFFFFF
+        return value - (1 << 32) if value >> 31 else value
+
+
+class Listener:
+    """The receiving end of one filter; owns *fd*."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self._request = bytearray(_REQUEST.size)
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def receive(self) -> Call | None:
+        """The next call; None if its thread was killed meanwhile. Blocks unless the descriptor polls readable."""
+        request = self._request
+        request[:] = _ZEROES  # The kernel insists (EINVAL).
+        try:
+            fcntl.ioctl(self._fd, _IOCTL_RECV, request)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.EINTR):
+                return None
+            raise
+        fields = _REQUEST.unpack(request)
+        return Call(fields[0], fields[1], fields[3], fields[6:])
+
+    def is_valid(self, call: Call) -> bool:
+        """Whether the thread still stands in that call; if not, its number may be another's by now."""
+        try:
+            fcntl.ioctl(self._fd, _IOCTL_ID_VALID, _ID.pack(call.id))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        return True
+
+    def let(self, call: Call) -> None:
+        """Have the kernel carry the call out as if nothing had been in the way."""
+        self._send(_ANSWER.pack(call.id, 0, 0, _ANSWER_CONTINUE))
+
+    def answer(self, call: Call, failure: int) -> None:
+        """End the call with 0, or with -1 and errno *failure*."""
+        self._send(_ANSWER.pack(call.id, 0, -failure, 0))
+
+    def _send(self, answer: bytes) -> None:
+        try:
+            fcntl.ioctl(self._fd, _IOCTL_SEND, answer)
+        except OSError as error:
+            # The caller was killed meanwhile: nobody waits for the answer.
+            if error.errno != errno.ENOENT:
+                raise
+
+
+# --- acting for another -------------------------------------------------------------------------------------------
+
+
+class _IOVector(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("length", ctypes.c_size_t)]
+
+
+_process_vm_readv = _function(
+    "process_vm_readv",
+    ctypes.c_ssize_t,
+    ctypes.c_int,
+    ctypes.c_void_p,
+    ctypes.c_ulong,
+    ctypes.c_void_p,
+    ctypes.c_ulong,
+    ctypes.c_ulong,
+)
+
+
+class Memory:
+    """Reads what a standing thread points to."""
+
+    def __init__(self) -> None:
+        self._buffer = ctypes.create_string_buffer(ADDRESS_MAX)
+        self._local = _IOVector(ctypes.addressof(self._buffer), ADDRESS_MAX)
+        self._remote = _IOVector(None, 0)
+        self._local_at = ctypes.addressof(self._local)
+        self._remote_at = ctypes.addressof(self._remote)
+
+    def read(self, tid: int, address: int, length: int) -> bytes | None:
+        """Up to ADDRESS_MAX bytes; None where this process may not look (a program made itself non-dumpable)."""
+        wanted = min(length, ADDRESS_MAX)
+        self._local.length = self._remote.length = wanted
+        self._remote.base = address
+        got = _process_vm_readv(tid, self._local_at, 1, self._remote_at, 1, 0)
+        return self._buffer.raw[:got] if got == wanted else None
+
+
+def open_thread(tid: int, process: int) -> int:
+    """A pidfd of the thread *tid*, or of its *process* where the kernel has none of threads. Raises OSError."""
+    with contextlib.suppress(OSError):
+        return os.pidfd_open(tid, _PIDFD_OPEN_THREAD)
+    return os.pidfd_open(process)
+
+
+def duplicate(pidfd: int, fd: int) -> int:
+    """Our own duplicate of the descriptor *fd* of *pidfd*; close-on-exec. Raises OSError: EPERM, EBADF, ESRCH."""
+    got = int(_getfd(_PIDFD_GETFD, pidfd, fd, 0))
+    if got < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"pidfd_getfd: {os.strerror(code)}")
+    return got
+
+
+def perform_bind(fd: int, address: bytes) -> int:
+    """bind(2) on our duplicate; 0 or the errno."""
+    return ctypes.get_errno() if _bind(fd, address, len(address)) else 0
+
+
+def perform_listen(fd: int, backlog: int) -> int:
+    """listen(2) on our duplicate; 0 or the errno."""
+    return ctypes.get_errno() if _listen(fd, backlog) else 0
+
+
+def is_mptcp(sock: socket.socket) -> bool:
+    """Whether *sock* is a multipath TCP socket (Go's default listener): its cookie is not the one of the tables."""
+    return sock.proto == _SO_PROTOCOL_MPTCP

@@ -1,0 +1,220 @@
+"""Every bind, listen, connect and release of the copies, as it happens: seccomp and netlink put together.
+
+Runs in the supervisor, which is one thread: what it writes is in the order in which the kernel did it. Each call has
+a fixed order: receive, read memory, duplicate, *then* ask whether the caller still stands there (its number may be
+another's by now), act, close the duplicate, answer, and only then write down what was learned. (A duplicate that
+outlived the answer would keep a port that its owner has closed.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from parasuite.events import Event, ProcessSeen, Release
+from parasuite.sensors import netlink, seccomp
+from parasuite.sensors.attempts import Attempts
+from parasuite.sensors.callers import Callers, Thread
+from parasuite.sensors.calls import Call, Calls
+from parasuite.sensors.owners import Owners
+
+NAME = "seccomp"
+
+
+@dataclass(slots=True)
+class _Traced:
+    copy: int
+    listener: seccomp.Listener
+    killable: bool
+
+
+class Watch:
+    """The exact sensor.
+
+    *emit*: takes each event. *copy_of*: the copy that a pid belongs to, None outside the run. *is_local*: whether an
+    address is this host's. *pages_folders*: copy to where its recorder's pages are. *recorded*: whether the recorder
+    writes down Python's own calls, where results are not to be had here.
+
+    Raises OSError where netlink is not to be had: without releases nothing would be known for long.
+    """
+
+    def __init__(
+        self,
+        emit: Callable[[Event], None],
+        copy_of: Callable[[int], int | None],
+        is_local: Callable[[str], bool],
+        pages_folders: dict[int, str],
+        recorded: bool = False,
+    ) -> None:
+        self._emit = emit
+        self._callers = Callers(pages_folders)
+        self._owners = Owners(netlink.Table(), copy_of)
+        self._destroyed = netlink.Destroyed()
+        self._overflows = 0
+        self._attempts = Attempts(self._owners, emit)
+        self._calls = Calls(self._owners, is_local, recorded)
+        self._traced: dict[int, _Traced] = {}
+        self.counts: Counter[str] = Counter()
+        self.opaque: set[str] = set()
+        self._epoll = select.epoll()
+        self._epoll.register(self._destroyed, select.EPOLLIN)
+
+    def fileno(self) -> int:
+        """Polls readable when `serve` has work."""
+        return self._epoll.fileno()
+
+    def timeout_s(self) -> float | None:
+        """After which time `serve` has work although nothing polls readable; None: never."""
+        return self._attempts.timeout_s()
+
+    def adopt(self, copy: int, installed: seccomp.Installed) -> None:
+        """Serve a filter's listener for *copy* from now on; it is closed when the last task under it has gone."""
+        self._traced[installed.fd] = _Traced(copy, seccomp.Listener(installed.fd), installed.killable)
+        self._epoll.register(installed.fd, select.EPOLLIN)
+
+    def close(self) -> None:
+        """Close all; in a forked child too, since whoever keeps a listener leaves its callers waiting for ever."""
+        for traced in self._traced.values():
+            traced.listener.close()
+        self._traced.clear()
+        self._callers.close()
+        self._owners.table.close()
+        self._destroyed.close()
+        self._epoll.close()
+
+    def serve(self) -> None:
+        """Handle all that has arrived; never blocks."""
+        while ready := self._epoll.poll(0):
+            for fd, flags in ready:
+                self._drain()
+                traced = self._traced.get(fd)
+                if traced is None:
+                    continue
+                if flags & select.EPOLLIN:
+                    self._handle(traced)
+                else:
+                    self._epoll.unregister(fd)
+                    traced.listener.close()
+                    del self._traced[fd]
+        self._attempts.settle_due()
+
+    def _drain(self) -> None:
+        """Write down what the kernel says has ended, before anything newer is looked at."""
+        for cookie in self._destroyed.cookies():
+            if cookie in self._owners:
+                self._release(cookie)
+        if self._destroyed.overflows != self._overflows:
+            self._overflows = self._destroyed.overflows
+            self.counts["overflow"] += 1
+            self._resynchronise()
+
+    def _release(self, cookie: int) -> None:
+        self._attempts.settle_socket(self._owners[cookie].inode)
+        owner = self._owners.remove(cookie)
+        self.counts["release"] += 1
+        now_ns = time.monotonic_ns()
+        self._emit(
+            Release(t_ns=now_ns, source=NAME, copy=owner.copy, pid=owner.pid, cookie=cookie, inode=owner.inode)
+        )
+
+    def _resynchronise(self) -> None:
+        """The kernel dropped some ends: whoever is no longer in its table has gone."""
+        there = {row.cookie for row in self._owners.table.rows("tcp", netlink.EVERY_TCP_STATE)}
+        there.update(row.cookie for row in self._owners.table.rows("udp", netlink.UDP_STATES))
+        for cookie in self._owners:
+            if cookie not in there:
+                self._release(cookie)
+
+    def _handle(self, traced: _Traced) -> None:
+        request = traced.listener.receive()
+        if request is None:
+            return
+        self.counts["call"] += 1
+        try:
+            call = self._look(traced, request)
+        except ProcessLookupError:
+            return  # Killed meanwhile; nobody waits for an answer.
+        except FileNotFoundError:
+            # Gone, or hidden from us by /proc's hidepid: then the call is not ours to hold.
+            traced.listener.let(request)
+            self.counts["opaque"] += 1
+            return
+        if not call.thread.process.introduced:
+            self._introduce(call.copy, call.thread)
+        self._attempts.settle_thread(request.tid)
+        try:
+            outcome = self._calls.outcome(call, traced.listener)
+        finally:
+            if call.sock is not None:
+                call.sock.close()
+        if outcome is None:
+            return
+        if outcome.failure is None:
+            traced.listener.let(request)
+        else:
+            traced.listener.answer(request, outcome.failure)
+        for event in outcome.events:
+            self._emit(event)
+        if outcome.attempt is not None:
+            self._attempts.add(outcome.attempt)
+        if outcome.opaque:
+            # Its calls go on unseen, which the report says.
+            self.counts["opaque"] += 1
+            self.opaque.add(call.thread.process.name)
+
+    def _look(self, traced: _Traced, request: seccomp.Call) -> Call:
+        """Who calls, with a duplicate of the socket where it may be had."""
+        thread = self._callers.thread(request.tid, traced.copy)
+        fd = request.int_argument(0)
+        try:
+            try:
+                duplicate = seccomp.duplicate(thread.pidfd, fd)
+            except ProcessLookupError:
+                self._callers.forget(thread)
+                thread = self._callers.thread(request.tid, traced.copy)
+                duplicate = seccomp.duplicate(thread.pidfd, fd)
+        except ProcessLookupError:
+            raise
+        except OSError as error:
+            call = Call(traced.copy, request, fd, thread, None, traced.killable)
+            if error.errno != errno.EBADF:
+                call.inode = _inode_in_proc(request.tid, fd)
+            return call
+        try:
+            sock = socket.socket(fileno=duplicate)
+        except OSError:
+            os.close(duplicate)  # Not a socket: the kernel will say so.
+            return Call(traced.copy, request, fd, thread, None, traced.killable)
+        return Call(traced.copy, request, fd, thread, sock, traced.killable)
+
+    def _introduce(self, copy: int, thread: Thread) -> None:
+        process = thread.process
+        process.introduced = True
+        self._emit(
+            ProcessSeen(
+                t_ns=time.monotonic_ns(),
+                source=NAME,
+                copy=copy,
+                pid=process.pid,
+                process_start=process.start_s,
+                name=process.name,
+                command=process.command,
+                parent=process.parent,
+            )
+        )
+
+
+def _inode_in_proc(tid: int, fd: int) -> int:
+    """The socket's inode where its duplicate may not be had; 0 where that may not be seen either."""
+    with contextlib.suppress(OSError, ValueError):
+        target = os.readlink(f"/proc/{tid}/fd/{fd}")
+        if target.startswith("socket:["):
+            return int(target[8:-1])
+    return 0

@@ -1,0 +1,320 @@
+"""The exact sensors on a real kernel: what a traced program did is what the events say."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
+from parasuite.sensors import seccomp
+
+if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
+    pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
+
+from runner.tests.tracing import Tracer, python, tracer
+
+SOCKETS = "import os, socket\n"
+
+
+def trace(code: str, *, expected: int = 0) -> list[Event]:
+    """The events of one traced Python that runs *code*."""
+    with tracer() as made:
+        made.start(python(SOCKETS + textwrap.dedent(code)))
+        assert made.run() == [expected]
+        return made.events
+
+
+def only(events: list[Event], kind: type) -> list[Event]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_listener_is_seen_from_its_bind_to_its_release() -> None:
+    events = trace('s = socket.create_server(("127.0.0.1", 0)); s.close()')
+    seen, bind, listen, release = events
+    assert isinstance(seen, ProcessSeen)
+    assert isinstance(bind, Bind)
+    assert isinstance(listen, Listen)
+    assert isinstance(release, Release)
+    assert bind.asked.port == 0
+    assert bind.got is not None
+    assert bind.got == listen.got
+    assert bind.got.address == "127.0.0.1"
+    assert bind.options == ("reuseaddr",)
+    assert bind.cookie == listen.cookie == release.cookie != 0
+    assert bind.pid == bind.tid == seen.pid
+    assert (seen.name, seen.command.split()[0]) == (os.path.basename(sys.executable), sys.executable)
+
+
+def test_the_caller_gets_what_the_kernel_would_have_given() -> None:
+    trace(
+        """
+        import errno
+        s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
+        port = s.getsockname()[1]
+        t = socket.socket()
+        for address, wanted in (("127.0.0.1", errno.EADDRINUSE), ("192.0.2.7", errno.EADDRNOTAVAIL)):
+            assert t.connect_ex(("127.0.0.1", port)) == 0 and t.close() is None
+            t = socket.socket()
+            try:
+                t.bind((address, port))
+            except OSError as error:
+                assert error.errno == wanted, error
+            else:
+                raise AssertionError
+        """
+    )
+
+
+def test_a_bind_of_what_is_no_socket_fails_as_ever() -> None:
+    events = trace(
+        """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.bind(0, bytes(16), 16) == -1 and ctypes.get_errno() == 88
+        assert libc.bind(999, bytes(16), 16) == -1 and ctypes.get_errno() == 9
+        assert libc.listen(999, 1) == -1 and ctypes.get_errno() == 9
+        """
+    )
+    assert [type(event) for event in events] == [ProcessSeen]
+
+
+def test_a_listen_without_a_bind_names_the_port_that_the_kernel_chose() -> None:
+    (listen,) = only(trace("s = socket.socket(); s.listen()"), Listen)
+    assert isinstance(listen, Listen)
+    assert listen.got is not None
+    assert listen.got.port > 0
+
+
+def test_a_refused_bind_names_the_holder_that_stood_there() -> None:
+    with tracer() as made, socket.create_server(("127.0.0.1", 0)) as outside:
+        port = outside.getsockname()[1]
+        made.start(python(SOCKETS + f's = socket.socket()\ntry: s.bind(("0.0.0.0", {port}))\nexcept OSError: pass'))
+        assert made.run() == [0]
+        (bind,) = only(made.events, Bind)
+        assert isinstance(bind, Bind)
+        assert (bind.errno, bind.got) == ("EADDRINUSE", None)
+        assert [(holder.copy, holder.pid, holder.state) for holder in bind.holders] == [(None, os.getpid(), "listen")]
+
+
+def test_a_connection_and_a_datagram_to_this_host_are_told_with_where_they_went() -> None:
+    events = trace(
+        """
+        s = socket.create_server(("127.0.0.1", 0)); port = s.getsockname()[1]
+        c = socket.create_connection(("127.0.0.1", port))
+        u = socket.socket(type=socket.SOCK_DGRAM)
+        for _ in range(3): u.sendto(b"x", ("127.0.0.1", port))
+        """
+    )
+    (bind,) = only(events, Bind)
+    assert isinstance(bind, Bind)
+    assert bind.got is not None
+    (connect,), (send,) = only(events, Connect), only(events, Send)
+    assert isinstance(connect, Connect)
+    assert isinstance(send, Send)
+    assert connect.destination == bind.got
+    assert (send.destination.protocol, send.destination.port) == ("udp", bind.got.port)
+
+
+def test_unix_sockets_are_told_as_attempts_with_their_full_path(tmp_path: Path) -> None:
+    with tracer() as made:
+        code = (
+            's = socket.socket(socket.AF_UNIX); s.bind("s"); t = socket.socket(socket.AF_UNIX); t.bind("\\0a-name")'
+        )
+        made.start(python(SOCKETS + code), before=lambda: os.chdir(tmp_path))
+        assert made.run() == [0]
+        told = [(e.asked.protocol, e.asked.address, e.errno) for e in made.events if isinstance(e, Bind)]
+        assert told == [("unix", str(tmp_path / "s"), "?"), ("unix", "@a-name", "?")]
+
+
+def test_a_unix_socket_is_made_with_the_callers_own_owner_and_umask(tmp_path: Path) -> None:
+    with tracer() as made:
+        code = 's = socket.socket(socket.AF_UNIX); s.bind("s")'
+        made.start(python(SOCKETS + code), before=lambda: (os.chdir(tmp_path), os.umask(0o177))[0])
+        assert made.run() == [0]
+    assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_port_below_1024_is_left_to_the_callers_own_privilege() -> None:
+    code = """
+        import ctypes
+        if os.getuid() == 0:
+            os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+        start = int(open("/proc/sys/net/ipv4/ip_unprivileged_port_start").read())
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", 1))
+        except PermissionError:
+            assert start > 1
+        else:
+            assert start <= 1
+        """
+    (bind,) = only(trace(code), Bind)
+    assert isinstance(bind, Bind)
+    assert bind.asked.port == 1
+
+
+def test_one_socket_in_two_processes_is_released_with_its_last_reference() -> None:
+    events = trace(
+        """
+        s = socket.create_server(("127.0.0.1", 0))
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.close(write); os.read(read, 1); os._exit(0)
+        s.close()
+        t = socket.create_server(("127.0.0.1", 0)); t.close()
+        os.close(write); os.wait()
+        """
+    )
+    binds = [event.cookie for event in events if isinstance(event, Bind)]
+    releases = [event.cookie for event in events if isinstance(event, Release)]
+    assert releases == [binds[1], binds[0]]
+
+
+def test_a_port_that_was_closed_is_free_for_the_same_program_at_once() -> None:
+    trace(
+        """
+        for _ in range(300):
+            s = socket.socket(); s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]; s.close()
+            t = socket.socket(); t.bind(("127.0.0.1", port)); t.close()
+        """
+    )
+
+
+def test_every_listener_that_opens_and_closes_at_once_is_seen_with_its_release() -> None:
+    count = 3000
+    events = trace(f'for _ in range({count}):\n    s = socket.create_server(("127.0.0.1", 0)); s.close()')
+    assert [len(only(events, kind)) for kind in (Bind, Listen, Release)] == [count] * 3
+
+
+def test_calls_of_all_threads_are_told_apart() -> None:
+    events = trace(
+        """
+        import threading
+        threads = [threading.Thread(target=lambda: socket.create_server(("127.0.0.1", 0)).close()) for _ in range(8)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        """
+    )
+    binds = only(events, Bind)
+    assert len({event.pid for event in binds}) == 1
+    assert len(binds) == 8
+
+
+def test_a_daemon_that_left_its_session_and_its_parent_is_still_its_copys() -> None:
+    events = trace(
+        """
+        read, write = os.pipe()
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                socket.create_server(("127.0.0.1", 0)).close()
+                os.write(write, b"x")
+            os._exit(0)
+        os.wait(); os.read(read, 1)
+        """
+    )
+    assert [event.copy for event in only(events, Bind)] == [0]
+
+
+def test_multipath_tcp_is_released_under_the_cookie_that_the_tables_know() -> None:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close()
+    except OSError as error:
+        pytest.skip(f"this kernel has no multipath TCP: {error}")
+    events = trace(
+        's = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262); s.bind(("127.0.0.1", 0)); s.listen(); s.close()'
+    )
+    bind, listen, release = (only(events, kind)[0] for kind in (Bind, Listen, Release))
+    assert isinstance(bind, Bind)
+    assert isinstance(listen, Listen)
+    assert isinstance(release, Release)
+    assert bind.cookie == listen.cookie == release.cookie
+
+
+def test_a_child_that_is_killed_in_a_call_holds_nobody_up() -> None:
+    with tracer() as made:
+        child = made.start(
+            python(SOCKETS + "while True:\n    s = socket.socket(); s.bind(('127.0.0.1', 0)); s.close()")
+        )
+        other = made.start(python(SOCKETS + 'socket.create_server(("127.0.0.1", 0))'), copy=1)
+        killer = subprocess.Popen([sys.executable, "-c", f"import os; os.kill({child.pid}, {int(signal.SIGKILL)})"])
+        assert made.run() == [-signal.SIGKILL, 0]
+        assert other.copy == 1
+        killer.wait()
+
+
+def test_a_filter_within_a_filter_is_refused_by_name() -> None:
+    code = f"""
+        import sys, errno
+        sys.path.insert(0, {str(Path(seccomp.__file__).parents[2])!r})
+        from parasuite.sensors import seccomp
+        try:
+            seccomp.install()
+        except seccomp.SeccompError as error:
+            sys.exit(error.errno)
+        """
+    trace(code, expected=errno.EBUSY)
+
+
+def test_a_root_that_may_do_without_keeps_the_privilege_of_setuid_programs() -> None:
+    status = 0 if os.geteuid() == 0 else 1
+    code = """
+        import re
+        raise SystemExit(int(re.search("NoNewPrivs:.(.)", open("/proc/self/status").read())[1]))
+        """
+    trace(code, expected=status)
+
+
+def test_where_duplicates_are_refused_what_happened_is_told_as_attempts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> int:
+        raise PermissionError(errno.EPERM, "refused as a container profile does")
+
+    monkeypatch.setattr(seccomp, "duplicate", refuse)
+    events = trace(
+        """
+        s = socket.create_server(("127.0.0.1", 0)); port = s.getsockname()[1]
+        t = socket.socket()
+        try: t.bind(("127.0.0.1", port))
+        except OSError: pass
+        s.close()
+        """
+    )
+    bind, second = (event for event in events if isinstance(event, Bind))
+    listen, release = only(events, Listen)[0], only(events, Release)[0]
+    assert isinstance(listen, Listen)
+    assert isinstance(release, Release)
+    assert (bind.errno, bind.got) == ("?", listen.got)
+    assert listen.errno == "?"
+    assert bind.cookie == listen.cookie == release.cookie
+    assert (second.errno, second.got) == ("?", None)
+
+
+def test_the_filter_passes_what_is_nobodys_business() -> None:
+    with tracer() as made:
+        code = """
+        a, b = socket.socketpair(); a.send(b"x")
+        s = socket.socket(socket.AF_UNIX)
+        try: s.connect("/nonexistent/and/long/enough")
+        except OSError: pass
+        """
+        made.start(python(SOCKETS + textwrap.dedent(code)))
+        assert made.run() == [0]
+        assert made.watch.counts["call"] == 0
+
+
+def test_tracing_leaves_no_descriptor_behind() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    trace('socket.create_server(("127.0.0.1", 0))')
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_tracer_can_be_made_more_than_once() -> None:
+    for _ in range(3):
+        Tracer().close()

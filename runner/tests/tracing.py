@@ -1,0 +1,129 @@
+"""Runs a program under the exact sensors, in this process, and gives the events: for the tests of the sensors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from parasuite.endpoints import is_loopback, is_wildcard
+from parasuite.events import Event
+from parasuite.sensors import seccomp
+from parasuite.sensors.watch import Watch
+
+PATIENCE_S = 60  # A safety net only.
+
+
+@dataclass
+class Traced:
+    """A child under a filter."""
+
+    copy: int
+    pid: int
+    pidfd: int
+
+
+@dataclass
+class Tracer:
+    """One Watch and the children under it."""
+
+    events: list[Event] = field(default_factory=list)
+    children: list[Traced] = field(default_factory=list)
+    pages_folders: dict[int, str] = field(default_factory=dict)
+    recorded: bool = False
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(
+            self.events.append,
+            self._copy_of,
+            lambda address: is_loopback(address) or is_wildcard(address),
+            self.pages_folders,
+            self.recorded,
+        )
+
+    def _copy_of(self, pid: int) -> int | None:
+        return next((child.copy for child in self.children if child.pid == pid), None)
+
+    def start(
+        self,
+        argv: Sequence[str],
+        copy: int = 0,
+        env: Mapping[str, str] | None = None,
+        before: Callable[[], None] = lambda: None,
+    ) -> Traced:
+        """Run *argv* under a filter as *copy*; *before* runs in the child before the filter is put on."""
+        here, there = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                before()
+                installed = seccomp.install()
+                socket.send_fds(there, [bytes([installed.killable])], [installed.fd])
+                os.close(installed.fd)
+                os.execvpe(argv[0], list(argv), dict(os.environ if env is None else env))
+            except (OSError, seccomp.SeccompError) as error:
+                os.write(2, f"tracing: {error!r}\n".encode())
+            finally:
+                os._exit(127)
+        there.close()
+        with here:
+            message, fds, _, _ = socket.recv_fds(here, 1, 1)
+        assert fds, "the child could not install its filter"
+        child = Traced(copy, pid, os.pidfd_open(pid))
+        self.children.append(child)
+        self.watch.adopt(copy, seccomp.Installed(fds[0], bool(message[0])))
+        return child
+
+    def run(self) -> list[int]:
+        """Serve until every child has ended and been waited for; their exit codes, in the order of their start."""
+        waiting = {child.pidfd: child for child in self.children}
+        codes: dict[int, int] = {}
+        give_up_s = time.monotonic() + PATIENCE_S
+        poll = select.poll()
+        for fd in (self.watch.fileno(), *waiting):
+            poll.register(fd, select.POLLIN)
+        while waiting and time.monotonic() < give_up_s:
+            timeout_s = self.watch.timeout_s()
+            for fd, _ in poll.poll(1000 if timeout_s is None else timeout_s * 1000):
+                if fd in waiting:
+                    child = waiting.pop(fd)
+                    poll.unregister(fd)
+                    _, status = os.waitpid(child.pid, 0)
+                    codes[child.pid] = os.waitstatus_to_exitcode(status)
+            self.watch.serve()
+        for child in waiting.values():
+            os.kill(child.pid, 9)
+            os.waitpid(child.pid, 0)
+        self._drain()
+        return [codes.get(child.pid, -1) for child in self.children]
+
+    def _drain(self) -> None:
+        # The kernel tells of the last sockets a moment after the process is gone.
+        while select.select([self.watch], [], [], 0.2)[0]:
+            self.watch.serve()
+
+    def close(self) -> None:
+        for child in self.children:
+            os.close(child.pidfd)
+        self.watch.close()
+
+
+@contextlib.contextmanager
+def tracer(pages_folders: dict[int, str] | None = None, recorded: bool = False) -> Iterator[Tracer]:
+    """A Tracer that is closed at the end."""
+    made = Tracer(pages_folders=pages_folders or {}, recorded=recorded)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def python(code: str) -> list[str]:
+    """The command that runs *code* in a Python of its own."""
+    return [sys.executable, "-I", "-S", "-c", textwrap.dedent(code)]
