@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from converted_tests.peers import canned, dialled
-from converted_tests.test_ssl.ends import plain_connection, tls_sockets
+from converted_tests.test_ssl.ends import plain_connection, tls_sockets, unverified
 
 SECRET = b"DELETE /everything HTTP/1.0\r\n\r\n"
 REASON = "Closed before TLS handshake with data in recv buffer."
@@ -57,6 +57,19 @@ def test_data_before_a_reset_stops_the_wrapping(
         # The number may belong to another socket by now, though not to a connected one.
         with pytest.raises(OSError):
             socket.socket(fileno=descriptor).getpeername()
+
+
+def test_a_failure_to_close_does_not_hide_the_reason() -> None:
+    class Unclosable(ssl.SSLSocket):
+        def close(self) -> None:
+            super().close()
+            raise OSError("cannot close, on purpose")
+
+    context = unverified()
+    context.sslsocket_class = Unclosable
+    with spoken_to_and_reset() as sock, pytest.raises(ssl.SSLError) as failure:
+        context.wrap_socket(sock)
+    assert failure.value.reason == REASON
 
 
 @both_sides

@@ -10,6 +10,7 @@ import socket
 import ssl
 import weakref
 from collections.abc import Callable
+from enum import IntEnum
 from typing import Any
 
 import pytest
@@ -138,6 +139,12 @@ def test_the_verify_mode_is_a_number() -> None:
 def test_an_unknown_verify_mode_is_a_value_error() -> None:
     with pytest.raises(ValueError, match=r"^invalid value for verify_mode$"):
         server().verify_mode = 42
+
+
+def test_a_verify_mode_without_a_name_is_shown_as_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = client()
+    monkeypatch.setattr(ssl, "VerifyMode", IntEnum("Fewer", {"CERT_NONE": 0}))
+    assert (context.verify_mode, type(context.verify_mode)) == (2, int)
 
 
 def test_checking_names_raises_the_verify_mode() -> None:

@@ -92,6 +92,8 @@ def test_a_server_built_on_asyncore_answers(client_context: ssl.SSLContext, serv
             asyncore.loop(timeout=TIMEOUT_S, map=channels)
 
         with background(serve), socket.create_connection(address, TIMEOUT_S) as plain:
+            # The line must not wait for the acknowledgement of the handshake's last message.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with client_context.wrap_socket(plain, server_hostname="localhost") as client:
                 client.sendall(b"over and out")
                 received = b""
