@@ -106,9 +106,9 @@ def _constant_faults(node: ast.Constant) -> Iterator[tuple[str, ast.expr]]:
         if value > 0:
             yield "integer", ast.Constant(value - 1)
     elif isinstance(value, str):
-        yield "string", ast.Constant(value + "~" if value else "~")
+        yield "string", ast.Constant(value + "x")
     elif isinstance(value, bytes):
-        yield "string", ast.Constant(value + b"~" if value else b"~")
+        yield "string", ast.Constant(value + b"x")
 
 
 def _expression_faults(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
