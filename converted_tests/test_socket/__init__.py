@@ -1,0 +1,1 @@
+"""The `socket` module, one topic a file."""
