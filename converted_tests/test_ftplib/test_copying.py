@@ -142,12 +142,12 @@ def test_the_program_lists_changes_the_folder_and_switches_the_mode(
     run: Callable[..., FileServer], capsys: pytest.CaptureFixture[str]
 ) -> None:
     server = FileServer({b"LIST": b"here\r\n", b"LIST /pub": b"there\r\n"})
-    heard = run(HOSTv4, "-l", "-d", "-d/pub", "-p", "-l/pub", "-p", "-l", server=server).heard
+    heard = run(HOSTv4, "-l", "-d", "-d/", "-p", "-l/pub", "-p", "-l", server=server).heard
     assert capsys.readouterr() == ("here\nthere\nhere\n", "")
     assert [line[:4] if line[:4] == b"PORT" else line for line in heard] == [
         *ANONYMOUS,
         *[b"TYPE A", b"PASV", b"LIST"],
-        *[b"CWD", b"CWD /pub"],
+        *[b"CWD", b"CWD /"],
         *[b"TYPE A", b"PORT", b"LIST /pub"],
         *[b"TYPE A", b"PASV", b"LIST"],
         b"QUIT",

@@ -9,7 +9,7 @@ import ftplib
 
 import pytest
 
-from converted_tests.peers import listening, transcript
+from converted_tests.peers import InMemory, dialled, listening, transcript
 from converted_tests.test_ftplib.server import FileServer, dialogue, visit
 from netsupport import HOSTv4
 
@@ -107,6 +107,12 @@ def test_the_constructor_logs_in_with_all_that_it_is_given(monkeypatch: pytest.M
         monkeypatch.setattr(ftplib.FTP, "port", port)
         with ftplib.FTP(str(host), "bob", "secret", "sales") as ftp:
             assert ftp.getwelcome() == "220 ready"
+
+
+def test_the_constructor_with_a_user_alone_leaves_the_rest_empty() -> None:
+    with dialled(wire := InMemory(b"220 ready\r\n" + ALL_ASKED)):  # type: ignore[arg-type]
+        ftplib.FTP("ftp.example", "bob")
+    assert wire.sent == b"USER bob\r\nPASS \r\nACCT \r\n"
 
 
 def test_the_constructor_without_a_user_connects_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,6 +100,7 @@ def test_a_229_reply_gives_a_port_of_the_same_host(reply: str, port: int) -> Non
     "reply",
     [
         pytest.param("229 |||6446|", id="no brackets"),
+        pytest.param("229 25012)", id="no opening bracket, and a digit that could be a delimiter"),
         pytest.param("229 (|||6446|", id="no closing bracket"),
         pytest.param("229 )(|||6446|", id="closing bracket before"),
         pytest.param("229 ()", id="nothing inside"),

@@ -11,14 +11,14 @@ import io
 import ssl
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from converted_tests.peers import listening
-from converted_tests.test_ftplib.server import FileServer, dialogue, visit
+from converted_tests.peers import Dialled, InMemory, dialled, listening
+from converted_tests.test_ftplib.server import WELCOME, FileServer, dialogue, visit
 from netsupport import HOSTv4
 
 KEYFILE_IS_GONE = pytest.mark.skipif(
@@ -142,10 +142,25 @@ def test_login_may_be_told_not_to_secure(server: FileServer, client_context: ssl
     assert server.heard == [b"USER bob", b"PASS secret", b"QUIT"]
 
 
-def test_login_passes_the_account_on(client_context: ssl.SSLContext) -> None:
+@pytest.mark.parametrize("credentials", [("bob", "secret", "sales"), ("bob", "secret"), ("bob",)], ids=len)
+def test_login_passes_on_what_it_is_given(credentials: tuple[str, ...], client_context: ssl.SSLContext) -> None:
+    user, password, account = (*credentials, *[""] * (3 - len(credentials)))
     with dialogue(b"331 p\r\n332 a\r\n230 in\r\n", client := ftplib.FTP_TLS(context=client_context)) as talk:
-        client.login("bob", "secret", "sales", secure=False)
-        assert talk.said() == b"USER bob\r\nPASS secret\r\nACCT sales\r\n"
+        client.login(*credentials, secure=False)  # type: ignore[arg-type]
+        assert talk.said() == f"USER {user}\r\nPASS {password}\r\nACCT {account}\r\n".encode()
+
+
+@pytest.mark.parametrize("arguments", [("bob",), ("bob", "secret", "sales")], ids=["a user alone", "all"])
+def test_the_constructor_passes_on_what_it_is_given(
+    arguments: tuple[str, ...], client_context: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[str, ...]] = []
+    monkeypatch.setattr(ftplib.FTP_TLS, "login", lambda _self, *credentials: given.append(credentials))
+    with dialled(InMemory(WELCOME)) as calls:  # type: ignore[arg-type]
+        make: Callable[..., ftplib.FTP_TLS] = ftplib.FTP_TLS
+        make("ftp.example", *arguments, context=client_context, timeout=7.5, source_address=(HOSTv4, 0))
+    assert given == [(*arguments, *[""] * (3 - len(arguments)))]
+    assert calls == [Dialled(("ftp.example", 21), 7.5, (HOSTv4, 0))]
 
 
 def test_the_constructor_logs_in_securely(
