@@ -14,8 +14,6 @@ CORPUS = Path(__file__).resolve().parents[1]
 TABLE: dict[str, dict[str, list[str]]] = tomllib.loads((CORPUS / "behaviours.toml").read_text())
 COUNT: dict[str, int] = tomllib.loads((CORPUS / "behaviours.toml").read_text())["count"]
 MODULES = list(COUNT)
-
-# These left the standard library; without their back-ports their tests cannot be collected.
 IMPORTED_AS = {"http": "http.client", "socket_ssl": "ssl"}
 
 
@@ -48,6 +46,7 @@ def test_every_behaviour_is_shown_by_a_test_and_none_is_invented(module: str) ->
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_listed_test_exists(module: str, collected: set[str]) -> None:
+    # asyncore, asynchat and telnetlib left the library; without a back-port their tests cannot be collected.
     if importlib.util.find_spec(IMPORTED_AS.get(module, module).partition(".")[0]) is None:
         pytest.skip(f"{module} is not part of this Python and its back-port is not installed")
     listed = {test for tests in TABLE[module].values() for test in tests}
