@@ -6,6 +6,7 @@ The promise is in the library reference, "socketserver", and in io's BufferedIOB
 from __future__ import annotations
 
 import array
+import contextlib
 import io
 import signal
 import socket
@@ -175,25 +176,30 @@ def test_class_attributes_say_how_a_stream_handler_reads_and_writes(
     assert (reader, writer.__name__, timeout) == seen
 
 
-@pytest.mark.parametrize("size", [1, 100])
-def test_buffered_writing_goes_out_when_the_buffer_is_full_or_the_handler_ends(
-    size: int, pair: tuple[socket.socket, socket.socket]
+@pytest.mark.parametrize(("buffer_size", "goes_early"), [(100, True), (1000, False)])
+def test_buffered_writing_waits_for_a_full_buffer_or_the_handlers_end(
+    buffer_size: int, goes_early: bool, pair: tuple[socket.socket, socket.socket]
 ) -> None:
     request, client = pair
     client.setblocking(False)
+    early = b""
 
     class Buffering(socketserver.StreamRequestHandler):
-        wbufsize = 100
+        wbufsize = buffer_size
 
         def handle(self) -> None:
-            self.wfile.write(b"a" * size)
-            with pytest.raises(BlockingIOError):
-                client.recv(1)
-            self.wfile.write(b"b" * (101 - size))
-            assert client.recv(200) == b"a" * size
+            nonlocal early
+            self.wfile.write(b"a" * 99)
+            self.wfile.write(b"b" * 99)
+            with contextlib.suppress(BlockingIOError):
+                early = client.recv(200)
 
     Buffering(request, CLIENT, None)  # type: ignore[arg-type]
-    assert client.recv(200) == b"b" * (101 - size)
+    late = b""
+    with contextlib.suppress(BlockingIOError):
+        late = client.recv(200)
+    # How much of what no longer fits goes out at once is io's affair and differs between versions.
+    assert (bool(early), early + late) == (goes_early, b"a" * 99 + b"b" * 99)
 
 
 @pytest.mark.parametrize("disable", [False, True])
