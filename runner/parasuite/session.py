@@ -36,6 +36,7 @@ from parasuite.progress import CopyView, Progress, ended_line
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.model import Report
+from parasuite.reports.terminal import plural
 from parasuite.results import LineReader, ResultsError, Tally, TestResult, junit_results, tally_of
 from parasuite.run_folder import EventLog, RunFolder
 from parasuite.sensors import sampler
@@ -201,9 +202,10 @@ def run(
     """
     folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
     scratch = _scratch_dir()
-    facts = _start_facts(spec, python, folder)
+    starter: Starter = Supervised() if sys.platform == "linux" else Direct()
+    facts = {**_start_facts(spec, python, folder), "supervisor_pid": starter.pid}
     folder.write_run(facts)
-    progress.say(f"{spec.copies} copies of {describe(spec.target)}; {_shown(folder.path, cwd)}")
+    progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {_shown(folder.path, cwd)}")
     planned = launches(
         spec.target,
         copies=spec.copies,
@@ -218,7 +220,6 @@ def run(
     )
     for launch in planned:
         launch.scratch.mkdir()
-    starter: Starter = Supervised() if sys.platform == "linux" else Direct()
     copies = Copies(planned, starter, spec.timeout_s)
     running = _Run(spec, folder, copies, starter, progress)
     try:

@@ -110,9 +110,11 @@ class ResultsPlugin:
 
     def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
         del session
-        # A crashed xdist worker ends its test without a logfinish.
-        for nodeid in list(self._running):
-            self.pytest_runtest_logfinish(nodeid, None)
+        # A crashed xdist worker fails its test without a logfinish. A test that was interrupted has no result: its
+        # set-up passed, which is not to be taken for the test.
+        for nodeid, result in list(self._running.items()):
+            if result["outcome"] in ("failed", "error"):
+                self.pytest_runtest_logfinish(nodeid, None)
         self._stream.write("ended", status=int(exitstatus))
 
 

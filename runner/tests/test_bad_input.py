@@ -1,0 +1,189 @@
+"""What a user gets wrong, and what goes wrong for a user: one clear line, and every report that was possible."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from runner.tests.conftest import Parasuite
+
+Write = Callable[[str], Path]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        pytest.param(["--nonsense"], "No such option", id="unknown option"),
+        pytest.param(["-j", "0"], "--copies needs a whole number of copies from 1, not '0'", id="no copies"),
+        pytest.param(["-j", "many"], "--copies needs a whole number of copies from 1, not 'many'", id="words"),
+        pytest.param(["-j", "100000"], "100,000 copies are more than this machine holds: ", id="too many copies"),
+        pytest.param(["--timeout", "-1"], "--timeout needs a number of seconds above 0", id="time-out"),
+        pytest.param(["--fail-on", "blood"], "--fail-on is one of never, warning, error", id="fail-on"),
+        pytest.param(["--sensors", "nose"], "--sensors is auto, none or a list of", id="sensor"),
+        pytest.param(["no/such/tree"], "no such file or folder: no/such/tree", id="target"),
+        pytest.param(["--", "no-such-command"], "no such command: no-such-command", id="command"),
+        pytest.param(["-k", "x", "--", "true"], "-k and -m select pytest tests", id="-k with a command"),
+        pytest.param(["--python", "/no/python", "."], "/no/python (named by --python) cannot be", id="python"),
+        pytest.param(["--collect-junit", "x.xml", "-j", "2", "--", "true"], "needs {copy} in its pattern", id="glob"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_starts_nothing(
+    parasuite: Parasuite, arguments: list[str], complaint: str
+) -> None:
+    finished = parasuite("run", *arguments)
+    assert (finished.code, finished.stdout) == (2, "")
+    assert complaint in finished.stderr
+    assert "Traceback" not in finished.stderr
+    assert not (parasuite.cwd / ".parasuite").exists()
+
+
+def test_too_many_copies_are_told_what_the_machine_holds(parasuite: Parasuite) -> None:
+    told = parasuite("run", "-j", "100000").stderr
+    assert all(word in told for word in ("memory", "file descriptors", "processes", "use -j "))
+
+
+def test_an_interpreter_without_pytest_is_refused_by_name(parasuite: Parasuite, suite: Write, tmp_path: Path) -> None:
+    suite("def test_one(): pass\n")
+    bare = tmp_path / "bare-python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -I -S "$@"\n')
+    bare.chmod(0o755)
+    finished = parasuite("run", "--python", str(bare), "tests/")
+    assert (finished.code, f"{bare} (named by --python) has no pytest" in finished.stderr) == (2, True)
+
+
+def test_an_unknown_key_in_pyproject_is_refused_by_name(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\njobs = 3\n")
+    finished = parasuite.run_pytest("tests/")
+    assert (finished.code, "[tool.parasuite] has no 'jobs'" in finished.stderr) == (2, True)
+
+
+def test_pyproject_and_environment_set_what_the_command_line_does_not(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\ncopies = 3\nfail-on = 'never'\n")
+    finished = parasuite.run_pytest("tests/", environ={"PARASUITE_JOBS": "1"})
+    assert (finished.run["copies"], finished.run["fail_on"]) == (1, "never")
+    assert finished.run["origins"]["copies"] == "environment"
+    assert finished.run["origins"]["fail-on"] == "pyproject.toml"
+
+
+def test_an_output_folder_that_cannot_be_written_is_named(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    (parasuite.cwd / "taken").write_text("a file, not a folder")
+    finished = parasuite.run_pytest("--output-dir", "taken", "tests/")
+    assert (finished.code, "cannot write the run folder" in finished.stderr) == (2, True)
+    assert "--output-dir" in finished.stderr
+
+
+def test_no_test_selected_is_code_4(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    finished = parasuite.run_pytest("-j", "2", "-k", "nothing_is_called_this", "tests/")
+    assert (finished.code, finished.verdict.startswith("no test ran in any copy")) == (4, True), finished.stdout
+
+
+def test_a_copy_that_dies_at_import_fails_the_run_and_shows_why(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    (parasuite.cwd / "tests" / "conftest.py").write_text("raise RuntimeError('no database today')\n")
+    finished = parasuite.run_pytest("-j", "2", "tests/")
+    assert finished.code == 1
+    assert "no database today" in (finished.folder / "junit.xml").read_text()
+
+
+def test_a_test_file_that_cannot_be_imported_is_an_error_in_every_copy(parasuite: Parasuite, suite: Write) -> None:
+    suite("import no_such_module_anywhere\n")
+    finished = parasuite.run_pytest("-j", "2", "tests/")
+    assert finished.code == 1
+    assert "error tests/test_it.py in 2 of 2 copies (0, 1)" in finished.stdout
+
+
+def test_a_copy_killed_in_the_middle_loses_its_tests_and_hides_none(parasuite: Parasuite, suite: Write) -> None:
+    suite(
+        "import os, signal\n"
+        "def test_a(): pass\n"
+        "def test_b():\n"
+        "    if os.environ['PARASUITE_COPY'] == '1': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "def test_c(): pass\n"
+    )
+    finished = parasuite.run_pytest("-j", "2", "tests/", "--", "-p", "no:randomly")
+    assert finished.code == 1
+    assert "4 passed, 0 failed, 1 error, 2 lost" in finished.verdict
+    assert "copy 1 killed by SIGKILL" in finished.stdout
+    xml = (finished.folder / "junit.xml").read_text()
+    assert xml.count('<testcase classname="copy-1.tests.test_it"') == 3
+
+
+def test_output_of_any_bytes_is_kept_and_reported(parasuite: Parasuite, suite: Write) -> None:
+    suite(
+        "import os\n"
+        "def test_one():\n"
+        "    os.write(1, b'\\xff\\xfe\\x00\\x1b[2Jraw')\n"
+        "    assert 0, 'esc \\x1b nul \\x00 surrogate \\udc80 cdata ]]>'\n"
+    )
+    finished = parasuite.run_pytest("-j", "1", "tests/", "--", "-s")
+    assert finished.code == 1
+    assert b"\xff\xfe\x00\x1b[2Jraw" in (finished.folder / "copies" / "000" / "output.log").read_bytes()
+    assert "\x1b" not in finished.stdout
+
+
+def test_the_interpreter_of_an_active_environment_is_found(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    finished = parasuite("run", "-j", "1", "tests/", environ={"VIRTUAL_ENV": sys.prefix})
+    assert finished.run["interpreter"] == str(Path(sys.prefix) / "bin" / "python")
+
+
+def test_a_full_disk_is_said_and_the_reports_that_fit_are_written(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    # A file of that name that cannot be replaced stands for a disk that fills up at the end.
+    process = parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/")
+    folder = _first_run_folder(parasuite, process)
+    (folder / "junit.xml").mkdir()
+    finished = parasuite.finish(process)
+    assert finished.code == 3
+    assert "junit.xml could not be written" in finished.stderr
+    assert json.loads((folder / "findings.json").read_text()) == []
+    assert (folder / "junit-merged.xml").is_file()
+
+
+def _first_run_folder(parasuite: Parasuite, process: subprocess.Popen[str]) -> Path:
+    """Read the first line that is said, which names the run folder."""
+    assert process.stderr is not None
+    line = process.stderr.readline()
+    return parasuite.cwd / line.rpartition("; ")[2].strip()
+
+
+def test_five_hundred_megabytes_of_output_stay_on_the_disk(parasuite: Parasuite) -> None:
+    measured = (
+        "import resource, subprocess, sys\n"
+        "done = subprocess.run([sys.executable, '-m', 'parasuite', *sys.argv[1:]])\n"
+        "print(done.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", measured, "run", "-j", "1", "--", "head", "-c", "500000000", "/dev/zero"],
+        cwd=parasuite.cwd,
+        env=dict(parasuite.environ),
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=True,
+    )
+    code, peak_kib = done.stdout.split()[-2:]
+    output = next((parasuite.cwd / ".parasuite").glob("runs/*/copies/000/output.log"))
+    size = output.stat().st_size
+    output.unlink()
+    assert (code, size) == ("0", 500_000_000)
+    assert int(peak_kib) < 200_000, "parasuite's memory grew with the output"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_named(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    closed = parasuite.cwd / "closed"
+    closed.mkdir(mode=0o500)
+    finished = parasuite.run_pytest("--output-dir", str(closed), "tests/")
+    assert (finished.code, "Permission denied" in finished.stderr) == (2, True)

@@ -1,0 +1,153 @@
+"""Both JUnit files: valid for Jenkins whatever tests print, and no consumer can read past a failure."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from lxml import etree
+from parasuite.events import Endpoint
+from parasuite.findings import Finding, Side
+from parasuite.outcomes import Outcome
+from parasuite.reports.junit_xml import clean, junit, junit_merged, split_id
+from parasuite.reports.model import Report
+from parasuite.results import OUTCOMES, TestResult
+from parasuite.verdict import ExitCode, Health, Verdict
+
+SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit-10.xsd"))
+NASTY = "esc \x1b nul \x00 surrogate \udc80 end ]]> <&\"'> \ufffe line\r\nnext\ttab"
+
+
+def report(*results: list[TestResult], findings: tuple[Finding, ...] = (), blind: str = "") -> Report:
+    return Report(
+        run_id="r",
+        folder=".parasuite/runs/r",
+        target="pytest tests",
+        wall="2026-11-22T09:57:46",
+        host="host",
+        duration_s=12.3456,
+        start_ns=0,
+        fail_on="error",
+        outcomes=[Outcome(copy=number, how="exited", status=0) for number in range(len(results))],
+        results=results,
+        findings=findings,
+        health=Health(sensors={"sampler": "down"}, samples=3, listeners=2, blind=blind),
+        verdict=Verdict(code=ExitCode.PASSED, reason="passed"),
+        cannot_see=("a listener that lives for a moment",),
+    )
+
+
+def finding(severity: str = "error") -> Finding:
+    return Finding(
+        id="0123456789",
+        kind="shared",
+        severity=severity,
+        evidence="sampled",
+        endpoint=Endpoint("tcp", "127.0.0.1", 8025),
+        copies=(0, 1),
+        count=1,
+        message=NASTY,
+        hint="bind port 0",
+        sides=(Side(role="holder", copy=0, test=NASTY, command=NASTY), Side(role="holder", copy=1)),
+    )
+
+
+def parsed(text: str) -> etree._Element:
+    root = etree.fromstring(text.encode())
+    SCHEMA.assertValid(root)
+    return root
+
+
+result = st.builds(
+    TestResult,
+    id=st.one_of(st.text(max_size=30), st.just("tests/test_x.py::Class::test_y[a::b]")),
+    outcome=st.sampled_from(OUTCOMES),
+    duration_s=st.floats(0, 1e6),
+    message=st.text(max_size=30),
+    text=st.text(max_size=50),
+)
+
+
+@pytest.mark.parametrize("layout", [junit, junit_merged])
+@given(results=st.lists(st.lists(result, max_size=5), max_size=4))
+def test_any_results_make_a_valid_file_whose_counts_are_its_cases(layout, results: list[list[TestResult]]) -> None:  # type: ignore[no-untyped-def]
+    root = parsed(layout(report(*results, findings=(finding(), finding("warning")))))
+    for suite in root.iterfind("testsuite"):
+        assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
+        for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+            assert int(suite.get(attribute, "")) == len(suite.findall(f"testcase/{kind}"))
+    assert int(root.get("tests", "")) == len(root.findall(".//testcase"))
+
+
+@pytest.mark.parametrize("layout", [junit, junit_merged])
+def test_what_xml_cannot_carry_is_shown_and_not_dropped(layout) -> None:  # type: ignore[no-untyped-def]
+    bad = TestResult(id="t.py::test", outcome="failed", message=NASTY, text=NASTY)
+    root = parsed(layout(report([bad], findings=(finding(),))))
+    failure = root.find(".//testcase[@name='test']/failure")
+    assert "esc #x1B nul #x00 surrogate #xDC80 end ]]> <&\"'> #xFFFE line" in failure.text
+    assert "#x1B" in failure.get("message")
+
+
+@given(st.text())
+def test_a_cleaned_text_is_carried_to_the_letter(text: str) -> None:
+    cleaned = clean(text).replace("\r", "")
+    element = etree.Element("x")
+    element.text = cleaned
+    assert (etree.fromstring(etree.tostring(element)).text or "") == cleaned
+
+
+def test_a_failure_in_one_copy_survives_a_reader_that_keeps_the_first_of_equal_names() -> None:
+    passed = TestResult(id="tests/test_x.py::test_y", outcome="passed")
+    failed = TestResult(id="tests/test_x.py::test_y", outcome="failed", message="no")
+    copies = [[passed]] * 5 + [[failed]] + [[passed]] * 2
+    root = parsed(junit(report(*copies)))
+    first_of = {}
+    for case in root.iterfind(".//testcase"):
+        first_of.setdefault((case.get("classname"), case.get("name")), copy.copy(case))
+    failing = [key for key, case in first_of.items() if case.find("failure") is not None]
+    assert failing == [("copy-5.tests.test_x", "test_y")]
+
+
+def test_the_merged_file_has_one_case_per_test_and_says_in_how_many_copies_it_passed() -> None:
+    passed = TestResult(id="tests/test_x.py::test_y", outcome="passed")
+    failed = TestResult(id="tests/test_x.py::test_y", outcome="failed", message="no")
+    root = parsed(junit_merged(report([passed], [failed], [passed], [failed])))
+    (case,) = root.iterfind(".//testsuite[@name='tests']/testcase")
+    assert case.find("failure").get("message") == "2 of 4 passed; failed in copy 1, 3: no"
+
+
+@pytest.mark.parametrize("severity", ["error", "warning"])
+def test_a_finding_fails_at_the_threshold_and_is_told_below_it(severity: str) -> None:
+    root = parsed(junit(report([], findings=(finding(severity),))))
+    (case,) = root.iterfind(".//testsuite[@name='parasuite.ports']/testcase")
+    (verdict,) = case
+    assert (case.get("name"), verdict.tag) == (
+        "shared 127.0.0.1:8025 0123456789",
+        "failure" if severity == "error" else "skipped",
+    )
+
+
+def test_a_blind_audit_is_an_error_of_the_coverage_case() -> None:
+    root = parsed(junit(report([], blind="the sampler took no complete sample")))
+    assert root.find(".//testcase[@name='coverage']/error") is not None
+    assert parsed(junit(report([]))).find(".//testcase[@name='coverage']/error") is None
+
+
+def test_no_output_is_kept_of_a_test_that_passed() -> None:
+    root = parsed(junit(report([TestResult(id="t.py::test", outcome="passed", text="chatter")])))
+    assert list(root.find(".//testcase[@name='test']")) == []
+
+
+@pytest.mark.parametrize(
+    ("test_id", "classname", "name"),
+    [
+        pytest.param("tests/test_x.py::C::test_y[a::b/c]", "tests.test_x.C", "test_y[a::b/c]", id="parameters"),
+        pytest.param("test_x.py::test_y", "test_x", "test_y", id="function"),
+        pytest.param("copy", "", "copy", id="the copy itself"),
+    ],
+)
+def test_a_node_id_becomes_a_class_and_a_name(test_id: str, classname: str, name: str) -> None:
+    assert split_id(test_id) == (classname, name)

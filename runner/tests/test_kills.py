@@ -1,0 +1,206 @@
+"""Nothing of a copy outlives a run, whoever is killed, and whatever was learned is reported."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from runner.tests.conftest import Finished, Parasuite
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor is Linux's")
+
+# A copy with a child in its own session, a daemon that forked twice, and one that is deaf to INT and TERM; all
+# carry the copy's environment, by which the test finds them again.
+STUBBORN = """
+import os, signal, sys, time
+
+def forked(body):
+    if os.fork() == 0:
+        try:
+            body()
+        finally:
+            os._exit(0)
+
+def linger():
+    time.sleep(300)
+
+def deaf():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    linger()
+
+def in_own_session():
+    os.setsid()
+    deaf()
+
+def daemon():
+    os.setsid()
+    forked(deaf)
+
+def test_a(): pass
+
+def test_b():
+    for body in (deaf, in_own_session, daemon):
+        forked(body)
+    open(os.environ["PARASUITE_COPY_DIR"] + "/ready", "w").close()
+    if os.environ.get("STUBBORN_ENDS") != "1":
+        linger()
+"""
+
+
+@pytest.fixture
+def stubborn(parasuite: Parasuite, suite: Callable[[str], Path]) -> Parasuite:
+    suite(STUBBORN)
+    return parasuite
+
+
+@pytest.fixture(autouse=True)
+def _no_process_of_a_copy_is_left(tmp_path: Path) -> Iterator[None]:
+    """After every test here: nobody alive carries an environment that names this test's folder."""
+    yield
+    give_up_s = time.monotonic() + 20
+    while left := _carrying(str(tmp_path)):
+        assert time.monotonic() < give_up_s, f"left alive: {left}"
+        time.sleep(0.02)
+
+
+def _carrying(folder: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("PARASUITE_COPY_DIR", "").startswith(folder):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return [process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def start(parasuite: Parasuite, *arguments: str) -> subprocess.Popen[str]:
+    return parasuite.start(
+        "run", "-j", "3", "--python", sys.executable, *arguments, "tests/", "--", "-p", "no:randomly"
+    )
+
+
+def until_ready(parasuite: Parasuite, copies: int = 3) -> Path:
+    """Wait until every copy has its stubborn children; the run folder."""
+    give_up_s = time.monotonic() + 120
+    while time.monotonic() < give_up_s:
+        ready = list((parasuite.cwd / ".parasuite" / "runs").glob("*/copies/*/ready"))
+        if len(ready) == copies:
+            return ready[0].parent.parent.parent
+        time.sleep(0.02)
+    raise AssertionError("the copies did not get ready")
+
+
+def reported(parasuite: Parasuite) -> Finished:
+    finished = parasuite("report")
+    for name in ("findings.json", "junit.xml", "junit-merged.xml"):
+        assert (finished.folder / name).is_file()
+    return finished
+
+
+def supervisor_of(folder: Path) -> int:
+    pid: int = json.loads((folder / "run.json").read_text())["supervisor_pid"]
+    return pid
+
+
+def test_what_a_copy_leaves_behind_is_ended_and_counted(stubborn: Parasuite) -> None:
+    finished = stubborn.run_pytest("-j", "2", "tests/", environ={"STUBBORN_ENDS": "1"})
+    assert finished.code == 0, finished.stdout
+    assert "copy 1 left 3 processes behind; ended" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "reason"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_stops_the_copies_and_every_report_is_written(
+    stubborn: Parasuite, number: int, code: int, reason: str
+) -> None:
+    process = start(stubborn)
+    until_ready(stubborn)
+    process.send_signal(number)
+    finished = stubborn.finish(process)
+    assert (finished.code, finished.verdict.startswith(reason)) == (code, True), finished.stdout
+    assert "3 passed" in finished.verdict
+    assert reported(stubborn).code == code
+
+
+def test_a_second_interrupt_kills_at_once_and_still_reports(stubborn: Parasuite) -> None:
+    process = start(stubborn)
+    until_ready(stubborn)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    finished = stubborn.finish(process)
+    assert finished.code == 130
+    assert reported(stubborn).code == 130
+
+
+def test_a_killed_orchestrator_leaves_a_void_run_that_can_be_reported(stubborn: Parasuite) -> None:
+    process = start(stubborn)
+    until_ready(stubborn)
+    process.kill()
+    process.communicate()
+    finished = reported(stubborn)
+    assert (finished.code, "void: the run has no end" in finished.verdict) == (3, True)
+    assert "3 passed" in finished.verdict
+    assert "3 lost" in finished.verdict
+
+
+def test_a_killed_supervisor_makes_the_run_void(stubborn: Parasuite) -> None:
+    process = start(stubborn)
+    folder = until_ready(stubborn)
+    os.kill(supervisor_of(folder), signal.SIGKILL)
+    finished = stubborn.finish(process)
+    assert (finished.code, "void: the supervisor died" in finished.verdict) == (3, True), finished.stdout
+
+
+def test_a_killed_init_loses_its_copy_alone(stubborn: Parasuite) -> None:
+    process = start(stubborn)
+    folder = until_ready(stubborn)
+    inits = psutil.Process(supervisor_of(folder)).children()
+    inits[1].kill()
+    process.send_signal(signal.SIGINT)
+    finished = stubborn.finish(process)
+    assert (finished.code, finished.stdout.count("lost: its supervision died")) == (130, 1), finished.stdout
+
+
+def test_a_copy_over_its_time_is_stopped_with_its_stacks_in_its_output(stubborn: Parasuite) -> None:
+    finished = stubborn.finish(start(stubborn, "--timeout", "4"))
+    assert finished.code == 1
+    assert "copy 0 timed-out" in finished.stdout
+    output = (finished.folder / "copies" / "000" / "output.log").read_text()
+    assert "Fatal Python error: Aborted" in output
+    assert "in linger" in output
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("victim", ["SIGINT", "SIGTERM", "orchestrator", "supervisor"])
+def test_at_any_moment(stubborn: Parasuite, victim: str, seed: int) -> None:
+    """From the first instant to the middle of the tests: nobody is left, and a report can be made."""
+    process = start(stubborn)
+    # The moment is drawn by what has been written, not by time: so many bytes of the record.
+    wanted_bytes = random.Random(f"{victim}{seed}").randrange(0, 2500)
+    events = stubborn.cwd / ".parasuite" / "latest" / "events" / "orchestrator.jsonl"
+    while not events.exists() or events.stat().st_size < wanted_bytes:
+        if len(list(events.parent.parent.glob("copies/*/ready"))) == 3:
+            break
+    folder = events.resolve().parent.parent
+    if victim == "orchestrator":
+        process.kill()
+    elif victim == "supervisor":
+        os.kill(supervisor_of(folder), signal.SIGKILL)
+    else:
+        process.send_signal(signal.Signals[victim])
+    process.communicate(timeout=120)
+    expected = {"SIGINT": 130, "SIGTERM": 143, "orchestrator": 3, "supervisor": 3}[victim]
+    assert reported(stubborn).code == expected

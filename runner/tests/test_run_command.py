@@ -1,0 +1,90 @@
+"""`parasuite run -- CMD`: any command, in any language."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from runner.tests.conftest import Parasuite
+
+JUNIT = (
+    '<testsuite tests="2"><testcase classname="shell" name="first"/>'
+    '<testcase classname="shell" name="second">{}</testcase></testsuite>'
+)
+
+
+@pytest.fixture
+def script(parasuite: Parasuite) -> Path:
+    path = parasuite.cwd / "check.sh"
+    path.write_text("#!/bin/sh\nexec sh ./body.sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def body(parasuite: Parasuite, text: str) -> None:
+    (parasuite.cwd / "body.sh").write_text(text)
+
+
+def test_a_script_that_ends_with_0_in_every_copy_passes(parasuite: Parasuite, script: Path) -> None:
+    body(parasuite, "echo copy $PARASUITE_COPY of $PARASUITE_COPIES\n")
+    finished = parasuite("run", "-j", "3", "--", f"./{script.name}")
+    assert finished.code == 0, finished.stderr
+    assert [(finished.folder / "copies" / f"00{n}" / "output.log").read_text() for n in range(3)] == [
+        f"copy {n} of 3\n" for n in range(3)
+    ]
+
+
+def test_a_script_that_fails_in_one_copy_fails_the_run_with_its_output(parasuite: Parasuite, script: Path) -> None:
+    body(parasuite, "echo no luck; test $PARASUITE_COPY != 1\n")
+    finished = parasuite("run", "-j", "2", "--", f"./{script.name}")
+    assert finished.code == 1
+    assert "failed check.sh in 1 of 2 copies (1)\n    exit status 1" in finished.stdout
+    assert "no luck" in (finished.folder / "junit.xml").read_text()
+
+
+def test_junit_files_of_the_command_are_collected_by_copy(parasuite: Parasuite, script: Path) -> None:
+    body(parasuite, f"echo '{JUNIT.format('')}' > out-$PARASUITE_COPY.xml\n")
+    finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
+    assert (finished.code, "tests: 4 passed, 0 failed" in finished.verdict) == (0, True), finished.stdout
+
+
+def test_a_failure_in_a_collected_file_is_the_test_s(parasuite: Parasuite, script: Path) -> None:
+    failing = JUNIT.format('<failure message="wrong"/>')
+    body(parasuite, f"echo '{failing}' > out-$PARASUITE_COPY.xml; exit 1\n")
+    finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
+    assert finished.code == 1
+    assert "failed shell::second in 2 of 2 copies (0, 1)\n    wrong" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("commands", "complaint"),
+    [
+        pytest.param("true", "copy 1 wrote no file that matches out-1*.xml", id="no file"),
+        pytest.param("echo hello > out-${PARASUITE_COPY}x.xml", "is not a JUnit file", id="no JUnit"),
+    ],
+)
+def test_a_missing_or_broken_junit_file_makes_the_run_prove_nothing(
+    parasuite: Parasuite, script: Path, commands: str, complaint: str
+) -> None:
+    body(parasuite, commands + "\n")
+    finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}*.xml", "--", f"./{script.name}")
+    assert (finished.code, complaint in finished.stdout) == (3, True), finished.stdout
+
+
+def test_one_file_that_matches_for_two_copies_is_an_error(parasuite: Parasuite, script: Path) -> None:
+    body(parasuite, f"echo '{JUNIT.format('')}' > out-01.xml\n")
+    finished = parasuite("run", "-j", "2", "--collect-junit", "out-*{copy}*.xml", "--", f"./{script.name}")
+    assert finished.code == 3
+    assert "out-01.xml matches for copy 0 and for copy 1" in finished.stdout
+
+
+def test_the_file_of_an_earlier_run_vouches_for_nobody(parasuite: Parasuite, script: Path) -> None:
+    for copy in range(2):
+        stale = parasuite.cwd / f"out-{copy}.xml"
+        stale.write_text(JUNIT.format(""))
+        os.utime(stale, (1, 1))
+    body(parasuite, "true\n")
+    finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
+    assert (finished.code, "copy 0 wrote no file" in finished.stdout) == (3, True)
