@@ -213,7 +213,7 @@ def test_server_close_waits_for_every_child() -> None:
         children = set(server.active_children or ())
 
         def hang_up() -> None:
-            # shutdown, not close: the second child has inherited neither client, but this test's thread keeps both.
+            # Each child has inherited the clients' sockets too, so a mere close would end no connection.
             for client in (first, second):
                 client.shutdown(socket.SHUT_WR)
 
