@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from converted_tests.peers import TIMEOUT_S, Peer, TakeAll, listening
-from converted_tests.test_socket.kit import tcp_pair, unix_pair
+from converted_tests.test_socket.kit import loaded_again, tcp_pair, unix_pair
 from netsupport import HOSTv4, bind_port
 
 
@@ -427,3 +427,30 @@ def test_fromshare_rebuilds_a_shared_socket() -> None:
         shared = getattr(sock, "share")(os.getpid())  # noqa: B009 - typeshed knows share on Windows alone
         with getattr(socket, "fromshare")(shared) as twin:  # noqa: B009
             assert twin.getsockname() == (HOSTv4, port)
+
+
+def test_fromshare_hands_the_information_to_the_extension(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sharing(_socket.socket):
+        """Like the extension's type on Windows, with a descriptor's number for the information."""
+
+        __slots__ = ()
+
+        def __init__(
+            self, family: int = -1, kind: int = -1, proto: int = -1, fileno: int | bytes | None = None
+        ) -> None:
+            if isinstance(fileno, bytes):
+                assert (family, kind, proto) == (0, 0, 0)
+                fileno = os.dup(int(fileno))
+                family = kind = proto = -1
+            super().__init__(family, kind, proto, fileno)
+
+        def share(self, _process: int) -> bytes:
+            return b"%d" % self.fileno()
+
+    monkeypatch.setattr(_socket, "socket", Sharing)
+    again = loaded_again()
+    with again.socket() as sock, again.fromshare(sock.share(os.getpid())) as twin:
+        assert type(twin) is again.socket
+        assert os.path.sameopenfile(twin.fileno(), sock.fileno())
+        assert (twin.family, twin.type) == (socket.AF_INET, socket.SOCK_STREAM)
+    assert again.__all__.count("fromshare") == 1
