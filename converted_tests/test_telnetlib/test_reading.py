@@ -31,11 +31,16 @@ def test_read_until_gives_all_up_to_the_match_and_keeps_the_rest() -> None:
         assert client.read_all() == b"$ "
 
 
-def test_read_until_matches_what_is_there_already_without_reading() -> None:
+@pytest.mark.parametrize(
+    ("match", "text", "rest"),
+    [(b"one", b"one", b" two three"), (b"two", b"one two", b" three"), (b"three", b"one two three", b"")],
+    ids=["at the start", "inside", "at the end"],
+)
+def test_read_until_matches_what_is_there_already_without_reading(match: bytes, text: bytes, rest: bytes) -> None:
     with in_memory(b"one two three") as (client, _):
         client.fill_rawq()
-        assert client.read_until(b"two") == b"one two"
-        assert (client.cookedq, client.rawq) == (b" three", b"")
+        assert client.read_until(match) == text
+        assert (client.cookedq, client.rawq) == (rest, b"")
 
 
 def test_read_until_matches_at_the_very_start_of_a_packet() -> None:
@@ -241,6 +246,10 @@ def test_read_very_lazy_is_EOFError_when_closed_and_empty_but_not_before() -> No
         assert client.read_lazy() == b"one"
         with pytest.raises(EOFError, match=r"^telnet connection closed$"):
             client.read_very_lazy()
+
+
+def test_a_client_that_never_connected_has_nothing_to_read_and_is_not_at_the_end() -> None:
+    assert [Telnet().read_lazy(), Telnet().read_very_lazy(), Telnet().read_sb_data()] == [b"", b"", b""]
 
 
 def test_sock_avail_tells_whether_a_read_would_wait() -> None:
