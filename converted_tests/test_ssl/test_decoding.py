@@ -5,9 +5,12 @@ Source: RFC 5280 sections 4.1 and 4.2, RFC 7468 section 5, ASN1_TIME_print(3).
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
+import locale
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
@@ -293,10 +296,8 @@ def test_every_time_that_openssl_prints_is_read(moment: datetime.datetime) -> No
     assert ssl.cert_time_to_seconds(text) == expected
 
 
-@pytest.mark.skipif(not hasattr(__import__("time"), "tzset"), reason="the platform cannot change its time zone")
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the platform cannot change its time zone")
 def test_the_zone_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
     monkeypatch.setenv("TZ", "UTC+05:30")
     time.tzset()
     try:
@@ -304,3 +305,20 @@ def test_the_zone_of_the_machine_does_not_matter(monkeypatch: pytest.MonkeyPatch
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+FOREIGN_LOCALES = ["de_DE.UTF-8", "fr_FR.UTF-8", "es_ES.UTF-8", "ru_RU.UTF-8", "ja_JP.UTF-8"]
+
+
+def test_the_language_of_the_machine_does_not_matter() -> None:
+    before = locale.setlocale(locale.LC_TIME)
+    try:
+        for language in FOREIGN_LOCALES:
+            with contextlib.suppress(locale.Error):
+                locale.setlocale(locale.LC_TIME, language)
+                break
+        else:
+            pytest.skip(f"none of the locales {', '.join(FOREIGN_LOCALES)} is installed")
+        assert ssl.cert_time_to_seconds("May  9 00:00:00 2007 GMT") == 1178668800
+    finally:
+        locale.setlocale(locale.LC_TIME, before)

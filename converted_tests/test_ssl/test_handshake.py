@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import ssl
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -231,6 +232,20 @@ def test_connecting_obeys_the_timeout(client_context: ssl.SSLContext) -> None:
             with pytest.raises(TimeoutError, match="timed out"):
                 client.connect(server.address)
             assert client.gettimeout() == TIMEOUT_TESTED_S
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a full queue of connections wait in silence")
+def test_connect_ex_tells_of_a_timeout(client_context: ssl.SSLContext) -> None:
+    with listener(backlog=0) as door, contextlib.ExitStack() as cleanup:
+        for _ in range(3):
+            filler = cleanup.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(door.getsockname())
+        plain = cleanup.enter_context(socket.socket())
+        plain.settimeout(TIMEOUT_TESTED_S)
+        client = cleanup.enter_context(client_context.wrap_socket(plain, server_hostname="localhost"))
+        assert client.connect_ex(door.getsockname()) == errno.EAGAIN
+        assert client.version() is None
 
 
 def test_a_blocking_handshake_of_a_non_blocking_socket_waits(
