@@ -8,7 +8,9 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: run test test-all test-unprivileged check clean
+.PHONY: environment run test test-all test-unprivileged check clean
+
+environment: $(STAMP)  ## the virtual environment that the others need
 
 run: $(STAMP)  ## eight copies of the corpus at once
 	$(VENV)/bin/parasuite run -j $(COPIES)
@@ -27,14 +29,16 @@ test-all:  ## `make test` on each of $(PYTHONS)
 		$(MAKE) --no-print-directory test PYTHON="$$python" VENV=".venv-$$(basename "$$python")" || exit 1; \
 	done
 
-test-unprivileged: $(STAMP)  ## the tests as uid 65534, in a world-readable clone
-	ci/test-unprivileged $(VENV)/bin/python
+test-unprivileged:  ## the tests as uid 65534, in a world-readable clone
+	PYTHON="$(PYTHON)" ci/test-unprivileged
 
-check: $(STAMP)  ## lint, format, types, the direction of imports
+check: $(STAMP)  ## lint, format, types, the direction of imports, the CI files
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows ci/github-actions.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci ci/gitlab-ci.yml
 
 clean:
 	rm -rf .venv .venv-* .parasuite build dist

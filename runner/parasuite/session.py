@@ -36,7 +36,7 @@ from parasuite.progress import CopyView, Progress, ended_line
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.model import Report
-from parasuite.reports.terminal import plural
+from parasuite.reports.plain import plural
 from parasuite.results import LineReader, ResultsError, Tally, TestResult, junit_results, tally_of
 from parasuite.run_folder import EventLog, RunFolder
 from parasuite.sensors import sampler

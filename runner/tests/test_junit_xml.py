@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from parasuite.reports.model import Report
 from parasuite.results import OUTCOMES, TestResult
 from parasuite.verdict import ExitCode, Health, Verdict
 
+Layout = Callable[[Report], str]
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit-10.xsd"))
 NASTY = "esc \x1b nul \x00 surrogate \udc80 end ]]> <&\"'> \ufffe line\r\nnext\ttab"
 
@@ -55,6 +57,13 @@ def finding(severity: str = "error") -> Finding:
     )
 
 
+def found(root: etree._Element, path: str) -> etree._Element:
+    """The one element at *path*, which must be there."""
+    element = root.find(path)
+    assert element is not None, etree.tostring(root)
+    return element
+
+
 def parsed(text: str) -> etree._Element:
     root = etree.fromstring(text.encode())
     SCHEMA.assertValid(root)
@@ -73,7 +82,9 @@ result = st.builds(
 
 @pytest.mark.parametrize("layout", [junit, junit_merged])
 @given(results=st.lists(st.lists(result, max_size=5), max_size=4))
-def test_any_results_make_a_valid_file_whose_counts_are_its_cases(layout, results: list[list[TestResult]]) -> None:  # type: ignore[no-untyped-def]
+def test_any_results_make_a_valid_file_whose_counts_are_its_cases(
+    layout: Layout, results: list[list[TestResult]]
+) -> None:
     root = parsed(layout(report(*results, findings=(finding(), finding("warning")))))
     for suite in root.iterfind("testsuite"):
         assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
@@ -83,12 +94,12 @@ def test_any_results_make_a_valid_file_whose_counts_are_its_cases(layout, result
 
 
 @pytest.mark.parametrize("layout", [junit, junit_merged])
-def test_what_xml_cannot_carry_is_shown_and_not_dropped(layout) -> None:  # type: ignore[no-untyped-def]
+def test_what_xml_cannot_carry_is_shown_and_not_dropped(layout: Layout) -> None:
     bad = TestResult(id="t.py::test", outcome="failed", message=NASTY, text=NASTY)
     root = parsed(layout(report([bad], findings=(finding(),))))
-    failure = root.find(".//testcase[@name='test']/failure")
-    assert "esc #x1B nul #x00 surrogate #xDC80 end ]]> <&\"'> #xFFFE line" in failure.text
-    assert "#x1B" in failure.get("message")
+    failure = found(root, ".//testcase[@name='test']/failure")
+    assert "esc #x1B nul #x00 surrogate #xDC80 end ]]> <&\"'> #xFFFE line" in str(failure.text)
+    assert "#x1B" in str(failure.get("message"))
 
 
 @given(st.text())
@@ -104,7 +115,7 @@ def test_a_failure_in_one_copy_survives_a_reader_that_keeps_the_first_of_equal_n
     failed = TestResult(id="tests/test_x.py::test_y", outcome="failed", message="no")
     copies = [[passed]] * 5 + [[failed]] + [[passed]] * 2
     root = parsed(junit(report(*copies)))
-    first_of = {}
+    first_of: dict[tuple[object, object], etree._Element] = {}
     for case in root.iterfind(".//testcase"):
         first_of.setdefault((case.get("classname"), case.get("name")), copy.copy(case))
     failing = [key for key, case in first_of.items() if case.find("failure") is not None]
@@ -116,7 +127,7 @@ def test_the_merged_file_has_one_case_per_test_and_says_in_how_many_copies_it_pa
     failed = TestResult(id="tests/test_x.py::test_y", outcome="failed", message="no")
     root = parsed(junit_merged(report([passed], [failed], [passed], [failed])))
     (case,) = root.iterfind(".//testsuite[@name='tests']/testcase")
-    assert case.find("failure").get("message") == "2 of 4 passed; failed in copy 1, 3: no"
+    assert found(case, "failure").get("message") == "2 of 4 passed; failed in copy 1, 3: no"
 
 
 @pytest.mark.parametrize("severity", ["error", "warning"])
@@ -138,7 +149,7 @@ def test_a_blind_audit_is_an_error_of_the_coverage_case() -> None:
 
 def test_no_output_is_kept_of_a_test_that_passed() -> None:
     root = parsed(junit(report([TestResult(id="t.py::test", outcome="passed", text="chatter")])))
-    assert list(root.find(".//testcase[@name='test']")) == []
+    assert list(found(root, ".//testcase[@name='test']")) == []
 
 
 @pytest.mark.parametrize(

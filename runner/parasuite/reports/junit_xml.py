@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from parasuite.findings import Finding
 from parasuite.reports.model import Report
+from parasuite.reports.plain import finding_lines
 from parasuite.results import TestResult
 from parasuite.verdict import is_failing
 
@@ -123,27 +124,6 @@ def _finding_case(finding: Finding, report: Report) -> _Case:
     name = f"{finding.kind} {finding.endpoint} {finding.id}"
     text = "\n".join(finding_lines(finding, report.start_ns))
     return _Case("parasuite.ports", name, 0.0, element, f"{finding.severity}: {finding.message}", text)
-
-
-def finding_lines(finding: Finding, start_ns: int) -> Iterator[str]:
-    """A finding in plain text: what, both sides, how often, what to write instead."""
-    yield finding.message
-    for side in finding.sides:
-        owner = "outside the run" if side.copy is None else f"copy {side.copy}"
-        facts = [f"pid {side.pid}" if side.pid else "", side.process, side.test, side.source]
-        if side.since_ns is not None:
-            facts.append(f"since {(side.since_ns - start_ns) / 1e9:.2f} s")
-        if side.options:
-            facts.append("+".join(side.options))
-        told = f" ({side.attribution})" if side.attribution else ""
-        yield f"  {side.role}: {owner}, " + ", ".join(fact for fact in facts if fact) + told
-        if side.command:
-            yield f"      {side.command}"
-    if finding.window_ms is not None:
-        yield f"  window: {finding.window_ms:.1f} ms"
-    times = "time" if finding.count == 1 else "times"
-    yield f"  evidence: {finding.evidence}, seen {finding.count} {times}, id {finding.id}"
-    yield f"hint: {finding.hint}"
 
 
 def _document(report: Report, suites: Iterable[tuple[str, Sequence[_Case]]]) -> Iterator[str]:

@@ -7,20 +7,13 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from parasuite.reports.junit_xml import finding_lines
 from parasuite.reports.model import Report
+from parasuite.reports.plain import finding_lines, plural
 from parasuite.results import TestResult
 from parasuite.verdict import ExitCode
 
 _FAILURES_SHOWN = 20
 _COLOUR_OF = {"error": "red", "warning": "yellow"}
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 test`, `2 tests`, `3 copies`."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} " + (noun.removesuffix("y") + "ies" if noun.endswith("y") else noun + "s")
 
 
 def terminal(report: Report) -> Iterator[Text]:
@@ -59,8 +52,7 @@ def _bad_copies(report: Report) -> Iterator[Text]:
                 (f"copy {outcome.copy}", "red"), f" {outcome}; its output: {_output(report, outcome.copy)}"
             )
         if outcome.left_behind:
-            left = plural(outcome.left_behind, "process").replace("processs", "processes")
-            yield Text(f"copy {outcome.copy} left {left} behind; ended")
+            yield Text(f"copy {outcome.copy} left {plural(outcome.left_behind, 'process')} behind; ended")
 
 
 def _output(report: Report, copy: int) -> str:
