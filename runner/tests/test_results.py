@@ -1,0 +1,121 @@
+"""Results from what a copy's pytest wrote, and from JUnit files of any origin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parasuite.results import LineReader, ResultsError, Tally, TestResult, junit_results, tally_of
+
+
+def fed(*facts: dict[str, object]) -> Tally:
+    tally = Tally()
+    for fact in facts:
+        tally.feed(json.dumps({"t_ns": 5, **fact}).encode())
+    return tally
+
+
+def collected(test_id: str) -> dict[str, object]:
+    return {"event": "collected", "id": test_id}
+
+
+def started(test_id: str) -> dict[str, object]:
+    return {"event": "started", "id": test_id}
+
+
+def result(test_id: str, outcome: str = "passed") -> dict[str, object]:
+    return {"event": "result", "id": test_id, "outcome": outcome, "duration_s": 0.5, "message": "m", "text": "t"}
+
+
+ENDED: dict[str, object] = {"event": "ended", "status": 0}
+
+
+def outcomes(tally: Tally) -> dict[str, str]:
+    return {found.id: found.outcome for found in tally.results()}
+
+
+def test_a_result_is_what_was_written() -> None:
+    (found,) = fed(collected("a"), started("a"), result("a", "failed"), ENDED).results()
+    assert found == TestResult(id="a", outcome="failed", duration_s=0.5, message="m", text="t", started_ns=5)
+
+
+def test_what_was_collected_and_has_no_result_is_lost_if_the_copy_died() -> None:
+    assert outcomes(fed(collected("a"), collected("b"), started("a"))) == {"a": "lost", "b": "lost"}
+
+
+def test_what_was_never_started_is_not_run_if_pytest_ended_in_order() -> None:
+    assert outcomes(fed(collected("a"), started("a"), collected("b"), ENDED)) == {"a": "lost", "b": "not-run"}
+
+
+@pytest.mark.parametrize("order", [("failed", "passed"), ("passed", "failed")])
+def test_a_pass_never_hides_a_failure_of_the_same_id(order: tuple[str, str]) -> None:
+    tally = fed(*(result("a", outcome) for outcome in order), ENDED)
+    assert (outcomes(tally), tally.counts["failed"], tally.counts["passed"]) == ({"a": "failed"}, 1, 0)
+
+
+def test_live_counts_and_the_running_test_follow_the_lines() -> None:
+    tally = fed(collected("a"), collected("b"), started("a"), result("a"), started("b"))
+    assert (tally.collected, tally.counts["passed"], tally.running) == (2, 1, ["b"])
+
+
+@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"{}", b'"event"', b"\xff"])
+def test_a_line_that_is_no_fact_is_counted_and_dropped(line: bytes) -> None:
+    tally = Tally()
+    tally.feed(line)
+    assert (tally.torn_lines, tally.results()) == (1, [])
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=8), st.booleans())
+def test_every_collected_test_has_exactly_one_result_whatever_happened(finished: list[str], in_order: bool) -> None:
+    facts = [collected(name) for name in "abc"] + [result(name) for name in finished] + ([ENDED] if in_order else [])
+    assert sorted(found.id for found in fed(*facts).results()) == ["a", "b", "c"]
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=4))
+def test_lines_are_the_same_however_the_file_grew(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, cuts: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("lines") / "f"
+    reader = LineReader(path)
+    found: list[bytes] = []
+    bounds = sorted({0, len(data), *(cut for cut in cuts if cut <= len(data))})
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        with path.open("ab") as stream:
+            stream.write(data[start:end])
+        found += reader.new_lines()
+    assert found == data.split(b"\n")[:-1]
+
+
+def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
+    assert outcomes(tally_of(tmp_path / "none")) == {}
+
+
+def junit_file(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "j.xml"
+    path.write_text(text)
+    return path
+
+
+def test_junit_cases_of_every_outcome_are_read(tmp_path: Path) -> None:
+    path = junit_file(
+        tmp_path,
+        '<testsuites><testsuite name="s"><testcase classname="c" name="a" time="1,000.5"/>'
+        '<testcase classname="c" name="b"><failure message="m">t</failure></testcase>'
+        '<testcase name="d"><error/></testcase><testcase name="e"><skipped message="why"/></testcase>'
+        "</testsuite></testsuites>",
+    )
+    assert junit_results(path) == [
+        TestResult(id="c::a", outcome="passed", duration_s=1000.5),
+        TestResult(id="c::b", outcome="failed", message="m", text="t"),
+        TestResult(id="d", outcome="error"),
+        TestResult(id="e", outcome="skipped", message="why"),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "<a", "<html/>", "<testsuite>\x00</testsuite>"])
+def test_what_is_no_junit_file_is_named(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ResultsError, match=r"j\.xml is not a JUnit file"):
+        junit_results(junit_file(tmp_path, text))
