@@ -6,6 +6,7 @@ import asyncore
 import contextlib
 import select
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -106,6 +107,52 @@ class Listener(Recorder):
     def handle_accepted(self, sock: socket.socket, address: Any) -> None:
         self.events.append(f"accepted {address!r}")
         self.accepted.append(Recorder(sock, self._channels))
+
+
+PASSED_ON = [asyncore.ExitNow, KeyboardInterrupt, SystemExit]
+
+
+class Events:
+    """All that asyncore's functions ask of a channel; `calls` lists the handlers, `failure` is raised by each."""
+
+    def __init__(
+        self,
+        failure: BaseException | None = None,
+        *,
+        readable: bool = True,
+        writable: bool = True,
+        accepting: bool = False,
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.calls: list[str] = []
+        self.caught: list[BaseException | None] = []
+        self.accepting = accepting
+        self.failure = failure
+        self.readable = lambda: readable
+        self.writable = lambda: writable
+        self.then = then
+
+    def _happens(self, name: str) -> None:
+        self.calls.append(name)
+        self.then()
+        if self.failure is not None:
+            raise self.failure
+
+    def handle_read_event(self) -> None:
+        self._happens("read")
+
+    def handle_write_event(self) -> None:
+        self._happens("write")
+
+    def handle_expt_event(self) -> None:
+        self._happens("expt")
+
+    def handle_close(self) -> None:
+        self.calls.append("close")
+
+    def handle_error(self) -> None:
+        self.calls.append("error")
+        self.caught.append(sys.exc_info()[1])
 
 
 class StubSocket:

@@ -13,108 +13,23 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from converted_tests.peers import TIMEOUT_S, Peer, Reset, listener, listening, transcript
-from converted_tests.test_asyncore.loops import (
-    Channels,
-    Listener,
-    Recorder,
-    StubSocket,
-    channel_map,
-    needs_poll,
-    run_until,
-)
-from netsupport import HOSTv4, HOSTv6
-
-library: Any = asyncore
+from converted_tests.test_asyncore.loops import Channels, Listener, Recorder, needs_poll, run_until
+from converted_tests.test_asyncore.worlds import World, by_select, everywhere, over_internet
 
 CONNECTED = {"connected": True, "accepting": False, "connecting": False}
+
 IDLE = {"connected": False, "accepting": False, "connecting": False}
+
 LISTENING = {"connected": False, "accepting": True, "connecting": False}
 
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """For SO_LINGER: abort the connection by the close."""
-
-
-@dataclass(frozen=True)
-class World:
-    """A family of addresses and a way to wait for events."""
-
-    family: int
-    path: Path
-    use_poll: bool
-
-    @property
-    def address(self) -> Any:
-        """Where to bind: a port of the kernel's choice, or the path."""
-        match self.family:
-            case socket.AF_INET:
-                return (HOSTv4, 0)
-            case socket.AF_INET6:
-                return (HOSTv6, 0)
-            case _:
-                return str(self.path)
-
-    def run(self, reached: Callable[[], object], channels: Channels) -> None:
-        run_until(reached, channels, self.use_poll)
-
-    def listen(self, channels: Channels) -> Listener:
-        return Listener(self.family, self.address, channels)
-
-    def dial(self, address: Any, channels: Channels, kind: Callable[[None, Channels], Any] = Recorder) -> Any:
-        client = kind(None, channels)
-        client.create_socket(self.family)
-        client.connect(address)
-        return client
-
-    def connect(self, channels: Channels) -> tuple[Recorder, Recorder]:
-        """A client's channel and the server's, with the connection made and its events forgotten."""
-        door = self.listen(channels)
-        client = self.dial(door.socket.getsockname(), channels)
-        self.run(lambda: client.connected and door.accepted, channels)
-        door.close()
-        server = door.accepted[0]
-        client.events.clear()
-        return client, server
-
-
-FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6, "unix": getattr(socket, "AF_UNIX", None)}
-INTERNET = [(family, waiting) for family in ("ipv4", "ipv6") for waiting in ("select", "poll")]
-EVERYWHERE = [*INTERNET, ("unix", "select"), ("unix", "poll")]
-
-
-@pytest.fixture
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    name, waiting = request.param
-    family = FAMILIES[name]
-    if name == "ipv6":
-        request.getfixturevalue("ipv6")
-    if family is None:
-        pytest.skip("Unix sockets are missing on this platform")
-    if waiting == "poll" and not hasattr(select, "poll"):
-        pytest.skip("select.poll is missing on this platform")
-    return World(family, tmp_path / "s", waiting == "poll")
-
-
-def worlds(pairs: list[tuple[str, str]]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("world", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
-
-
-everywhere = worlds(EVERYWHERE)
-over_internet = worlds(INTERNET)
-by_select = worlds([(family, waiting) for family, waiting in EVERYWHERE if waiting == "select"])
-
-
-@pytest.fixture
-def channels() -> Iterator[Channels]:
-    with channel_map() as own_map:
-        yield own_map
 
 
 @everywhere
@@ -394,79 +309,6 @@ def test_a_reset_by_the_server_is_a_close(world: World, channels: Channels) -> N
         client.outgoing = b"go on\r\n"
         world.run(lambda: not channels, channels)
     assert client.events[-1] == "close"
-
-
-class Buffered(library.dispatcher_with_send):  # type: ignore[misc]
-    """A client that keeps what is not sent yet."""
-
-    def handle_connect(self) -> None:
-        """Nothing to do."""
-
-    def handle_read(self) -> None:
-        self.recv(64)
-
-
-@everywhere
-def test_what_is_sent_in_two_goes_arrives_whole_and_in_order(world: World, channels: Channels) -> None:
-    first, second = bytes(range(256)) * 2000, b"the end"
-    door = world.listen(channels)
-    client = world.dial(door.socket.getsockname(), channels, Buffered)
-    world.run(lambda: client.connected and door.accepted, channels)
-    client.send(first)
-    client.send(second)
-    assert client.out_buffer.endswith(second)
-    world.run(lambda: not client.out_buffer, channels)
-    client.close()
-    server = door.accepted[0]
-    world.run(lambda: "close" in server.events, channels)
-    assert server.received == first + second
-
-
-def buffered_over(**answers: Any) -> Any:
-    channel = Buffered(map={})
-    channel.socket = StubSocket(**answers)
-    return channel
-
-
-def test_a_buffered_send_offers_the_socket_64_kilobytes_at_a_time() -> None:
-    channel = buffered_over(send=65536)
-    channel.send(b"a" * 65537)
-    assert (channel.socket.calls, channel.out_buffer) == ([("send", b"a" * 65536)], b"a")
-
-
-def test_a_buffered_send_keeps_what_the_socket_did_not_take() -> None:
-    channel = buffered_over(send=3)
-    channel.send(b"abcde")
-    channel.send(b"fgh")
-    channel.handle_write()
-    assert channel.socket.calls == [("send", b"abcde"), ("send", b"defgh"), ("send", b"gh")]
-    assert channel.out_buffer == b""
-
-
-def test_a_buffered_channel_is_writable_while_unconnected_or_unsent() -> None:
-    channel = buffered_over()
-    assert (channel.out_buffer, channel.writable()) == (b"", True)
-    channel.connected = True
-    assert not channel.writable()
-    channel.out_buffer = b"data"
-    assert channel.writable()
-
-
-@pytest.mark.parametrize(("debug", "printed"), [(False, ""), (True, "info: sending b'data'\n")])
-def test_a_buffered_send_is_logged_when_debugging(
-    debug: bool, printed: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    channel = buffered_over(send=4)
-    channel.debug = debug
-    channel.send(b"data")
-    assert capsys.readouterr().out == printed
-
-
-def test_a_buffered_channel_takes_a_socket_and_a_map(channels: Channels) -> None:
-    left, right = socket.socketpair()
-    with right:
-        channel = Buffered(left, channels)
-        assert (channels, channel.connected) == ({left.fileno(): channel}, True)
 
 
 @needs_poll

@@ -18,8 +18,6 @@ import pytest
 
 from converted_tests.test_asyncore.loops import channel_map, needs_poll, run_until
 
-library: Any = asyncore
-
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="asyncore wraps files on POSIX alone")
 
 

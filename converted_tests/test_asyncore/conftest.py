@@ -1,0 +1,31 @@
+"""The worlds of asyncore's tests, and a map of channels that is empty again at the end of a test."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from converted_tests.test_asyncore.loops import Channels, channel_map
+from converted_tests.test_asyncore.worlds import FAMILIES, World
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    name, waiting = request.param
+    family = FAMILIES[name]
+    if name == "ipv6":
+        request.getfixturevalue("ipv6")
+    if family is None:
+        pytest.skip("Unix sockets are missing on this platform")
+    if waiting == "poll" and not hasattr(select, "poll"):
+        pytest.skip("select.poll is missing on this platform")
+    return World(family, tmp_path / "s", waiting == "poll")
+
+
+@pytest.fixture
+def channels() -> Iterator[Channels]:
+    with channel_map() as own_map:
+        yield own_map
