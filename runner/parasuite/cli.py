@@ -49,9 +49,8 @@ def _main() -> None:
     "run",
     short_help="run copies of a suite at once, watch their sockets",
     epilog=_EXIT_CODES,
-    options_metavar="[OPTIONS]",
 )
-@click.argument("target", required=False)
+@click.argument("target", required=False, metavar="[TARGET] [-- ARGUMENTS]")
 @click.option("-j", "--copies", metavar="N", help="Copies to run at once.  [default: the processors, at least 2]")
 @click.option("--timeout", metavar="SECONDS", help="Stop a copy that takes longer; its stacks are in its output.")
 @click.option("--fail-on", metavar="|".join(FAIL_ON), help="Findings that make the run fail (66).  [default: error]")

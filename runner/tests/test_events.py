@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -40,7 +41,8 @@ VALUES = {
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 @given(data=st.data())
 def test_decoding_undoes_encoding(kind: type[events.Event], data: st.DataObject) -> None:
-    event = kind(**{field.name: data.draw(VALUES[str(field.type)], field.name) for field in fields(kind)})
+    drawn: dict[str, Any] = {field.name: data.draw(VALUES[str(field.type)], field.name) for field in fields(kind)}
+    event = kind(**drawn)
     line = encode(event)
     assert decode(line) == event
     assert "\n" not in line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_lines_are_the_same_however_the_file_grew(
     reader = LineReader(path)
     found: list[bytes] = []
     bounds = sorted({0, len(data), *(cut for cut in cuts if cut <= len(data))})
-    for start, end in zip(bounds, bounds[1:], strict=False):
+    for start, end in pairwise(bounds):
         with path.open("ab") as stream:
             stream.write(data[start:end])
         found += reader.new_lines()
