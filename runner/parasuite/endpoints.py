@@ -114,6 +114,32 @@ def _addresses_overlap(first: Endpoint, second: Endpoint, os: str) -> bool:
     return False
 
 
+def may_coexist(
+    first: Endpoint,
+    first_options: tuple[str, ...],
+    first_listens: bool,
+    second: Endpoint,
+    second_options: tuple[str, ...],
+    os: str = HOST_OS,
+) -> bool:
+    """Whether *os* lets *second* be bound while *first*, which overlaps it, is held by the same user.
+
+    Where it does not, a second bind that succeeded proves that the first socket had gone by then. Linux as measured;
+    macOS and Windows as their source and their vendor's table say, not measured.
+    """
+    both = set(first_options) & set(second_options)
+    exact = canonical(first).address == canonical(second).address
+    if os == "windows":
+        return not exact or "reuseaddr" in both
+    if os == "linux":
+        return "reuseport" in both or ("reuseaddr" in both and (first.protocol == "udp" or not first_listens))
+    if "reuseport" in both:
+        return True
+    if exact:
+        return False
+    return bool({"reuseaddr", "reuseport"} & set(second_options)) or first.address == V4_WILDCARD
+
+
 def reaches(destination: Endpoint, listener: Endpoint, os: str = HOST_OS) -> bool:
     """Whether a client of *destination* can end at a socket bound to *listener*.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TypeAlias
 
-from parasuite.endpoints import canonical
+from parasuite.endpoints import canonical, may_coexist, overlaps
 from parasuite.events import (
     Bind,
     Connect,
@@ -24,6 +24,7 @@ from parasuite.events import (
 
 EVIDENCE = ("sampled", "attempted", "exact")
 ATTEMPTED = "?"
+RECORDER = "recorder"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class Hold:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class OpenHold:
-    """A hold that has no end yet; the fields of Hold, and *released_ns* once it ended."""
+    """A hold that has no end yet: the fields of Hold, the sensor that told it, and *released_ns* once it ended."""
 
     endpoint: Endpoint
     copy: int | None
@@ -67,6 +68,7 @@ class OpenHold:
     asked_port: int | None = None
     options: tuple[str, ...] = ()
     listening: bool = True
+    source: str = ""
     released_ns: int | None = None
 
     def ended(self, end_ns: int) -> Hold:
@@ -135,7 +137,7 @@ class Ledger:
             case Seen():
                 self._seen(event, changes)
             case Unseen():
-                self._close((event.copy, event.endpoint.netns, event.socket), event.t_ns, changes)
+                self._unseen(event, changes)
             case Bind():
                 self._bound(event, changes)
             case Listen():
@@ -174,9 +176,17 @@ class Ledger:
             self._open(key, hold, changes)
             changes.listening.append(hold)
 
+    def _unseen(self, event: Unseen, changes: Changes) -> None:
+        self._close((event.copy, event.endpoint.netns, event.socket), event.t_ns, changes)
+        inode = _inode(event.socket)
+        hold = self.by_inode(event.endpoint.netns, inode) if inode else None
+        if hold is not None and hold.source == RECORDER:
+            # A program's native code may let go of a socket behind Python's back: the recorder cannot tell.
+            self._close(self._by_inode[event.endpoint.netns, inode], event.t_ns, changes)
+
     def _confirm(self, hold: OpenHold, changes: Changes) -> None:
-        """The sampler shows what an attempt came to: that it listens, and on which port."""
-        if hold.evidence == "attempted" and not hold.listening:
+        """The sampler shows what no other sensor could: that it listens."""
+        if not hold.listening and hold.endpoint.protocol == "tcp":
             hold.listening = True
             changes.listening.append(hold)
 
@@ -202,7 +212,9 @@ class Ledger:
             asked_port=event.asked.port,
             options=event.options,
             listening=endpoint.protocol == "udp",
+            source=event.source,
         )
+        self._end_impossible(hold, changes)
         self._open(_key(event), hold, changes)
         if hold.listening:
             changes.listening.append(hold)
@@ -229,6 +241,7 @@ class Ledger:
                 asked_port=0,
                 options=event.options,
                 listening=False,
+                source=event.source,
             )
             self._open(_key(event), hold, changes)
         if event.options:
@@ -238,6 +251,17 @@ class Ledger:
         if not hold.listening:
             hold.listening = True
             changes.listening.append(hold)
+
+    def _end_impossible(self, hold: OpenHold, changes: Changes) -> None:
+        """The recorder hears of no process' death: a bind that succeeded proves that who would have refused it is
+        gone.
+        """
+        slot = (hold.endpoint.protocol, hold.endpoint.port)
+        for key, other in list(self.live.get(slot, {}).items()):
+            if other.source != RECORDER or not overlaps(other.endpoint, hold.endpoint):
+                continue
+            if not may_coexist(other.endpoint, other.options, other.listening, hold.endpoint, hold.options):
+                self._close(key, hold.start_ns, changes)
 
     def _replace(self, event: SocketCall, changes: Changes) -> None:
         """Make room: an exact event takes the place of what the sampler saw of its socket, and of its own past."""

@@ -16,6 +16,10 @@ import mmap
 import os
 import struct
 
+TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+if TYPE_CHECKING:
+    from typing import Any
+
 MAGIC = b"PSPAGE1\0"
 TIDS_AT, SLOTS_AT = 64, 512
 SLOTS, SLOT_SIZE = 64, 1024
@@ -28,8 +32,7 @@ NOTHING, BIND, LISTEN, CONNECT, SEND = range(5)
 BY_THREAD, BY_STARTER, BY_PROCESS = range(3)
 
 
-def start_ticks(pid):
-    # type: (object) -> int
+def start_ticks(pid: Any) -> int:
     """When *pid* ("self" too) started, in clock ticks since boot; 0 where the system does not say."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
@@ -38,8 +41,7 @@ def start_ticks(pid):
         return 0
 
 
-def _cut(text, limit):
-    # type: (str, int) -> bytes
+def _cut(text: str, limit: int) -> bytes:
     """The end of a long text: there a test id and a line say what they are."""
     data = text.encode("utf-8", "backslashreplace")
     return data if len(data) <= limit else b"..." + data[3 - limit :]
@@ -48,8 +50,7 @@ def _cut(text, limit):
 class Page:
     """The writer's end. Raises OSError where the file cannot be made."""
 
-    def __init__(self, folder):
-        # type: (str) -> None
+    def __init__(self, folder: str) -> None:
         path = os.path.join(folder, str(os.getpid()))
         # Made aside and moved into place: a reader never sees half a page, nor the one of an earlier owner of this
         # pid.
@@ -62,12 +63,11 @@ class Page:
             os.close(descriptor)
         self._memory[8:16] = struct.pack("=Q", start_ticks("self"))
         self._memory[0:8] = MAGIC
-        self._slots = {}  # type: dict[int, int]
+        self._slots: dict[int, int] = {}
         self._next = 1
         os.replace(aside, path)
 
-    def publish(self, tid, kind, descriptor, test, line, attribution):
-        # type: (int, int, int, str, str, int) -> None
+    def publish(self, tid: int, kind: int, descriptor: int, test: str, line: str, attribution: int) -> None:
         """Say what the thread *tid* is about to do; *tid* 0: which test the process as a whole runs."""
         slot = self._slots.get(tid)
         if slot is None:
@@ -81,8 +81,7 @@ class Page:
         memory[at + TEXT_AT : at + TEXT_AT + len(text)] = text
         memory[at : at + HEAD.size] = HEAD.pack(descriptor, kind, attribution, len(test_bytes), len(line_bytes))
 
-    def _claim(self, tid):
-        # type: (int) -> int
+    def _claim(self, tid: int) -> int:
         if tid == 0:
             return 0
         slot = self._next

@@ -1,0 +1,273 @@
+"""The recorder inside Python processes: which test, which line; and, alone, every call with its result."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import parasuite.sensors.recorder as recorder_package
+import pytest
+from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
+from parasuite.sensors.recorded import FOLDERS, recorded
+
+RECORDER = Path(next(iter(recorder_package.__path__)))
+PATIENCE_S = 120  # A safety net only.
+SUITE_HEAD = "import os, socket, subprocess, sys, threading, unittest\n"
+
+
+def environment(folder: Path, mode: str = "events") -> dict[str, str]:
+    """What a copy's processes get; its folders are made."""
+    for name in FOLDERS:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PARASUITE", "PYTHON"))
+    }
+    own = {"PARASUITE_RECORDER": mode, "PARASUITE_COPY_DIR": str(folder), "PARASUITE_COPY": "3"}
+    return {**clean, **own, "PYTHONPATH": str(RECORDER)}
+
+
+def record(tmp_path: Path, code: str, *arguments: str, name: str = "suite.py") -> list[Event]:
+    """The events of one Python that runs *code* as a file in *tmp_path*."""
+    (tmp_path / name).write_text(SUITE_HEAD + textwrap.dedent(code))
+    argv = [sys.executable, *(arguments or (name,))]
+    done = subprocess.run(
+        argv, cwd=tmp_path, env=environment(tmp_path / "copy"), capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return sorted((event for events in recorded(tmp_path / "copy") for event in events), key=lambda event: event.t_ns)
+
+
+def binds(events: list[Event]) -> list[Bind]:
+    return [event for event in events if isinstance(event, Bind)]
+
+
+def test_a_listener_is_written_down_from_bind_to_release(tmp_path: Path) -> None:
+    events = record(tmp_path, 's = socket.create_server(("127.0.0.1", 0))\ns.close()')
+    assert sorted(type(event).__name__ for event in events) == ["Bind", "Listen", "ProcessSeen", "Release"]
+    (bind,) = binds(events)
+    (listen,) = (event for event in events if isinstance(event, Listen))
+    (release,) = (event for event in events if isinstance(event, Release))
+    assert bind.got is not None
+    assert bind.got == listen.got
+    assert bind.got.port > 0
+    assert (bind.copy, bind.asked.port, bind.errno, bind.source) == (3, 0, "", "recorder")
+    assert bind.source_line == "suite.py:2:<module>"
+    assert bind.cookie == release.cookie
+    assert bind.socket == release.socket
+
+
+def test_a_refused_bind_is_written_down_with_its_errno_and_raised_as_ever(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        s = socket.create_server(("127.0.0.1", 0))
+        t = socket.socket()
+        try:
+            t.bind(s.getsockname())
+        except OSError as error:
+            assert error.errno == 98 or sys.platform != "linux"
+        else:
+            raise AssertionError
+        """,
+    )
+    assert [bind.errno for bind in binds(events)] == ["", "EADDRINUSE"]
+
+
+def test_connects_and_datagrams_are_written_down_with_where_they_go(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        s = socket.create_server(("127.0.0.1", 0))
+        c = socket.create_connection(s.getsockname())
+        u = socket.socket(type=socket.SOCK_DGRAM)
+        u.sendto(b"x", s.getsockname())
+        """,
+    )
+    (bind,) = binds(events)
+    assert bind.got is not None
+    towards = [event.destination for event in events if isinstance(event, Connect | Send)]
+    assert [(to.protocol, to.port) for to in towards] == [("tcp", bind.got.port), ("udp", bind.got.port)]
+
+
+def test_a_unittest_names_its_sockets_and_those_of_the_threads_that_it_starts(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        class Server(unittest.TestCase):
+            def bind(self):
+                socket.create_server(("127.0.0.1", 0)).close()
+            def test_one(self):
+                self.bind()
+                thread = threading.Thread(target=self.bind)
+                thread.start(); thread.join()
+        unittest.main()
+        """,
+    )
+    assert [(bind.test, bind.attribution) for bind in binds(events)] == [
+        ("__main__.Server.test_one", "thread"),
+        ("__main__.Server.test_one", "thread's start"),
+    ]
+
+
+def test_a_server_started_in_one_test_that_binds_during_another_is_the_first_ones(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        import pytest
+        go, bound = threading.Event(), threading.Event()
+        def serve():
+            go.wait()
+            socket.create_server(("127.0.0.1", 0)).close()
+            bound.set()
+        @pytest.fixture(scope="session")
+        def server():
+            thread = threading.Thread(target=serve)
+            thread.start()
+            yield
+            thread.join()
+        def test_first(server): pass
+        def test_second(server):
+            go.set(); bound.wait()
+        """,
+        *("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-q", "test_suite.py"),
+        name="test_suite.py",
+    )
+    assert [bind.test for bind in binds(events)] == ["test_suite.py::test_first"]
+
+
+def test_a_task_belongs_to_the_test_that_created_it(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        import asyncio
+        loop = asyncio.new_event_loop()
+        async def late(go):
+            await go.wait()
+            (await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)).close()
+        class Tests(unittest.TestCase):
+            def test_1_create(self):
+                async def create():
+                    type(self).go = asyncio.Event()
+                    type(self).task = asyncio.ensure_future(late(self.go))
+                loop.run_until_complete(create())
+            def test_2_run(self):
+                async def run():
+                    self.go.set(); await self.task
+                loop.run_until_complete(run())
+        unittest.main()
+        """,
+    )
+    assert [(bind.test, bind.source_line.split(":")[2]) for bind in binds(events)] == [
+        ("__main__.Tests.test_1_create", "late")
+    ]
+
+
+def test_a_test_run_inside_a_test_is_the_outer_tests(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        class Inner(unittest.TestCase):
+            def runTest(self):
+                socket.create_server(("127.0.0.1", 0)).close()
+        class Outer(unittest.TestCase):
+            def test_outer(self):
+                Inner().run(unittest.TestResult())
+                socket.create_server(("127.0.0.1", 0)).close()
+        unittest.main(defaultTest="Outer")
+        """,
+    )
+    assert [bind.test for bind in binds(events)] == ["__main__.Outer.test_outer"] * 2
+
+
+def test_forked_and_spawned_children_work_for_the_test_that_made_them(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        def serve():
+            socket.create_server(("127.0.0.1", 0)).close()
+        def test_children():
+            if os.fork() == 0:
+                serve()
+                os._exit(0)
+            os.wait()
+            code = "import socket; socket.create_server(('127.0.0.1', 0)).close()"
+            subprocess.run([sys.executable, "-c", code], check=True)
+        """,
+        *("-m", "pytest", "-p", "no:cacheprovider", "-q", "test_suite.py"),
+        name="test_suite.py",
+    )
+    assert [bind.test for bind in binds(events)] == ["test_suite.py::test_children"] * 2
+    assert len({bind.pid for bind in binds(events)}) == 2
+
+
+def test_xdist_workers_name_their_tests(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        import pytest
+        @pytest.mark.parametrize("number", range(4))
+        def test_listens(number):
+            socket.create_server(("127.0.0.1", 0)).close()
+        """,
+        *("-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", "2", "test_suite.py"),
+        name="test_suite.py",
+    )
+    named = sorted(bind.test for bind in binds(events) if bind.test)
+    assert named == [f"test_suite.py::test_listens[{number}]" for number in range(4)]
+
+
+def test_what_was_written_survives_a_kill_and_closed_descriptors(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        if os.fork() == 0:
+            socket.create_server(("127.0.0.1", 0)).close()
+            os.closerange(3, 200)
+            socket.create_server(("127.0.0.1", 0)).close()
+            os.kill(os.getpid(), 9)
+        os.wait()
+        """,
+    )
+    assert len(binds(events)) == 2
+
+
+def test_a_socket_collected_unclosed_is_released(tmp_path: Path) -> None:
+    events = record(tmp_path, 's = socket.create_server(("127.0.0.1", 0))\ndel s\nimport gc; gc.collect()')
+    assert len([event for event in events if isinstance(event, Release)]) == 1
+
+
+def test_unix_sockets_are_written_down_with_their_full_path(tmp_path: Path) -> None:
+    events = record(tmp_path, 's = socket.socket(socket.AF_UNIX)\ns.bind("here")')
+    assert [(bind.asked.address, bind.errno) for bind in binds(events)] == [(str(tmp_path / "here"), "?")]
+
+
+def test_the_next_sitecustomize_on_the_path_is_imported_as_ever(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import builtins\nbuiltins.customized = __file__\n")
+    env = environment(tmp_path / "copy")
+    env["PYTHONPATH"] += os.pathsep + str(tmp_path)
+    code = "import sitecustomize; assert customized == sitecustomize.__file__, customized; print(customized)"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.stdout.strip() == str(tmp_path / "sitecustomize.py"), done.stderr
+
+
+def test_a_process_that_outlives_its_run_is_not_disturbed(tmp_path: Path) -> None:
+    env = {**environment(tmp_path / "copy"), "PARASUITE_COPY_DIR": str(tmp_path / "gone")}
+    code = "import socket; socket.create_server(('127.0.0.1', 0)).close()"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_long_log_goes_on_in_another_file(tmp_path: Path) -> None:
+    events = record(tmp_path, 'for _ in range(1500):\n    socket.create_server(("127.0.0.1", 0)).close()')
+    assert len(binds(events)) == 1500
+    assert len(list((tmp_path / "copy" / "recorder").iterdir())) > 1
+    assert len([event for event in events if isinstance(event, ProcessSeen)]) == 1
+
+
+@pytest.mark.parametrize("flag", ["-I", "-E", "-S"])
+def test_a_python_that_ignores_the_environment_is_not_recorded(tmp_path: Path, flag: str) -> None:
+    events = record(tmp_path, 'socket.create_server(("127.0.0.1", 0)).close()', flag, "suite.py")
+    assert events == []
