@@ -151,13 +151,13 @@ def through_a_tunnel(connect_line: str) -> list[str]:
     return [f"send: b'{connect_line}\\r\\n'", "header: X: 1\r", "", "header: Y: 2\r", ""]
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="CONNECT is sent as HTTP/1.1 since 3.12 (gh-95736)")
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="CONNECT is sent as HTTP/1.1 since 3.12 (gh-66897)")
 def test_the_headers_of_a_proxy_are_printed(printed: Printed) -> None:
     expected = through_a_tunnel("CONNECT destination.example:80 HTTP/1.0\\r\\n")
     assert printed() == expected
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="the blank line is printed too since 3.12 (gh-95736)")
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the blank line is printed too since 3.12 (gh-66897)")
 def test_the_headers_of_a_proxy_are_printed_with_the_blank_line(printed: Printed) -> None:
     expected = through_a_tunnel("CONNECT destination.example:80 HTTP/1.1\\r\\nHost: destination.example:80\\r\\n")
     assert printed() == [*expected, "header: \r", ""]
