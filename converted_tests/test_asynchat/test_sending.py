@@ -12,10 +12,12 @@ from collections import deque
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from converted_tests.peers import InMemory, Peer, Say, TakeAll, listening
 from converted_tests.test_asynchat.chats import Chat, chat_over, dial, echo, faulty_over, waiting
-from converted_tests.test_asyncore.loops import StubSocket, channel_map, run_until
+from converted_tests.test_asyncore.loops import SlowSocket, StubSocket, channel_map, run_until
 
 library: Any = asynchat
 
@@ -122,6 +124,27 @@ def test_a_send_into_a_full_buffer_keeps_the_queue() -> None:
     chat = chat_over(StubSocket(send=OSError(errno.EWOULDBLOCK, "full")))
     chat.push(b"data")
     assert (chat.producer_fifo, chat.connected) == (deque([b"data"]), True)
+
+
+@given(
+    st.lists(st.tuples(st.binary(max_size=20), st.booleans()), max_size=8),
+    st.lists(st.integers(0, 9), max_size=20),
+    st.integers(1, 8),
+)
+def test_everything_arrives_in_order_however_little_the_socket_takes(
+    pieces: list[tuple[bytes, bool]], sizes: list[int], buffer_size: int
+) -> None:
+    chat = chat_over(SlowSocket(sizes))
+    chat.ac_out_buffer_size = buffer_size
+    for piece, by_producer in pieces:
+        if by_producer:
+            chat.push_with_producer(asynchat.simple_producer(piece, 3))
+        else:
+            chat.push(piece)
+    # Each round sends something, or uses up one of the sizes, or drops an empty piece.
+    for _ in range(sum(len(piece) + 1 for piece, _ in pieces) + len(sizes)):
+        chat.handle_write()
+    assert (chat.socket.sent, chat.producer_fifo) == (b"".join(piece for piece, _ in pieces), deque())
 
 
 def test_one_round_sends_one_piece() -> None:

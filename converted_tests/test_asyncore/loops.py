@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncore
 import contextlib
+import errno
 import select
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -171,6 +172,21 @@ class StubSocket:
             return answer
 
         return call
+
+
+class SlowSocket:
+    """A socket that takes at most `sizes[n]` bytes in its nth send (0: its buffer is full), and later takes all."""
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes = list(sizes)[::-1]
+        self.sent = b""
+
+    def send(self, data: bytes) -> int:
+        size = self.sizes.pop() if self.sizes else len(data)
+        if size == 0 and data:
+            raise BlockingIOError(errno.EWOULDBLOCK, "full")
+        self.sent += data[:size]
+        return len(data[:size])
 
 
 def channel_over(sock: Any, kind: type[Recorder] = Recorder, **flags: bool) -> Recorder:

@@ -10,8 +10,10 @@ import socket
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from converted_tests.test_asyncore.loops import Channels, StubSocket
+from converted_tests.test_asyncore.loops import Channels, SlowSocket, StubSocket
 from converted_tests.test_asyncore.worlds import World, everywhere
 
 library: Any = asyncore
@@ -62,6 +64,17 @@ def test_a_buffered_send_keeps_what_the_socket_did_not_take() -> None:
     channel.handle_write()
     assert channel.socket.calls == [("send", b"abcde"), ("send", b"defgh"), ("send", b"gh")]
     assert channel.out_buffer == b""
+
+
+@given(st.lists(st.binary(max_size=20), max_size=8), st.lists(st.integers(0, 9), max_size=20))
+def test_everything_arrives_in_order_however_little_the_socket_takes(pieces: list[bytes], sizes: list[int]) -> None:
+    channel = buffered_over()
+    channel.socket = SlowSocket(sizes)
+    for piece in pieces:
+        channel.send(piece)
+    for _ in range(len(sizes) + 1):
+        channel.handle_write()
+    assert (channel.socket.sent, channel.out_buffer) == (b"".join(pieces), b"")
 
 
 def test_a_buffered_channel_is_writable_while_unconnected_or_unsent() -> None:

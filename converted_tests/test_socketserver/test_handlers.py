@@ -18,8 +18,11 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from converted_tests.peers import TIMEOUT_S, background
+from converted_tests.strategies import wire_bytes
 from converted_tests.test_socketserver.servers import datagram_client, rest, stream_client
 from netsupport import HOSTv4
 
@@ -155,6 +158,23 @@ def test_a_write_sends_all_of_a_big_block_even_when_a_signal_interrupts_it() -> 
         signal.signal(signal.SIGUSR1, before)
     assert (interrupted, written) == ([signal.SIGUSR1], [len(BLOCK), 7])
     assert b"".join(received) == BLOCK + b"got it\n"
+
+
+@given(st.data(), wire_bytes)
+def test_any_bytes_come_back_from_a_handler_that_echoes_them(data: st.DataObject, said: bytes) -> None:
+    class EchoAll(socketserver.StreamRequestHandler):
+        wbufsize = data.draw(st.sampled_from([0, -1, 7]))
+
+        def handle(self) -> None:
+            self.wfile.writelines(self.rfile)
+
+    request, client = socket.socketpair()
+    with request, client:
+        client.sendall(said)
+        client.shutdown(socket.SHUT_WR)
+        EchoAll(request, CLIENT, None)  # type: ignore[arg-type]
+        request.close()
+        assert rest(client) == said
 
 
 @pytest.mark.parametrize(

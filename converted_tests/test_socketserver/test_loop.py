@@ -225,7 +225,7 @@ def test_a_loop_that_ends_by_an_exception_lets_shutdown_return() -> None:
         server.shutdown()
 
 
-def test_shutdown_waits_for_the_request_in_progress() -> None:
+def test_shutdown_waits_for_the_request_in_progress_also_when_the_server_serves_again() -> None:
     events: list[str] = []
 
     class Slow(socketserver.StreamRequestHandler):
@@ -235,6 +235,8 @@ def test_shutdown_waits_for_the_request_in_progress() -> None:
             events.append("handled")
 
     server = socketserver.TCPServer((HOSTv4, 0), Slow)
+    with background(lambda: server.serve_forever(LOOK_S)):
+        server.shutdown()
     with serving(server), stream_client(server) as client:
         assert client.recv(5) == b"begun"
 
