@@ -104,15 +104,19 @@ def interrupted_by(handler: Callable[[], None], *, times: int = 1) -> Iterator[N
     The alarm comes again and again until then: one that arrives just before a call blocks only leaves a note for the
     interpreter, which reads it when the next alarm ends the wait. So no outcome depends on how long it takes.
     """
-    left = times
+    left, running = times, False
 
     def run(*_arguments: object) -> None:
-        nonlocal left
+        nonlocal left, running
+        if running:
+            return
         left -= 1
         if left <= 0:
             signal.setitimer(signal.ITIMER_REAL, 0)
         if left >= 0:
+            running = True
             handler()
+            running = False
 
     before = signal.signal(signal.SIGALRM, run)
     signal.setitimer(signal.ITIMER_REAL, 0.003, 0.003)

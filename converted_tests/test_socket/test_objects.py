@@ -167,6 +167,12 @@ def test_a_family_that_does_not_exist_is_refused() -> None:
     assert caught.value.errno == errno.EAFNOSUPPORT
 
 
+def test_a_protocol_that_the_kind_has_not_is_refused() -> None:
+    with pytest.raises(OSError) as caught:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_ICMP)
+    assert caught.value.errno in {errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT}
+
+
 @pytest.mark.skipif(not hasattr(socket, "SOCK_CLOEXEC"), reason="no kind flags at creation here")
 def test_the_kind_hides_the_flags_of_creation() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) as sock:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 from typing import Any
@@ -79,6 +80,7 @@ def test_a_refused_connection_leaves_its_error_for_getsockopt_once() -> None:
         # Connected to itself, it keeps its port and hears no one else: to us the port is closed.
         right.connect(right.getsockname())
         left.send(b"to nobody")
+        assert select.select([left], [], [], TIMEOUT_S)[0] == [left]
         errors = [left.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) for _ in range(2)]
     assert errors == [errno.ECONNREFUSED, 0]
 

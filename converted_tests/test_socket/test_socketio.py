@@ -49,9 +49,14 @@ def test_the_mode_is_binary_and_says_what_is_possible(given: Any, kept: str, rea
 
 @pytest.mark.parametrize("mode", ["", "b", "rt", "rbb", "br", "wr", "w+", "a"])
 def test_another_mode_is_refused(mode: Any) -> None:
-    with socket.socket() as sock, pytest.raises(ValueError, match=r"^invalid mode: ") as caught:
-        socket.SocketIO(sock, mode)
-    assert str(caught.value) == f"invalid mode: {mode!r}"
+    file = socket.SocketIO.__new__(socket.SocketIO)
+    with socket.socket() as sock:
+        with pytest.raises(ValueError, match=r"^invalid mode: ") as caught:
+            file.__init__(sock, mode)  # type: ignore[misc]
+        assert str(caught.value) == f"invalid mode: {mode!r}"
+        # A file that was refused has no socket to give back, and since Python 3.13 its end complains of that.
+        vars(file)["_sock"] = sock
+        file.close()
 
 
 def test_readinto_takes_what_is_there() -> None:

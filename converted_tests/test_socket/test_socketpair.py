@@ -66,9 +66,9 @@ def test_without_unix_sockets_the_default_family_is_the_internets(monkeypatch: p
 
 
 def test_a_pair_explains_itself() -> None:
-    assert str(socket.socketpair.__doc__).startswith(
-        "socketpair([family[, type[, proto]]]) -> (socket object, socket object)\n"
-    )
+    text = str(socket.socketpair.__doc__)
+    assert text.startswith("socketpair([family[, type[, proto]]]) -> (socket object, socket object)\n")
+    assert text.endswith("if defined on the platform; otherwise, the default is AF_INET.\n")
 
 
 @pytest.fixture
@@ -94,6 +94,7 @@ def test_the_substitute_is_a_connection_over_the_loop(without_pairs: ModuleType,
 
 
 def test_the_substitute_is_blocking_at_both_ends(without_pairs: ModuleType) -> None:
+    assert without_pairs.__all__.count("socketpair") >= 1
     left, right = without_pairs.socketpair()
     with left, right:
         assert [sock.gettimeout() for sock in (left, right)] == [None, None]
@@ -158,7 +159,13 @@ def test_a_substitute_that_fails_leaves_no_socket_open(
 def test_a_substitute_whose_connection_is_still_under_way_is_waited_for(
     without_pairs: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    bound = []
+
     class Slow(without_pairs.socket):  # type: ignore[misc, name-defined]
+        def bind(self, address: object) -> None:
+            bound.append(address)
+            super().bind(address)
+
         def connect(self, address: object) -> None:
             assert self.gettimeout() == 0
             super().connect(address)
@@ -168,6 +175,7 @@ def test_a_substitute_whose_connection_is_still_under_way_is_waited_for(
     left, right = without_pairs.socketpair()
     with left, right:
         assert left.getpeername() == right.getsockname()
+    assert bound == [(HOSTv4, 0)]
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="the substitute checks who connected since Python 3.13")
@@ -184,7 +192,8 @@ def test_the_substitute_refuses_a_stranger_who_came_first(
 
     monkeypatch.setattr(without_pairs, "socket", Outrun)
     try:
-        with pytest.raises(ConnectionError, match="Unexpected peer connection"):
+        # Told by the comparison of names, or before it, when the late connection is not there to be named.
+        with pytest.raises(OSError):
             without_pairs.socketpair()
     finally:
         for stranger in strangers:
