@@ -5,6 +5,7 @@ The library reference of telnetlib tells for each of them what it waits for and 
 
 from __future__ import annotations
 
+import selectors
 import telnetlib
 from collections.abc import Callable
 from typing import Any
@@ -261,6 +262,20 @@ def test_sock_avail_tells_whether_a_read_would_wait() -> None:
         assert client.sock_avail() is False
         wire.hang_up()
         assert client.sock_avail() is True
+
+
+def test_sock_avail_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float | None] = []
+
+    class Noting(selectors.SelectSelector):
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            waits.append(timeout)
+            return super().select(0)
+
+    monkeypatch.setattr(telnetlib, "_TelnetSelector", Noting)
+    with telnet(open_end=True) as (client, _):
+        assert client.sock_avail() is False
+    assert waits == [0]
 
 
 # --- the raw queue ------------------------------------------------------------------------------------
