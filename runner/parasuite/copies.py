@@ -73,7 +73,7 @@ class Supervised:
         )
         with there:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", script],
+                [sys.executable, "-I", "-S", *(["-B"] if sys.dont_write_bytecode else []), "-c", script],
                 pass_fds=[there.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import json
 import os
 import selectors
@@ -24,8 +25,11 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
+
+from parasuite.sensors import seccomp
+from parasuite.sensors.exact import Exact
 
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_TIMEOUT_S = 5.0
@@ -143,6 +147,13 @@ def kill_tree(root: int, spare: frozenset[int] = frozenset()) -> list[int]:
     return found
 
 
+def reap() -> None:
+    """Collect every child that has ended; none is waited for."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
 def _is_python(pid: int) -> bool:
     try:
         return "python" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
@@ -159,9 +170,23 @@ class _Start:
     env: dict[str, str]
     cwd: str
     output: str
+    watched: bool = False
 
 
-def _exec(start: _Start, error_fd: int) -> NoReturn:
+def _put_under_watch(start: _Start, sensor: socket.socket) -> None:
+    """Put the filter on this process and send its listener to the supervisor; or why that cannot be."""
+    try:
+        installed = seccomp.install()
+    except seccomp.SeccompError as error:
+        if "PARASUITE_RECORDER" in start.env:
+            start.env["PARASUITE_RECORDER"] = "events"
+        sensor.send(f"{error.errno} {error.strerror}".encode())
+        return
+    socket.send_fds(sensor, [b"killable" if installed.killable else b"installed"], [installed.fd])
+    os.close(installed.fd)
+
+
+def _exec(start: _Start, error_fd: int, sensor: socket.socket | None) -> NoReturn:
     """Become the copy's main process: own session, output to a file, no input, default signals."""
     try:
         os.setsid()
@@ -173,6 +198,8 @@ def _exec(start: _Start, error_fd: int) -> NoReturn:
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.chdir(start.cwd)
+        if sensor is not None:
+            _put_under_watch(start, sensor)
         os.execvpe(start.argv[0], start.argv, start.env)
     except OSError as error:
         what = error.filename or start.argv[0]
@@ -184,9 +211,10 @@ def _exec(start: _Start, error_fd: int) -> NoReturn:
 class _Init:
     """One copy's init: starts the main process, reaps the tree, relays, obeys."""
 
-    def __init__(self, start: _Start, channel: Channel) -> None:
+    def __init__(self, start: _Start, channel: Channel, sensor: socket.socket | None) -> None:
         self._start = start
         self._channel = channel
+        self._sensor = sensor
         self._main = 0
         self._wake, wake_writer = socket.socketpair()
         for end in (self._wake, wake_writer):
@@ -210,6 +238,7 @@ class _Init:
                     self._obey(message)
                 if self._channel.at_end:
                     kill_tree(os.getpid())
+                    reap()
                     return
         self._channel.send(event="gone", t_ns=time.monotonic_ns())
 
@@ -223,8 +252,10 @@ class _Init:
             return False
         if self._main == 0:
             os.close(read_fd)
-            _exec(self._start, write_fd)
+            _exec(self._start, write_fd, self._sensor)
         os.close(write_fd)
+        if self._sensor is not None:
+            self._sensor.close()
         with open(read_fd, "rb") as stream:
             failure = stream.read()
         if failure:
@@ -269,36 +300,75 @@ class _Supervisor:
         self._selector.register(orchestrator, selectors.EVENT_READ)
         self._inits: dict[int, tuple[int, Channel]] = {}  # copy -> (pid of its init, channel)
         self._finished: set[int] = set()
+        self._exact: Exact | None = None
 
     def run(self) -> None:
         """Serve until the orchestrator is gone, then until every init is."""
         while not self._orchestrator.at_end:
-            for key, _ in self._selector.select():
-                if key.data is None:
-                    for message in self._orchestrator.receive():
-                        self._obey(message)
-                else:
-                    self._relay(key.data)
+            exact = self._exact
+            for key, _ in self._selector.select(exact.timeout_s() if exact else None):
+                match key.data:
+                    case None:
+                        for message in self._orchestrator.receive():
+                            self._obey(message)
+                    case int() as copy:
+                        self._relay(copy)
+                    case (int() as copy, socket.socket() as sensor):
+                        self._adopt(copy, sensor)
+            if exact:
+                exact.serve()
         for copy in list(self._inits):
             self._inits[copy][1].close()
         for pid, _ in list(self._inits.values()):
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         kill_tree(os.getpid())
+        reap()
+        if self._exact:
+            self._exact.serve()
+            self._exact.end()
 
     def _obey(self, message: dict[str, Any]) -> None:
-        if message["do"] == "start":
-            self._fork_init(_Start(*(message[name] for name in ("copy", "argv", "env", "cwd", "output"))))
+        if message["do"] == "watch":
+            self._exact = Exact(message, self._copy_of)
+            self._selector.register(self._exact, selectors.EVENT_READ, "watch")
+        elif message["do"] == "start":
+            start = _Start(*(message[name] for name in ("copy", "argv", "env", "cwd", "output")))
+            self._fork_init(replace(start, watched=self._exact is not None))
         elif message["copy"] in self._inits:
             self._inits[message["copy"]][1].send(**message)
 
+    def _copy_of(self, pid: int) -> int | None:
+        """The copy whose init is among the ancestors of *pid*."""
+        copies = {init: copy for copy, (init, _) in self._inits.items()}
+        while pid > 1:
+            if pid in copies:
+                return copies[pid]
+            pid = _stat(pid)[1]
+        return None
+
+    def _adopt(self, copy: int, sensor: socket.socket) -> None:
+        """Take the listener that the copy's first process sends, or its word that there is none."""
+        self._selector.unregister(sensor)
+        message, fds, _, _ = socket.recv_fds(sensor, 256, 1)
+        sensor.close()
+        assert self._exact is not None
+        if fds:
+            self._exact.adopt(copy, seccomp.Installed(fds[0], killable=message == b"killable"))
+        elif message:
+            code, _, words = message.decode().partition(" ")
+            nested = "; a parasuite around this one watches already" if int(code) == errno.EBUSY else ""
+            self._exact.say("blind", f"copy {copy}: no filter: {words}{nested}")
+
     def _fork_init(self, start: _Start) -> None:
         here, there = socket.socketpair()
+        sensor_here, sensor_there = socket.socketpair() if start.watched else (None, None)
         try:
             pid = os.fork()
         except OSError as error:
-            here.close()
-            there.close()
+            for end in (here, there, sensor_here, sensor_there):
+                if end is not None:
+                    end.close()
             self._orchestrator.send(
                 copy=start.copy, event="failed", why=f"fork: {error.strerror}", t_ns=time.monotonic_ns()
             )
@@ -306,17 +376,27 @@ class _Supervisor:
         if pid == 0:
             # An init that kept another's descriptors would keep that one from seeing its end of file.
             here.close()
+            if sensor_here is not None:
+                sensor_here.close()
+            if self._exact:
+                self._exact.close()
+            for key in list(self._selector.get_map().values()):
+                if isinstance(key.data, tuple):
+                    key.data[1].close()
             self._selector.close()
             self._orchestrator.close()
             for _, channel in self._inits.values():
                 channel.close()
             status = 1
             try:
-                _Init(start, Channel(there)).run()
+                _Init(start, Channel(there), sensor_there).run()
                 status = 0
             finally:
                 os._exit(status)
         there.close()
+        if sensor_here is not None and sensor_there is not None:
+            sensor_there.close()
+            self._selector.register(sensor_here, selectors.EVENT_READ, (start.copy, sensor_here))
         self._inits[start.copy] = (pid, Channel(here))
         self._selector.register(here, selectors.EVENT_READ, start.copy)
 

@@ -1,0 +1,99 @@
+"""The starter for systems without Linux's subreapers; run here on Linux, which has all that it uses."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from parasuite.copies import Copies, Starter, Supervised
+from parasuite.direct import Direct
+from parasuite.events import CopyState
+from parasuite.launch import Launch
+from parasuite.outcomes import Outcome, outcomes
+
+STARTERS = [Direct] + ([Supervised] if sys.platform == "linux" else [])
+
+
+@pytest.fixture(params=STARTERS)
+def starter(request: pytest.FixtureRequest) -> Iterator[Starter]:
+    starter: Starter = request.param()
+    yield starter
+    starter.close()
+
+
+def launch(tmp_path: Path, *argv: str) -> Launch:
+    (tmp_path / "copy").mkdir(exist_ok=True)
+    return Launch(copy=0, argv=argv, env=dict(os.environ), cwd=tmp_path, folder=tmp_path / "copy", scratch=tmp_path)
+
+
+def python(tmp_path: Path, code: str) -> Launch:
+    return launch(tmp_path, sys.executable, "-c", code)
+
+
+def finished(copies: Copies) -> tuple[list[CopyState], Outcome]:
+    events: list[CopyState] = []
+    give_up_s = time.monotonic() + 60
+    while not copies.finished:
+        events += copies.step(0.1)
+        assert time.monotonic() < give_up_s
+    return events, outcomes(events, 1)[0]
+
+
+def test_a_copy_s_status_and_output_are_kept(starter: Starter, tmp_path: Path) -> None:
+    code = "import sys; print('out', repr(sys.stdin.read())); print('err', file=sys.stderr); sys.exit(7)"
+    copies = Copies([python(tmp_path, code)], starter, None)
+    copies.start()
+    events, outcome = finished(copies)
+    assert [event.state for event in events] == ["started", "exited", "gone"]
+    assert (outcome.how, outcome.status) == ("exited", 7)
+    assert sorted((tmp_path / "copy" / "output.log").read_text().split()) == ["''", "err", "out"]
+
+
+def test_a_program_that_is_not_there_fails_by_name(starter: Starter, tmp_path: Path) -> None:
+    copies = Copies([launch(tmp_path, "/no/such/program")], starter, None)
+    copies.start()
+    _, outcome = finished(copies)
+    assert (outcome.how, outcome.why) == ("failed", "/no/such/program: No such file or directory")
+
+
+def test_a_copy_over_its_time_is_stopped(starter: Starter, tmp_path: Path) -> None:
+    code = "import faulthandler, time; faulthandler.enable(); time.sleep(100)"
+    copies = Copies([python(tmp_path, code)], starter, 1.0)
+    copies.start()
+    _, outcome = finished(copies)
+    assert outcome.how == "timed-out"
+    assert "Aborted" in (tmp_path / "copy" / "output.log").read_text()
+
+
+def test_a_child_that_outlives_its_main_process_is_swept(starter: Starter, tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
+        "open('pid', 'w').write(str(child.pid))\n"
+        "time.sleep(0.5)\n"
+    )
+    copies = Copies([python(tmp_path, code)], starter, None)
+    copies.start()
+    events: list[CopyState] = []
+    give_up_s = time.monotonic() + 60
+    while copies.copies[0].state != "lingering":
+        events += copies.step(0.1)
+        assert time.monotonic() < give_up_s
+    copies.sweep(copies.copies[0], 1)
+    more, _ = finished(copies)
+    outcome = outcomes(events + more, 1)[0]
+    assert (outcome.how, outcome.status, outcome.left_behind) == ("exited", 0, 1)
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_closing_ends_what_still_runs(starter: Starter, tmp_path: Path) -> None:
+    copies = Copies([python(tmp_path, "import time; time.sleep(100)")], starter, None)
+    copies.start()
+    (started,) = copies.step(30)
+    starter.close()
+    assert not psutil.pid_exists(started.pid)

@@ -1,0 +1,50 @@
+"""What a user installs: a wheel without our tests, whose corpus runs where nothing can be written."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from runner.tests.conftest import Parasuite
+
+CHECKOUT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    command += ["--wheel-dir", str(folder), str(CHECKOUT)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stderr
+    return next(folder.glob("*.whl"))
+
+
+def test_a_wheel_holds_three_packages_and_no_package_s_tests(wheel: Path) -> None:
+    names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
+    assert {name.partition("/")[0] for name in names} == {"parasuite", "netsupport", "converted_tests"}
+    assert not [name for name in names if "/tests/" in name or "/benchmarks/" in name]
+    assert {"converted_tests/pytest.ini", "parasuite/py.typed", "netsupport/py.typed"} <= set(names)
+
+
+def test_the_corpus_runs_from_an_installed_wheel_in_a_read_only_folder(wheel: Path, parasuite: Parasuite) -> None:
+    site = parasuite.cwd / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    for path in (site, *site.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = sorted(site.rglob("*"))
+    try:
+        # Root may write in any folder; what must not be done is told by what lies there afterwards.
+        environ = {"PYTHONPATH": str(site), "PYTHONDONTWRITEBYTECODE": "1" if os.geteuid() == 0 else ""}
+        finished = parasuite("run", "-j", "2", "-k", "test_poplib", environ=environ)
+        assert finished.code == 0, finished.stdout + finished.stderr
+        assert str(site) in finished.run["target"]["folder"]
+        assert sorted(site.rglob("*")) == before
+    finally:
+        for path in (site, *site.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)

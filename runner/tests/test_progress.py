@@ -1,0 +1,84 @@
+"""What is said while copies run: lines in a log, a table on a terminal, colours only where they are wanted."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from parasuite.progress import CopyView, LiveProgress, LogProgress, ended_line
+from parasuite.reports.plain import plural
+from rich.console import Console
+
+from runner.tests.conftest import Parasuite
+
+
+def view(copy: int, **changes: object) -> CopyView:
+    facts = {"state": "running", "doing": "test_x", "passed": 1, "failed": 0, "collected": 9, "elapsed_s": 2.0}
+    return CopyView(copy=copy, **{**facts, **changes})  # type: ignore[arg-type]
+
+
+def test_a_log_has_a_heartbeat_at_most_every_thirty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("parasuite.progress.time.monotonic", lambda: now[0])
+    out = io.StringIO()
+    log = LogProgress(Console(file=out, width=200))
+    for _ in range(130):
+        now[0] += 0.5
+        log.update([view(0), view(1, state="done", failed=1)])
+    assert out.getvalue().splitlines() == [
+        "30 s: 1 of 2 copies running, 2 passed, 1 failed",
+        "60 s: 1 of 2 copies running, 2 passed, 1 failed",
+    ]
+
+
+def test_a_line_is_a_sign_of_life_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("parasuite.progress.time.monotonic", lambda: now[0])
+    out = io.StringIO()
+    log = LogProgress(Console(file=out))
+    now[0] = 29.0
+    log.say("[red]copy 1 ended")
+    now[0] = 31.0
+    log.update([view(0)])
+    assert out.getvalue() == "[red]copy 1 ended\n"
+
+
+def test_a_table_shows_what_each_copy_does_and_no_more_rows_than_there_are_lines() -> None:
+    out = io.StringIO()
+    live = LiveProgress(Console(file=out, force_terminal=True, width=100, height=10, legacy_windows=False))
+    live.update([view(copy, doing="test_y[a]") for copy in range(40)])
+    live.close()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
+    assert "test_y[a]" in text
+    assert "34 more" in text
+
+
+def test_the_end_of_a_copy_is_a_line() -> None:
+    assert ended_line(3, -9, 5, 1, 2.04) == "copy 3 ended: killed by SIGKILL; 5 passed, 1 failed in 2.0 s"
+    assert ended_line(0, 0, 0, 0, 1.0) == "copy 0 ended: exit status 0 in 1.0 s"
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (1, "copy", "1 copy"),
+        (2, "copy", "2 copies"),
+        (0, "listener", "0 listeners"),
+        (1200, "process", "1,200 processes"),
+    ],
+)
+def test_plurals_are_written_out(count: int, noun: str, text: str) -> None:
+    assert plural(count, noun) == text
+
+
+def test_a_log_and_a_report_without_a_terminal_have_no_escape(
+    parasuite: Parasuite, suite: Callable[[str], Path]
+) -> None:
+    suite("def test_one(): assert 0\n")
+    finished = parasuite.run_pytest("-j", "1", "tests/", environ={"NO_COLOR": "1"})
+    assert "\x1b" not in finished.stdout + finished.stderr
+    assert "copy 0 ended: exit status 1; 0 passed, 1 failed" in finished.stderr
+    assert finished.stdout.startswith("failed tests/test_it.py::test_one")
