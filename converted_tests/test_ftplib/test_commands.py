@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S, Reset, Silence, dialled, listener, listening, transcript
+from converted_tests.peers import TIMEOUT_S, Peer, Reset, Silence, dialled, listener, listening, transcript
 from converted_tests.test_ftplib.server import WELCOME, dialogue
 
 Call = Callable[[ftplib.FTP], object]
@@ -259,22 +259,26 @@ def test_a_server_that_is_gone_does_not_spoil_the_end_of_the_with_block(reply: b
         assert is_closed(talk.ftp)
 
 
-def test_a_reset_does_not_spoil_the_end_of_the_with_block() -> None:
-    def resets() -> Iterator[bytes | Reset]:
-        yield WELCOME
-        yield Reset()
+def resetting() -> Peer:
+    yield WELCOME
+    yield Reset()
 
-    with listening(resets()) as (host, port), ftplib.FTP() as ftp:  # type: ignore[arg-type]
+
+def silent() -> Peer:
+    yield Silence(WELCOME)
+
+
+def test_a_reset_does_not_spoil_the_end_of_the_with_block() -> None:
+    with listening(resetting()) as (host, port), ftplib.FTP() as ftp:
         ftp.connect(str(host), int(port))
     assert is_closed(ftp)
 
 
 def test_a_server_that_never_says_bye_does_not_spoil_the_end_of_the_with_block() -> None:
-    def silent() -> Iterator[bytes | Silence]:
-        yield Silence(WELCOME)
-
-    with listening(silent()) as (host, port), ftplib.FTP(timeout=0.05) as ftp:  # type: ignore[arg-type]
+    with listening(silent()) as (host, port), ftplib.FTP() as ftp:
         ftp.connect(str(host), int(port))
+        assert ftp.sock is not None
+        ftp.sock.settimeout(0.05)
     assert is_closed(ftp)
 
 

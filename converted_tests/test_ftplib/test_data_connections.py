@@ -190,9 +190,11 @@ def never_dialling() -> Peer:
 
 
 def test_a_server_that_never_dials_is_TimeoutError() -> None:
-    with listening(never_dialling()) as (host, port), contextlib.closing(ftplib.FTP(timeout=0.05)) as ftp:
+    with listening(never_dialling()) as (host, port), contextlib.closing(ftplib.FTP()) as ftp:
         ftp.connect(str(host), int(port))
         ftp.set_pasv(False)
+        # From here on: the control connection keeps the patience that it was opened with.
+        ftp.timeout = 0.05
         with pytest.raises(TimeoutError):
             ftp.transfercmd("RETR notes")
 
