@@ -108,14 +108,16 @@ def interrupted_by(handler: Callable[[], None], *, times: int = 1) -> Iterator[N
 
     def run(*_arguments: object) -> None:
         nonlocal left, running
-        if running:
+        # An alarm may come in the middle of this very function.
+        if running or not left:
             return
+        running = True
         left -= 1
-        if left <= 0:
+        if not left:
             signal.setitimer(signal.ITIMER_REAL, 0)
-        if left >= 0:
-            running = True
+        try:
             handler()
+        finally:
             running = False
 
     before = signal.signal(signal.SIGALRM, run)
