@@ -11,7 +11,7 @@ import io
 import re
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any, cast
 
@@ -21,6 +21,12 @@ from converted_tests.peers import InMemory, Peer, Reply, Say, StartTLS, Take
 
 EXAMPLE_HOST = "Host: example.org"
 IDENTITY = "Accept-Encoding: identity"
+
+LIMIT_BYTES = 65536
+"""The longest line that http.client reads, its ending included."""
+
+FIELDS_MAX = 100
+"""How many lines a head may have behind its first, the blank one included."""
 
 
 def message(*lines: str, body: bytes = b"") -> bytes:
@@ -71,6 +77,18 @@ class Wire(InMemory):
     def sock(self) -> socket.socket:
         """Itself, as what it passes for."""
         return cast(socket.socket, self)
+
+
+class Old(HTTPConnection):
+    """A client of HTTP/1.0, the documented way of the past: RFC 1945 knows neither Host nor chunks."""
+
+    _http_vsn = 10
+    _http_vsn_str = "HTTP/1.0"
+
+
+def pieces(*parts: bytes) -> Iterator[bytes]:
+    """*parts*, one by one and only once."""
+    yield from parts
 
 
 def wired(*replies: bytes, connection: HTTPConnection | None = None) -> tuple[HTTPConnection, Wire]:

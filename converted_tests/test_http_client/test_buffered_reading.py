@@ -165,6 +165,12 @@ def test_peek_shows_no_more_than_the_chunk() -> None:
     assert response.peek() == b"bcd"
 
 
+def test_peek_that_meets_the_last_chunk_ends_the_body() -> None:
+    response = by_one_chunk(b"x")
+    assert (response.read(1), response.isclosed()) == (b"x", False)
+    assert (response.peek(), response.isclosed()) == (b"", True)
+
+
 def test_read1_gives_what_has_arrived_and_waits_for_no_more() -> None:
     response = response_of([message("HTTP/1.1 200 OK", "Content-Length: 6"), b"abc", b"def"])
     assert [response.read1(6), response.read1()] == [b"abc", b"def"]

@@ -9,6 +9,7 @@ import pytest
 
 from converted_tests.peers import listening
 from converted_tests.test_http_client.dialogue import (
+    LIMIT_BYTES,
     Reading,
     Wire,
     begun,
@@ -20,7 +21,6 @@ from converted_tests.test_http_client.dialogue import (
     response_of,
 )
 
-LIMIT_BYTES = 65536
 HEAD = message("HTTP/1.1 200 OK", "Transfer-Encoding: chunked")
 HELLO_WORLD = b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"
 
@@ -204,9 +204,9 @@ def test_the_line_end_of_the_last_chunk_read_is_left_for_later() -> None:
     assert wire.files[0].read() == b"\r\n0\r\n\r\n"
 
 
-def test_a_chunked_body_arrives_whole_from_a_real_server() -> None:
+def test_a_chunked_body_arrives_whole_from_a_real_server(ip_family: int) -> None:
     parts = [bytes([letter]) * 700 for letter in range(65, 91)]
-    with listening(origin(HEAD + chunks(*parts), HEAD + chunks(b"again"))) as (host, port):
+    with listening(origin(HEAD + chunks(*parts), HEAD + chunks(b"again")), family=ip_family) as (host, port):
         connection = HTTPConnection(str(host), int(port))
         for body in (b"".join(parts), b"again"):
             connection.request("GET", "/")

@@ -4,7 +4,7 @@ RFC 9112 section 7.1 says what the chunked coding is, and that HTTP/1.0 has none
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from copy import copy
 from http.client import HTTPConnection
 from typing import Any
@@ -17,9 +17,11 @@ from converted_tests.peers import listening
 from converted_tests.test_http_client.dialogue import (
     EXAMPLE_HOST,
     IDENTITY,
+    Old,
     chunks,
     message,
     origin,
+    pieces,
     response_of,
     wired,
     written,
@@ -28,17 +30,6 @@ from converted_tests.test_http_client.dialogue import (
 CHUNKED = "Transfer-Encoding: chunked"
 # A body in a table is copied before it is sent: a file that was read once is empty the next time.
 ONE_TWO = b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
-
-
-class Old(HTTPConnection):
-    """A client of HTTP/1.0, which knows no chunks."""
-
-    _http_vsn = 10
-    _http_vsn_str = "HTTP/1.0"
-
-
-def pieces(*parts: bytes) -> Iterator[bytes]:
-    yield from parts
 
 
 def post(*more: str, body: bytes = b"") -> bytes:

@@ -81,8 +81,8 @@ def test_a_connection_dials_when_it_is_first_needed() -> None:
         assert (before, peer, connection.sock) == (None, (host, port), None)
 
 
-def test_a_connection_may_be_dialled_ahead() -> None:
-    with listening(origin(OK)) as (host, port):
+def test_a_connection_may_be_dialled_ahead(ip_family: int) -> None:
+    with listening(origin(OK), family=ip_family) as (host, port):
         connection = HTTPConnection(str(host), int(port))
         connection.connect()
         dialled_socket = connection.sock

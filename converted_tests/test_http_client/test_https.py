@@ -95,8 +95,10 @@ def test_a_server_is_believed_over_ipv6(server_context: ssl.SSLContext, client_c
     assert heard == [message("GET / HTTP/1.1", f"Host: [::1]:{port}", "Accept-Encoding: identity")]
 
 
-def test_a_connection_is_kept_over_tls_too(server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> None:
-    with listening(origin(NOT_FOUND, NOT_FOUND), context=server_context) as (host, port):
+def test_a_connection_is_kept_over_tls_too(
+    ip_family: int, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
+    with listening(origin(NOT_FOUND, NOT_FOUND), context=server_context, family=ip_family) as (host, port):
         with closing(HTTPSConnection(str(host), int(port), context=client_context)) as connection:
             assert [fetch(connection), fetch(connection)] == [(404, b"gone")] * 2
 

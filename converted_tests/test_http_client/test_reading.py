@@ -262,9 +262,11 @@ def test_the_descriptor_of_a_response_to_connect_is_a_tunnel() -> None:
             assert response.read() == b"pong"
 
 
-def test_a_body_arrives_whole_from_a_real_server() -> None:
+def test_a_body_arrives_whole_from_a_real_server(ip_family: int) -> None:
     body = bytes(range(256)) * 300
-    with listening(origin(message("HTTP/1.1 200 OK", f"Content-Length: {len(body)}", body=body))) as (host, port):
+    with listening(
+        origin(message("HTTP/1.1 200 OK", f"Content-Length: {len(body)}", body=body)), family=ip_family
+    ) as (host, port):
         connection = HTTPConnection(str(host), int(port))
         connection.request("GET", "/")
         with connection.getresponse() as response:
@@ -272,8 +274,8 @@ def test_a_body_arrives_whole_from_a_real_server() -> None:
         connection.close()
 
 
-def test_a_body_can_be_read_after_its_connection_is_closed() -> None:
-    with listening(origin(message("HTTP/1.0 200 OK", body=b"still there"))) as (host, port):
+def test_a_body_can_be_read_after_its_connection_is_closed(ip_family: int) -> None:
+    with listening(origin(message("HTTP/1.0 200 OK", body=b"still there")), family=ip_family) as (host, port):
         connection = HTTPConnection(str(host), int(port))
         connection.request("GET", "/")
         with connection.getresponse() as response:

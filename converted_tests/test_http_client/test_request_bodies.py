@@ -22,6 +22,7 @@ from converted_tests.test_http_client.dialogue import (
     fetch,
     message,
     origin,
+    pieces,
     wired,
     written,
 )
@@ -32,10 +33,6 @@ EXPECTING_NONE = ["GET", "CONNECT", "DELETE", "HEAD", "OPTIONS", "TRACE"]
 
 def request(method: str, *more: str, body: bytes = b"") -> bytes:
     return message(f"{method} / HTTP/1.1", EXAMPLE_HOST, IDENTITY, *more, body=body)
-
-
-def pieces(*parts: bytes) -> Iterator[bytes]:
-    yield from parts
 
 
 class Sizes(io.BytesIO):
@@ -252,10 +249,13 @@ def test_a_real_socket_takes_the_same_kinds_of_data() -> None:
         assert wire.sent() == b"bytes array file list of two"
 
 
-def test_a_body_arrives_whole_at_a_real_server() -> None:
+def test_a_body_arrives_whole_at_a_real_server(ip_family: int) -> None:
     heard: list[bytes] = []
     body = bytes(range(256)) * 80
-    with listening(origin(message("HTTP/1.1 201 Created", "Content-Length: 0"), heard=heard)) as (host, port):
+    with listening(origin(message("HTTP/1.1 201 Created", "Content-Length: 0"), heard=heard), family=ip_family) as (
+        host,
+        port,
+    ):
         connection = HTTPConnection(str(host), int(port))
         connection.request("PUT", "/", body, {"Host": "h"})
         with connection.getresponse() as response:

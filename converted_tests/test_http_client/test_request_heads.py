@@ -10,17 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converted_tests.test_http_client.dialogue import EXAMPLE_HOST, IDENTITY, message, wired, written
+from converted_tests.test_http_client.dialogue import EXAMPLE_HOST, IDENTITY, Old, message, wired, written
 
 CONTROLS = [chr(code) for code in range(32)]
 NOT_IN_URLS = [*CONTROLS, " ", "\x7f"]
-
-
-class Old(HTTPConnection):
-    """A client of HTTP/1.0, the documented way of the past: RFC 1945 knows neither field nor chunks."""
-
-    _http_vsn = 10
-    _http_vsn_str = "HTTP/1.0"
 
 
 def test_a_request_has_a_host_and_asks_for_no_coding() -> None:

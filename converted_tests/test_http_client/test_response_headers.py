@@ -11,10 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converted_tests.test_http_client.dialogue import Wire, begun, message, response_of
+from converted_tests.test_http_client.dialogue import FIELDS_MAX, LIMIT_BYTES, Wire, begun, message, response_of
 
-LIMIT_BYTES = 65536
-FIELDS_MAX = 100
 TOKEN = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 VISIBLE = "".join(map(chr, [*range(0x21, 0x7F), *range(0x80, 0x100)]))
 

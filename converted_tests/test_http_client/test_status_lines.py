@@ -17,10 +17,17 @@ from http.client import (
 import pytest
 
 from converted_tests.peers import listening
-from converted_tests.test_http_client.dialogue import Wire, begun, fetch, message, origin, response_of, wired
-
-LIMIT_BYTES = 65536
-FIELDS_MAX = 100
+from converted_tests.test_http_client.dialogue import (
+    FIELDS_MAX,
+    LIMIT_BYTES,
+    Wire,
+    begun,
+    fetch,
+    message,
+    origin,
+    response_of,
+    wired,
+)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from converted_tests.peers import StartTLS, dialled, listening
-from converted_tests.test_http_client.dialogue import IDENTITY, Wire, fetch, message, origin
+from converted_tests.test_http_client.dialogue import IDENTITY, LIMIT_BYTES, Wire, fetch, message, origin
 
 if TYPE_CHECKING:
     import trustme
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 DESTINATION = "destination.example"
 ESTABLISHED = message("HTTP/1.1 200 Connection established")
 OK = message("HTTP/1.1 200 OK", "Content-Length: 2", body=b"hi")
-LIMIT_BYTES = 65536
 
 connects_by_1_1 = pytest.mark.skipif(
     sys.version_info < (3, 12), reason="CONNECT is sent as HTTP/1.1, with Host, since 3.12 (gh-66897)"
@@ -53,11 +52,11 @@ def test_the_destination_is_reached_through_a_real_proxy() -> None:
     assert heard == [connect(f"{DESTINATION}:8080"), get(f"{DESTINATION}:8080", "/inner")]
 
 
-def test_each_new_connection_asks_for_its_tunnel() -> None:
+def test_each_new_connection_asks_for_its_tunnel(ip_family: int) -> None:
     closing_reply = message("HTTP/1.1 200 OK", body=b"once")
     heard: list[bytes] = []
     peers = [origin(ESTABLISHED, closing_reply, heard=heard) for _ in range(2)]
-    with listening(*peers) as (host, port):
+    with listening(*peers, family=ip_family) as (host, port):
         connection = HTTPConnection(str(host), int(port))
         connection.set_tunnel(DESTINATION, 80)
         assert [fetch(connection), fetch(connection)] == [(200, b"once")] * 2
