@@ -105,6 +105,7 @@ def test_a_229_reply_gives_a_port_of_the_same_host(reply: str, port: int) -> Non
         pytest.param("229 )(|||6446|", id="closing bracket before"),
         pytest.param("229 ()", id="nothing inside"),
         pytest.param("229 (|||6446!)", id="two delimiters"),
+        pytest.param("229 (|||6446|!)", id="something behind the last delimiter"),
         pytest.param("229 (||6446|)", id="a field too few"),
         pytest.param("229 (||||6446|)", id="a field too many"),
         pytest.param("229 (|)", id="a delimiter and no more"),

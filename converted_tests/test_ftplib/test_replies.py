@@ -256,6 +256,7 @@ def test_connecting_and_each_command_are_audited(monkeypatch: pytest.MonkeyPatch
     [
         pytest.param("PASS secret", "'PASS ******'", id="upper case"),
         pytest.param("pass secret", "'pass ******'", id="lower case"),
+        pytest.param("PASS fox", "'PASS ***'", id="any last letter"),
         pytest.param("PASS s\r\n", r"'PASS *\r\n'", id="line ending kept"),
         pytest.param("PASS ", "'PASS '", id="empty password"),
         pytest.param("USER secret", "'USER secret'", id="another command"),

@@ -208,6 +208,13 @@ def test_read_eager_takes_what_is_queued_before_it_looks_at_the_connection() -> 
         assert client.read_eager() == b"raw"
 
 
+@pytest.mark.parametrize("read", EAGER)
+def test_eager_reading_takes_what_is_queued_where_nothing_is_ready(read: Read) -> None:
+    with telnet(open_end=True) as (client, _):
+        client.rawq = b"raw"
+        assert read(client) == b"raw"
+
+
 def test_read_very_eager_takes_all_that_is_ready() -> None:
     with telnet(LONG, open_end=True) as (client, _):
         assert client.read_very_eager() == LONG
