@@ -12,7 +12,7 @@ from typing import Any
 
 import trustme
 
-from converted_tests.peers import TIMEOUT_S, Peer, StartTLS, listener
+from converted_tests.peers import TIMEOUT_S, Peer, Server, StartTLS, listener
 
 End = ssl.SSLObject | ssl.SSLSocket
 
@@ -164,6 +164,25 @@ def tls_connection(
         client.settimeout(TIMEOUT_S)
         server.settimeout(TIMEOUT_S)
         yield client, server
+
+
+@contextlib.contextmanager
+def tls_dialled(server: Server, context: ssl.SSLContext, **named: Any) -> Iterator[ssl.SSLSocket]:
+    """A client that wraps first and connects then."""
+    with socket.socket(socket.AF_INET6 if ":" in server.host else socket.AF_INET) as plain:
+        plain.settimeout(TIMEOUT_S)
+        with context.wrap_socket(plain, **{"server_hostname": "localhost", **named}) as client:
+            client.connect(server.address)
+            yield client
+
+
+def echo_of(client: ssl.SSLSocket, line: bytes = b"FOO\n") -> bytes:
+    """What comes back for *line*, as many bytes as it has."""
+    client.sendall(line)
+    received = b""
+    while len(received) < len(line):
+        received += client.recv(len(line))
+    return received
 
 
 def unwrap(client: ssl.SSLSocket, server: ssl.SSLSocket) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
 import socket
 import ssl
+import traceback
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -54,9 +56,8 @@ def test_data_before_a_reset_stops_the_wrapping(
         assert (failure.value.reason, library) == (REASON, None)
         assert failure.value.args[1] == REASON
         assert sock.fileno() == -1
-        # The number may belong to another socket by now, though not to a connected one.
         with pytest.raises(OSError):
-            socket.socket(fileno=descriptor).getpeername()
+            os.fstat(descriptor)
 
 
 def test_a_failure_to_close_does_not_hide_the_reason() -> None:
@@ -79,6 +80,17 @@ def test_nothing_of_that_data_is_in_the_error(
     with spoken_to_and_reset() as sock, pytest.raises(ssl.SSLError) as failure:
         wrap(client_context, server_context, sock)
     assert b"DELETE" not in repr(failure.value.__dict__).encode() + repr(failure.value.args).encode()
+
+
+def test_the_error_is_not_in_a_cycle_with_its_own_traceback(client_context: ssl.SSLContext) -> None:
+    with spoken_to_and_reset() as sock, pytest.raises(ssl.SSLError) as failure:
+        client_context.wrap_socket(sock, server_hostname="localhost")
+    frames = [frame for frame, _ in traceback.walk_tb(failure.value.__traceback__)][1:]
+    assert frames
+    holders = [
+        frame.f_code.co_name for frame in frames for value in frame.f_locals.values() if value is failure.value
+    ]
+    assert holders == []
 
 
 def test_an_https_client_does_not_take_it_for_an_answer(client_context: ssl.SSLContext) -> None:

@@ -12,15 +12,15 @@ import select
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import trustme
 
-from converted_tests.peers import TIMEOUT_S, Peer, Say, Server, Silence, background, connected, listener, listening
+from converted_tests.peers import TIMEOUT_S, Peer, Say, Silence, background, connected, listener, listening
 from converted_tests.test_ssl.ends import (
     Refusal,
+    echo_of,
     echoing,
     handshake,
     handshake_outcomes,
@@ -28,30 +28,13 @@ from converted_tests.test_ssl.ends import (
     serving,
     through_memory,
     tls_connection,
+    tls_dialled,
     tls_sockets,
     trusting,
     unverified,
 )
 
 TIMEOUT_TESTED_S = 0.05
-
-
-@contextlib.contextmanager
-def dialled(server: Server, context: ssl.SSLContext, **named: Any) -> Iterator[ssl.SSLSocket]:
-    """A client that wraps first and connects then."""
-    with socket.socket(socket.AF_INET6 if ":" in server.host else socket.AF_INET) as plain:
-        plain.settimeout(TIMEOUT_S)
-        with context.wrap_socket(plain, **{"server_hostname": "localhost", **named}) as client:
-            client.connect(server.address)
-            yield client
-
-
-def echo_of(client: ssl.SSLSocket, line: bytes = b"FOO\n") -> bytes:
-    client.sendall(line)
-    received = b""
-    while len(received) < len(line):
-        received += client.recv(len(line))
-    return received
 
 
 @pytest.fixture(params=["IPv4", "IPv6", "Unix"])
@@ -132,7 +115,7 @@ def test_without_a_handshake_on_connect_there_is_none(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
     with listening(echoing(), context=server_context) as server:
-        with dialled(server, client_context, do_handshake_on_connect=False) as client:
+        with tls_dialled(server, client_context, do_handshake_on_connect=False) as client:
             assert client.version() is None
             with pytest.raises(ValueError, match=r"^handshake not done yet$"):
                 client.getpeercert()
@@ -144,7 +127,7 @@ def test_without_a_handshake_on_connect_there_is_none(
 def test_a_connected_socket_does_not_connect_again(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
-    with listening(echoing(), context=server_context) as server, dialled(server, client_context) as client:
+    with listening(echoing(), context=server_context) as server, tls_dialled(server, client_context) as client:
         for again in (client.connect, client.connect_ex):
             with pytest.raises(ValueError, match=r"^attempt to connect already-connected SSLSocket!$"):
                 again(server.address)
@@ -200,7 +183,7 @@ def test_a_server_that_hangs_up_in_the_handshake_is_an_error(client_context: ssl
     def rude() -> Peer:
         yield Say()
 
-    with listening(rude()) as server, pytest.raises(OSError), dialled(server, client_context):
+    with listening(rude()) as server, pytest.raises(OSError), tls_dialled(server, client_context):
         pass
 
 

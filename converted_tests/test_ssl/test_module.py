@@ -44,6 +44,7 @@ def test_tls_is_the_new_name_of_sslv23() -> None:
 def test_old_names_still_mean_the_same_things() -> None:
     assert PRIVATE.socket_error is OSError
     assert ssl.CertificateError is ssl.SSLCertVerificationError
+    assert PRIVATE._SSLv2_IF_EXISTS is None
     assert PRIVATE._RESTRICTED_SERVER_CIPHERS == PRIVATE._DEFAULT_CIPHERS
 
 
@@ -146,6 +147,7 @@ def test_verify_paths_are_openssls_where_the_environment_says_nothing(monkeypatc
         "SSL_CERT_DIR",
         folder_built_in,
     )
+    assert type(paths).__name__ == "DefaultVerifyPaths"
     assert paths._fields == (
         "cafile",
         "capath",

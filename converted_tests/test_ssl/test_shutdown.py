@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from converted_tests.peers import TIMEOUT_S, Peer, StartTLS, StopTLS, background, connected, listening
-from converted_tests.test_ssl.ends import tls_connection
-from converted_tests.test_ssl.test_handshake import dialled
+from converted_tests.test_ssl.ends import tls_connection, tls_dialled
 
 
 def with_starttls(context: ssl.SSLContext) -> Peer:
@@ -164,5 +163,5 @@ def test_a_dialled_client_may_leave_without_a_word(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
     with listening(with_starttls(server_context), context=server_context) as server:
-        with dialled(server, client_context) as client:
+        with tls_dialled(server, client_context) as client:
             assert asked(client, b"hello") == b"HELLO"

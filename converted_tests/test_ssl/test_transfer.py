@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import Peer, Reset, Say, TakeAll, listening
-from converted_tests.test_ssl.ends import echoing, tls_connection, unwrap
-from converted_tests.test_ssl.test_handshake import dialled
+from converted_tests.test_ssl.ends import echoing, tls_connection, tls_dialled, unwrap
 
 Ends = tuple[ssl.SSLSocket, ssl.SSLSocket]
 NAME = "<class 'ssl.SSLSocket'>"
@@ -395,7 +394,7 @@ def test_a_file_that_is_none_is_read_and_sent(ends: Ends) -> None:
 
 
 def test_a_file_object_reads_lines(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> None:
-    with listening(echoing(), context=server_context) as server, dialled(server, client_context) as client:
+    with listening(echoing(), context=server_context) as server, tls_dialled(server, client_context) as client:
         client.sendall(b"first\nsecond\n")
         with client.makefile("rb") as file:
             assert file.readline() == b"first\n"
@@ -422,7 +421,7 @@ def one_line_then_reset() -> Peer:
 
 def test_a_peers_plain_end_is_an_end_of_file(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> None:
     with listening(one_line_then_eof(), context=server_context) as server:
-        with dialled(server, client_context) as client:
+        with tls_dialled(server, client_context) as client:
             assert exactly(client, 5) == b"hello"
             assert client.recv(5) == b""
             assert client.recv_into(bytearray(5)) == 0
@@ -435,7 +434,7 @@ def test_a_peers_plain_end_can_be_an_error(
     receive: Callable[[Any], object], client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
     with listening(one_line_then_eof(), context=server_context) as server:
-        with dialled(server, client_context, suppress_ragged_eofs=False) as client:
+        with tls_dialled(server, client_context, suppress_ragged_eofs=False) as client:
             assert exactly(client, 5) == b"hello"
             with pytest.raises(ssl.SSLEOFError) as end:
                 receive(client)
@@ -445,7 +444,7 @@ def test_a_peers_plain_end_can_be_an_error(
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="until gh-115627 a reset was taken for an end of file")
 def test_a_reset_is_not_taken_for_the_end(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> None:
     with listening(one_line_then_reset(), context=server_context) as server:
-        with dialled(server, client_context) as client, pytest.raises(ConnectionResetError):
+        with tls_dialled(server, client_context) as client, pytest.raises(ConnectionResetError):
             exactly(client, 6)
 
 
@@ -466,7 +465,7 @@ def test_a_server_hears_every_byte_that_a_client_sends(
     def listener() -> Peer:
         heard.append((yield TakeAll()))
 
-    with listening(listener(), context=server_context) as server, dialled(server, client_context) as client:
+    with listening(listener(), context=server_context) as server, tls_dialled(server, client_context) as client:
         for size in (1, 10, 100, 1000, 20000):
             client.sendall(b"x" * size)
         client.shutdown(socket.SHUT_WR)

@@ -19,16 +19,17 @@ from converted_tests.test_ssl.certificates import der, issued, name, revocation_
 from converted_tests.test_ssl.ends import (
     Memory,
     Refusal,
+    echo_of,
     echoing,
     handshake_outcomes,
     serving,
     through_memory,
     tls_connection,
+    tls_dialled,
     tls_sockets,
     trusting,
     unverified,
 )
-from converted_tests.test_ssl.test_handshake import dialled, echo_of
 
 
 def outcomes_of(client: ssl.SSLContext, server: ssl.SSLContext, host: str = "localhost") -> list[Any]:
@@ -44,7 +45,7 @@ def refusal_of(client: ssl.SSLContext, server: ssl.SSLContext, host: str = "loca
 
 
 def test_a_certificate_that_is_not_verified_is_not_shown(server_context: ssl.SSLContext) -> None:
-    with listening(echoing(), context=server_context) as server, dialled(server, unverified()) as client:
+    with listening(echoing(), context=server_context) as server, tls_dialled(server, unverified()) as client:
         assert client.getpeercert() == {}
         assert client.getpeercert(True)
         assert echo_of(client) == b"FOO\n"
@@ -53,7 +54,7 @@ def test_a_certificate_that_is_not_verified_is_not_shown(server_context: ssl.SSL
 def test_a_verified_certificate_is_shown(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext, server_identity: trustme.LeafCert
 ) -> None:
-    with listening(echoing(), context=server_context) as server, dialled(server, client_context) as client:
+    with listening(echoing(), context=server_context) as server, tls_dialled(server, client_context) as client:
         shown: Any = client.getpeercert()
         assert shown["subjectAltName"] == (
             ("DNS", "localhost"),
@@ -71,7 +72,7 @@ def test_an_unknown_authority_is_refused_with_code_20(
     refusal = Refusal()
     with listening(refusal.by(server_context)) as server:
         with pytest.raises(ssl.SSLCertVerificationError) as failure:
-            with dialled(server, trusting(strange_authority)):
+            with tls_dialled(server, trusting(strange_authority)):
                 pass
     assert (failure.value.verify_code, failure.value.verify_message) == (20, "unable to get local issuer certificate")
     assert failure.value.reason == "CERTIFICATE_VERIFY_FAILED"
@@ -152,7 +153,7 @@ def test_a_host_of_another_name_is_refused(client_context: ssl.SSLContext, serve
             ssl.CertificateError,
             match="Hostname mismatch, certificate is not valid for 'invalid'",
         ) as failure:
-            with dialled(server, client_context, server_hostname="invalid"):
+            with tls_dialled(server, client_context, server_hostname="invalid"):
                 pass
     assert failure.value.verify_code == 62
     assert refusal.failure is not None

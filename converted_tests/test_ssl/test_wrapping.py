@@ -373,3 +373,43 @@ def test_wrapping_warns_of_nothing(client_identity: trustme.LeafCert) -> None:
             with trusting(check_hostname=False).wrap_socket(other):
                 pass
     assert caught == []
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("read", ()),
+        ("write", (b"x",)),
+        ("getpeercert", ()),
+        ("selected_npn_protocol", ()),
+        ("selected_alpn_protocol", ()),
+        ("cipher", ()),
+        ("shared_ciphers", ()),
+        ("compression", ()),
+        ("send", (b"x",)),
+        ("sendto", (b"x", (HOST, 1))),
+        ("sendall", (b"x",)),
+        ("recv", (1,)),
+        ("recv_into", (bytearray(1),)),
+        ("recvfrom", (1,)),
+        ("recvfrom_into", (bytearray(1),)),
+        ("pending", ()),
+        ("shutdown", (socket.SHUT_RDWR,)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_subclass_may_check_for_closed_sockets_first(method: str, arguments: tuple[Any, ...]) -> None:
+    class Checked(ssl.SSLSocket):
+        checking = False
+
+        def _checkClosed(self, _msg: str | None = None) -> None:
+            if self.checking:
+                raise LookupError("checked")
+
+    context = unverified()
+    context.sslsocket_class = Checked
+    with socket.socket() as plain, context.wrap_socket(plain) as wrapped:
+        checked: Any = wrapped
+        checked.checking = True
+        with pytest.raises(LookupError, match=r"^checked$"):
+            getattr(checked, method)(*arguments)
