@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ftplib
-import io
 import ssl
 import sys
 import types
@@ -390,13 +389,3 @@ def test_a_key_and_a_certificate_need_each_other(
 def test_the_constructor_needs_no_arguments() -> None:
     client = ftplib.FTP_TLS()
     assert (client.host, client.sock, client.encoding, client.source_address) == ("", None, "utf-8", None)
-
-
-def test_a_store_over_TLS_ends_it_before_the_connection(server: FileServer, client_context: ssl.SSLContext) -> None:
-    with meeting(server, client_context) as ftp:
-        ftp.auth()
-        ftp.prot_p()
-        ftp.storbinary("STOR b", io.BytesIO(b"b"))
-        ftp.storlines("STOR l", io.BytesIO(b"l"))
-    assert server.stored == {b"STOR b": b"b", b"STOR l": b"l\r\n"}
-    assert server.tls_errors == []
