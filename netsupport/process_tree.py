@@ -23,6 +23,9 @@ both marks, with a colon between them."""
 
 POLL_MAX_S = 0.05
 
+KILL_PATIENCE_S = 5.0
+"""How long a process may take to be gone after SIGKILL: one that waits for a disk may."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -113,7 +116,7 @@ class Tree:
         None survives but another user's, or one that the kernel cannot interrupt.
         """
         members = self.members()
-        for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 5.0)):
+        for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_PATIENCE_S)):
             end_s = time.monotonic() + patience_s
             told: set[tuple[int, int]] = set()
             for _ in pauses():
@@ -136,7 +139,9 @@ def send_signal(target: Process, number: signal.Signals) -> None:
         if sys.platform == "linux":
             descriptor = os.pidfd_open(target.pid)
             try:
-                if process(target.pid) == target:
+                # Its parent may have died since, and with it the rest of the row changed.
+                found = process(target.pid)
+                if found is not None and found.started == target.started:
                     signal.pidfd_send_signal(descriptor, number)
             finally:
                 os.close(descriptor)

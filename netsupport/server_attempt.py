@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from netsupport import owners, process_tree
 from netsupport.claims import Claim
 from netsupport.leases import Guarantee, Kind
+from netsupport.process_tree import pauses
 from netsupport.server_log import ServerLog
 
 _IN_USE = (
@@ -192,10 +193,11 @@ def _end(process: subprocess.Popen[bytes], tree: process_tree.Tree, grace_s: flo
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
+    if exit_status_of(process) is not None:
+        process.wait()
     if survivors:
         named = ", ".join(f"pid {each.pid} ({owners.command_line(each.pid)})" for each in survivors)
         raise ServerError(f"SIGKILL did not end {named}; end it by hand")
-    process.wait()
 
 
 def exit_status_of(process: subprocess.Popen[bytes]) -> int | None:
@@ -219,7 +221,7 @@ class _Attempt:
     def ready(self) -> RunningServer:
         """The server with its port, once it is the one that answers there. Raises ServerError or Lost."""
         end_s = time.monotonic() + self.order.timeout_s
-        for _ in process_tree.pauses():
+        for _ in pauses():
             # Asked before the look at its sockets: one that ended in between was still looked at.
             status = exit_status_of(self.server.process)
             members = self._members() if status is not None else []

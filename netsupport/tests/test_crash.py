@@ -1,0 +1,20 @@
+"""The owner of a port is killed by SIGKILL in the middle: nothing of what it had is left, on no rung."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+KEPT = {"kept while it lived": True, "server ended": True, "free again": True}
+
+
+@pytest.mark.parametrize(
+    "rung", ["socket", "passed", "read-back", "reserved server", "hold", "hold-through", "lease"]
+)
+def test_the_number_of_a_killed_owner_is_free_again(scene: Any, rung: str) -> None:
+    assert scene("sigkilled", rung) == KEPT
+
+
+def test_a_picked_number_was_never_kept(scene: Any) -> None:
+    assert scene("sigkilled", "pick") == KEPT | {"kept while it lived": False}

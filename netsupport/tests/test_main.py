@@ -1,0 +1,134 @@
+"""`python -m netsupport`: numbers for shell scripts, and a command that takes its reservation along."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import runpy
+import socket
+import sys
+from typing import Any, NoReturn
+
+import pytest
+
+from netsupport import LeaseError, leases, locks, wildcards
+from netsupport.__main__ import main
+from netsupport.tests.conftest import python
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.mark.parametrize("options", [[], ["--udp"]])
+def test_a_port_is_printed_alone_and_lies_where_the_kernel_gives_none(options: list[str], capsys: Captured) -> None:
+    assert main(options) == 0
+    printed = capsys.readouterr()
+    first, last = locks.ephemeral_range()
+    assert re.fullmatch(r"\d+\n", printed.out)
+    assert not first <= int(printed.out) <= last
+    assert printed.err == ""
+
+
+def test_several_ports_are_printed_one_a_line_and_all_different(capsys: Captured) -> None:
+    assert main(["-n", "5"]) == 0
+    assert len(set(capsys.readouterr().out.splitlines())) == 5
+
+
+def test_a_picked_port_is_printed_with_a_warning_beside_it(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "lock_unproven", lambda: "no locks")
+    assert main([]) == 0
+    assert re.fullmatch(r"netsupport: picked, not leased: .*; no locks\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("failure", [LeaseError("no number is left"), OSError(errno.EMFILE, "no number is left")])
+def test_a_port_that_cannot_be_had_is_one_line_on_standard_error(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def refuse(*_args: Any, **_named: Any) -> NoReturn:
+        raise failure
+
+    monkeypatch.setattr("netsupport.__main__.reserve_ports", refuse)
+    assert main([]) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", f"netsupport: {failure}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--hold"], "--hold and a command go together"),
+        (["--", "true"], "--hold and a command go together"),
+        (["-n", "0"], "-n is 0; ask for 1 port or more"),
+        (["--tcp"], "unrecognized arguments: --tcp"),
+    ],
+)
+def test_a_command_line_that_makes_no_sense_ends_with_2(options: list[str], message: str, capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(options)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the command is started by exec")
+class TestHold:
+    """A command in place of python -m netsupport."""
+
+    def held(self, *words: str) -> Any:
+        return python("-m", "netsupport", *words)
+
+    def test_the_command_gets_its_numbers_and_its_status_is_the_answer(self) -> None:
+        outcome = self.held(
+            "-n", "2", "--hold", "--", "sh", "-c", "echo {port} {port1} {port2} $NETSUPPORT_PORTS; exit 3"
+        )
+        first, again, second, *both = outcome.stdout.split()
+        assert (again, both) == (first, [first, second])
+        assert outcome.returncode == 3
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="hold-through is Linux's")
+    @pytest.mark.parametrize(
+        ("options", "plain_bind", "locked"), [([], "refused", False), (["--no-reuseaddr"], "bound", True)]
+    )
+    def test_the_reservation_lasts_into_the_commands_children(
+        self, options: list[str], plain_bind: str, locked: bool
+    ) -> None:
+        code = (
+            "import socket, sys; from netsupport import locks; port = int(sys.argv[1]); s = socket.socket()\n"
+            "try: s.bind(('127.0.0.1', port)); print('bound')\n"
+            "except OSError: print('refused')\n"
+            "print(locks.port_lock(port) is None)"
+        )
+        shell = f'exec 3>/dev/null 4>/dev/null; "{sys.executable}" -c "$0" {{port}}; true'
+        outcome = self.held("--hold", *options, "--", "sh", "-c", shell, code)
+        assert outcome.stdout.split() == [plain_bind, str(locked)]
+
+    def test_a_command_that_does_not_exist_ends_with_127_as_in_a_shell(self) -> None:
+        outcome = self.held("--hold", "--", "/nonexistent/server", "{port}")
+        assert outcome.returncode == 127
+        assert outcome.stderr == "netsupport: cannot run /nonexistent/server: No such file or directory\n"
+
+    def test_a_command_that_cannot_be_executed_ends_with_126(self, tmp_path: Any) -> None:
+        program = tmp_path / "data"
+        program.write_text("")
+        assert self.held("--hold", "--", str(program)).returncode == 126
+
+    def test_a_command_that_could_not_be_started_leaves_the_number_free(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    ) -> None:
+        asked: list[str] = []
+
+        def cannot(_program: str, words: list[str], _environment: Any) -> NoReturn:
+            asked.extend(words)
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(os, "execvpe", cannot)
+        assert main(["--hold", "--no-reuseaddr", "--", "server", "{port}"]) == 126
+        assert capsys.readouterr().err == "netsupport: cannot run server: Permission denied\n"
+        wildcards.close_all(wildcards.claim_everywhere(int(asked[1]), socket.SOCK_STREAM))
+
+
+def test_the_module_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.setattr(sys, "argv", ["netsupport", "-n", "1"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("netsupport.__main__", run_name="__main__")
+    assert end.value.code == 0
+    assert capsys.readouterr().out.strip().isdecimal()

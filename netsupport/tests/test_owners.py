@@ -1,0 +1,229 @@
+"""Who has a port: what the kernel lists, and what lsof and netstat print elsewhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from netsupport import bound_socket, listening_socket, owners
+from netsupport.owners import Holder, Socket
+
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+# Made by hand after proc_pid_net(5), with documentation's addresses where a peer is needed.
+PROC_TCP = """\
+  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000  1000        0 4242 1
+   1: 0100007F:1F90 0200007F:C350 06 00000000:00000000 03:00000000 00000000     0        0 0 3
+   2: 00000000:0050 00000000:0000 0B 00000000:00000000 00:00000000 00000000     0        0 7 1
+"""
+
+LSOF = """\
+p4711
+f3
+tIPv4
+n127.0.0.1:8080
+TST=LISTEN
+f4
+tIPv6
+n*:8081
+TST=LISTEN
+f5
+tIPv4
+n127.0.0.1:8080->127.0.0.1:50000
+TST=ESTABLISHED
+p4712
+f3
+tIPv6
+n[::1]:*
+TST=CLOSED
+"""
+
+LSOF_UDP = "p9\nf3\ntIPv4\nn*:53\nf4\ntIPv4\nn127.0.0.1:5000->127.0.0.1:53\n"
+
+NETSTAT = """\
+
+Aktive Verbindungen
+
+  Proto  Lokale Adresse         Remoteadresse          Status           PID
+  TCP    0.0.0.0:135            0.0.0.0:0              ABHOEREN         900
+  TCP    [::1]:8080             [::]:0                 ABHOEREN         4711
+  TCP    127.0.0.1:50000        127.0.0.1:8080         HERGESTELLT      4712
+"""
+
+NETSTAT_UDP = "  UDP    127.0.0.1:5353         *:*                                    77\n"
+
+
+@LINUX
+def test_the_kernels_table_is_read_with_addresses_states_and_owners() -> None:
+    assert owners.parse_proc_net("tcp", PROC_TCP) == [
+        Socket("tcp", "127.0.0.1", 8080, "listening", inode=4242, uid=1000),
+        Socket("tcp", "127.0.0.1", 8080, "time-wait", inode=0, uid=0),
+        Socket("tcp", "0.0.0.0", 80, "closing", inode=7, uid=0),
+    ]
+
+
+def test_the_list_of_lsof_is_read_by_its_letters() -> None:
+    assert owners.parse_lsof("tcp", LSOF) == [
+        Socket("tcp", "127.0.0.1", 8080, "listening", pid=4711),
+        Socket("tcp", "::", 8081, "listening", pid=4711),
+        Socket("tcp", "127.0.0.1", 8080, "established", pid=4711),
+    ]
+    assert owners.parse_lsof("udp", LSOF_UDP) == [Socket("udp", "0.0.0.0", 53, "bound", pid=9)]
+
+
+def test_the_list_of_netstat_is_read_in_any_language() -> None:
+    assert owners.parse_netstat("tcp", NETSTAT) == [
+        Socket("tcp", "0.0.0.0", 135, "listening", pid=900),
+        Socket("tcp", "::1", 8080, "listening", pid=4711),
+        Socket("tcp", "127.0.0.1", 50000, "hergestellt", pid=4712),
+    ]
+    assert owners.parse_netstat("udp", NETSTAT_UDP) == [Socket("udp", "127.0.0.1", 5353, "bound", pid=77)]
+
+
+@LINUX
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "0.0.0.0", "::"])
+def test_a_listener_of_ones_own_is_in_the_table_with_the_inode_of_its_descriptor(host: str) -> None:
+    with listening_socket(host) as sock:
+        inode = os.fstat(sock.fileno()).st_ino
+        expected = Socket("tcp", host, sock.getsockname()[1], "listening", inode, os.getuid())
+        assert expected in owners.sockets("tcp", os.getpid())
+        assert inode in owners.descriptors(os.getpid())
+
+
+@LINUX
+def test_a_udp_socket_is_bound_until_it_is_connected() -> None:
+    with bound_socket(kind=socket.SOCK_DGRAM) as peer, bound_socket(kind=socket.SOCK_DGRAM) as sock:
+        port = sock.getsockname()[1]
+
+        def states() -> list[str]:
+            return [row.state for row in owners.sockets("udp", os.getpid()) if row.port == port]
+
+        assert states() == ["bound"]
+        sock.connect(peer.getsockname())
+        assert states() == ["connected"]
+
+
+@pytest.fixture
+def gone() -> Iterator[int]:
+    """The id of a process that has ended and is not reaped, so that nobody else gets the id."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        yield process.pid
+
+
+@LINUX
+def test_a_process_that_is_gone_has_no_sockets_no_descriptors_and_no_command(gone: int) -> None:
+    assert owners.sockets("tcp", gone) == []
+    assert owners.descriptors(gone) == frozenset()
+    assert owners.command_line(gone) == ""
+    assert owners.command_line(2**30) == ""
+
+
+@LINUX
+def test_the_holder_of_a_port_is_named_with_its_command_line() -> None:
+    with listening_socket() as sock:
+        port = sock.getsockname()[1]
+        (holder,) = owners.holders("tcp", port, os.getpid())
+    assert (holder.pid, holder.command) == (os.getpid(), owners.command_line(os.getpid()))
+    assert str(holder) == f"tcp 127.0.0.1:{port} listening: pid {os.getpid()}, {holder.command}"
+
+
+@LINUX
+def test_every_process_that_shares_a_socket_is_a_holder() -> None:
+    with listening_socket() as sock:
+        code = "import sys; print(flush=True); sys.stdin.read()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[sock.fileno()],
+        ) as child:
+            assert child.stdout is not None
+            child.stdout.readline()
+            holders = owners.holders("tcp", sock.getsockname()[1], os.getpid())
+    assert {holder.pid for holder in holders} == {os.getpid(), child.pid}
+
+
+@LINUX
+def test_a_connection_that_nobody_has_any_more_is_a_holder_without_a_process() -> None:
+    with listening_socket() as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as connection:
+            connection.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+            client.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""
+    (holder,) = owners.holders("tcp", port, os.getpid())
+    assert str(holder) == f"tcp 127.0.0.1:{port} time-wait: no process has it any more"
+
+
+@LINUX
+def test_a_port_that_nobody_has_has_no_holder() -> None:
+    with listening_socket() as sock:
+        port = sock.getsockname()[1]
+        assert owners.holders("udp", 65_536 + port, os.getpid()) == []
+
+
+@LINUX
+def test_a_socket_in_a_process_that_may_not_be_looked_into_is_named_by_its_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As an unprivileged user meets root's: what /proc would show of the descriptors is made empty."""
+    monkeypatch.setattr(owners, "descriptors", lambda _pid: frozenset())
+    with listening_socket() as sock:
+        (holder,) = owners.holders("tcp", sock.getsockname()[1], os.getpid())
+    assert holder.pid == 0
+    assert holder.command == f"a process of uid {os.getuid()} that cannot be looked into from here"
+
+
+def test_an_ipv6_address_is_shown_in_brackets() -> None:
+    holder = Holder(Socket("tcp", "::1", 80, "listening"), 7, "httpd")
+    assert str(holder) == "tcp [::1]:80 listening: pid 7, httpd"
+
+
+def listening_on(*addresses: str) -> list[Socket]:
+    return [Socket("tcp", address, 80, "listening") for address in addresses]
+
+
+@pytest.mark.parametrize(
+    ("host", "listeners", "answer"),
+    [
+        ("127.0.0.1", ["127.0.0.1", "0.0.0.0", "::"], ["127.0.0.1"]),
+        ("127.0.0.1", ["::ffff:127.0.0.1", "::"], ["::ffff:127.0.0.1"]),
+        ("127.0.0.1", ["127.0.0.2", "0.0.0.0"], ["0.0.0.0"]),
+        ("127.0.0.1", ["::", "::1"], ["::"]),
+        ("127.0.0.1", ["127.0.0.2", "::1"], []),
+        ("127.0.0.1", ["0.0.0.0", "0.0.0.0"], ["0.0.0.0", "0.0.0.0"]),
+        ("::1", ["0.0.0.0", "127.0.0.1", "::"], ["::"]),
+        ("::1", ["::1", "::"], ["::1"]),
+        ("::1", ["0.0.0.0"], []),
+    ],
+)
+def test_the_most_specific_listener_answers(host: str, listeners: list[str], answer: list[str]) -> None:
+    assert [row.address for row in owners.answering(listening_on(*listeners), host, 80)] == answer
+
+
+@given(
+    st.lists(
+        st.builds(
+            Socket,
+            st.just("tcp"),
+            st.sampled_from(["127.0.0.1", "0.0.0.0", "::", "::1"]),
+            st.integers(80, 82),
+            st.sampled_from(["listening", "established", "time-wait"]),
+        )
+    ),
+    st.sampled_from(["127.0.0.1", "::1"]),
+)
+def test_only_listeners_of_the_very_port_answer_and_all_on_one_address(rows: list[Socket], host: str) -> None:
+    chosen = owners.answering(rows, host, 80)
+    assert all(row.port == 80 and row.state == "listening" for row in chosen)
+    assert len({row.address for row in chosen}) <= 1

@@ -1,0 +1,130 @@
+"""Who belongs to a started process, how all of them end, and the watchdog that sees to it."""
+
+from __future__ import annotations
+
+import io
+import os
+import runpy
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from netsupport import process_tree
+from netsupport.process_tree import MARK, Process, Tree, process, process_table, send_signal
+from netsupport.tests.scenes import NET_S
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and sends signals by pidfd")
+
+SLEEPER = [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"]
+
+
+@pytest.fixture
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, marked `a-mark`, that ends with its standard input."""
+    with subprocess.Popen(
+        SLEEPER, stdin=subprocess.PIPE, start_new_session=True, env=os.environ | {MARK: "a-mark"}
+    ) as child:
+        yield child
+        child.kill()
+
+
+def seen(pid: int) -> Process:
+    found = process(pid)
+    assert found is not None
+    return found
+
+
+def test_a_process_is_known_by_its_parent_and_its_session(sleeper: subprocess.Popen[bytes]) -> None:
+    found = seen(sleeper.pid)
+    assert (found.pid, found.parent, found.session) == (sleeper.pid, os.getpid(), sleeper.pid)
+    assert process_table()[sleeper.pid] == found
+
+
+def test_a_process_with_brackets_and_blanks_in_its_name_is_read_all_the_same(tmp_path: Path) -> None:
+    program = tmp_path / "a) R 1 (b"
+    program.symlink_to("/bin/cat")
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as child:
+        assert seen(child.pid).parent == os.getpid()
+
+
+def test_a_process_that_has_ended_is_not_seen_even_before_it_is_reaped(sleeper: subprocess.Popen[bytes]) -> None:
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert process(sleeper.pid) is None
+    assert sleeper.pid not in process_table()
+    assert process(2**30) is None
+
+
+def test_the_list_of_ps_is_read_without_its_zombies() -> None:
+    listing = b"    1     0     1 Ss\n  20    1   20 S+\n  21   20   20 Z+\n"
+    assert process_tree.parse_ps(listing) == {1: Process(1, 0, 1, 0), 20: Process(20, 1, 20, 0)}
+
+
+@pytest.mark.parametrize(
+    ("root_known", "mark"), [(True, "another"), (False, "a-mark")], ids=["by the session", "by the mark alone"]
+)
+def test_a_member_is_found(sleeper: subprocess.Popen[bytes], root_known: bool, mark: str) -> None:
+    root = sleeper.pid if root_known else 2**30
+    assert [each.pid for each in Tree(root, mark).members()] == [sleeper.pid]
+
+
+def test_a_stranger_is_no_member(sleeper: subprocess.Popen[bytes]) -> None:
+    assert Tree(2**30, "a-mar").members() == []
+    assert sleeper.poll() is None
+
+
+def test_a_tree_ends_by_sigterm_and_then_has_no_members(sleeper: subprocess.Popen[bytes]) -> None:
+    tree = Tree(sleeper.pid, "a-mark")
+    assert tree.end(NET_S) == []
+    assert sleeper.wait(NET_S) == -signal.SIGTERM
+    assert tree.end(NET_S) == []
+
+
+def test_what_survives_every_signal_is_returned(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another user's process does: the signals are not sent, and the patience is shortened."""
+    monkeypatch.setattr(process_tree, "send_signal", lambda *_: None)
+    monkeypatch.setattr(process_tree, "KILL_PATIENCE_S", 0.0)
+    assert Tree(sleeper.pid, "a-mark").end(0.0) == [seen(sleeper.pid)]
+
+
+def test_a_signal_is_not_sent_to_another_user_of_the_same_id(sleeper: subprocess.Popen[bytes]) -> None:
+    found = seen(sleeper.pid)
+    send_signal(Process(found.pid, found.parent, found.session, found.started - 1), signal.SIGKILL)
+    assert sleeper.stdin is not None
+    sleeper.stdin.close()
+    assert sleeper.wait(NET_S) == 0
+
+
+def test_a_signal_reaches_a_process_whose_parent_died_meanwhile(sleeper: subprocess.Popen[bytes]) -> None:
+    found = seen(sleeper.pid)
+    send_signal(Process(found.pid, found.parent + 1, found.session, found.started), signal.SIGKILL)
+    assert sleeper.wait(NET_S) == -signal.SIGKILL
+
+
+def test_a_signal_to_a_process_that_is_gone_is_no_failure(sleeper: subprocess.Popen[bytes]) -> None:
+    found = seen(sleeper.pid)
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    send_signal(found, signal.SIGTERM)
+    send_signal(Process(2**30, 1, 1, 1), signal.SIGTERM)
+
+
+@pytest.mark.parametrize(
+    ("told", "ends"), [("{pid}\n", True), ("{pid}\ndone", False), ("", False)], ids=["killed", "done", "too early"]
+)
+def test_the_watchdog_ends_the_tree_unless_told_that_it_is_done(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, told: str, ends: bool
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(told.format(pid=sleeper.pid)))
+    monkeypatch.setattr(sys, "argv", ["process_tree.py", "a-mark"])
+    runpy.run_path(process_tree.__file__, run_name="__main__")
+    descriptor = os.pidfd_open(sleeper.pid)
+    assert bool(select.select([descriptor], [], [], NET_S if ends else 0)[0]) == ends
+    os.close(descriptor)
