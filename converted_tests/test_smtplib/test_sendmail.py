@@ -134,8 +134,7 @@ def test_text_that_is_not_ASCII_is_not_sent() -> None:
 def test_one_recipient_may_be_a_string(recipients: str | list[str]) -> None:
     client, wire = offline(EVERYTHING_ACCEPTED, {})
     client.sendmail(ANN, recipients, b"")
-    assert folded(wire.sent).count(f"rcpt TO:<{JOE}>\r\n".encode()) == 1
-    assert wire.sent.count(b"rcpt") == 1
+    assert [line for line in folded(wire.sent).splitlines() if line.startswith(b"rcpt")] == [b"rcpt TO:<joe@b.test>"]
 
 
 def test_names_beside_the_addresses_stay_at_home() -> None:
