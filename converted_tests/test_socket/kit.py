@@ -99,7 +99,7 @@ def echo() -> Peer:
 
 @contextlib.contextmanager
 def interrupted_by(handler: Callable[[], None], *, times: int = 1) -> Iterator[None]:
-    """SIGALRM runs *handler* within the body, as a rule while it is blocked in a call, and *times* times at most.
+    """SIGALRM runs *handler* within the body, as a rule while it is blocked in a call, *times* times or till it raises.
 
     The alarm comes again and again until then: one that arrives just before a call blocks only leaves a note for the
     interpreter, which reads it when the next alarm ends the wait. So no outcome depends on how long it takes.
@@ -113,11 +113,14 @@ def interrupted_by(handler: Callable[[], None], *, times: int = 1) -> Iterator[N
             return
         running = True
         left -= 1
-        if not left:
-            signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             handler()
+        except BaseException:
+            left = 0
+            raise
         finally:
+            if not left:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             running = False
 
     before = signal.signal(signal.SIGALRM, run)

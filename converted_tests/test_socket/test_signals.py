@@ -5,6 +5,7 @@ Source: PEP 475; signal(7), "Interruption of system calls and library functions 
 
 from __future__ import annotations
 
+import select
 import signal
 import socket
 import threading
@@ -75,8 +76,13 @@ def test_a_raising_handler_ends_accept_and_no_timeout_is_told() -> None:
 @pytest.mark.parametrize("timeout", [None, TIMEOUT_S], ids=["blocking", "with a timeout"])
 def test_a_raising_handler_ends_sendall(timeout: float | None) -> None:
     with unix_pair() as (left, right):
+
+        def raise_in_the_middle() -> None:
+            if select.select([right], [], [], 0)[0]:
+                raise Alarm
+
         left.settimeout(timeout)
-        with pytest.raises(Alarm), interrupted_by(_raise):
+        with pytest.raises(Alarm), interrupted_by(raise_in_the_middle, times=10_000):
             left.sendall(bytes(4 << 20))
         left.close()
         assert len(right.recv(1)) == 1
