@@ -9,7 +9,7 @@ import os
 import socket
 import socketserver
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,25 @@ from netsupport import HOSTv4
 pytestmark = pytest.mark.filterwarnings(
     r"ignore:This process \(pid=\d+\) is multi-threaded, use of fork:DeprecationWarning"
 )
+
+
+@pytest.fixture(autouse=True)
+def _parent_stays_and_children_leave(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Fail a test whose own process would exit like a child, and end a child that comes back to the tests.
+
+    Without this the one would end the whole run, with success, and the other would run the rest of it twice.
+    """
+    own_pid, leave = os.getpid(), os._exit
+
+    def leave_as_a_child(status: int) -> None:
+        if os.getpid() == own_pid:
+            pytest.fail(f"the server's own process was about to exit with status {status}")
+        leave(status)
+
+    monkeypatch.setattr(os, "_exit", leave_as_a_child)
+    yield
+    if os.getpid() != own_pid:
+        leave(70)
 
 
 class ForkingTCPServer6(socketserver.ForkingTCPServer):
@@ -158,6 +177,28 @@ def test_what_ends_a_child_is_not_handled_and_the_request_is_closed(failure: Bas
     with Telling(failing(failure)) as server, stream_client(server) as client:
         server.handle_request()
         assert (rest(client), exit_status(only_child(server))) == (b"", 1)
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        pytest.param(EchoLine, b"line\n", id="handled"),
+        pytest.param(failing(ValueError("bad")), b"ValueError, ", id="an error"),
+        pytest.param(failing(SystemExit(0)), b"", id="the end of the program"),
+    ],
+)
+def test_a_child_shuts_its_request_down_whatever_its_handler_did(handler: Any, said: bytes) -> None:
+    class Parting(Telling):
+        def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's names
+            request.sendall(b"ValueError, ")
+
+        def shutdown_request(self, request: Any) -> None:
+            request.sendall(b"goodbye")
+            super().shutdown_request(request)
+
+    with Parting(handler) as server, stream_client(server, b"line\n") as client:
+        server.handle_request()
+        assert rest(client) == said + b"goodbye"
 
 
 def test_a_child_exits_even_if_it_cannot_close_its_request() -> None:
@@ -304,91 +345,3 @@ def test_a_child_that_somebody_else_collected_is_forgotten() -> None:
         os.waitpid(only_child(server), 0)
         server.collect_children()
         assert server.active_children == set()
-
-
-Wait = tuple[int, int]
-
-
-class Waits:
-    """In place of os.waitpid: its answers are given; `asked` has what it was asked."""
-
-    def __init__(self, *answers: Wait | Exception) -> None:
-        self.answers = list(answers)
-        self.asked: list[Wait] = []
-
-    def __call__(self, pid: int, flags: int) -> Wait:
-        self.asked.append((pid, flags))
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def mixin_with(children: set[int] | None, monkeypatch: pytest.MonkeyPatch, *answers: Wait | Exception) -> Any:
-    """A bare ForkingMixIn with these *children*, and what waitpid answers in `waits`."""
-    mixin: Any = socketserver.ForkingMixIn()
-    mixin.active_children = children
-    mixin.waits = Waits(*answers)
-    monkeypatch.setattr(os, "waitpid", mixin.waits)
-    return mixin
-
-
-def test_defaults_are_forty_children_five_minutes_and_waiting_at_the_end() -> None:
-    mixin: Any = socketserver.ForkingMixIn
-    assert (mixin.max_children, mixin.timeout, mixin.block_on_close, mixin.active_children) == (40, 300, True, None)
-
-
-def test_a_server_that_never_forked_has_nothing_to_collect(monkeypatch: pytest.MonkeyPatch) -> None:
-    mixin = mixin_with(None, monkeypatch)
-    mixin.collect_children(blocking=True)
-    assert (mixin.active_children, mixin.waits.asked) == (None, [])
-
-
-@pytest.mark.parametrize(("named", "flags"), [({}, os.WNOHANG), ({"blocking": True}, 0)], ids=["default", "blocking"])
-def test_children_are_asked_for_one_by_one_without_waiting_unless_told_so(
-    named: dict[str, bool], flags: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mixin = mixin_with({101}, monkeypatch, (0, 0), (101, 0))
-    mixin.collect_children(**named)
-    assert (mixin.active_children, mixin.waits.asked) == ({101}, [(101, flags)])
-    mixin.collect_children(**named)
-    assert mixin.active_children == set()
-
-
-@pytest.mark.parametrize(
-    ("children_max", "asked"),
-    [
-        pytest.param(4, [(101, os.WNOHANG)] * 3, id="below the limit"),
-        pytest.param(3, [(-1, 0), (101, os.WNOHANG), (101, os.WNOHANG)], id="at the limit"),
-        pytest.param(2, [(-1, 0), (-1, 0), (101, os.WNOHANG)], id="above the limit"),
-    ],
-)
-def test_at_the_limit_any_child_is_waited_for_until_there_are_fewer(
-    children_max: int, asked: list[Wait], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    mixin = mixin_with({101, 102, 103}, monkeypatch)
-    mixin.max_children = children_max
-    left = sorted(mixin.active_children)
-
-    def waitpid(pid: int, flags: int) -> Wait:
-        mixin.waits.asked.append((-1 if pid == -1 else 101, flags))
-        return (left.pop() if pid == -1 else 0), 0
-
-    monkeypatch.setattr(os, "waitpid", waitpid)
-    mixin.collect_children()
-    assert (mixin.waits.asked, mixin.active_children) == (asked, set(left))
-
-
-def test_at_the_limit_without_any_child_all_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    mixin = mixin_with({101, 102}, monkeypatch, ChildProcessError("none"))
-    mixin.max_children = 1
-    mixin.collect_children()
-    assert (mixin.active_children, mixin.waits.asked) == (set(), [(-1, 0)])
-
-
-def test_an_error_while_waiting_leaves_the_children_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    failure = OSError("interrupted")
-    mixin = mixin_with({101}, monkeypatch, failure, failure)
-    mixin.max_children = 1
-    mixin.collect_children()
-    assert (mixin.active_children, mixin.waits.asked) == ({101}, [(-1, 0), (101, os.WNOHANG)])
