@@ -193,7 +193,9 @@ def _end(process: subprocess.Popen[bytes], tree: process_tree.Tree, grace_s: flo
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
-    if exit_status_of(process) is not None:
+    if process.pid not in [each.pid for each in survivors]:
+        # A zombie whose other threads still run is no member any more, and cannot be reaped before they end.
+        process.kill()
         process.wait()
     if survivors:
         named = ", ".join(f"pid {each.pid} ({owners.command_line(each.pid)})" for each in survivors)

@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+import netsupport.__main__
 from netsupport import LeaseError, leases, locks, wildcards
 from netsupport.__main__ import main
 from netsupport.tests.conftest import python
@@ -129,6 +130,6 @@ class TestHold:
 def test_the_module_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setattr(sys, "argv", ["netsupport", "-n", "1"])
     with pytest.raises(SystemExit) as end:
-        runpy.run_module("netsupport.__main__", run_name="__main__")
+        runpy.run_path(netsupport.__main__.__file__, run_name="__main__")
     assert end.value.code == 0
     assert capsys.readouterr().out.strip().isdecimal()

@@ -144,7 +144,9 @@ def test_workers_of_xdist_that_run_at_once_never_share_a_number(
         meeting.settimeout(4 * NET_S)
         monkeypatch.setenv("MEETING", str(meeting.getsockname()[1]))
         command = [sys.executable, "-m", "pytest", "-q", "-n", str(workers), "--dist=each", "-p", "no:cacheprovider"]
-        with pytester.popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
+        with subprocess.Popen(
+            command, cwd=pytester.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as running:
             taken: list[int] = []
             with contextlib.ExitStack() as kept:
                 for _ in range(workers):

@@ -73,12 +73,23 @@ def test_s_server_gets_what_a_client_says(
 
 @OPENSSL
 @pytest.mark.skipif(sys.platform != "linux", reason="hold-through is Linux's")
-def test_beside_a_hold_no_squatter_can_come_to_the_ipv6_loopback_of_s_servers_port(s_server: list[str]) -> None:
-    with reserve_port() as lease, squatter_on(lease.port, reuse=False) as refusal:
-        assert isinstance(refusal, OSError)
-        with running_server([*s_server, "-accept", str(lease), "-naccept", "1"], env={"P": "{port}"}) as server:
-            assert server.port != lease.port
-    assert lease.guarantee == Guarantee.HOLD_THROUGH
+def test_beside_a_hold_no_squatter_can_come_to_the_ipv6_loopback_of_s_servers_port(
+    s_server: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusals: list[object] = []
+
+    def tried(*arguments: Any, **options: Any) -> leases.PortLease:
+        lease = reserve_port(*arguments, **options)
+        with squatter_on(lease.port, reuse=False) as refusal:
+            refusals.append(refusal)
+        return lease
+
+    monkeypatch.setattr("netsupport.processes.reserve_port", tried)
+    with running_server([*s_server, "-accept", "{port}"]) as server:
+        says(server.address, b"a word to the server\n")
+        until_said(server, "a word to the server")
+    assert [type(refusal) for refusal in refusals] == [OSError]
+    assert (server.guarantee, server.lost) == (Guarantee.HOLD_THROUGH, ())
 
 
 @contextlib.contextmanager
