@@ -316,6 +316,45 @@ def test_a_range_that_fills_after_the_self_test_is_answered_by_a_lease(monkeypat
     assert given_by() == (Guarantee.LEASE, "the kernel has no number left in its ephemeral range")
 
 
+@pytest.mark.usefixtures("no_hold")
+def test_without_a_number_on_any_rung_the_error_says_what_stood_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "_draw", lambda _kinds: None)
+    monkeypatch.setattr(locks, "lease_ranges", lambda *_: (range(0), range(0)))
+    with pytest.raises(
+        LeaseError, match="no hold here; no number is free outside the ephemeral range; and the kernel"
+    ):
+        reserve_port()
+    with pytest.raises(LeaseError, match="no port left in its ephemeral range; close sockets"):
+        refused_port()
+
+
+def test_when_every_number_drawn_rests_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases, "_rests", lambda _port: True)
+    with pytest.raises(LeaseError, match="no port left"):
+        refused_port()
+
+
+def test_a_lease_is_never_a_number_reserved_locked_or_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    with reserve_ports(4, child_reuses_address=False) as four, socket.socket() as stranger:
+        reserved, locked, used, free = (lease.port for lease in four)
+        stranger.bind(("127.0.0.9", used))
+        # The fixture's own leases hold the locks, so this process's reservations are told apart by a lock of the test.
+        locks_taken = {locked}
+        monkeypatch.setattr(leases, "_rests", lambda _port: False)
+        monkeypatch.setattr(locks, "reserved_ports", lambda: frozenset({reserved}))
+        monkeypatch.setattr(locks, "from_a_random_start", lambda _ranges: iter([reserved, locked, used, free]))
+        monkeypatch.setattr(locks, "port_lock", lambda port: None if port in locks_taken else UnixLock())
+        with reserve_port(child_reuses_address=False) as lease:
+            assert lease.port == free
+
+
+class UnixLock(locks.Lock):
+    """A lock on nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(socket.socket(), -1)
+
+
 @LINUX
 def test_where_the_kernel_gives_out_every_number_udp_is_picked_and_tcp_is_held(scene: Any) -> None:
     seen = scene("no_number_outside_the_ephemeral_range")

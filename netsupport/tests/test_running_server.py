@@ -346,6 +346,35 @@ def test_a_process_that_outlives_sigkill_is_named(monkeypatch: pytest.MonkeyPatc
             pass
 
 
+@pytest.mark.parametrize("polled", [False, True])
+def test_the_exit_status_is_read_before_and_after_the_process_is_reaped(polled: bool) -> None:
+    with running_server(tiny("--reuse"), check=False) as server:
+        pid_that_answers(server.address, b"quit 7")
+        wait_for_end(server.pid)
+        if polled:
+            server.process.wait(NET_S)
+        assert server_attempt.exit_status_of(server.process) == 7
+
+
+def test_a_server_that_outlives_sigkill_itself_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    real_end = process_tree.Tree.end
+
+    def end(tree: process_tree.Tree, grace_s: float) -> list[process_tree.Process]:
+        real_end(tree, grace_s)
+        return [process_tree.Process(tree.root, 1, 1, 1)]
+
+    monkeypatch.setattr(process_tree.Tree, "end", end)
+    servers = []
+
+    def outlived() -> None:
+        with running_server(tiny("--reuse"), check=False) as server:
+            servers.append(server)
+
+    with pytest.raises(ServerError, match="SIGKILL did not end"):
+        outlived()
+    servers[0].process.wait(NET_S)
+
+
 def test_a_server_started_by_a_server_carries_both_marks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(process_tree.MARK, "outer")
     with running_server(tiny("--reuse", "--daemonize")) as server:

@@ -160,6 +160,22 @@ def test_the_self_tests_draw_gives_a_number_that_nobody_holds(scene: Any) -> Non
     assert scene("a_draw_of_a_number_that_nobody_holds") is True
 
 
+@LINUX
+def test_a_draw_is_told_by_the_number_that_came_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without the option would bind any number: its answer is made up here."""
+
+    class Generous(socket.socket):
+        def setsockopt(self, *_arguments: Any) -> None:
+            pass
+
+        def getsockname(self) -> tuple[str, int]:
+            return "127.0.0.1", 4_711
+
+    monkeypatch.setattr(socket, "socket", Generous)
+    assert wildcards.drawn(socket.AF_INET, "127.0.0.1", 4_711)
+    assert not wildcards.drawn(socket.AF_INET, "127.0.0.1", 4_712)
+
+
 def test_an_unexpected_refusal_is_not_taken_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wildcards, "TAKEN", frozenset())
     with reserve_port(child_reuses_address=False) as lease, socket.socket() as stranger:
