@@ -12,9 +12,10 @@ import click
 from rich.console import Console
 
 from parasuite import __version__, interpreter, session
-from parasuite.config import SENSORS, ConfigError, project_settings, resolve
+from parasuite.config import ConfigError, project_settings, resolve
 from parasuite.launch import Command, PytestTree, Target
 from parasuite.limits import limits
+from parasuite.probe import SENSORS
 from parasuite.progress import LiveProgress, LogProgress, Progress
 from parasuite.reports.model import Report
 from parasuite.reports.terminal import terminal

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from parasuite.launch import Command, Corpus, PytestTree, Target
+from parasuite.probe import SENSORS
 from parasuite.verdict import FAIL_ON
-
-SENSORS = ("sampler",)
 
 
 class ConfigError(Exception):

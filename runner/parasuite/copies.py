@@ -48,6 +48,9 @@ class Starter(Protocol):
     alive: bool
     pid: int
 
+    def watch(self, settings: dict[str, Any]) -> None:
+        """Put every copy started from now on under the exact sensor; *settings* as sensors/exact.py has them."""
+
     def start(self, launch: Launch, output: Path) -> None:
         """Start one copy; "started" or "failed" follows as a message."""
 
@@ -67,7 +70,7 @@ class Supervised:
     def __init__(self) -> None:
         here, there = socket.socketpair()
         root = str(Path(__file__).parent.parent)
-        # -I -S: nothing of the user's environment and no site-packages, so that it starts fast and holds little.
+        # -I -S -B: nothing of the user's environment, no site-packages, and nothing written where parasuite lies.
         script = (
             f"import sys; sys.path.insert(0, {root!r}); from parasuite.supervisor import main; main({there.fileno()})"
         )
@@ -82,6 +85,9 @@ class Supervised:
         self.alive = True
         self._channel = Channel(here)
         self._inits: set[int] = set()
+
+    def watch(self, settings: dict[str, Any]) -> None:
+        self._channel.send(do="watch", **settings)
 
     def start(self, launch: Launch, output: Path) -> None:
         self._channel.send(

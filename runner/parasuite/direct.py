@@ -33,6 +33,9 @@ class Direct:
         self._exited: set[int] = set()
         self._pending: list[dict[str, Any]] = []
 
+    def watch(self, settings: dict[str, Any]) -> None:
+        raise NotImplementedError("the exact sensor is the Linux supervisor's")
+
     def start(self, launch: Launch, output: Path) -> None:
         t_ns = time.monotonic_ns()
         new_group: dict[str, Any] = (

@@ -228,7 +228,9 @@ class Orphaned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SensorState(Event):
-    """*state*: "up", "down" (ended in order, after *samples*), "missing" (at the probe) or "blind" (lost later)."""
+    """*state*: "up", "down" (ended in order), "missing" (at the probe), "partial" (it sees less than it could) or
+    "blind" (lost later); *why* for people. *samples* of the sampler; *calls* of the exact sensor, with its *cpu_s*.
+    """
 
     kind = "sensor"
 
@@ -236,6 +238,8 @@ class SensorState(Event):
     state: str
     why: str = ""
     samples: int = 0
+    calls: int = 0
+    cpu_s: float = 0.0
 
 
 _KINDS: dict[str, type[Event]] = {

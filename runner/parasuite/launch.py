@@ -70,8 +70,12 @@ def launches(
     cwd: Path,
     environ: Mapping[str, str],
     timeout_scale: float = 1.0,
+    recorder_mode: str = "",
 ) -> list[Launch]:
-    """One Launch per copy. Nothing is written; *pytest_args* are ignored by a Command."""
+    """One Launch per copy. Nothing is written; *pytest_args* are ignored by a Command.
+
+    *recorder_mode*: "pages", "events", or "" for no recorder in the copies' Python processes.
+    """
     return [
         _launch(
             target,
@@ -88,6 +92,7 @@ def launches(
                 "PARASUITE_COPY": str(copy),
                 "PARASUITE_COPIES": str(copies),
                 "CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}",
+                **({"PARASUITE_RECORDER": recorder_mode} if recorder_mode else {}),
             },
         )
         for copy in range(copies)
@@ -118,6 +123,8 @@ def _launch(
     }
     match target:
         case Command(argv=argv):
+            if "PARASUITE_RECORDER" in env:
+                env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
             return Launch(copy=copy, argv=argv, env=env, cwd=cwd, folder=folder, scratch=scratch)
         case Corpus(folder=tests, imports=imports):
             arguments = ["-c", str(tests / "pytest.ini"), str(tests)]

@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 
 from parasuite.events import Event, EventError, decode, encode
+from parasuite.sensors.recorded import FOLDERS, recorded
 
 RUNS_KEPT = 10
 
@@ -47,7 +48,8 @@ class RunFolder:
         try:
             (folder.path / "events").mkdir(parents=True)
             for copy in range(copies):
-                (folder.path / "copies" / f"{copy:03d}").mkdir(parents=True)
+                for name in FOLDERS:
+                    (folder.path / "copies" / f"{copy:03d}" / name).mkdir(parents=True)
             ignore = base / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
@@ -100,7 +102,8 @@ class RunFolder:
     def events(self) -> Iterator[Event]:
         """Every event of every writer, merged by time, read as it goes. Torn lines are counted and dropped."""
         files = sorted((self.path / "events").glob("*.jsonl"))
-        return heapq.merge(*(self._lines(file) for file in files), key=attrgetter("t_ns"))
+        by_process = (events for copy in sorted((self.path / "copies").glob("*")) for events in recorded(copy))
+        return heapq.merge(*(self._lines(file) for file in files), *by_process, key=attrgetter("t_ns"))
 
     def _lines(self, file: Path) -> Iterator[Event]:
         with file.open("rb") as stream:

@@ -23,15 +23,16 @@ from typing import Any
 
 import psutil
 
-from parasuite import __version__
+from parasuite import __version__, probe
 from parasuite.config import RunSpec, target_facts
 from parasuite.copies import Copies, Copy, Starter, Supervised
 from parasuite.direct import Direct
-from parasuite.events import CopyState, Event, RunStarted
-from parasuite.findings import findings
+from parasuite.events import CopyState, Event, RunStarted, SensorState
+from parasuite.findings import judge as judge_events
 from parasuite.launch import Command, describe, launches
 from parasuite.limits import ephemeral_range
 from parasuite.outcomes import Outcome, outcomes
+from parasuite.probe import Sight
 from parasuite.progress import CopyView, Progress, ended_line
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
@@ -40,7 +41,7 @@ from parasuite.reports.plain import plural
 from parasuite.results import LineReader, ResultsError, Tally, TestResult, junit_results, tally_of
 from parasuite.run_folder import EventLog, RunFolder
 from parasuite.sensors import sampler
-from parasuite.verdict import NO_TESTS_COLLECTED, ExitCode, health, verdict
+from parasuite.verdict import NO_TESTS_COLLECTED, ExitCode, HealthReader, verdict
 
 _STEP_S = 0.1
 _GRACE_S = 1.0
@@ -89,14 +90,21 @@ class _Run:
     """One run while it lasts: the copies, their results, the sensor, the record."""
 
     def __init__(
-        self, spec: RunSpec, folder: RunFolder, copies: Copies, starter: Starter, progress: Progress
+        self,
+        spec: RunSpec,
+        folder: RunFolder,
+        copies: Copies,
+        starter: Starter,
+        progress: Progress,
+        sight: Sight,
     ) -> None:
         self._folder, self._copies, self._starter, self._progress = folder, copies, starter, progress
         self._log = EventLog(folder, "orchestrator")
         self._watched = [
             _Watched(LineReader(folder.copy_dir(copy) / "results.jsonl"), Tally()) for copy in range(spec.copies)
         ]
-        self._sampler = sampler.Sampler(self._inits, self._test_of) if spec.sensors else None
+        self._sampler = sampler.Sampler(self._inits, self._test_of) if sampler.NAME in sight.use else None
+        self._sight = sight
         self._sampled_s = float("-inf")
         self.ended = "complete"
 
@@ -120,8 +128,11 @@ class _Run:
     def until_finished(self) -> None:
         """Run all copies to their end, whatever comes: signals, time-outs, a dead supervisor."""
         with _Signals() as signals:
+            self.record(self._sight.events())
             if self._sampler:
                 self.record([self._sampler.up()])
+            if self._sight.recorder_mode:
+                self.record([_recorder_state("up")])
             self._copies.start()
             answered = 0
             while not self._copies.finished:
@@ -134,6 +145,8 @@ class _Run:
                 self._progress.update([self._view(copy) for copy in self._copies.copies])
             if self._sampler:
                 self.record([*self._sampler.sample(), self._sampler.down()])
+            if self._sight.recorder_mode:
+                self.record([_recorder_state("down")])
             if not self._starter.alive:
                 self.ended = "supervisor-lost"
             elif signals.received:
@@ -202,6 +215,7 @@ def run(
     """
     folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
     scratch = _scratch_dir()
+    sight = probe.look(spec.sensors) if spec.sensors else probe.Sight()
     starter: Starter = Supervised() if sys.platform == "linux" else Direct()
     facts = {**_start_facts(spec, python, folder), "supervisor_pid": starter.pid}
     folder.write_run(facts)
@@ -217,13 +231,17 @@ def run(
         cwd=cwd,
         environ=environ,
         timeout_scale=max(1.0, spec.copies / (os.cpu_count() or 1) / 2),
+        recorder_mode=sight.recorder_mode,
     )
     for launch in planned:
         launch.scratch.mkdir()
     copies = Copies(planned, starter, spec.timeout_s)
-    running = _Run(spec, folder, copies, starter, progress)
+    running = _Run(spec, folder, copies, starter, progress, sight)
+    started = _run_started()
+    if "seccomp" in sight.use:
+        starter.watch(_exact_settings(folder, spec, sight, started))
     try:
-        running.record([_run_started()])
+        running.record([started])
         running.until_finished()
     finally:
         starter.close()
@@ -271,10 +289,11 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
     Raises RunFolderError for a folder whose run.json cannot be read.
     """
     facts = folder.read_run() if facts is None else facts
-    events = list(folder.events())
-    ended = outcomes(events, facts["copies"])
-    found = findings(events)
-    seen = health(events, facts["sensors_by_name"])
+    reading = _Reading()
+    judged = judge_events(reading.through(folder.events()))
+    ended = outcomes(reading.kept, facts["copies"])
+    found = judged.findings
+    seen = reading.reader.health(facts["sensors_by_name"])
     results = [_copy_results(folder, outcome, facts) for outcome in ended]
     is_pytest = facts["target"]["kind"] != "command"
     errors = facts.get("errors", [])
@@ -288,17 +307,17 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
         errors=errors,
         is_pytest=is_pytest,
     )
-    notes = list(errors)
+    notes = [*errors, *judged.notes, *seen.notes]
     if folder.unreadable_lines:
         notes.append(f"event lines that could not be read and were left out: {folder.unreadable_lines}")
-    start = next((event for event in events if isinstance(event, RunStarted)), None)
+    start = next((event for event in reading.kept if isinstance(event, RunStarted)), None)
     return Report(
         run_id=folder.run_id,
         folder=_shown(folder.path, Path.cwd()),
         target=facts["described"],
         wall=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(facts["started_s"])),
         host=facts["host"],
-        duration_s=(events[-1].t_ns - events[0].t_ns) / 1e9 if events else 0.0,
+        duration_s=(reading.last_ns - reading.first_ns) / 1e9,
         start_ns=start.t_ns if start else 0,
         fail_on=facts["fail_on"],
         outcomes=ended,
@@ -306,9 +325,27 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
         findings=found,
         health=seen,
         verdict=decided,
-        cannot_see=sampler.CANNOT_SEE if sampler.NAME in seen.sensors else (),
+        cannot_see=_cannot_see(seen.sensors),
         notes=notes,
     )
+
+
+class _Reading:
+    """Reads a run's events once for all who judge: what few need is kept, what only counts is counted."""
+
+    def __init__(self) -> None:
+        self.kept: list[Event] = []
+        self.reader = HealthReader()
+        self.first_ns = self.last_ns = 0
+
+    def through(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            self.first_ns = self.first_ns or event.t_ns
+            self.last_ns = event.t_ns
+            if isinstance(event, RunStarted | CopyState):
+                self.kept.append(event)
+            self.reader.read(event)
+            yield event
 
 
 def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any]) -> list[TestResult]:
@@ -371,6 +408,31 @@ def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any
         "ended": "",
         "errors": [],
     }
+
+
+def _exact_settings(folder: RunFolder, spec: RunSpec, sight: Sight, started: RunStarted) -> dict[str, Any]:
+    """What the supervisor's sensor is told; sensors/exact.py says what each is."""
+    root = folder.path.resolve()
+    pages = {copy: str(folder.copy_dir(copy).resolve() / "pages") for copy in range(spec.copies)}
+    return {
+        "events": str(root / "events" / "seccomp.jsonl"),
+        "addresses": list(started.addresses),
+        "pages": pages if sight.recorder_mode else {},
+        "recorded": sight.recorder_mode == "events",
+    }
+
+
+def _recorder_state(state: str) -> SensorState:
+    return SensorState(t_ns=time.monotonic_ns(), source="orchestrator", sensor="recorder", state=state)
+
+
+def _cannot_see(sensors: Mapping[str, str]) -> tuple[str, ...]:
+    """What the best of *sensors* is blind to."""
+    if "seccomp" in sensors:
+        return probe.SECCOMP_CANNOT_SEE
+    if "recorder" in sensors:
+        return probe.RECORDER_CANNOT_SEE
+    return sampler.CANNOT_SEE if sampler.NAME in sensors else ()
 
 
 def _pytest_args(spec: RunSpec) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from parasuite.events import Event, Seen, SensorState
+from parasuite.events import Event, Listen, Release, Seen, SensorState, SocketCall
 from parasuite.findings import Finding
 from parasuite.outcomes import Outcome
 from parasuite.results import TestResult
@@ -27,17 +27,28 @@ class ExitCode(IntEnum):
 
 FAIL_ON = ("never", "warning", "error")
 _BAD = ("failed", "error", "lost")
+SELF_TEST = "self-test"  # The name under which probe.py records the planted collision of each run's start.
+_MORE_OR_LESS = {"missing": "is missing", "partial": "saw less than it could"}
 NO_TESTS_COLLECTED = 5  # pytest's own exit status for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What the audit could see. *sensors*: name -> last state. *blind*: why silence is not a pass; "" if it is."""
+    """What the audit could see.
+
+    *sensors*: name -> last state. *blind*: why silence is not a pass; "" if it is. *listeners*: seen by the exact
+    sensors where there are any, else by the sampler. *calls*: bind, listen, connect and send that were seen one by
+    one. *proven*: what the self-test showed to be visible. *notes*: what was missing or seen only in part, and why,
+    a sentence each.
+    """
 
     sensors: dict[str, str]
     samples: int = 0
     listeners: int = 0
     blind: str = ""
+    calls: int = 0
+    proven: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +61,60 @@ class Verdict:
 
 
 def health(events: Iterable[Event], asked_for: Sequence[str]) -> Health:
-    """What the sensors said of themselves.
-
-    *asked_for*: those named by `--sensors`; () for none. Blind is: a sensor lost after the start, one asked for by
-    name and missing, a sampler without one complete sample.
-    """
-    states: dict[str, SensorState] = {}
-    listeners = 0
+    """What the sensors said of themselves; as HealthReader has it."""
+    reader = HealthReader()
     for event in events:
-        if isinstance(event, Seen):
-            listeners += 1
-        elif isinstance(event, SensorState):
-            states[event.sensor] = event
+        reader.read(event)
+    return reader.health(asked_for)
+
+
+class HealthReader:
+    """Takes a run's events one by one, as they are read for others too."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, SensorState] = {}
+        self._seen = self._listened = self._calls = 0
+        self._notes: list[str] = []
+        self._proven = ""
+
+    def read(self, event: Event) -> None:
+        """Note what *event* says of the sensors."""
+        if isinstance(event, SensorState):
+            self._read_state(event)
+        elif isinstance(event, Seen):
+            self._seen += 1
+        elif isinstance(event, SocketCall) and not isinstance(event, Release):
+            self._calls += 1
+            self._listened += isinstance(event, Listen) and event.errno in ("", "?")
+
+    def _read_state(self, event: SensorState) -> None:
+        if event.sensor == SELF_TEST and event.state == "down":
+            self._proven = event.why
+            return
+        if event.state in _MORE_OR_LESS:
+            self._notes.append(f"{event.sensor} {_MORE_OR_LESS[event.state]}: {event.why}")
+        earlier = self._states.get(event.sensor)
+        if earlier is None or earlier.state != "blind":
+            self._states[event.sensor] = event
+
+    def health(self, asked_for: Sequence[str]) -> Health:
+        """What the sensors said of themselves.
+
+        *asked_for*: those named by `--sensors`; () for none. Blind is: a sensor lost after the start, one asked for
+        by name and missing, a sampler without one complete sample, a self-test that did not see what it planted.
+        """
+        return _health(self._states, asked_for, self._seen, self._listened, self._calls, self._proven, self._notes)
+
+
+def _health(
+    states: dict[str, SensorState],
+    asked_for: Sequence[str],
+    seen: int,
+    listened: int,
+    calls: int,
+    proven: str,
+    notes: Sequence[str],
+) -> Health:
     blind = [f"{name} was lost: {state.why}" for name, state in states.items() if state.state == "blind"]
     blind += [
         f"{name} is missing here" for name in asked_for if name not in states or states[name].state == "missing"
@@ -70,10 +123,13 @@ def health(events: Iterable[Event], asked_for: Sequence[str]) -> Health:
     if "sampler" in states and not samples and not blind:
         blind.append("the sampler took no complete sample")
     return Health(
-        sensors={name: state.state for name, state in states.items()},
+        sensors={name: state.state for name, state in states.items() if name != SELF_TEST},
         samples=samples,
-        listeners=listeners,
+        listeners=listened if calls else seen,
         blind="; ".join(blind),
+        calls=calls,
+        proven=proven,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 

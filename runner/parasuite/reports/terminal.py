@@ -91,7 +91,10 @@ def _verdict(report: Report) -> Text:
     if not health.sensors:
         looked = "no sensor looked (--sensors none)"
     else:
-        looked = f"{plural(health.listeners, 'listener')} seen in {plural(health.samples, 'sample')}"
+        how = [plural(health.calls, "call")] if health.calls else []
+        how += [plural(health.samples, "sample")] if "sampler" in health.sensors else []
+        looked = f"{plural(health.listeners, 'listener')} seen in {' and '.join(how) or 'no call'}"
+        looked += f", {health.proven} proven visible" if health.proven else ""
     colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
     return Text.assemble(
         (report.verdict.reason, f"bold {colour}"),

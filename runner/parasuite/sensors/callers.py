@@ -42,6 +42,11 @@ class Process:
     page: pages.Page | None = None
     introduced: bool = False
 
+    @property
+    def is_unrecorded(self) -> bool:
+        """Whether this is a Python that should publish a page and does not (-I, -E, -S, a scrubbed environment)."""
+        return self.page is None and bool(self.pages_folder) and self.name.startswith(("python", "pypy"))
+
     def said(self, tid: int, kind: int, descriptor: int) -> Said:
         """What is told of the call that the thread *tid* stands in."""
         if self.page is None and self.pages_folder:

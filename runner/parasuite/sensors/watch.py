@@ -13,6 +13,7 @@ import errno
 import os
 import select
 import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -22,10 +23,11 @@ from parasuite.events import Event, ProcessSeen, Release
 from parasuite.sensors import netlink, seccomp
 from parasuite.sensors.attempts import Attempts
 from parasuite.sensors.callers import Callers, Thread
-from parasuite.sensors.calls import Call, Calls
+from parasuite.sensors.calls import Call, Calls, Outcome
 from parasuite.sensors.owners import Owners
 
 NAME = "seccomp"
+_ROUNDS_MAX = 64
 
 
 @dataclass(slots=True)
@@ -63,6 +65,8 @@ class Watch:
         self._traced: dict[int, _Traced] = {}
         self.counts: Counter[str] = Counter()
         self.opaque: set[str] = set()
+        self.unrecorded: set[str] = set()
+        self.failure = ""
         self._epoll = select.epoll()
         self._epoll.register(self._destroyed, select.EPOLLIN)
 
@@ -90,8 +94,13 @@ class Watch:
         self._epoll.close()
 
     def serve(self) -> None:
-        """Handle all that has arrived; never blocks."""
-        while ready := self._epoll.poll(0):
+        """Handle what has arrived; never blocks, and returns under a storm, so that its caller gets to its other
+        work.
+        """
+        for _ in range(_ROUNDS_MAX):
+            ready = self._epoll.poll(0)
+            if not ready:
+                break
             for fd, flags in ready:
                 self._drain()
                 traced = self._traced.get(fd)
@@ -151,6 +160,10 @@ class Watch:
         self._attempts.settle_thread(request.tid)
         try:
             outcome = self._calls.outcome(call, traced.listener)
+        except (OSError, ValueError, LookupError, struct.error) as error:
+            # The audit never breaks the run: the call goes on unseen, and the run is said to have been blind.
+            self.failure = self.failure or f"{type(error).__name__}: {error}"
+            outcome = Outcome()
         finally:
             if call.sock is not None:
                 call.sock.close()
@@ -168,6 +181,19 @@ class Watch:
             # Its calls go on unseen, which the report says.
             self.counts["opaque"] += 1
             self.opaque.add(call.thread.process.name)
+        if call.thread.process.is_unrecorded:
+            self.unrecorded.add(call.thread.process.name)
+
+    def notes(self) -> list[str]:
+        """What was not seen as well as it could be, a sentence each."""
+        found = []
+        if self.counts["opaque"]:
+            names = ", ".join(sorted(self.opaque)) or "hidden in /proc"
+            found.append(f"{self.counts['opaque']} calls of processes that may not be looked at ({names})")
+        if self.unrecorded:
+            names = ", ".join(sorted(self.unrecorded))
+            found.append(f"Python processes without test and line, because they ignore the environment: {names}")
+        return found
 
     def _look(self, traced: _Traced, request: seccomp.Call) -> Call:
         """Who calls, with a duplicate of the socket where it may be had."""
