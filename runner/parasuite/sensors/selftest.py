@@ -121,6 +121,7 @@ class _Stage:
             "PARASUITE_COPY": str(copy),
             "PARASUITE_COPY_DIR": str(self._folder / str(copy)),
             "PYTEST_CURRENT_TEST": f"{_TEST} (call)",
+            "PYTHONDONTWRITEBYTECODE": "1",
         }
 
     def until(self, fd: int) -> bytes:
