@@ -1,6 +1,6 @@
 """ForkingMixIn asks for each child that it started, one by one, and at its limit waits for any of them.
 
-The promise is in the library reference, "socketserver", ForkingMixIn, and in waitpid(2), whose answers are given here.
+The promise is in the library reference, "socketserver", ForkingMixIn, and in waitpid(2), a stub here.
 """
 
 from __future__ import annotations
