@@ -99,7 +99,7 @@ def echo() -> Peer:
 
 @contextlib.contextmanager
 def interrupted_by(handler: Callable[[], None], *, times: int = 1) -> Iterator[None]:
-    """SIGALRM runs *handler* within the body, as a rule while it is blocked in a call, *times* times or till it raises.
+    """SIGALRM runs *handler* within the body, as a rule while it is blocked, *times* times or until it raises.
 
     The alarm comes again and again until then: one that arrives just before a call blocks only leaves a note for the
     interpreter, which reads it when the next alarm ends the wait. So no outcome depends on how long it takes.
