@@ -15,7 +15,7 @@ def main() -> None:
     """Print a table of medians."""
     medians = {}
     for method in all_methods():
-        costs_s = []
+        costs_s: list[float] = []
         end_s = time.perf_counter() + SECONDS_MAX
         while len(costs_s) < ROUNDS and time.perf_counter() < end_s:
             started_s = time.perf_counter()

@@ -1,4 +1,6 @@
-"""How many reserved numbers are lost beside busy processes: `python -m netsupport.benchmarks.stress [N] [HAMMERS ...]`.
+"""How many reserved numbers are lost beside busy processes.
+
+`python -m netsupport.benchmarks.stress [N] [HAMMERS ...]` takes N numbers by each way beside so many processes.
 
 Each way runs in a network namespace of its own, rootless, whose ephemeral range has 256 ports. Hammers bind port 0
 on five addresses, listen, and connect as clients. A victim takes ten numbers, waits 20 ms, as a server takes to

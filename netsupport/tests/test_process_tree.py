@@ -85,6 +85,16 @@ def test_a_tree_ends_by_sigterm_and_then_has_no_members(sleeper: subprocess.Pope
     assert tree.end(NET_S) == []
 
 
+def test_nobody_is_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow, late = Process(2**30, 1, 1, 1), Process(2**30 + 1, 1, 1, 1)
+    scans = iter([[slow], [slow], [slow, late], []])
+    told: list[Process] = []
+    monkeypatch.setattr(Tree, "members", lambda _tree: next(scans))
+    monkeypatch.setattr(process_tree, "send_signal", lambda target, _number: told.append(target))
+    assert Tree(2**30, "a-mark").end(NET_S) == []
+    assert told == [slow, late]
+
+
 def test_what_survives_every_signal_is_returned(
     sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
