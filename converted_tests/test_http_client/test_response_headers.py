@@ -164,7 +164,16 @@ def test_getallmatchingheaders_finds_nothing_among_parsed_fields() -> None:
 
 def test_getallmatchingheaders_gives_lines_with_their_continuations() -> None:
     headers = HTTPMessage()
-    for line in ("Via: a", " behind a", "\tbehind a too", "Date: x", " behind x", "VIA: b", "Viaduct: c"):
+    for line in (
+        " behind nothing",
+        "Via: a",
+        " behind a",
+        "\tbehind a too",
+        "Date: x",
+        " behind x",
+        "VIA: b",
+        "Viaduct: c",
+    ):
         headers[line] = ""
     assert headers.getallmatchingheaders("via") == ["Via: a", " behind a", "\tbehind a too", "VIA: b"]
 
