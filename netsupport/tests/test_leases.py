@@ -320,7 +320,7 @@ def test_a_range_that_fills_after_the_self_test_is_answered_by_a_lease(monkeypat
 def test_without_a_number_on_any_rung_the_error_says_what_stood_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_draw", lambda _kinds: None)
     monkeypatch.setattr(locks, "lease_ranges", lambda *_: (range(0), range(0)))
-    with pytest.raises(LeaseError, match="no hold here; no number is free outside .*; and the kernel"):
+    with pytest.raises(LeaseError, match=r"no hold here; no number is free outside .*; and the kernel"):
         reserve_port()
     with pytest.raises(LeaseError, match="no port left in its ephemeral range; close sockets"):
         refused_port()
