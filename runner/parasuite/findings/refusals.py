@@ -10,7 +10,7 @@ from parasuite.events import Bind, Endpoint, Event, Holder, Listen
 from parasuite.findings.facts import Facts
 from parasuite.findings.model import Side
 from parasuite.findings.occurrences import Occurrence
-from parasuite.holds import Changes, OpenHold
+from parasuite.holds import ATTEMPTED, Changes, OpenHold
 
 # Windows says EACCES where an exclusive owner is in the way, and its own numbers for both.
 IN_USE = frozenset({"EADDRINUSE", "WSAEADDRINUSE", "WSAEACCES"})
@@ -49,7 +49,7 @@ class Refused:
         if earlier and not _same_place(earlier[0].event, event):
             yield from self._settle(thread)
             earlier = None
-        if event.errno in IN_USE:
+        if event.errno in IN_USE or _was_attempted_in_vain(event):
             yield from self._refused(event, thread, facts)
         elif earlier and isinstance(event, Bind) and changes.opened:
             yield from self._recovered(thread, changes.opened[0])
@@ -84,6 +84,11 @@ class Refused:
         elif holder.copy != event.copy:
             occurrence = _collision(event, endpoint, holder, facts)
             self._pending.setdefault(thread, []).append(_Refusal(occurrence, event, endpoint.port))
+
+
+def _was_attempted_in_vain(event: Bind | Listen) -> bool:
+    """An attempt that left nothing bound, while somebody stood where it wanted to be."""
+    return event.errno == ATTEMPTED and event.got is None and bool(event.holders)
 
 
 def _same_place(first: Bind | Listen, second: Bind | Listen) -> bool:

@@ -1,0 +1,95 @@
+"""What looks like a defect and is none."""
+
+import os
+import random
+import socket
+import threading
+
+COPY = int(os.environ["PARASUITE_COPY"])
+
+
+def test_a_copy_refuses_itself():
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as second:
+        try:
+            second.bind(server.getsockname())
+        except OSError:
+            return
+    raise AssertionError
+
+
+def test_a_connection_of_ones_own_and_its_time_wait_refuse():
+    server = socket.create_server(("127.0.0.1", 0))
+    address = server.getsockname()
+    client = socket.create_connection(address)
+    accepted, _ = server.accept()
+    server.close()
+    accepted.close()
+    client.recv(1)
+    client.close()
+    with socket.socket() as again:
+        try:
+            again.bind(address)
+        except OSError:
+            return
+    raise AssertionError
+
+
+def test_equal_numbers_on_addresses_of_each_copys_own():
+    with socket.create_server((f"127.0.1.{COPY + 1}", int(os.environ["PLANTED_PORT"]))):
+        pass
+
+
+def test_reuseport_inside_one_copy():
+    sockets = []
+    number = 0
+    for _ in range(3):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(("127.0.0.1", number))
+        number = sock.getsockname()[1]
+        sock.listen()
+        sockets.append(sock)
+    for sock in sockets:
+        sock.close()
+
+
+def test_one_socket_in_many_processes():
+    server = socket.create_server(("127.0.0.1", 0))
+    pid = os.fork()
+    if pid == 0:
+        server.listen()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    server.close()
+
+
+def test_random_explicit_ports_of_datagram_clients():
+    peer = socket.socket(type=socket.SOCK_DGRAM)
+    peer.bind(("127.0.0.1", 0))
+    for _ in range(50):
+        with socket.socket(type=socket.SOCK_DGRAM) as client:
+            try:
+                client.bind(("127.0.0.1", random.SystemRandom().randrange(20000, 30000)))
+            except OSError:
+                continue
+            client.connect(peer.getsockname())
+    peer.close()
+
+
+def test_sockets_bound_and_never_listening():
+    for _ in range(20):
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+
+
+def test_a_client_of_its_own_server_in_another_thread():
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def answer():
+        server.accept()[0].close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    socket.create_connection(server.getsockname()).close()
+    thread.join()
+    server.close()

@@ -1,0 +1,231 @@
+"""Every planted defect is found by the exact sensors, with both sides right; nothing is said of the innocents."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import secrets
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from parasuite.sensors import seccomp
+
+from netsupport import reserve_port
+from runner.tests.conftest import Finished, Parasuite, planted
+
+if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
+    pytest.skip("the exact sensors are Linux's", allow_module_level=True)
+
+_STATIC_C = """
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    struct sockaddr_in here = {AF_INET, htons(atoi(argv[1])), {htonl(INADDR_LOOPBACK)}};
+    int server = socket(AF_INET, SOCK_STREAM, 0);
+    if (bind(server, (struct sockaddr *)&here, sizeof here) || listen(server, 1)) return 1;
+    pause();
+}
+"""
+FIXED = [
+    "test_refused_fixed_port",
+    "test_refused_by_a_wildcard",
+    "test_refused_by_a_dual_stack",
+    "test_refused_by_a_bound_socket",
+    "test_refused_by_a_daemon",
+    "test_refused_by_multipath",
+    "test_refused_by_node",
+    "test_refused_by_java",
+    "test_refused_by_openssl",
+    "test_refused_by_static_c",
+    "test_refused_and_recovered",
+    "test_shared_by_reuseport",
+    "test_shared_wildcard_over_specific",
+    "test_shared_udp",
+    "test_hard_coded_in_copies_that_never_meet",
+    "test_foreign",
+]
+NATIVE = {"refused_by_node": "node", "refused_by_java": "java", "refused_by_openssl": "openssl"}
+
+
+@pytest.fixture(scope="module")
+def static_program(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A static C server; "" where there is no compiler for it."""
+    folder = tmp_path_factory.mktemp("static")
+    folder.chmod(0o755)
+    (folder / "server.c").write_text(_STATIC_C)
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        return ""
+    argv = [compiler, "-static", "-o", str(folder / "server"), str(folder / "server.c")]
+    return str(folder / "server") if subprocess.run(argv, capture_output=True, check=False).returncode == 0 else ""
+
+
+@pytest.fixture
+def environ(static_program: str) -> Iterator[dict[str, str]]:
+    """The numbers reserved for this run's defects, the programs that are here, and a process outside the run."""
+    with contextlib.ExitStack() as stack:
+        ports = {name: stack.enter_context(reserve_port(child_reuses_address=False)).port for name in FIXED}
+        outside = stack.enter_context(socket.socket())
+        outside.bind(("127.0.0.1", ports["test_foreign"]))
+        outside.listen()
+        programs = [name for name in NATIVE.values() if shutil.which(name)]
+        yield {
+            "PLANTED_PORTS": ",".join(f"{name}={port}" for name, port in ports.items()),
+            "PLANTED_PROGRAMS": ",".join([*programs, *([static_program] if static_program else [])]),
+            "PLANTED_STATIC": static_program or "none",
+            "PLANTED_NAME": f"planted-{secrets.token_hex(8)}",
+            "PYTEST_ADDOPTS": "-p no:randomly",
+        }
+
+
+def named(side: dict[str, Any]) -> str:
+    return str(side["test"]).rpartition("::")[2].removeprefix("test_")
+
+
+def told(finished: Finished) -> set[tuple[str, str, tuple[tuple[str, str], ...]]]:
+    """(kind, severity, ((role, test), ..)) of every finding; each distinct pair of role and test once."""
+    return {
+        (
+            finding["kind"],
+            finding["severity"],
+            tuple(sorted({(side["role"], named(side)) for side in finding["sides"]})),
+        )
+        for finding in finished.findings
+    }
+
+
+def expected(environ: dict[str, str]) -> set[tuple[str, str, tuple[tuple[str, str], ...]]]:
+    programs = environ["PLANTED_PROGRAMS"].split(",")
+    found = {
+        ("refused", "error", (("held", name), ("wanted", name)))
+        for name in (
+            "refused_fixed_port",
+            "refused_by_a_wildcard",
+            "refused_by_a_dual_stack",
+            "refused_by_a_bound_socket",
+            "refused_by_a_daemon",
+            "refused_by_multipath",
+            "refused_released_and_lost",
+            *(name for name, program in NATIVE.items() if program in programs),
+            *(["refused_by_static_c"] if environ["PLANTED_STATIC"] in programs else []),
+        )
+    }
+    found.add(("refused", "warning", (("held", "refused_and_recovered"), ("wanted", "refused_and_recovered"))))
+    for name in ("shared_by_reuseport", "shared_wildcard_over_specific", "shared_udp"):
+        found.add(("shared", "error", (("held", name),)))
+        found.add(("hard-coded", "warning", (("holder", name),)))
+    for name in ("shared_by_reuseport", "shared_wildcard_over_specific"):
+        found.add(("reuse", "warning", (("holder", name),)))
+    for name in ("crosstalk", "crosstalk_udp"):
+        found.add(("crosstalk", "error", (("client", name), ("server", name))))
+    for name in ("hard_coded_in_copies_that_never_meet", "hard_coded_abstract_name"):
+        found.add(("hard-coded", "warning", (("holder", name),)))
+    for kind, name in (
+        ("exposed", "refused_by_a_wildcard"),
+        ("exposed", "refused_by_a_dual_stack"),
+        ("exposed", "shared_wildcard_over_specific"),
+        ("exposed", "exposed"),
+        ("exposed", "session_server_is_started"),
+        ("rebind", "rebind"),
+        ("reuse", "reuse"),
+    ):
+        found.add((kind, "warning", (("holder", name),)))
+    found.add(("foreign", "warning", (("held", ""), ("wanted", "foreign"))))
+    found.add(("orphan", "error", (("holder", "orphan"),)))
+    return found
+
+
+@pytest.mark.parametrize("copies", [2, 8])
+def test_each_planted_defect_is_found_with_both_sides(
+    parasuite: Parasuite, environ: dict[str, str], copies: int
+) -> None:
+    finished = parasuite.run_pytest("-j", str(copies), planted("defects"), environ=environ)
+    assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
+    assert told(finished) == expected(environ)
+    exact = {finding["evidence"] for finding in finished.findings if finding["kind"] != "hard-coded"}
+    assert exact == {"exact"}
+    for finding in finished.findings:
+        if finding["kind"] == "refused":
+            held = next(side for side in finding["sides"] if side["role"] == "held")
+            assert held["copy"] == (1 if "lost" in held["test"] else 0), finding
+            assert any("test_defects.py" in side["source"] for side in finding["sides"]), finding
+
+
+@pytest.mark.parametrize("copies", [2, 8])
+def test_nothing_is_said_of_the_innocents(parasuite: Parasuite, copies: int) -> None:
+    with reserve_port(child_reuses_address=False) as lease:
+        environ = {"PLANTED_PORT": str(lease.port)}
+        finished = parasuite.run_pytest("-j", str(copies), planted("look_alikes"), environ=environ)
+    assert (finished.code, told(finished)) == (0, set()), finished.stdout[-3000:]
+
+
+SANS_NATIVE = {*NATIVE, "refused_by_static_c", "foreign"}
+
+
+def of_python(environ: dict[str, str]) -> set[tuple[str, str, tuple[tuple[str, str], ...]]]:
+    """What is expected of Python's own sockets alone; who stands outside the run, the recorder cannot tell."""
+    return {found for found in expected(environ) if not {name for _, name in found[2]} & SANS_NATIVE}
+
+
+def test_the_recorder_alone_finds_those_of_python(parasuite: Parasuite, environ: dict[str, str]) -> None:
+    finished = parasuite.run_pytest("-j", "2", "--sensors", "recorder,sampler", planted("defects"), environ=environ)
+    assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
+    assert of_python(environ) - told(finished) == set()
+    unknown = {found for found in told(finished) - of_python(environ) if not SANS_NATIVE & {n for _, n in found[2]}}
+    assert unknown == set()
+    assert "whose holder was gone before it could be asked" in finished.stdout
+    assert "programs that are not Python" in finished.stdout
+
+
+def refuse_duplicates() -> None:
+    """In a child: have pidfd_getfd(2) answer EPERM from now on, as container profiles do."""
+    load, equal, answer = 0x20, 0x15, 0x06
+    lines = [(load, 0, 0, 0), (equal, 0, 1, 438), (answer, 0, 0, 0x00050000 | 1), (answer, 0, 0, 0x7FFF0000)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in lines))
+    program = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(lines), ctypes.addressof(code)))
+    libc = ctypes.CDLL(None)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0
+    assert libc.prctl(22, 2, program) == 0
+
+
+def test_where_duplicates_are_refused_the_loss_and_its_cure_are_named_and_nothing_is_silent(
+    parasuite: Parasuite, environ: dict[str, str]
+) -> None:
+    started = parasuite.start(
+        "run",
+        "--python",
+        sys.executable,
+        "-j",
+        "2",
+        planted("defects"),
+        environ=environ,
+        preexec_fn=refuse_duplicates,
+    )
+    finished = parasuite.finish(started)
+    assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
+    assert "seccomp saw less than it could: pidfd_getfd: Operation not permitted" in finished.stdout
+    assert "CAP_SYS_PTRACE" in finished.stdout
+    assert of_python(environ) - told(finished) == set()
+    programs = environ["PLANTED_PROGRAMS"].split(",")
+    natives = {name for name, program in NATIVE.items() if program in programs}
+    held = {
+        name
+        for kind, _, sides in told(finished)
+        for role, name in sides
+        if kind in ("refused", "foreign") and role in ("held", "wanted")
+    }
+    assert natives - held == set()
+
+
+def test_the_planted_folder_is_readable_by_everyone() -> None:
+    assert os.access(Path(planted("defects")), os.R_OK)
