@@ -149,6 +149,8 @@ class _Stage:
             os.close(ended)
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             self._input.close()
+            # While the first copy still stands there: an attempt is looked up a moment after its call.
+            self._settle_attempts()
             return status
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -165,10 +167,15 @@ class _Stage:
                     self.events += events
             self.events.sort(key=lambda event: event.t_ns)
             return
-        timeout_s = self.watch.timeout_s()
-        if timeout_s is not None:
+        self._settle_attempts()
+
+    def _settle_attempts(self) -> None:
+        while self.watch is not None:
+            self.watch.serve()
+            timeout_s = self.watch.timeout_s()
+            if timeout_s is None:
+                break
             select.select([self.watch], [], [], timeout_s)
-        self.watch.serve()
 
     def proves(self, attributed: bool) -> bool:
         """Whether judging finds the planted collision, with the test where that can be told, and nothing else."""
