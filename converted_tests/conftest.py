@@ -29,7 +29,7 @@ settings.register_profile(
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=50,
+    max_examples=25,
 )
 settings.load_profile("corpus")
 

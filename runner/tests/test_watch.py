@@ -136,7 +136,12 @@ def test_unix_sockets_are_told_as_attempts_with_their_full_path(tmp_path: Path) 
 def test_a_unix_socket_is_made_with_the_callers_own_owner_and_umask(tmp_path: Path) -> None:
     with tracer() as made:
         code = 's = socket.socket(socket.AF_UNIX); s.bind("s")'
-        made.start(python(SOCKETS + code), before=lambda: (os.chdir(tmp_path), os.umask(0o177))[0])
+
+        def before() -> None:
+            os.chdir(tmp_path)
+            os.umask(0o177)
+
+        made.start(python(SOCKETS + code), before=before)
         assert made.run() == [0]
     assert (tmp_path / "s").stat().st_mode & 0o777 == 0o600
 
