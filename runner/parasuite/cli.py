@@ -15,7 +15,7 @@ from parasuite import __version__, interpreter, session
 from parasuite.config import ConfigError, project_settings, resolve
 from parasuite.launch import Command, PytestTree, Target
 from parasuite.limits import limits
-from parasuite.probe import SENSORS
+from parasuite.probe import SENSORS, doctor_lines, look
 from parasuite.progress import LiveProgress, LogProgress, Progress
 from parasuite.reports.model import Report
 from parasuite.reports.terminal import terminal
@@ -161,6 +161,19 @@ def _report(folder: str) -> None:
         _stop(str(error))
         return
     _tell(report, session.write_reports(run_folder, report))
+
+
+@_main.command("doctor", short_help="say what this machine lets parasuite see")
+@click.option("--sensors", "asked", metavar="LIST", default="auto", help="What to try; as for run.  [default: auto]")
+def _doctor(asked: str) -> None:
+    """Try the sensors out with a planted collision; say what is visible here, what is not, what to do about it.
+
+    Exits with 0 if what can be seen here is proven to be seen, with 3 if not.
+    """
+    sight = look(tuple(name.strip() for name in asked.split(",")))
+    for line in doctor_lines(sight):
+        click.echo(line)
+    sys.exit(ExitCode.BLIND if sight.problem else ExitCode.PASSED)
 
 
 def _tell(report: Report, problems: Sequence[str]) -> None:

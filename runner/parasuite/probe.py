@@ -140,3 +140,29 @@ def _with_cure(why: str) -> str:
     if number.isdigit():
         why = _NESTED if number == "16" else words
     return f"{why}; {cure}" if cure else why
+
+
+_WHAT = {
+    "seccomp": "every bind, listen, connect and release, of any program, with its result",
+    "recorder": "which test and which line, in Python processes",
+    "sampler": "listeners, once a second",
+}
+
+
+def doctor_lines(sight: Sight) -> list[str]:
+    """What *sight* means, for people."""
+    lines = [
+        f"{name}: {'works' if name != 'seccomp' or not sight.partial else 'works in part'}: {_WHAT[name]}"
+        for name in sight.use
+    ]
+    if sight.partial:
+        lines.append(f"    results are attempts, looked up a moment later: {sight.partial}")
+    lines += [f"{name}: missing: {why}" for name, why in sight.missing]
+    if sight.problem:
+        lines.append(f"self-test: failed: {sight.problem}")
+    elif sight.proven:
+        lines.append(f"self-test: a planted collision of {' and of '.join(sight.proven)} was seen, with both sides")
+    else:
+        lines.append("self-test: none: the sampler alone sees a collision only by chance")
+    blind = SECCOMP_CANNOT_SEE if "seccomp" in sight.use else RECORDER_CANNOT_SEE if "recorder" in sight.use else ()
+    return lines + ["not seen here:" for _ in blind[:1]] + [f"    {sentence}" for sentence in blind]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
+from parasuite.findings import findings
 from parasuite.sensors import seccomp
 
 if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
@@ -133,6 +134,21 @@ def test_unix_sockets_are_told_as_attempts_with_their_full_path(tmp_path: Path) 
         assert told == [("unix", str(tmp_path / "s"), "?"), ("unix", "@a-name", "?")]
 
 
+def test_a_vsock_port_is_told_as_an_attempt() -> None:
+    events = trace(
+        """
+        try:
+            socket.socket(socket.AF_VSOCK).bind((socket.VMADDR_CID_ANY, 1234))
+        except OSError:
+            pass
+        """
+    )
+    assert [(e.asked.protocol, e.asked.port, e.errno) for e in events if isinstance(e, Bind)] in (
+        [("vsock", 1234, "?")],
+        [],  # A kernel without AF_VSOCK refuses the socket itself.
+    )
+
+
 def test_a_unix_socket_is_made_with_the_callers_own_owner_and_umask(tmp_path: Path) -> None:
     with tracer() as made:
         code = 's = socket.socket(socket.AF_UNIX); s.bind("s")'
@@ -190,6 +206,18 @@ def test_a_port_that_was_closed_is_free_for_the_same_program_at_once() -> None:
             t = socket.socket(); t.bind(("127.0.0.1", port)); t.close()
         """
     )
+
+
+def test_a_number_that_is_bound_again_at_once_was_released_before() -> None:
+    events = trace(
+        """
+        for _ in range(200):
+            s = socket.socket(); s.bind(("127.0.0.1", 0)); port = s.getsockname()[1]; s.close()
+            t = socket.socket(); t.bind(("127.0.0.1", port)); t.close()
+        """
+    )
+    rebinds = [finding for finding in findings(sorted(events, key=lambda e: e.t_ns)) if finding.kind == "rebind"]
+    assert sum(finding.count for finding in rebinds) == 200
 
 
 def test_every_listener_that_opens_and_closes_at_once_is_seen_with_its_release() -> None:

@@ -91,16 +91,25 @@ class Outcome:
 
 
 class Calls:
-    """Acts on calls. *is_local*: whether an address is this host's. *recorded*: whether the recorder tells
-    Python's.
+    """Acts on calls.
+
+    *is_local*: whether an address is this host's. *recorded*: whether the recorder tells Python's calls. *release*:
+    takes the cookie of a socket that is found gone, and by when it was.
     """
 
-    def __init__(self, owners: Owners, is_local: Callable[[str], bool], recorded: bool) -> None:
+    def __init__(
+        self,
+        owners: Owners,
+        is_local: Callable[[str], bool],
+        recorded: bool,
+        release: Callable[[int, int], None],
+    ) -> None:
         machine = seccomp.ARCHITECTURE
         assert machine is not None
         self._owners = owners
         self._is_local = is_local
         self._recorded = recorded
+        self._release = release
         self._memory = seccomp.Memory()
         self._namespaces = Namespaces()
         self._sends: dict[tuple[int, Endpoint], int] = {}
@@ -139,6 +148,9 @@ class Calls:
         failure = seccomp.perform_bind(sock.fileno(), raw)
         t_ns = time.monotonic_ns()
         facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
+        if address.port and not failure and not facts.netns:
+            for cookie in self._owners.vanished_at(facts.protocol, address.port, facts.cookie):
+                self._release(cookie, t_ns - 1)
         asked = Endpoint(facts.protocol, address.address, address.port, facts.netns, facts.v6only)
         event = Bind(
             t_ns=t_ns,
@@ -228,11 +240,11 @@ class Calls:
     def _asked(self, call: Call, address: addresses.Address) -> Endpoint | None:
         """The endpoint of a bind that the kernel carries out; protocol "" where that may not be seen."""
         sock = call.sock
+        if address.family == addresses.AF_VSOCK:
+            return Endpoint("vsock", address.address, address.port)
         netns = self._namespaces.of(sock, call.request.tid) if sock is not None else 0
         if address.family == socket.AF_UNIX:
             return Endpoint("unix", _absolute(address.address, call.request.tid), 0, netns)
-        if address.family == addresses.AF_VSOCK:
-            return Endpoint("vsock", address.address, address.port)
         if sock is None:
             return Endpoint("", address.address, address.port)
         if not is_followed(sock):

@@ -11,6 +11,8 @@ from parasuite.events import Endpoint
 
 INET = (socket.AF_INET, socket.AF_INET6)
 PROTOCOLS = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}
+_IPPROTO_MPTCP = 262
+_FOLLOWED = frozenset({0, socket.IPPROTO_TCP, socket.IPPROTO_UDP, _IPPROTO_MPTCP})
 _U64 = struct.Struct("=Q")
 _SO_REUSEPORT, _SO_COOKIE, _SO_NETNS_COOKIE = 15, 57, 71
 
@@ -28,8 +30,11 @@ class Facts:
 
 
 def is_followed(sock: socket.socket) -> bool:
-    """Whether *sock* is TCP or UDP; SCTP, raw and other sockets are nobody's business here."""
-    return sock.family in INET and sock.type in PROTOCOLS
+    """Whether *sock* is TCP (MPTCP too) or UDP; others are nobody's business here.
+
+    The type does not tell: SCTP is a stream as well, and UDP-Lite a datagram socket with ports of its own.
+    """
+    return sock.family in INET and sock.type in PROTOCOLS and sock.proto in _FOLLOWED
 
 
 def facts_of(sock: socket.socket, netns: int) -> Facts:

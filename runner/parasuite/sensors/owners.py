@@ -77,6 +77,16 @@ class Owners:
         there = self._at.get((destination.protocol, destination.port))
         return there is not None and all(self._by_cookie[cookie].copy != copy for cookie in there)
 
+    def vanished_at(self, protocol: str, port: int, but: int) -> list[int]:
+        """The cookies of owners at the port, without *but*, that are in the kernel's table no more: their end is
+        still on its way here, and yet what was bound just now came after it."""
+        known = [cookie for cookie in self._at.get((protocol, port), ()) if cookie != but]
+        if not known:
+            return []
+        states = netlink.EVERY_TCP_STATE if protocol == "tcp" else netlink.UDP_STATES
+        there = {row.cookie for row in self.table.rows(protocol, states, port)}
+        return [cookie for cookie in known if cookie not in there]
+
     def row_of(self, inode: int, protocol: str, port: int) -> netlink.Row | None:
         """The table's row of the socket with *inode* at *port*."""
         states = netlink.EVERY_TCP_STATE if protocol == "tcp" else netlink.UDP_STATES

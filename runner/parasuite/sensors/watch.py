@@ -61,7 +61,7 @@ class Watch:
         self._destroyed = netlink.Destroyed()
         self._overflows = 0
         self._attempts = Attempts(self._owners, emit)
-        self._calls = Calls(self._owners, is_local, recorded)
+        self._calls = Calls(self._owners, is_local, recorded, self._release)
         self._traced: dict[int, _Traced] = {}
         self.counts: Counter[str] = Counter()
         self.opaque: set[str] = set()
@@ -118,20 +118,17 @@ class Watch:
         """Write down what the kernel says has ended, before anything newer is looked at."""
         for cookie in self._destroyed.cookies():
             if cookie in self._owners:
-                self._release(cookie)
+                self._release(cookie, time.monotonic_ns())
         if self._destroyed.overflows != self._overflows:
             self._overflows = self._destroyed.overflows
             self.counts["overflow"] += 1
             self._resynchronise()
 
-    def _release(self, cookie: int) -> None:
+    def _release(self, cookie: int, t_ns: int) -> None:
         self._attempts.settle_socket(self._owners[cookie].inode)
         owner = self._owners.remove(cookie)
         self.counts["release"] += 1
-        now_ns = time.monotonic_ns()
-        self._emit(
-            Release(t_ns=now_ns, source=NAME, copy=owner.copy, pid=owner.pid, cookie=cookie, inode=owner.inode)
-        )
+        self._emit(Release(t_ns=t_ns, source=NAME, copy=owner.copy, pid=owner.pid, cookie=cookie, inode=owner.inode))
 
     def _resynchronise(self) -> None:
         """The kernel dropped some ends: whoever is no longer in its table has gone."""
@@ -139,7 +136,7 @@ class Watch:
         there.update(row.cookie for row in self._owners.table.rows("udp", netlink.UDP_STATES))
         for cookie in self._owners:
             if cookie not in there:
-                self._release(cookie)
+                self._release(cookie, time.monotonic_ns())
 
     def _handle(self, traced: _Traced) -> None:
         request = traced.listener.receive()

@@ -1,0 +1,68 @@
+"""Judging is linear: `python -m runner.benchmarks.judging`; each size in a process of its own, for its memory."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from parasuite.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted, encode
+from parasuite.findings import judge
+from parasuite.run_folder import RunFolder
+
+SIZES = (100_000, 1_000_000)
+COPIES = 8
+
+
+def story(count: int) -> list[str]:
+    """*count* events as copies write them: listeners on assigned ports, a few of them shared or hard-coded."""
+    lines = [encode(RunStarted(t_ns=1, wall_ns=1, ephemeral_first=32768, ephemeral_last=60999))]
+    for number in range(count // 3):
+        copy, t_ns = number % COPIES, 10 + 10 * number
+        port = 8000 + number % 7 if number % 97 == 0 else 32768 + (number * 7919) % 28000
+        asked = Endpoint("tcp", "127.0.0.1", port if port < 32768 else 0)
+        got = Endpoint("tcp", "127.0.0.1", port)
+        test, line = f"tests/test_it.py::test_{number % 500}", f"tests/test_it.py:{number % 900}:test_{number % 500}"
+        who: dict[str, object] = {"copy": copy, "pid": 100 + copy, "tid": 100 + copy, "test": test}
+        events: list[Event] = [
+            Bind(t_ns=t_ns, cookie=number + 1, asked=asked, got=got, source_line=line, **who),  # type: ignore[arg-type]
+            Listen(t_ns=t_ns + 1, cookie=number + 1, got=got, source_line=line, **who),  # type: ignore[arg-type]
+            Release(t_ns=t_ns + 2, cookie=number + 1),
+        ]
+        lines += map(encode, events)
+    lines.append(encode(CopyState(t_ns=10 * count, copy=0, state="gone")))
+    return lines
+
+
+def one(folder: Path) -> None:
+    """Judge the recorded run in *folder*; prints seconds, peak MiB, findings."""
+    started_s = time.perf_counter()
+    found = judge(RunFolder(folder).events()).findings
+    elapsed_s = time.perf_counter() - started_s
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{elapsed_s:.2f} {peak:.0f} {len(found)}")
+
+
+def main() -> None:
+    times = []
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "events").mkdir()
+            (folder / "events" / "seccomp.jsonl").write_text("\n".join(story(size)) + "\n")
+            argv = [sys.executable, "-m", "runner.benchmarks.judging", str(folder)]
+            done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        seconds, peak, count = done.stdout.split()
+        times.append(float(seconds))
+        print(f"{size:>9,} events: {seconds} s, peak {peak} MiB, {count} findings")
+    print(f"time grew by {times[1] / times[0]:.1f}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        one(Path(sys.argv[1]))
+    else:
+        main()
