@@ -16,10 +16,14 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def finding_lines(finding: Finding, start_ns: int) -> Iterator[str]:
-    """A finding in plain text: what, both sides, how often, what to write instead."""
+def finding_lines(finding: Finding, start_ns: int, *, sides_max: int | None = None) -> Iterator[str]:
+    """A finding in plain text: what, its sides, how often, what to write instead.
+
+    With *sides_max*, no more sides than that and no command lines: for a reader at a terminal.
+    """
     yield finding.message
-    for side in finding.sides:
+    shown = finding.sides[:sides_max]
+    for side in shown:
         owner = "outside the run" if side.copy is None else f"copy {side.copy}"
         facts = [f"pid {side.pid}" if side.pid else "", side.process, side.test, side.source]
         if side.since_ns is not None:
@@ -28,8 +32,10 @@ def finding_lines(finding: Finding, start_ns: int) -> Iterator[str]:
             facts.append("+".join(side.options))
         told = f" ({side.attribution})" if side.attribution else ""
         yield f"  {side.role}: {owner}, " + ", ".join(fact for fact in facts if fact) + told
-        if side.command:
+        if side.command and sides_max is None:
             yield f"      {side.command}"
+    if len(finding.sides) > len(shown):
+        yield f"  and {plural(len(finding.sides) - len(shown), 'more side')}: see findings.json"
     if finding.window_ms is not None:
         yield f"  window: {finding.window_ms:.1f} ms"
     yield f"  evidence: {finding.evidence}, seen {plural(finding.count, 'time')}, id {finding.id}"

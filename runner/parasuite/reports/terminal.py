@@ -13,6 +13,9 @@ from parasuite.results import TestResult
 from parasuite.verdict import ExitCode
 
 _FAILURES_SHOWN = 20
+_FINDINGS_SHOWN = 20
+_SIDES_SHOWN = 2
+_OUTPUT_LINES_SHOWN = 5
 _COLOUR_OF = {"error": "red", "warning": "yellow"}
 
 
@@ -41,6 +44,10 @@ def _failures(report: Report) -> Iterator[Text]:
         message = runs[0][1].message.strip().partition("\n")[0]
         if message:
             yield Text(f"    {_printable(message)[:200]}")
+        if test_id == "copy":
+            # No test tells what became of it; the end of its output may.
+            for line in runs[0][1].text.rstrip().splitlines()[-_OUTPUT_LINES_SHOWN:]:
+                yield Text(f"    | {_printable(line)[:200]}")
     if len(by_id) > _FAILURES_SHOWN:
         yield Text(f"... and {plural(len(by_id) - _FAILURES_SHOWN, 'more test')}: see junit-merged.xml")
 
@@ -60,12 +67,14 @@ def _output(report: Report, copy: int) -> str:
 
 
 def _findings(report: Report) -> Iterator[Text]:
-    for finding in report.findings:
-        first, *others = finding_lines(finding, report.start_ns)
+    for finding in report.findings[:_FINDINGS_SHOWN]:
+        first, *others = finding_lines(finding, report.start_ns, sides_max=_SIDES_SHOWN)
         colour = _COLOUR_OF[finding.severity]
         yield Text.assemble((f"{finding.severity} [{finding.kind}] ", colour), _printable(first))
         for line in others:
             yield Text("    " + _printable(line))
+    if len(report.findings) > _FINDINGS_SHOWN:
+        yield Text(f"... and {plural(len(report.findings) - _FINDINGS_SHOWN, 'more finding')}: see findings.json")
 
 
 def _not_seen(report: Report) -> Iterator[Text]:

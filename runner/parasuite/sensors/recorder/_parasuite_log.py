@@ -28,6 +28,8 @@ _SIZE = 1 << 18
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
 _UNIX = getattr(_socket, "AF_UNIX", -1)
 _VSOCK = getattr(_socket, "AF_VSOCK", -1)
+# By default, TCP, UDP, MPTCP; SCTP and UDP-Lite have the types of TCP and UDP, and ports of their own.
+_FOLLOWED = (0, _socket.IPPROTO_TCP, _socket.IPPROTO_UDP, 262)
 _PROTOCOLS = {_socket.SOCK_STREAM: "tcp", _socket.SOCK_DGRAM: "udp"}
 _SO_COOKIE = 57
 _ATTRIBUTIONS = ("thread", "thread's start", "process")
@@ -162,7 +164,7 @@ class Log:
 
     def _endpoint(self, sock: Any, address: Any) -> list[Any] | None:
         protocol = _PROTOCOLS.get(sock.type & 15)
-        if protocol is None or not isinstance(address, tuple) or len(address) < 2:
+        if protocol is None or sock.proto not in _FOLLOWED or not isinstance(address, tuple) or len(address) < 2:
             return None
         v6only = None
         if sock.family != _socket.AF_INET:
