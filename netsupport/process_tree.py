@@ -119,7 +119,7 @@ class Tree:
         for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_PATIENCE_S)):
             end_s = time.monotonic() + patience_s
             told: set[tuple[int, int]] = set()
-            for _ in pauses():
+            for _ in pauses():  # pragma: no branch - the pauses never end
                 for each in members:
                     # A process forked after the first signal is told, too; nobody is told twice.
                     if (each.pid, each.started) not in told:
