@@ -218,6 +218,17 @@ def test_a_dual_stack_server_is_an_ipv6_socket_that_takes_both() -> None:
 
 
 @pytest.mark.usefixtures("ipv6", "dual_stack")
+def test_dual_stack_is_asked_for_whatever_the_system_does_by_default(made: list[Any]) -> None:
+    socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    assert made[-1].calls == [
+        ("setsockopt", *REUSE_ADDRESS, 1),
+        ("setsockopt", *ONLY_V6, 0),
+        ("bind", ("", 0)),
+        ("listen",),
+    ]
+
+
+@pytest.mark.usefixtures("ipv6", "dual_stack")
 @pytest.mark.parametrize(("host", "seen"), [(HOSTv4, f"::ffff:{HOSTv4}"), (HOSTv6, HOSTv6)], ids=["ipv4", "ipv6"])
 def test_a_client_of_either_family_reaches_a_dual_stack_server(host: str, seen: str) -> None:
     with socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server:
