@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
 
@@ -261,15 +261,11 @@ _KINDS: dict[str, type[Event]] = {
 }
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _ENDPOINTS = frozenset({"asked", "got", "destination", "endpoint"})
-_DEFAULTS = {kind: tuple((field.name, field.default) for field in fields(kind)) for kind in _KINDS.values()}
-
-
-def _pack(name: str, value: Any) -> Any:
-    if name in _ENDPOINTS:
-        return [value.protocol, value.address, value.port, value.netns, value.v6only]
-    if name == "holders":
-        return [[h.copy, h.pid, h.state, h.cookie, h.command] for h in value]
-    return value
+_JSON_OF = {None: "null", True: "true", False: "false"}
+_quoted = json.encoder.encode_basestring_ascii
+_PLANS = {
+    kind: tuple((field.name, f'"{field.name}":', field.default) for field in fields(kind)) for kind in _KINDS.values()
+}
 
 
 def _unpack(name: str, value: Any) -> Any:
@@ -282,12 +278,26 @@ def _unpack(name: str, value: Any) -> Any:
 
 def encode(event: Event) -> str:
     """*event* as one line of JSON, without the line's end. Lone surrogates are escaped, so any name survives."""
-    line: dict[str, Any] = {"kind": event.kind}
-    for name, default in _DEFAULTS[type(event)]:
+    parts = [f'{{"kind":"{event.kind}"']
+    for name, key, default in _PLANS[type(event)]:
         value = getattr(event, name)
-        if default is MISSING or value != default:
-            line[name] = _pack(name, value)
-    return _to_json(line)
+        if value is default or value == default:
+            continue
+        # Written out by type: the supervisor encodes each call that it traps, and json.dumps took a fifth of its time.
+        kind = type(value)
+        if kind is int:
+            parts.append(f"{key}{value}")
+        elif kind is str:
+            parts.append(key + _quoted(value))
+        elif kind is Endpoint:
+            v6only = _JSON_OF[value.v6only]
+            text = f"[{_quoted(value.protocol)},{_quoted(value.address)},{value.port},{value.netns},{v6only}]"
+            parts.append(key + text)
+        elif name == "holders":
+            parts.append(key + _to_json([[h.copy, h.pid, h.state, h.cookie, h.command] for h in value]))
+        else:
+            parts.append(key + _to_json(value))
+    return ",".join(parts) + "}"
 
 
 def decode(line: str | bytes) -> Event:

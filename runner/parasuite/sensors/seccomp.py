@@ -21,6 +21,7 @@ _SECCOMP_SET_MODE_FILTER = 1
 _FLAG_NEW_LISTENER, _FLAG_WAIT_KILLABLE = 1 << 3, 1 << 5
 _RET_ALLOW, _RET_USER_NOTIF = 0x7FFF0000, 0x7FC00000
 _IOCTL_RECV, _IOCTL_SEND, _IOCTL_ID_VALID = 0xC0502100, 0xC0182101, 0x40082102
+_IOCTL_SET_FLAGS, _SYNC_WAKE_UP = 0x40082104, 1
 _ANSWER_CONTINUE = 1
 _PIDFD_OPEN_THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9
 _PIDFD_GETFD = 438
@@ -186,6 +187,9 @@ class Listener:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self._request = bytearray(_REQUEST.size)
+        # The caller is woken on this processor, since this process is about to sleep: measured below. Linux 6.6.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(fd, _IOCTL_SET_FLAGS, _SYNC_WAKE_UP)
 
     def fileno(self) -> int:
         return self._fd
