@@ -98,7 +98,7 @@ def test_a_project_with_folders_named_like_ours_runs_untouched(parasuite: Parasu
     script = "import sys; sys.path.pop(0); from parasuite.cli import main; main()"
     arguments = ["run", "-j", "2", "--python", sys.executable, "tests/"]
     done = subprocess.run(
-        [sys.executable, "-c", script, *arguments, "--", "-p", "no:netsupport"],
+        [sys.executable, "-c", script, *arguments],
         cwd=parasuite.cwd,
         env=dict(parasuite.environ),
         capture_output=True,
