@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterator
 
 import pytest
 import trustme
 
-from converted_tests.test_ssl.ends import Memory, serving, through_memory
+from converted_tests.test_ssl.ends import Ends, Memory, serving, through_memory, tls_connection
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +39,10 @@ def tls12_server_context(server_identity: trustme.LeafCert) -> ssl.SSLContext:
 def memory(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> Memory:
     """A client and a server through memory, before their handshake."""
     return through_memory(client_context, server_context)
+
+
+@pytest.fixture
+def ends(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> Iterator[Ends]:
+    """A client and a server over a real connection, after their handshake."""
+    with tls_connection(client_context, server_context) as both:
+        yield both

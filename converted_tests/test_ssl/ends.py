@@ -15,6 +15,7 @@ import trustme
 from converted_tests.peers import TIMEOUT_S, Peer, Server, StartTLS, listener
 
 End = ssl.SSLObject | ssl.SSLSocket
+Ends = tuple[ssl.SSLSocket, ssl.SSLSocket]
 
 # Each round carries a flight of at least one end; TLS needs five with a HelloRetryRequest. Over TCP a
 # flight may come in pieces.
@@ -179,9 +180,14 @@ def tls_dialled(server: Server, context: ssl.SSLContext, **named: Any) -> Iterat
 def echo_of(client: ssl.SSLSocket, line: bytes = b"FOO\n") -> bytes:
     """What comes back for *line*, as many bytes as it has."""
     client.sendall(line)
+    return exactly(client, len(line))
+
+
+def exactly(sock: ssl.SSLSocket, size: int) -> bytes:
+    """The next *size* bytes; fewer only at the end of input."""
     received = b""
-    while len(received) < len(line):
-        received += client.recv(len(line))
+    while len(received) < size and (piece := sock.recv(size - len(received))):
+        received += piece
     return received
 
 

@@ -5,10 +5,9 @@ Source: RFC 6066 section 3 (server_name), RFC 7301 (ALPN), RFC 8446 section 6.2 
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import sys
-from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -87,29 +86,20 @@ def test_a_protocol_is_ascii(authority: trustme.CA) -> None:
         trusting(authority).set_alpn_protocols(["prötocol"])
 
 
-@contextlib.contextmanager
-def _npn_deprecated() -> Iterator[None]:
-    with pytest.warns(DeprecationWarning, match=r"^ssl NPN is deprecated, use ALPN instead$") as caught:
-        yield
-    assert [warning.filename for warning in caught] == [__file__]
-
-
-def npn(context: ssl.SSLContext, names: list[str]) -> None:
-    with _npn_deprecated():
-        context.set_npn_protocols(names)
+npn_deprecated = partial(pytest.warns, DeprecationWarning, match=r"^ssl NPN is deprecated, use ALPN instead$")
 
 
 @pytest.mark.parametrize("name", ["", "x" * 256], ids=["empty", "256 bytes"])
 def test_next_protocols_have_1_to_255_bytes(name: str, authority: trustme.CA) -> None:
-    with pytest.raises(ssl.SSLError) as refusal:
-        npn(trusting(authority), [FIRST, name])
+    with npn_deprecated(), pytest.raises(ssl.SSLError) as refusal:
+        trusting(authority).set_npn_protocols([FIRST, name])
     assert refusal.value.args == ("NPN protocols must be 1 to 255 in length",)
 
 
 @pytest.mark.parametrize("names", [["x", "y" * 255], []], ids=["good lengths", "none"])
 def test_next_protocol_negotiation_is_absent(names: list[str], authority: trustme.CA) -> None:
-    with pytest.raises(AttributeError, match="_set_npn_protocols"):
-        npn(trusting(authority), names)
+    with npn_deprecated(), pytest.raises(AttributeError, match="_set_npn_protocols"):
+        trusting(authority).set_npn_protocols(names)
 
 
 def test_next_protocols_go_to_openssl_with_their_lengths() -> None:
@@ -119,7 +109,9 @@ def test_next_protocols_go_to_openssl_with_their_lengths() -> None:
         def _set_npn_protocols(self, names: bytearray) -> None:
             given.append(names)
 
-    npn(Context(ssl.PROTOCOL_TLS_CLIENT), ["foo", "http/1.1"])
+    with npn_deprecated() as caught:
+        Context(ssl.PROTOCOL_TLS_CLIENT).set_npn_protocols(["foo", "http/1.1"])
+    assert [warning.filename for warning in caught] == [__file__]
     assert given == [b"\x03foo\x08http/1.1"]
 
 

@@ -21,8 +21,13 @@ Certificate = dict[str, Any]
 
 @contextlib.contextmanager
 def _deprecated() -> Iterator[None]:
-    with pytest.warns(DeprecationWarning, match=r"^ssl\.match_hostname\(\) is deprecated$") as warnings:
+    with pytest.warns(DeprecationWarning, match=r"^ssl\.match_hostname\(\) is deprecated$"):
         yield
+
+
+def test_the_warning_points_at_the_caller() -> None:
+    with pytest.warns(DeprecationWarning, match="match_hostname") as warnings:
+        ssl.match_hostname({"subjectAltName": (("DNS", "good.example"),)}, "good.example")
     assert [warning.filename for warning in warnings] == [__file__]
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import gc
 import ssl
 import weakref
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import trustme
 
-from converted_tests.test_ssl.ends import Memory, handshake, through_memory, trusting
+from converted_tests.test_ssl.ends import Ends, Memory, handshake, through_memory, trusting
 
 PRIVATE: Any = ssl
 
@@ -302,3 +303,10 @@ def test_chains_are_lists_of_der(memory: Memory, server_identity: trustme.LeafCe
     )
     assert (client.get_verified_chain(), client.get_unverified_chain()) == ([leaf, root], [leaf])
     assert (server.get_verified_chain(), server.get_unverified_chain()) == ([], [])
+
+
+def test_the_compression_comes_from_openssl(memory: Memory, ends: Ends) -> None:
+    # OpenSSL compresses nothing any more unless its configuration is changed, so it is asked in vain.
+    for end in (memory.client, ends[0]):
+        end.__dict__["_sslobj"] = SimpleNamespace(compression=lambda: "ZLIB")
+        assert end.compression() == "ZLIB"
