@@ -204,3 +204,33 @@ def test_at_any_moment(stubborn: Parasuite, victim: str, seed: int) -> None:
     process.communicate(timeout=120)
     expected = {"SIGINT": 130, "SIGTERM": 143, "orchestrator": 3, "supervisor": 3}[victim]
     assert reported(stubborn).code == expected
+
+
+STORM = """
+import os, socket
+
+def test_binds_for_ever():
+    open(os.environ["PARASUITE_COPY_DIR"] + "/ready", "w").close()
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname()).close()
+"""
+
+
+@pytest.mark.parametrize("victim", ["supervisor", "orchestrator", "init", "copy"])
+def test_under_a_storm_of_trapped_calls(parasuite: Parasuite, suite: Callable[[str], Path], victim: str) -> None:
+    suite(STORM)
+    process = start(parasuite)
+    folder = until_ready(parasuite)
+    supervisor = psutil.Process(supervisor_of(folder))
+    if victim == "orchestrator":
+        process.kill()
+        process.communicate()
+        assert reported(parasuite).code == 3
+        return
+    target = {"supervisor": supervisor, "init": supervisor.children()[0]}.get(victim)
+    (target or supervisor.children()[0].children()[0]).kill()
+    if victim != "supervisor":
+        process.send_signal(signal.SIGINT)
+    finished = parasuite.finish(process)
+    assert finished.code == (3 if victim == "supervisor" else 130), finished.stdout

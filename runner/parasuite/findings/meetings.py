@@ -20,45 +20,37 @@ CROSSTALK_HINT = (
 
 
 class Shared:
-    """Two copies held overlapping endpoints at once, at least one of them accepting (UDP: both)."""
+    """Two copies accepted on overlapping endpoints at once.
+
+    A TCP socket that is bound and does not listen meets nobody (on Linux SO_REUSEADDR lets others bind beside it):
+    what its owner loses is a later listen, which is refused.
+    """
 
     def observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
         del event
-        for hold in changes.opened:
-            yield from self._met(hold, facts, others_listening=None)
         for hold in changes.listening:
-            if hold not in changes.opened:
-                # Those who listened already were told when this one opened, or when they began to listen.
-                yield from self._met(hold, facts, others_listening=False)
+            yield from self._met(hold, facts)
 
     def conclude(self, facts: Facts) -> Iterable[Occurrence]:
         del facts
         return ()
 
-    def _met(self, hold: OpenHold, facts: Facts, others_listening: bool | None) -> Iterator[Occurrence]:
+    def _met(self, hold: OpenHold, facts: Facts) -> Iterator[Occurrence]:
+        """The first meeting of *hold*, which begins to accept, with each other copy."""
         if hold.copy is None:
             return
         told = {hold.copy, None}
         for other in facts.ledger.at(hold.endpoint.protocol, hold.endpoint.port):
-            if other.copy in told or other.socket == hold.socket:
-                continue
-            if others_listening is not None and other.listening != others_listening:
-                continue
-            if self._collide(hold, other):
+            if other.copy not in told and other.socket != hold.socket and self._collide(hold, other):
                 told.add(other.copy)
                 yield self._occurrence(other, hold, facts)
 
     def _collide(self, hold: OpenHold, other: OpenHold) -> bool:
         # Of an attempt it is not known whether the bind succeeded: whoever goes on to listen was let in, and of a
         # datagram socket nothing more is heard.
-        attempted = "attempted" in (hold.evidence, other.evidence)
-        if hold.endpoint.protocol == "udp":
-            accepting = hold.listening and other.listening and not attempted
-        elif attempted:
-            accepting = hold.listening and other.listening
-        else:
-            accepting = hold.listening or other.listening
-        return accepting and overlaps(hold.endpoint, other.endpoint)
+        if hold.endpoint.protocol == "udp" and "attempted" in (hold.evidence, other.evidence):
+            return False
+        return other.listening and overlaps(hold.endpoint, other.endpoint)
 
     def _occurrence(self, earlier: OpenHold, later: OpenHold, facts: Facts) -> Occurrence:
         ports = {facts.explicit_port(earlier), facts.explicit_port(later)}
