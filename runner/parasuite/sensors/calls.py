@@ -12,6 +12,7 @@ port and cookie are known at that instant. Every other call the kernel carries o
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import os
@@ -57,7 +58,7 @@ class Call:
     request: seccomp.Call
     fd: int
     thread: Thread
-    sock: socket.socket | None
+    sock: _socket.socket | None
     killable: bool
     inode: int = 0
 
@@ -221,7 +222,7 @@ class Calls:
 
     # --- what is known of a call ----------------------------------------------------------------------------------
 
-    def _own(self, call: Call, sock: socket.socket, facts: Facts) -> Endpoint:
+    def _own(self, call: Call, sock: _socket.socket, facts: Facts) -> Endpoint:
         """Note the socket as its copy's; its endpoint."""
         got = canonical(endpoint_of(sock, facts))
         if seccomp.is_mptcp(sock):

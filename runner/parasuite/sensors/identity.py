@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _socket
 import os
 import socket
 import struct
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from parasuite.events import Endpoint
 
 INET = (socket.AF_INET, socket.AF_INET6)
-PROTOCOLS = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}
+PROTOCOLS: dict[int, str] = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}
 _IPPROTO_MPTCP = 262
 _FOLLOWED = frozenset({0, socket.IPPROTO_TCP, socket.IPPROTO_UDP, _IPPROTO_MPTCP})
 _U64 = struct.Struct("=Q")
@@ -29,7 +30,7 @@ class Facts:
     v6only: bool | None
 
 
-def is_followed(sock: socket.socket) -> bool:
+def is_followed(sock: _socket.socket) -> bool:
     """Whether *sock* is TCP (MPTCP too) or UDP; others are nobody's business here.
 
     The type does not tell: SCTP is a stream as well, and UDP-Lite a datagram socket with ports of its own.
@@ -37,7 +38,7 @@ def is_followed(sock: socket.socket) -> bool:
     return sock.family in INET and sock.type in PROTOCOLS and sock.proto in _FOLLOWED
 
 
-def facts_of(sock: socket.socket, netns: int) -> Facts:
+def facts_of(sock: _socket.socket, netns: int) -> Facts:
     """The facts of *sock*, which is followed and lives in *netns*."""
     options = []
     if sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR):
@@ -57,13 +58,13 @@ def facts_of(sock: socket.socket, netns: int) -> Facts:
     )
 
 
-def endpoint_of(sock: socket.socket, facts: Facts) -> Endpoint:
+def endpoint_of(sock: _socket.socket, facts: Facts) -> Endpoint:
     """Where *sock* is bound."""
     host, port = sock.getsockname()[:2]
     return Endpoint(facts.protocol, host.partition("%")[0], port, facts.netns, facts.v6only)
 
 
-def cookie_of(sock: socket.socket) -> int:
+def cookie_of(sock: _socket.socket) -> int:
     """SO_COOKIE. Raises OSError before Linux 4.6."""
     return int(_U64.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8))[0])
 
@@ -82,7 +83,7 @@ class Namespaces:
             except OSError:
                 self._own = None  # Before Linux 5.14: every socket is taken to be of our own namespace.
 
-    def of(self, sock: socket.socket, tid: int) -> int:
+    def of(self, sock: _socket.socket, tid: int) -> int:
         """The namespace of *sock*, a socket of the thread *tid*."""
         if self._own is None:
             return 0

@@ -6,13 +6,13 @@ standard library only. Source: seccomp(2), seccomp_unotify(2), pidfd_getfd(2), p
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import ctypes
 import errno
 import fcntl
 import os
 import platform
-import socket
 import struct
 from dataclasses import dataclass
 
@@ -301,6 +301,6 @@ def perform_listen(fd: int, backlog: int) -> int:
     return ctypes.get_errno() if _listen(fd, backlog) else 0
 
 
-def is_mptcp(sock: socket.socket) -> bool:
+def is_mptcp(sock: _socket.socket) -> bool:
     """Whether *sock* is a multipath TCP socket (Go's default listener): its cookie is not the one of the tables."""
     return sock.proto == _SO_PROTOCOL_MPTCP

@@ -8,11 +8,11 @@ outlived the answer would keep a port that its owner has closed.)
 
 from __future__ import annotations
 
+import _socket
 import contextlib
 import errno
 import os
 import select
-import socket
 import struct
 import time
 from collections import Counter
@@ -67,6 +67,7 @@ class Watch:
         self.opaque: set[str] = set()
         self.unrecorded: set[str] = set()
         self.failure = ""
+        self._destroyed_fd = self._destroyed.fileno()
         self._epoll = select.epoll()
         self._epoll.register(self._destroyed, select.EPOLLIN)
 
@@ -101,8 +102,9 @@ class Watch:
             ready = self._epoll.poll(0)
             if not ready:
                 break
-            for fd, flags in ready:
+            if any(fd == self._destroyed_fd for fd, _ in ready):
                 self._drain()
+            for fd, flags in ready:
                 traced = self._traced.get(fd)
                 if traced is None:
                     continue
@@ -211,7 +213,8 @@ class Watch:
                 call.inode = _inode_in_proc(request.tid, fd)
             return call
         try:
-            sock = socket.socket(fileno=duplicate)
+            # The plain class: the other one makes enumerations of family and type each time they are asked for.
+            sock = _socket.socket(fileno=duplicate)
         except OSError:
             os.close(duplicate)  # Not a socket: the kernel will say so.
             return Call(traced.copy, request, fd, thread, None, traced.killable)
