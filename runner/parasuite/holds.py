@@ -25,6 +25,7 @@ from parasuite.events import (
 EVIDENCE = ("sampled", "attempted", "exact")
 ATTEMPTED = "?"
 RECORDER = "recorder"
+_GONE_MAX = 20_000  # More than end while a sample is taken.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +116,7 @@ class Ledger:
         self.last: dict[_Port, OpenHold] = {}
         self._holds: dict[_Key, OpenHold] = {}
         self._by_inode: dict[tuple[int, int], _Key] = {}
+        self._gone: dict[tuple[int, int], None] = {}
         self._keys_of_copy: dict[int | None, dict[_Key, None]] = {}
 
     def at(self, protocol: str, port: int) -> Iterable[OpenHold]:
@@ -155,6 +157,8 @@ class Ledger:
 
     def _seen(self, event: Seen, changes: Changes) -> None:
         inode = _inode(event.socket)
+        if (event.endpoint.netns, inode) in self._gone:
+            return  # A sample takes a while; this socket ended while it was taken, as an exact sensor has told.
         exact = self.by_inode(event.endpoint.netns, inode) if inode else None
         if exact is not None and exact.evidence != "sampled":
             self._confirm(exact, changes)
@@ -275,6 +279,7 @@ class Ledger:
         self.live.setdefault((hold.endpoint.protocol, hold.endpoint.port), {})[key] = hold
         self._keys_of_copy.setdefault(hold.copy, {})[key] = None
         if hold.inode:
+            self._gone.pop((hold.endpoint.netns, hold.inode), None)
             self._by_inode[hold.endpoint.netns, hold.inode] = key
         changes.opened.append(hold)
 
@@ -290,6 +295,10 @@ class Ledger:
             del self.live[port]
         self.last[port] = hold
         self._keys_of_copy[hold.copy].pop(key, None)
+        if hold.inode and hold.evidence != "sampled":
+            self._gone[hold.endpoint.netns, hold.inode] = None
+            if len(self._gone) > _GONE_MAX:
+                del self._gone[next(iter(self._gone))]
         if hold.inode and self._by_inode.get((hold.endpoint.netns, hold.inode)) == key:
             del self._by_inode[hold.endpoint.netns, hold.inode]
         changes.closed.append(hold)

@@ -84,6 +84,11 @@ def test_what_an_exact_sensor_told_is_not_told_again_by_the_sampler() -> None:
     assert [hold.evidence for hold in holds([bind, seen(5), unseen(8), Release(t_ns=9, cookie=7)])] == ["exact"]
 
 
+def test_a_sample_that_was_taken_while_the_socket_ended_revives_nothing() -> None:
+    bind = Bind(t_ns=1, copy=0, cookie=7, inode=1, asked=HERE, got=HERE)
+    assert times(holds([bind, Release(t_ns=4, cookie=7), seen(5), unseen(8)])) == [(1, 4, "exact")]
+
+
 def test_an_exact_event_that_comes_after_the_sample_takes_its_place() -> None:
     bind = Bind(t_ns=6, copy=0, cookie=7, inode=1, asked=HERE, got=HERE)
     assert times(holds([seen(5), bind, Release(t_ns=9, cookie=7)])) == [(5, 6, "sampled"), (6, 9, "exact")]

@@ -158,7 +158,9 @@ class Sampler:
                 if copy is None:
                     continue
                 endpoint = Endpoint("udp" if is_udp else "tcp", row.laddr.ip, row.laddr.port)
-                yield endpoint, _socket_id(row.pid, row.fd), row.pid, process_start, copy
+                socket_id = _socket_id(row.pid, row.fd)
+                if socket_id:
+                    yield endpoint, socket_id, row.pid, process_start, copy
 
     def _connections(self, inits: dict[int, int]) -> Iterable[Any]:
         if sys.platform != "darwin" or os.geteuid() == 0:
@@ -194,4 +196,7 @@ def _socket_id(pid: int, descriptor: int) -> str:
         target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
     except OSError:
         return f"{pid}:{descriptor}"
+    if not target.startswith("socket:["):
+        # Closed since, and its number given to another file: nothing is left that could be named.
+        return ""
     return f"inode:{target.removeprefix('socket:[').removesuffix(']')}"
