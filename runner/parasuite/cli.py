@@ -13,6 +13,7 @@ from rich.console import Console
 
 from parasuite import __version__, interpreter, session
 from parasuite.config import ConfigError, project_settings, resolve
+from parasuite.judging import judge, write_reports
 from parasuite.launch import Command, PytestTree, Target
 from parasuite.limits import limits
 from parasuite.probe import SENSORS, doctor_lines, look
@@ -116,6 +117,10 @@ def _run(
     except (ConfigError, RunFolderError) as error:
         _stop(str(error))
         return
+    except OSError as error:
+        # A disk that filled up, a limit that was reached: the run proves nothing, and what it wrote can be reported.
+        click.echo(f"parasuite failed: {error}; `parasuite report` tells what was learned", err=True)
+        sys.exit(ExitCode.BLIND)
     _tell(report, problems)
 
 
@@ -156,11 +161,11 @@ def _report(folder: str) -> None:
     """
     try:
         run_folder = RunFolder.open(Path(folder))
-        report = session.judge(run_folder)
+        report = judge(run_folder)
     except RunFolderError as error:
         _stop(str(error))
         return
-    _tell(report, session.write_reports(run_folder, report))
+    _tell(report, write_reports(run_folder, report))
 
 
 @_main.command("doctor", short_help="say what this machine lets parasuite see")

@@ -1,8 +1,4 @@
-"""Wires the stages: the only module that knows them all.
-
-`run` plans, runs and records; `judge` turns a run folder into a Report, and nothing else does, so that a finished, an
-interrupted and a killed run are reported in the same way.
-"""
+"""One run from its plan to its reports: plans, starts, watches, records, and has `judging` say what came of it."""
 
 from __future__ import annotations
 
@@ -16,7 +12,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,29 +24,19 @@ from parasuite.config import RunSpec, target_facts
 from parasuite.copies import Copies, Copy, Starter, Supervised
 from parasuite.direct import Direct
 from parasuite.events import CopyState, Event, RunStarted, SensorState
-from parasuite.findings import judge as judge_events
+from parasuite.judging import judge, noting, shown, write_reports
 from parasuite.launch import Command, describe, launches
 from parasuite.limits import ephemeral_range
-from parasuite.outcomes import Outcome, outcomes
 from parasuite.probe import Sight
 from parasuite.progress import CopyView, Progress, ended_line
-from parasuite.reports.findings_json import findings_json
-from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.model import Report
 from parasuite.reports.plain import plural
-from parasuite.results import LineReader, ResultsError, Tally, TestResult, junit_results, tally_of
+from parasuite.results import LineReader, ResultsError, Tally, junit_results
 from parasuite.run_folder import EventLog, RunFolder
 from parasuite.sensors import sampler
-from parasuite.verdict import NO_TESTS_COLLECTED, ExitCode, HealthReader, verdict
 
 _STEP_S = 0.1
 _GRACE_S = 1.0
-_TEXT_MAX = 16_000
-_REPORTS: dict[str, Callable[[Report], str]] = {
-    "findings.json": findings_json,
-    "junit.xml": junit,
-    "junit-merged.xml": junit_merged,
-}
 
 
 @dataclass(slots=True)
@@ -219,7 +205,7 @@ def run(
     starter: Starter = Supervised() if sys.platform == "linux" else Direct()
     facts = {**_start_facts(spec, python, folder), "supervisor_pid": starter.pid}
     folder.write_run(facts)
-    progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {_shown(folder.path, cwd)}")
+    progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {shown(folder.path, cwd)}")
     planned = launches(
         spec.target,
         copies=spec.copies,
@@ -255,133 +241,15 @@ def run(
 def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path) -> tuple[Report, list[str]]:
     """Judge, write, tidy up. Each report is tried, whatever became of the others."""
     problems: list[str] = []
-    with _noting(problems, "run.json"):
+    with noting(problems, "run.json"):
         folder.write_run(facts)
     report = judge(folder, facts)
     problems += write_reports(folder, report)
     _keep_scratch(folder, report, scratch)
     facts["exit_code"], facts["verdict"] = int(report.verdict.code), report.verdict.reason
-    with _noting(problems, "run.json"):
+    with noting(problems, "run.json"):
         folder.write_run(facts)
     return report, problems
-
-
-def write_reports(folder: RunFolder, report: Report) -> list[str]:
-    """Write every report of *report* into its folder; a line for each that could not be written."""
-    problems: list[str] = []
-    for name, render in _REPORTS.items():
-        with _noting(problems, name):
-            folder.write(name, render(report))
-    return problems
-
-
-@contextlib.contextmanager
-def _noting(problems: list[str], name: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        problems.append(f"{name} could not be written: {error.strerror}")
-
-
-def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
-    """The Report of a run folder: a pure function of what lies in it. *facts*: run.json, if it was read already.
-
-    Raises RunFolderError for a folder whose run.json cannot be read.
-    """
-    facts = folder.read_run() if facts is None else facts
-    reading = _Reading()
-    judged = judge_events(reading.through(folder.events()))
-    ended = outcomes(reading.kept, facts["copies"])
-    found = judged.findings
-    seen = reading.reader.health(facts["sensors_by_name"])
-    results = [_copy_results(folder, outcome, facts) for outcome in ended]
-    is_pytest = facts["target"]["kind"] != "command"
-    errors = facts.get("errors", [])
-    decided = verdict(
-        outcomes=ended,
-        results=results,
-        findings=found,
-        health=seen,
-        fail_on=facts["fail_on"],
-        ended=facts.get("ended", ""),
-        errors=errors,
-        is_pytest=is_pytest,
-    )
-    notes = [*errors, *judged.notes, *seen.notes]
-    if folder.unreadable_lines:
-        notes.append(f"event lines that could not be read and were left out: {folder.unreadable_lines}")
-    start = next((event for event in reading.kept if isinstance(event, RunStarted)), None)
-    return Report(
-        run_id=folder.run_id,
-        folder=_shown(folder.path, Path.cwd()),
-        target=facts["described"],
-        wall=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(facts["started_s"])),
-        host=facts["host"],
-        duration_s=(reading.last_ns - reading.first_ns) / 1e9,
-        start_ns=start.t_ns if start else 0,
-        fail_on=facts["fail_on"],
-        outcomes=ended,
-        results=results,
-        findings=found,
-        health=seen,
-        verdict=decided,
-        cannot_see=_cannot_see(seen.sensors),
-        notes=notes,
-    )
-
-
-class _Reading:
-    """Reads a run's events once for all who judge: what few need is kept, what only counts is counted."""
-
-    def __init__(self) -> None:
-        self.kept: list[Event] = []
-        self.reader = HealthReader()
-        self.first_ns = self.last_ns = 0
-
-    def through(self, events: Iterator[Event]) -> Iterator[Event]:
-        for event in events:
-            self.first_ns = self.first_ns or event.t_ns
-            self.last_ns = event.t_ns
-            if isinstance(event, RunStarted | CopyState):
-                self.kept.append(event)
-            self.reader.read(event)
-            yield event
-
-
-def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any]) -> list[TestResult]:
-    """What is known of each test of one copy, and of the copy itself where no test tells what became of it."""
-    place = folder.copy_dir(outcome.copy)
-    ended_well = outcome.how == "exited" and outcome.status == 0
-    if facts["target"]["kind"] == "command":
-        results = [result for file in sorted(place.glob("junit-*.xml")) for result in junit_results(file)]
-        name = Path(facts["target"]["argv"][0]).name
-        whole = TestResult(
-            id=name,
-            outcome="passed" if ended_well else "failed",
-            duration_s=outcome.duration_s,
-            message="" if ended_well else str(outcome),
-            text="" if ended_well else output_tail(place / "output.log"),
-        )
-        is_told = any(result.outcome in ("failed", "error") for result in results)
-        return results if results and (ended_well or is_told) else [*results, whole]
-    tally = tally_of(place / "results.jsonl")
-    results = tally.results()
-    nothing_selected = outcome.how == "exited" and outcome.status == NO_TESTS_COLLECTED and not results
-    if ended_well or nothing_selected or any(result.outcome in ("failed", "error") for result in results):
-        return results
-    message = f"{outcome}, and no test tells why" if outcome.how == "exited" else str(outcome)
-    text = tally.internal_error or output_tail(place / "output.log")
-    return [*results, TestResult(id="copy", outcome="error", message=message, text=text)]
-
-
-def output_tail(path: Path) -> str:
-    """The end of a copy's output, whatever bytes it holds."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - _TEXT_MAX))
-            return stream.read().decode("utf-8", "backslashreplace")
-    except FileNotFoundError:
-        return ""
 
 
 def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any]:
@@ -424,15 +292,6 @@ def _exact_settings(folder: RunFolder, spec: RunSpec, sight: Sight, started: Run
 
 def _recorder_state(state: str) -> SensorState:
     return SensorState(t_ns=time.monotonic_ns(), source="orchestrator", sensor="recorder", state=state)
-
-
-def _cannot_see(sensors: Mapping[str, str]) -> tuple[str, ...]:
-    """What the best of *sensors* is blind to."""
-    if "seccomp" in sensors:
-        return probe.SECCOMP_CANNOT_SEE
-    if "recorder" in sensors:
-        return probe.RECORDER_CANNOT_SEE
-    return sampler.CANNOT_SEE if sampler.NAME in sensors else ()
 
 
 def _pytest_args(spec: RunSpec) -> tuple[str, ...]:
@@ -526,14 +385,3 @@ def _special_files(folder: str, names: list[str]) -> list[str]:
         return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
     return [name for name in names if is_special(name)]
-
-
-def _shown(path: Path, cwd: Path) -> str:
-    """*path* as a person in *cwd* would write it."""
-    try:
-        return str(path.resolve().relative_to(cwd.resolve()))
-    except ValueError:
-        return str(path)
-
-
-__all__ = ["ExitCode", "judge", "run", "write_reports"]
