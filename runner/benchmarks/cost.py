@@ -50,7 +50,11 @@ def per_call() -> None:
         tracer.watch.close()
         tracer.events = _Written(record)  # type: ignore[assignment]
         tracer.__post_init__()
-        tracer.start(python(_CODE), before=lambda: os.dup2(output.fileno(), 1) and None)
+
+        def to_file() -> None:
+            os.dup2(output.fileno(), 1)
+
+        tracer.start(python(_CODE), before=to_file)
         started_s = time.process_time()
         tracer.run()
         cpu_s = time.process_time() - started_s

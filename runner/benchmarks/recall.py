@@ -49,7 +49,8 @@ def sampled(lifetime_ms: float, period_s: float, look: Callable[[], set[int]]) -
 
 
 def by_psutil() -> set[int]:
-    return {row.laddr.port for row in psutil.net_connections("tcp") if row.status == psutil.CONN_LISTEN}
+    listeners = [row for row in psutil.net_connections("tcp") if row.status == psutil.CONN_LISTEN]
+    return {row.laddr.port for row in listeners if row.laddr}
 
 
 def exact(lifetime_ms: float, count: int) -> float:

@@ -185,7 +185,7 @@ def _tell(report: Report, problems: Sequence[str]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     for line in terminal(report):
         console.print(line)
-    for problem in problems:
+    for problem in dict.fromkeys(problems):
         click.echo(f"parasuite: {problem}", err=True)
     if problems and report.verdict.code in (ExitCode.PASSED, ExitCode.NO_TESTS, ExitCode.FINDINGS):
         sys.exit(ExitCode.BLIND)
