@@ -1,7 +1,7 @@
 """What the exact sensors cost: `python -m runner.benchmarks.cost [ALTERNATIONS [PARASUITE RUN ARGUMENTS]]`.
 
-First the price of one trapped call, for the caller (median) and for the supervisor (CPU, its events written down); then
-runs of the corpus with all sensors and with none, one after the other, as often as asked.
+First the price of one trapped call, for the caller (median) and for the supervisor (CPU, its events written down);
+then runs of the corpus with all sensors and with none, one after the other, as often as asked.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def main(alternations: int, arguments: list[str]) -> None:
         wall.append(seen[0] / plain[0])
         cpu.append(seen[1] / plain[1])
         print(
-            f"{number}: none {plain[0]:.1f} s wall {plain[1]:.1f} s CPU; all {seen[0]:.1f} s wall {seen[1]:.1f} s CPU, "
+            f"{number}: none {plain[0]:.1f} s wall {plain[1]:.1f} s CPU; "
+            f"all {seen[0]:.1f} s wall {seen[1]:.1f} s CPU, "
             f"{seen[2]:,} calls, supervisor {seen[3]:.2f} s CPU = {seen[3] / max(1, seen[2]) * 1e6:.0f} us a call",
             flush=True,
         )
