@@ -7,6 +7,7 @@ import select
 import socket
 import struct
 import sys
+from contextlib import closing
 
 import pytest
 from parasuite.sensors import netlink
@@ -55,7 +56,7 @@ def test_a_socket_that_is_bound_and_does_not_listen_is_in_the_table() -> None:
 def test_a_row_names_the_socket_by_cookie_and_inode() -> None:
     with netlink.Table() as table, bound(socket.SOCK_DGRAM, "::1") as sock:
         port = sock.getsockname()[1]
-        (row,) = table.rows("udp", netlink.UDP_STATES, port)
+        (row,) = [row for row in table.rows("udp", netlink.UDP_STATES, port) if row.inode == inode_of(sock)]
         assert (row.cookie, row.inode, row.address, row.uid) == (cookie_of(sock), inode_of(sock), "::1", os.getuid())
         assert row.state_name == "unconnected"
 
@@ -65,8 +66,9 @@ def test_a_row_tells_dual_stack_from_v6_only(v6only: bool) -> None:
     with netlink.Table() as table, socket.socket(socket.AF_INET6) as sock:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
         sock.bind(("::", 0))
-        (row,) = table.rows("tcp", netlink.TCP_OWNERS, sock.getsockname()[1])
-        assert row.v6only is v6only
+        rows = table.rows("tcp", netlink.TCP_OWNERS, sock.getsockname()[1])
+        # Another process may have the number on an address of its own.
+        assert [row.v6only for row in rows if row.inode == inode_of(sock)] == [v6only]
 
 
 def test_the_accepted_end_and_the_time_wait_of_a_connection_are_in_the_table() -> None:
@@ -114,15 +116,18 @@ def test_every_one_of_a_thousand_ends_is_told() -> None:
 
 
 def test_a_full_buffer_is_counted_and_ends_nothing() -> None:
-    destroyed = netlink.Destroyed()
-    small = socket.socket(fileno=os.dup(destroyed.fileno()))
-    with small:
-        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-    for _ in range(200):
-        bound().close()
-    assert len(list(destroyed.cookies())) < 200
-    assert destroyed.overflows >= 1
-    destroyed.close()
+    with closing(netlink.Destroyed()) as destroyed:
+        with socket.socket(fileno=os.dup(destroyed.fileno())) as small:
+            small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        # The kernel tells of an end a moment later, so how many fill the buffer depends on its pace.
+        told = ends = 0
+        while not destroyed.overflows and ends < 20_000:
+            for _ in range(200):
+                bound().close()
+            ends += 200
+            told += len(list(destroyed.cookies()))
+        assert destroyed.overflows >= 1
+        assert told < ends
 
 
 def test_the_owner_of_an_inode_is_found_among_the_processes_asked() -> None:
