@@ -121,11 +121,12 @@ def _bound(address: str, v6only: bool, port: int) -> socket.socket:
 def _alone(address: str, v6only: bool) -> socket.socket:
     """A listener on a number at which no other process of this busy machine stands, on any address."""
     with netlink.Table() as table:
-        while True:
+        for _ in range(1000):
             made = _bound(address, v6only, 0)
             if len(table.rows("tcp", netlink.EVERY_TCP_STATE, made.getsockname()[1])) == 1:
                 return made
             made.close()
+    raise AssertionError("no number was free on every address")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the live matrix is Linux's: elsewhere overlaps are let in")

@@ -53,6 +53,12 @@ def test_a_socket_that_is_bound_and_does_not_listen_is_in_the_table() -> None:
         assert states(table.rows("tcp", netlink.TCP_OWNERS, port), port) == [("127.0.0.1", "tcp", "listen")]
 
 
+def test_a_port_asked_for_lists_no_other_even_of_sockets_that_do_not_listen() -> None:
+    with netlink.Table() as table, bound() as sock, bound():
+        port = sock.getsockname()[1]
+        assert {row.port for row in table.rows("tcp", netlink.EVERY_TCP_STATE, port)} == {port}
+
+
 def test_a_row_names_the_socket_by_cookie_and_inode() -> None:
     with netlink.Table() as table, bound(socket.SOCK_DGRAM, "::1") as sock:
         port = sock.getsockname()[1]

@@ -17,6 +17,7 @@ from parasuite.events import Event
 from parasuite.sensors import seccomp
 from parasuite.sensors.watch import Watch
 
+_DRAIN_S = 5.0
 PATIENCE_S = 60  # A safety net only.
 
 
@@ -104,8 +105,10 @@ class Tracer:
         return [codes.get(child.pid, -1) for child in self.children]
 
     def _drain(self) -> None:
-        # The kernel tells of the last sockets a moment after the process is gone.
-        while select.select([self.watch], [], [], 0.2)[0]:
+        # The kernel tells of the last sockets a moment after the process is gone. It tells of other processes' sockets
+        # as well, so beside a busy one there would be no end.
+        give_up_s = time.monotonic() + _DRAIN_S
+        while time.monotonic() < give_up_s and select.select([self.watch], [], [], 0.2)[0]:
             self.watch.serve()
 
     def close(self) -> None:

@@ -95,10 +95,15 @@ class Table:
     def rows(self, protocol: str, states: int, port: int = 0) -> list[Row]:
         """The sockets of *protocol* in *states* (a mask), v4 and v6, at local *port* (0: every port).
 
-        Raises NetlinkError. A dump that other sockets changed under may repeat a row; both are kept.
+        The kernel is asked for the port, and yet lists every socket that is bound and does not listen (Linux 6.18):
+        they are left out here. Raises NetlinkError. A dump that other sockets changed under may repeat a row; both are
+        kept.
         """
         return [
-            row for family in (socket.AF_INET, socket.AF_INET6) for row in self._dump(family, protocol, states, port)
+            row
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for row in self._dump(family, protocol, states, port)
+            if port in (0, row.port)
         ]
 
     def _dump(self, family: int, protocol: str, states: int, port: int) -> Iterator[Row]:
