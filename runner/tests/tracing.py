@@ -105,7 +105,7 @@ class Tracer:
         return [codes.get(child.pid, -1) for child in self.children]
 
     def _drain(self) -> None:
-        # The kernel tells of the last sockets a moment after the process is gone. It tells of other processes' sockets
+        # The kernel tells of the last sockets a moment after the process is gone. It tells of others' sockets
         # as well, so beside a busy one there would be no end.
         give_up_s = time.monotonic() + _DRAIN_S
         while time.monotonic() < give_up_s and select.select([self.watch], [], [], 0.2)[0]:

@@ -96,7 +96,7 @@ class Table:
         """The sockets of *protocol* in *states* (a mask), v4 and v6, at local *port* (0: every port).
 
         The kernel is asked for the port, and yet lists every socket that is bound and does not listen (Linux 6.18):
-        they are left out here. Raises NetlinkError. A dump that other sockets changed under may repeat a row; both are
+        The kernel is asked for the port and yet lists every socket that is bound and does not listen (Linux 6.18):
         kept.
         """
         return [
