@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import netsupport
 from netsupport.tests.scenes import NET_S
 
-settings.register_profile("netsupport", deadline=None, database=None)
+settings.register_profile("netsupport", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("netsupport")
 
 ROOT = Path(netsupport.__file__).parents[1]

@@ -110,5 +110,5 @@ class Reservations(RuleBasedStateMachine):
         self.cleanup.close()
 
 
-Reservations.TestCase.settings = settings(max_examples=50, stateful_step_count=25, deadline=None, database=None)
+Reservations.TestCase.settings = settings(max_examples=50, stateful_step_count=25)
 TestReservations = Reservations.TestCase

@@ -12,6 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Off the clock: a deadline, and a health check of speed, would measure the load of the machine.
+settings.register_profile("runner", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("runner")
 
 SAFETY_NET_S = 240.0
 PLANTED = Path(__file__).parent / "planted"
