@@ -191,12 +191,17 @@ class Sampler:
 
 
 def _socket_id(pid: int, descriptor: int) -> str:
-    """A name for the socket that all processes sharing it agree on, where the OS tells one."""
+    """A name for the socket that all processes sharing it agree on, where the OS tells one; "" if it is closed by now.
+
+    A sample of a busy machine takes a while, and a socket that ended in it must not be taken for one that still stands
+    when the next copy has its port: it was seen, and there is nothing left that could be named.
+    """
     try:
         target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
+    except FileNotFoundError:
+        return "" if sys.platform == "linux" else f"{pid}:{descriptor}"
     except OSError:
         return f"{pid}:{descriptor}"
     if not target.startswith("socket:["):
-        # Closed since, and its number given to another file: nothing is left that could be named.
-        return ""
+        return ""  # Its number is another file's already.
     return f"inode:{target.removeprefix('socket:[').removesuffix(']')}"
