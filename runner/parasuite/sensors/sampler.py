@@ -191,10 +191,10 @@ class Sampler:
 
 
 def _socket_id(pid: int, descriptor: int) -> str:
-    """A name for the socket that all processes sharing it agree on, where the OS tells one; "" if it is closed by now.
+    """A name for the socket that all processes sharing it agree on, where the OS tells one; "" if it is closed.
 
-    A sample of a busy machine takes a while, and a socket that ended in it must not be taken for one that still stands
-    when the next copy has its port: it was seen, and there is nothing left that could be named.
+    A sample of a busy machine takes a while, and a socket that ended in it must not be taken for one that still
+    stands when the next copy has its port.
     """
     try:
         target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
