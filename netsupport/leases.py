@@ -222,7 +222,7 @@ def reserve_port(host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: 
     False and get a lease. `.guarantee` says what was given and `.reason` why nothing better.
 
     Raises ValueError for a *host* that is a name, or an unknown *kind*; LeaseError if *host* is no address of this
-    host or no number is left; OSError as socket(2), for instance EMFILE. Source: socket(7), unix(7), PORTS.md.
+    host or no number is left; OSError as socket(2), for instance EMFILE. Source: socket(7), unix(7).
     """
     kinds = _checked(host, kind)
     if kind != "tcp":

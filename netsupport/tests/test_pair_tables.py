@@ -77,7 +77,7 @@ def test_a_table_says_one_thing_of_each_pair(system: str) -> None:
     assert {each for case in TABLES[system] for each in case.verdicts.values()} <= {OK, INUSE, ACCESS}
 
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="rows that PORTS.md section 3 has for Linux alone")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="rows of the table for Linux alone")
 
 
 @LINUX

@@ -149,7 +149,7 @@ def verdict(
     errors: Sequence[str],
     is_pytest: bool,
 ) -> Verdict:
-    """The verdict by DESIGN's order: interrupted, blind, failed, nothing ran, findings, passed.
+    """The verdict, the first that applies: interrupted, blind, failed, nothing ran, findings, passed.
 
     *ended*: how the run ended: "complete", "interrupted", "terminated", "supervisor-lost", or "" for one that has no
     end. *errors*: what parasuite itself failed at. *is_pytest*: whether an exit status of 5 says that nothing ran.

@@ -1,4 +1,4 @@
-"""Which endpoints overlap: PORTS.md section 3, and the kernel's own word."""
+"""Which endpoints overlap: the tables of each system, and the kernel's own word."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _audit_suites(report: Report) -> list[tuple[str, list[_Case]]]:
     )
     audit = [coverage]
     if report.cannot_see:
-        sensors = " and ".join(sorted(report.health.sensors)) or "nobody"
+        sensors = ", ".join(sorted(report.health.sensors)) or "nobody"
         text = "\n".join(report.cannot_see)
         audit.append(_Case("parasuite.audit", f"what the {sensors} cannot see", 0.0, "skipped", "not an error", text))
     return [("parasuite.ports", ports), ("parasuite.audit", audit)]

@@ -79,7 +79,7 @@ def _findings(report: Report) -> Iterator[Text]:
 
 def _not_seen(report: Report) -> Iterator[Text]:
     if report.health.sensors and report.cannot_see:
-        yield Text(f"not seen by {' and '.join(sorted(report.health.sensors))}:", style="dim")
+        yield Text(f"not seen by {', '.join(sorted(report.health.sensors))}:", style="dim")
         for sentence in report.cannot_see:
             yield Text(f"    {sentence}", style="dim")
 
