@@ -107,6 +107,12 @@ def _slot(hold: OpenHold) -> tuple[int | None, str, int]:
     return (hold.copy, hold.endpoint.protocol, hold.endpoint.port)
 
 
+def source_of(side: Side) -> str:
+    """What insisted on a number: a function, else a program."""
+    file, _, rest = side.source.rpartition(":")
+    return f"{file.rpartition(':')[0]}:{rest}" if side.source else side.process
+
+
 def weaker(*evidence: str) -> str:
     """The weakest of *evidence*: a finding is as good as its worse side."""
     return min(evidence, key=EVIDENCE.index)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from parasuite.endpoints import overlaps
 from parasuite.events import Bind, Endpoint, Event
-from parasuite.findings.facts import NEVER_RELEASED, Facts, weaker
+from parasuite.findings.facts import NEVER_RELEASED, Facts, source_of, weaker
 from parasuite.findings.model import Side
 from parasuite.findings.occurrences import Occurrence
 from parasuite.holds import Changes, OpenHold
@@ -90,7 +90,7 @@ class HardCoded:
         """Of each source the copies of each number it insisted on."""
         used: dict[tuple[str, str], list[set[int | None]]] = defaultdict(list)
         for (protocol, number), numbers in self._numbers.items():
-            for source in {_source(side) for _, side, _ in numbers.first.values()}:
+            for source in {source_of(side) for _, side, _ in numbers.first.values()}:
                 used[protocol, source].append(self._asked[protocol, number])
         return used
 
@@ -103,7 +103,7 @@ class HardCoded:
     ) -> bool:
         if protocol in ("unix", "vsock"):
             return False
-        sources = {_source(side) for _, side, _ in meeting.values()}
+        sources = {source_of(side) for _, side, _ in meeting.values()}
         for source in sources:
             numbers = used_by[protocol, source]
             common = sum(1 for asked in numbers if len(asked) > 1)
@@ -131,12 +131,6 @@ class HardCoded:
 
 def _number(endpoint: Endpoint) -> str:
     return endpoint.address if endpoint.protocol == "unix" else str(endpoint.port)
-
-
-def _source(side: Side) -> str:
-    """What insisted on the number: a function, else a program."""
-    file, _, rest = side.source.rpartition(":")
-    return f"{file.rpartition(':')[0]}:{rest}" if side.source else side.process
 
 
 def _meeting(numbers: _Numbers) -> dict[tuple[int, str], tuple[Endpoint, Side, str]]:

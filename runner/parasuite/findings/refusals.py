@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from parasuite.endpoints import canonical, overlaps
 from parasuite.events import Bind, Endpoint, Event, Holder, Listen
-from parasuite.findings.facts import Facts
+from parasuite.findings.facts import Facts, source_of
 from parasuite.findings.model import Side
 from parasuite.findings.occurrences import Occurrence
 from parasuite.holds import ATTEMPTED, Changes, OpenHold
@@ -31,6 +32,41 @@ class _Refusal:
     port: int
 
 
+class _Draws:
+    """Datagram clients that draw their numbers at random, as resolvers do: two copies hit one number by chance.
+
+    Told by its many numbers, most of them used in one copy only, and none ever left unconnected as a server's is.
+    """
+
+    LEAST = 4  # Numbers; a program with fewer has them in its text, or cannot be told from such a one.
+
+    def __init__(self) -> None:
+        self._copies: dict[str, dict[int, set[int | None]]] = defaultdict(lambda: defaultdict(set))
+        self._servers: set[str] = set()
+
+    def observe(self, event: Event, changes: Changes, facts: Facts) -> None:
+        self._note_servers(changes.closed, facts)
+        if not isinstance(event, Bind) or event.asked.protocol != "udp" or not event.asked.port:
+            return
+        if not facts.was_assigned(event.copy, "udp", event.asked.port):
+            self._copies[source_of(facts.caller("wanted", event))][event.asked.port].add(event.copy)
+
+    def conclude(self, facts: Facts) -> None:
+        self._note_servers(facts.ledger.open_holds(), facts)
+
+    def made(self, occurrence: Occurrence) -> bool:
+        """Whether *occurrence*, a bind refused, was such a client's."""
+        source = source_of(occurrence.sides[0])
+        numbers = self._copies[source].values()
+        common = sum(1 for copies in numbers if len(copies) > 1)
+        return len(numbers) >= self.LEAST and common * 2 < len(numbers) and source not in self._servers
+
+    def _note_servers(self, holds: Iterable[OpenHold], facts: Facts) -> None:
+        for hold in holds:
+            if hold.endpoint.protocol == "udp" and hold.listening and hold.asked_port:
+                self._servers.add(source_of(facts.side("holder", hold)))
+
+
 class Refused:
     """Judges each refusal when it is known what its thread did next: one that steps on to another port *recovered*.
 
@@ -40,8 +76,14 @@ class Refused:
     def __init__(self) -> None:
         self.unattributed = 0
         self._pending: dict[tuple[int, int], list[_Refusal]] = {}
+        self._draws = _Draws()
+        self._of_datagrams: list[Occurrence] = []
 
     def observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
+        self._draws.observe(event, changes, facts)
+        yield from self._sifted(self._observe(event, changes, facts))
+
+    def _observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
         if not isinstance(event, Bind | Listen) or event.copy is None:
             return
         thread = (event.pid, event.tid)
@@ -55,9 +97,20 @@ class Refused:
             yield from self._recovered(thread, changes.opened[0])
 
     def conclude(self, facts: Facts) -> Iterator[Occurrence]:
-        del facts
+        self._draws.conclude(facts)
         for thread in list(self._pending):
-            yield from self._settle(thread)
+            yield from self._sifted(self._settle(thread))
+        for occurrence in self._of_datagrams:
+            if not self._draws.made(occurrence):
+                yield occurrence
+
+    def _sifted(self, occurrences: Iterable[Occurrence]) -> Iterator[Occurrence]:
+        """All but those of datagram sockets that insisted on a number: who drew it at random is known at the end."""
+        for occurrence in occurrences:
+            if occurrence.endpoint.protocol == "udp" and occurrence.port:
+                self._of_datagrams.append(occurrence)
+            else:
+                yield occurrence
 
     def _settle(self, thread: tuple[int, int]) -> Iterator[Occurrence]:
         for refusal in self._pending.pop(thread, ()):
