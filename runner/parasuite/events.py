@@ -8,6 +8,7 @@ time namespaces).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
@@ -139,7 +140,8 @@ class Bind(SocketCall):
     """A bind(2). *asked*: the address of the call. *got*: what the socket has now; None when refused or unknown.
 
     *errno*: its name ("EADDRINUSE"); "" when it succeeded; "?" where only the attempt was seen. *options*:
-    names among "reuseaddr", "reuseport", "exclusive". *holders*: who had it, after EADDRINUSE.
+    names among "reuseaddr", "reuseport", "exclusive", "loopback-device" (SO_BINDTODEVICE with `lo`; said only where
+    the address is no loopback one). *holders*: who had it, after EADDRINUSE.
     """
 
     kind = "bind"
@@ -281,18 +283,22 @@ def encode(event: Event) -> str:
     parts = [f'{{"kind":"{event.kind}"']
     for name, key, default in _PLANS[type(event)]:
         value = getattr(event, name)
-        if value is default or value == default:
+        if value is default:
             continue
         # Written out by type: the supervisor encodes each call that it traps, and json.dumps took twice as long.
         kind = type(value)
-        if kind is int:
-            parts.append(f"{key}{value}")
-        elif kind is str:
-            parts.append(key + _quoted(value))
-        elif kind is Endpoint:
+        if kind is Endpoint:
             v6only = _JSON_OF[value.v6only]
             text = f"[{_quoted(value.protocol)},{_quoted(value.address)},{value.port},{value.netns},{v6only}]"
             parts.append(key + text)
+        elif value == default:
+            continue
+        elif kind is int:
+            parts.append(f"{key}{value}")
+        elif kind is str:
+            parts.append(key + _quoted(value))
+        elif kind is float and math.isfinite(value):
+            parts.append(f"{key}{value!r}")
         elif name == "holders":
             parts.append(key + _to_json([[h.copy, h.pid, h.state, h.cookie, h.command] for h in value]))
         else:
