@@ -161,7 +161,10 @@ class Ledger:
             return  # A sample takes a while; this socket ended while it was taken, as an exact sensor has told.
         exact = self.by_inode(event.endpoint.netns, inode) if inode else None
         if exact is not None and exact.evidence != "sampled":
-            self._confirm(exact, changes)
+            # A sample takes address and inode at two instants: the descriptor may be another socket's by then.
+            there = canonical(event.endpoint)
+            if (exact.endpoint.address, exact.endpoint.port) == (there.address, there.port):
+                self._confirm(exact, changes)
             return
         key = (event.copy, event.endpoint.netns, event.socket)
         if key not in self._holds:

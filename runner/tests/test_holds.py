@@ -84,6 +84,13 @@ def test_what_an_exact_sensor_told_is_not_told_again_by_the_sampler() -> None:
     assert [hold.evidence for hold in holds([bind, seen(5), unseen(8), Release(t_ns=9, cookie=7)])] == ["exact"]
 
 
+def test_a_sample_that_mixed_two_sockets_up_says_of_neither_that_it_listens() -> None:
+    bind = Bind(t_ns=1, copy=0, cookie=7, inode=1, asked=HERE, got=HERE)
+    (held,) = holds([bind, seen(5)])
+    (mixed,) = holds([bind, seen(5, endpoint=Endpoint("tcp", "127.0.0.1", 8026))])
+    assert (held.listening, mixed.listening) == (True, False)
+
+
 def test_a_sample_that_was_taken_while_the_socket_ended_revives_nothing() -> None:
     bind = Bind(t_ns=1, copy=0, cookie=7, inode=1, asked=HERE, got=HERE)
     assert times(holds([bind, Release(t_ns=4, cookie=7), seen(5), unseen(8)])) == [(1, 4, "exact")]

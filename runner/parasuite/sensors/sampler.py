@@ -18,7 +18,9 @@ from typing import Any
 
 import psutil
 
+from parasuite.endpoints import canonical_address
 from parasuite.events import Endpoint, Event, Orphaned, ProcessSeen, Seen, SensorState, Unseen
+from parasuite.sensors import netlink
 
 NAME = "sampler"
 PERIOD_S = 1.0
@@ -145,7 +147,19 @@ class Sampler:
         ]
 
     def _rows(self) -> Iterable[tuple[Endpoint, str, int, float, int]]:
-        """Every listener of a copy: (endpoint, socket id, pid, start of the process, copy)."""
+        """Every listener of a copy: (endpoint, socket id, pid, start of the process, copy).
+
+        psutil tells an address and a descriptor; what the descriptor is now, a moment later, may be another socket
+        of a busy process. The kernel's table has the last word on which socket is where.
+        """
+        found = list(self._candidates())
+        places = _places()
+        for row in found:
+            endpoint, socket_id = row[:2]
+            if not places or not socket_id.startswith("inode:") or places.get(socket_id) == _place(endpoint):
+                yield row
+
+    def _candidates(self) -> Iterable[tuple[Endpoint, str, int, float, int]]:
         inits = self._inits()
         for row in self._connections(inits):
             is_udp = row.type == socket.SOCK_DGRAM
@@ -188,6 +202,20 @@ class Sampler:
                 return None
             self._owners[identity] = inits.get(line[-1])
         return self._owners[identity]
+
+
+def _place(endpoint: Endpoint) -> tuple[str, str, int]:
+    return endpoint.protocol, canonical_address(endpoint.address), endpoint.port
+
+
+def _places() -> dict[str, tuple[str, str, int]]:
+    """Where each listening TCP and unconnected UDP socket of this host is, by socket id; empty where nobody tells."""
+    places: dict[str, tuple[str, str, int]] = {}
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError), netlink.Table() as table:
+            for row in (*table.rows("tcp", 1 << netlink.LISTEN), *table.rows("udp", 1 << netlink.CLOSE)):
+                places[f"inode:{row.inode}"] = _place(Endpoint(row.protocol, row.address, row.port))
+    return places
 
 
 def _socket_id(pid: int, descriptor: int) -> str:
