@@ -110,6 +110,10 @@ class Tracer:
         give_up_s = time.monotonic() + _DRAIN_S
         while time.monotonic() < give_up_s and select.select([self.watch], [], [], 0.2)[0]:
             self.watch.serve()
+        while (due_s := self.watch.timeout_s()) is not None:
+            # An attempt without a next call or an end is told when it has had its moment.
+            time.sleep(due_s)
+            self.watch.serve()
 
     def close(self) -> None:
         for child in self.children:
