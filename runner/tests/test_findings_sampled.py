@@ -6,10 +6,22 @@ import itertools
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.endpoints import overlaps
-from parasuite.events import CopyState, Endpoint, Event, Orphaned, ProcessSeen, RunStarted, Seen, Unseen
+from parasuite.events import (
+    Bind,
+    CopyState,
+    Endpoint,
+    Event,
+    Listen,
+    Orphaned,
+    ProcessSeen,
+    RunStarted,
+    Seen,
+    Unseen,
+)
 from parasuite.findings import Finding, findings
 from parasuite.holds import Hold, holds
 
@@ -110,6 +122,18 @@ def test_a_listener_that_other_hosts_reach_is_exposed() -> None:
 def test_listeners_on_loopback_or_outside_the_run_or_in_a_private_namespace_are_not_exposed() -> None:
     private = replace(at("0.0.0.0", DRAWN), netns=4026532000)
     assert told(seen(1, 0, 1, at("127.4.4.4", DRAWN)), seen(1, None, 2, at("0.0.0.0")), seen(1, 0, 3, private)) == []
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize(("options", "kinds"), [((), ["exposed"]), (("loopback-device",), [])])
+def test_a_wildcard_that_an_exact_sensor_saw_on_the_loopback_device_is_not_exposed(
+    protocol: str, options: tuple[str, ...], kinds: list[str]
+) -> None:
+    asked, got = at("0.0.0.0", 0, protocol), at("0.0.0.0", DRAWN, protocol)
+    events: list[Event] = [Bind(t_ns=1, copy=0, cookie=1, asked=asked, got=got, options=options)]
+    if protocol == "tcp":
+        events.append(Listen(t_ns=2, copy=0, cookie=1, got=got, options=options))
+    assert [kind for kind, _, _ in told(*events)] == kinds
 
 
 def test_a_datagram_socket_on_a_drawn_port_may_be_a_client() -> None:

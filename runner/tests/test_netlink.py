@@ -77,6 +77,15 @@ def test_a_row_tells_dual_stack_from_v6_only(v6only: bool) -> None:
         assert [row.v6only for row in rows if row.inode == inode_of(sock)] == [v6only]
 
 
+@pytest.mark.parametrize(("device", "interface"), [(b"lo", 1), (b"", 0)])
+def test_a_row_tells_the_device_that_a_socket_is_bound_to(device: bytes, interface: int) -> None:
+    with netlink.Table() as table, socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+        sock.bind(("0.0.0.0", 0))
+        rows = table.rows("tcp", netlink.TCP_OWNERS, sock.getsockname()[1])
+        assert [row.interface for row in rows if row.inode == inode_of(sock)] == [interface]
+
+
 def test_the_accepted_end_and_the_time_wait_of_a_connection_are_in_the_table() -> None:
     with netlink.Table() as table, bound() as listener:
         listener.listen()

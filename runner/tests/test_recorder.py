@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -74,6 +75,23 @@ def test_a_refused_bind_is_written_down_with_its_errno_and_raised_as_ever(tmp_pa
         """,
     )
     assert [bind.errno for bind in binds(events)] == ["", "EADDRINUSE"]
+
+
+@pytest.mark.skipif(not hasattr(socket, "SO_BINDTODEVICE"), reason="SO_BINDTODEVICE is Linux's")
+@pytest.mark.parametrize("family", ["AF_INET", "AF_INET6"])
+def test_a_wildcard_on_the_loopback_device_is_told_from_one_on_every_device(tmp_path: Path, family: str) -> None:
+    events = record(
+        tmp_path,
+        f"""
+        for device in (b"lo", b""):
+            s = socket.socket(socket.{family})
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+            s.bind(("", 0)); s.listen(); s.close()
+        """,
+    )
+    told = [(type(event), event.options) for event in events if isinstance(event, Bind | Listen)]
+    device = ("loopback-device",)
+    assert told == [(Bind, device), (Listen, device), (Bind, ()), (Listen, ())]
 
 
 def test_connects_and_datagrams_are_written_down_with_where_they_go(tmp_path: Path) -> None:

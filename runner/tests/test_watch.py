@@ -86,6 +86,21 @@ def test_a_bind_of_what_is_no_socket_fails_as_ever() -> None:
     assert [type(event) for event in events] == [ProcessSeen]
 
 
+ON_THE_LOOPBACK_DEVICE = """
+    for device in (b"lo", b""):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+        s.bind(("", 0)); s.listen(); s.close()
+"""
+
+
+def test_a_wildcard_on_the_loopback_device_is_told_from_one_on_every_device() -> None:
+    events = trace(ON_THE_LOOPBACK_DEVICE)
+    told = [(type(event), event.options) for event in events if isinstance(event, Bind | Listen)]
+    device = ("loopback-device",)
+    assert told == [(Bind, device), (Listen, device), (Bind, ()), (Listen, ())]
+
+
 def test_a_listen_without_a_bind_names_the_port_that_the_kernel_chose() -> None:
     (listen,) = only(trace("s = socket.socket(); s.listen()"), Listen)
     assert isinstance(listen, Listen)
@@ -327,6 +342,15 @@ def test_where_duplicates_are_refused_what_happened_is_told_as_attempts(monkeypa
     assert listen.errno == "?"
     assert bind.cookie == listen.cookie == release.cookie
     assert (second.errno, second.got) == ("?", None)
+
+
+def test_where_duplicates_are_refused_the_table_tells_of_the_loopback_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> int:
+        raise PermissionError(errno.EPERM, "refused as a container profile does")
+
+    monkeypatch.setattr(seccomp, "duplicate", refuse)
+    events = trace(ON_THE_LOOPBACK_DEVICE)
+    assert [event.options for event in events if isinstance(event, Bind)] == [("loopback-device",), ()]
 
 
 def test_the_filter_passes_what_is_nobodys_business() -> None:

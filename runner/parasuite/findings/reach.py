@@ -17,7 +17,7 @@ ORPHAN_HINT = "stop the server in the teardown of the test or fixture that start
 
 
 class Exposed:
-    """A copy listens where other hosts can reach it. A private network namespace holds no other host."""
+    """A copy listens where other hosts can reach it. In a private network namespace and on `lo` there are none."""
 
     def observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
         del event
@@ -44,6 +44,7 @@ class Exposed:
         return (
             hold.copy is not None
             and not hold.endpoint.netns
+            and "loopback-device" not in hold.options
             and not is_loopback(address)
             and not is_multicast(address)
         )

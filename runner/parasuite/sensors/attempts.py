@@ -14,6 +14,7 @@ from typing import Any
 from parasuite.endpoints import canonical
 from parasuite.events import Bind, Endpoint, Event, Listen
 from parasuite.sensors import netlink
+from parasuite.sensors.identity import interface_option
 from parasuite.sensors.owners import Owner, Owners
 
 UNKNOWN = "?"
@@ -93,7 +94,7 @@ class Attempts:
                 got = Endpoint(protocol, row.address, row.port, asked.netns, row.v6only)
                 self._own(attempt, row, got)
                 asked = replace(asked, protocol=protocol)
-                self._emit_bind(attempt, asked, got, "" if attempt.proven else UNKNOWN, row.cookie)
+                self._emit_bind(attempt, asked, got, "" if attempt.proven else UNKNOWN, row)
                 return
         asked = replace(asked, protocol=asked.protocol or "tcp")
         in_the_way = self._owners.holders(asked, owning=True) if asked.port else ()
@@ -109,19 +110,21 @@ class Attempts:
         row = self._owners.row_of(attempt.inode, "tcp", port) if attempt.inode else None
         if row is None:
             if known is not None:
-                self._emit_listen(attempt, known[1].endpoint, UNKNOWN, known[0])
+                self._emit_listen(attempt, known[1].endpoint, UNKNOWN, known[0], ())
             return
         got = Endpoint("tcp", row.address, row.port, 0, row.v6only)
+        options: tuple[str, ...] = ()  # Those of its bind stand, of which more may be known.
         if known is None:
             self._own(attempt, row, got)
+            options = interface_option(row.interface)
         listens = row.state == netlink.LISTEN and attempt.proven
-        self._emit_listen(attempt, got, "" if listens else UNKNOWN, row.cookie)
+        self._emit_listen(attempt, got, "" if listens else UNKNOWN, row.cookie, options)
 
     def _own(self, attempt: Attempt, row: netlink.Row, got: Endpoint) -> None:
         who = attempt.who
         self._owners.add(row.cookie, Owner(who["copy"], who["pid"], canonical(got), attempt.inode))
 
-    def _emit_bind(self, attempt: Attempt, asked: Endpoint, got: Endpoint, failure: str, cookie: int) -> None:
+    def _emit_bind(self, attempt: Attempt, asked: Endpoint, got: Endpoint, failure: str, row: netlink.Row) -> None:
         self._emit(
             Bind(
                 t_ns=attempt.t_ns,
@@ -129,12 +132,23 @@ class Attempts:
                 asked=asked,
                 got=got,
                 errno=failure,
-                cookie=cookie,
+                options=interface_option(row.interface),
+                cookie=row.cookie,
                 **attempt.who,
             )
         )
 
-    def _emit_listen(self, attempt: Attempt, got: Endpoint, failure: str, cookie: int) -> None:
+    def _emit_listen(
+        self, attempt: Attempt, got: Endpoint, failure: str, cookie: int, options: tuple[str, ...]
+    ) -> None:
         self._emit(
-            Listen(t_ns=attempt.t_ns, inode=attempt.inode, got=got, errno=failure, cookie=cookie, **attempt.who)
+            Listen(
+                t_ns=attempt.t_ns,
+                inode=attempt.inode,
+                got=got,
+                errno=failure,
+                options=options,
+                cookie=cookie,
+                **attempt.who,
+            )
         )

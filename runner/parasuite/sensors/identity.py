@@ -8,6 +8,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from parasuite.endpoints import is_loopback
 from parasuite.events import Endpoint
 
 INET = (socket.AF_INET, socket.AF_INET6)
@@ -15,7 +16,9 @@ PROTOCOLS: dict[int, str] = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"
 _IPPROTO_MPTCP = 262
 _FOLLOWED = frozenset({0, socket.IPPROTO_TCP, socket.IPPROTO_UDP, _IPPROTO_MPTCP})
 _U64 = struct.Struct("=Q")
-_SO_REUSEPORT, _SO_COOKIE, _SO_NETNS_COOKIE = 15, 57, 71
+_SO_REUSEPORT, _SO_COOKIE, _SO_BINDTOIFINDEX, _SO_NETNS_COOKIE = 15, 57, 62, 71
+_LOOPBACK_INTERFACE = 1
+"""The index of `lo`, the same in every network namespace."""
 
 
 @dataclass(slots=True)
@@ -56,6 +59,24 @@ def facts_of(sock: _socket.socket, netns: int) -> Facts:
         options=tuple(options),
         v6only=v6only,
     )
+
+
+def device_option(sock: _socket.socket, address: str) -> tuple[str, ...]:
+    """The option of *sock*, at *address*, that keeps a wildcard to this host: SO_BINDTODEVICE with `lo`; often none.
+
+    On a loopback address it says nothing, so the kernel is not asked. Nor can it be before Linux 5.1.
+    """
+    if is_loopback(address):
+        return ()
+    try:
+        return interface_option(sock.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX))
+    except OSError:
+        return ()
+
+
+def interface_option(interface: int) -> tuple[str, ...]:
+    """As `device_option`, of a socket that is bound to the device with the index *interface*; 0: to none."""
+    return ("loopback-device",) if interface == _LOOPBACK_INTERFACE else ()
 
 
 def endpoint_of(sock: _socket.socket, facts: Facts) -> Endpoint:

@@ -45,7 +45,10 @@ class NetlinkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One socket. *protocol*: "tcp" or "udp". *state*: as in the constants above. *inode*: 0 in TIME_WAIT."""
+    """One socket. *protocol*: "tcp" or "udp". *state*: as in the constants above. *inode*: 0 in TIME_WAIT.
+
+    *interface*: the index of the one that it was bound to by SO_BINDTODEVICE, 0 if to none.
+    """
 
     family: int
     protocol: str
@@ -57,6 +60,7 @@ class Row:
     inode: int
     v6only: bool
     peer_port: int
+    interface: int
 
     @property
     def state_name(self) -> str:
@@ -135,7 +139,7 @@ class Table:
 
 
 def _row(message: bytes, start: int, end: int, protocol: str) -> Row:
-    family, state, _, _, ports, source, _, _, cookie, _, _, _, uid, inode = _ROW.unpack_from(message, start)
+    family, state, _, _, ports, source, _, interface, cookie, _, _, _, uid, inode = _ROW.unpack_from(message, start)
     port, peer_port = struct.unpack("!HH", ports)
     v6only = False
     offset = start + _ROW.size
@@ -147,7 +151,7 @@ def _row(message: bytes, start: int, end: int, protocol: str) -> Row:
             v6only = bool(message[offset + 4])
         offset += (length + 3) & ~3
     address = socket.inet_ntop(family, source[: 4 if family == socket.AF_INET else 16])
-    return Row(family, protocol, state, address, port, cookie, uid, inode, v6only, peer_port)
+    return Row(family, protocol, state, address, port, cookie, uid, inode, v6only, peer_port, interface)
 
 
 class Destroyed:

@@ -43,6 +43,8 @@ _OPTIONS = tuple(
     if hasattr(_socket, constant)
 )
 _SO_ACCEPTCONN = getattr(_socket, "SO_ACCEPTCONN", 30)
+_SO_BINDTODEVICE = getattr(_socket, "SO_BINDTODEVICE", None)
+_INTERFACE_NAME_MAX = 16
 
 
 def _boot_s() -> float:
@@ -189,7 +191,18 @@ class Log:
             with contextlib.suppress(OSError):
                 if _socket.socket.getsockopt(sock, _socket.SOL_SOCKET, option):
                     found.append(name)
-        return found
+        return found + self._device_option(sock)
+
+    def _device_option(self, sock: Any) -> list[str]:
+        """Whether the loopback device keeps a wildcard to this host; asked only where the address does not."""
+        if _SO_BINDTODEVICE is None:
+            return []
+        with contextlib.suppress(OSError):
+            host = _socket.socket.getsockname(sock)[0]
+            if host != "::1" and not host.startswith("127."):
+                name = _socket.socket.getsockopt(sock, _socket.SOL_SOCKET, _SO_BINDTODEVICE, _INTERFACE_NAME_MAX)
+                return ["loopback-device"] if name.rstrip(b"\0") == b"lo" else []
+        return []
 
     # --- calls
     # --------------------------------------------------------------------------------------------------------
