@@ -79,8 +79,8 @@ def why_no_hold_through() -> str:
     """Prove on this kernel that a held number is kept from strangers and open to children; "" if it is, else why not.
 
     With a real hold: a plain socket is refused on every address, the kernel draws the number for no port-0 bind, and
-    a socket with SO_REUSEADDR binds and listens on it. Raises OSError for what may pass, EMFILE or a full range: that
-    proves nothing.
+    a socket with SO_REUSEADDR binds and listens on it; where it does, other hosts do not reach it. Raises OSError for
+    what may pass, EMFILE or a full range: that proves nothing.
     """
     if sys.platform != "linux":
         return f"hold-through is proven on Linux alone, this is {sys.platform}"
@@ -102,9 +102,10 @@ def why_no_hold_through() -> str:
 
 
 def binds(family: int, host: str, port: int, *, reuse: bool) -> bool:
-    """Whether a new TCP socket can bind *host* *port* and listen there."""
+    """Whether a new TCP socket can bind *host* *port* and listen there, on Linux for this host alone."""
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
+        keep_to_this_host(sock)
         try:
             sock.bind((host, port))
             sock.listen(1)
@@ -114,6 +115,17 @@ def binds(family: int, host: str, port: int, *, reuse: bool) -> bool:
                 return False
             raise
     return True
+
+
+def keep_to_this_host(sock: socket.socket) -> None:
+    """Bind *sock* to the loopback device, so that it can listen on a wildcard and be reached by this host alone.
+
+    It changes nothing about what is refused: Linux compares the devices of two sockets only if both have one, and a
+    hold has none. Where it is refused (before Linux 5.7 without CAP_NET_RAW) *sock* stays as it is.
+    """
+    if sys.platform == "linux":  # pragma: no branch - macOS, BSD, Windows
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
 
 
 def drawn(family: int, host: str, port: int) -> bool:

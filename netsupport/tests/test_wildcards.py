@@ -130,6 +130,38 @@ def test_a_hold_never_joins_a_foreign_socket_that_reuses_its_address() -> None:
 
 
 @LINUX
+def test_the_self_tests_listeners_are_kept_to_this_host() -> None:
+    with socket.socket() as sock:
+        wildcards.keep_to_this_host(sock)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) == b"lo\0"
+
+
+@LINUX
+@pytest.mark.parametrize("reuse", [False, True])
+def test_a_device_changes_nothing_about_what_is_refused(
+    hold: tuple[socket.socket, ...], monkeypatch: pytest.MonkeyPatch, reuse: bool
+) -> None:
+    wildcards.let_children_in(hold)
+    with_device = wildcards.binds(socket.AF_INET, "0.0.0.0", number_of(hold), reuse=reuse)
+    monkeypatch.setattr(wildcards, "keep_to_this_host", lambda _sock: None)
+    assert with_device is reuse is wildcards.binds(socket.AF_INET, "0.0.0.0", number_of(hold), reuse=reuse)
+
+
+@LINUX
+def test_where_the_device_is_refused_the_self_test_goes_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unprivileged(socket.socket):
+        """As before Linux 5.7: a fake of its refusal."""
+
+        def setsockopt(self, *arguments: Any) -> None:
+            if arguments[1] == socket.SO_BINDTODEVICE:
+                raise PermissionError(errno.EPERM, "no CAP_NET_RAW")
+            super().setsockopt(*arguments)
+
+    monkeypatch.setattr(socket, "socket", Unprivileged)
+    assert wildcards.why_no_hold_through() == ""
+
+
+@LINUX
 def test_this_kernel_holds_through() -> None:
     assert wildcards.why_no_hold_through() == ""
 
