@@ -23,11 +23,12 @@ import selectors
 import socket
 import ssl
 import struct
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import BinaryIO, Self, TextIO
+from typing import Any, BinaryIO, Self, TextIO
 from unittest import mock
 
 from netsupport import HOSTv4, HOSTv6, bind_port, bind_unix_socket
@@ -340,6 +341,21 @@ class Server:
     def address(self) -> tuple[str, int] | str:
         """What `socket.connect` takes."""
         return (self.host, self.port) if self.port else self.host
+
+
+class OfThisHost(socket.socket):
+    """A socket that other hosts do not reach, whatever address it is bound to.
+
+    On Linux it is bound to the loopback device as well. Elsewhere, and where that is refused (before Linux 5.7
+    without CAP_NET_RAW), it is a socket like any other, and a wildcard lets other hosts in while its test runs.
+    """
+
+    def bind(self, address: Any, /) -> None:
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError):
+                # Past the methods of a subclass, which may watch its calls.
+                socket.SocketType.setsockopt(self, socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
+        super().bind(address)
 
 
 def listener(family: int = socket.AF_INET, path: str | os.PathLike[str] = "", backlog: int = 8) -> socket.socket:

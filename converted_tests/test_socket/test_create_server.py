@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S
+from converted_tests.peers import TIMEOUT_S, OfThisHost
 from netsupport import HOSTv4, HOSTv6, bind_port
 
 REUSE_ADDRESS = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
@@ -25,9 +25,14 @@ needs_reuse_port = pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reaso
 
 
 @pytest.fixture
-def dual_stack() -> None:
+def dual_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Skip the test where no socket takes both families; keep its servers to this host where they do.
+
+    No loopback address serves both families, so a dual-stack server stands on the wildcard.
+    """
     if not socket.has_dualstack_ipv6():
         pytest.skip("no socket takes both IPv4 and IPv6 here")
+    monkeypatch.setattr(socket, "socket", OfThisHost)
 
 
 @pytest.fixture

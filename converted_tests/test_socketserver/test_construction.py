@@ -142,27 +142,45 @@ def test_binding_and_listening_can_be_done_by_hand() -> None:
             assert client.recv(100) == b"line\n"
 
 
-def reuse_options(server: socketserver.TCPServer) -> tuple[bool, bool]:
+def reuse_options(sock: socket.socket) -> tuple[bool, bool]:
     options = (socket.SO_REUSEADDR, socket.SO_REUSEPORT)
-    address, port = (bool(server.socket.getsockopt(socket.SOL_SOCKET, option)) for option in options)
+    address, port = (bool(sock.getsockopt(socket.SOL_SOCKET, option)) for option in options)
     return address, port
+
+
+class SharesNothing(socket.socket):
+    """Tells the reuse options that it had when bind was called, and binds without them.
+
+    A datagram socket that has one may be given a number that another such socket has, even for port 0.
+    """
+
+    at_bind: tuple[bool, bool] | None = None
+
+    def bind(self, address: Any, /) -> None:
+        self.at_bind = reuse_options(self)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+        super().bind(address)
 
 
 @pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reason="SO_REUSEPORT is missing on this platform")
 @pytest.mark.parametrize("kind", [socketserver.TCPServer, socketserver.UDPServer])
 @pytest.mark.parametrize("address", [False, True], ids=["address kept", "address reused"])
 @pytest.mark.parametrize("port", [False, True], ids=["port kept", "port shared"])
-def test_reuse_is_set_before_the_bind_as_the_class_allows(kind: Any, address: bool, port: bool) -> None:
+def test_reuse_is_set_before_the_bind_as_the_class_allows(
+    monkeypatch: pytest.MonkeyPatch, kind: Any, address: bool, port: bool
+) -> None:
+    monkeypatch.setattr(socket, "socket", SharesNothing)
     allowed = type("Allowed", (kind,), {"allow_reuse_address": address, "allow_reuse_port": port})
     with allowed((HOSTv4, 0), EchoLine) as server:
-        assert reuse_options(server) == (address, port)
+        assert server.socket.at_bind == (address, port)
 
 
 @pytest.mark.parametrize("kind", [socketserver.TCPServer, socketserver.UDPServer])
 def test_reuse_is_off_unless_allowed(kind: Any) -> None:
     with kind((HOSTv4, 0), EchoLine) as server:
         assert (server.allow_reuse_address, server.allow_reuse_port) == (False, False)
-        assert reuse_options(server) == (False, False)
+        assert reuse_options(server.socket) == (False, False)
 
 
 def test_reuse_is_left_alone_on_a_platform_that_does_not_know_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +189,7 @@ def test_reuse_is_left_alone_on_a_platform_that_does_not_know_it(monkeypatch: py
     everything = {"allow_reuse_address": True, "allow_reuse_port": True}
     with type("Allowed", (socketserver.TCPServer,), everything)((HOSTv4, 0), EchoLine) as server:
         monkeypatch.undo()
-        assert reuse_options(server) == (False, False)
+        assert reuse_options(server.socket) == (False, False)
 
 
 def backlog_max(sock: socket.socket) -> int:

@@ -23,6 +23,7 @@ from converted_tests import peers
 from converted_tests.peers import (
     Dialled,
     InMemory,
+    OfThisHost,
     Peer,
     Reset,
     Say,
@@ -475,3 +476,14 @@ def test_a_test_that_leaves_a_thread_or_a_socket_behind_fails(tmp_path: Path) ->
     ], done.stdout
     assert "sockets left open: [" in verdicts["ERROR test_leftovers.py::test_leaves_a_socket_open"]
     assert "threads left running: ['forgotten']" in verdicts["ERROR test_leftovers.py::test_leaves_a_thread_running"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux binds a socket to a device")
+def test_a_wildcard_of_this_host_stands_on_the_loopback_device() -> None:
+    with OfThisHost() as sock:
+        sock.bind(("", 0))
+        sock.listen()
+        address, port = sock.getsockname()
+        assert (address, sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16)) == ("0.0.0.0", b"lo\0")
+        with socket.create_connection(("127.0.0.1", port), peers.TIMEOUT_S):
+            pass
