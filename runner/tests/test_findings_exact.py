@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Release
 from parasuite.findings import findings
@@ -53,3 +54,29 @@ def test_a_client_of_one_fixed_number_is_refused() -> None:
 def test_clients_that_walk_the_same_numbers_in_every_copy_are_refused() -> None:
     clients = [event for copy in (0, 1) for event in sockets(copy, DRAWN[0][:3], connected=True)]
     assert told([*clients, *list(sockets(0, DRAWN[0], connected=True))[-3:], refused()])[0] == ("refused", "error")
+
+
+def pair(*more: Event) -> list[Event]:
+    """Copy 1 is assigned a number on 0.0.0.0, and refused the same on [::], where copy 0 has it."""
+    anywhere = Endpoint("tcp", "0.0.0.0")
+    everywhere = Endpoint("tcp", "::", 41000, v6only=True)
+    there = Endpoint("tcp", "::1", 41000)
+    holder = Holder(copy=0, pid=7, state="listen", cookie=70)
+    return [
+        Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=replace(there, port=0), got=there),
+        Bind(t_ns=2, copy=1, pid=1, cookie=1, asked=anywhere, got=replace(anywhere, port=41000)),
+        Bind(t_ns=3, copy=1, pid=1, cookie=2, asked=everywhere, errno="EADDRINUSE", holders=(holder,)),
+        *more,
+    ]
+
+
+def test_who_wants_one_number_of_both_families_may_be_refused_and_draw_again() -> None:
+    anywhere = Endpoint("tcp", "0.0.0.0")
+    again = Bind(t_ns=5, copy=1, pid=1, cookie=3, asked=anywhere, got=replace(anywhere, port=42000))
+    assert told(pair(Release(t_ns=4, cookie=1), again)) == []
+
+
+def test_who_is_refused_the_second_family_and_gives_up_is_told_why() -> None:
+    (finding,) = findings(pair())
+    assert (finding.kind, finding.severity) == ("refused", "error")
+    assert "assigned and holds on another address" in finding.message

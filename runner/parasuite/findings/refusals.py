@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from parasuite.endpoints import canonical, overlaps
 from parasuite.events import Bind, Endpoint, Event, Holder, Listen
-from parasuite.findings.facts import Facts, source_of
+from parasuite.findings.facts import NEVER_RELEASED, Facts, source_of
 from parasuite.findings.model import Side
 from parasuite.findings.occurrences import Occurrence
 from parasuite.holds import ATTEMPTED, Changes, OpenHold
@@ -27,9 +27,12 @@ FOREIGN_HINT = "the number belongs to a process outside the run: bind port 0, or
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
+    """*paired*: of a number that the kernel has given the copy, and that it still holds on another address."""
+
     occurrence: Occurrence
     event: Bind | Listen
     port: int
+    paired: bool
 
 
 class _Draws:
@@ -120,6 +123,8 @@ class Refused:
         for refusal in self._pending.pop(thread, ()):
             occurrence = refusal.occurrence
             if refusal.port != hold.endpoint.port:
+                if refusal.paired:
+                    continue  # Who wants one number of both families draws again when one of them is taken.
                 message = f"{occurrence.message}; it recovered on {hold.endpoint}"
                 occurrence = replace(occurrence, severity="warning", message=message)
             yield occurrence
@@ -136,12 +141,17 @@ class Refused:
             yield _foreign(event, endpoint, holder, facts)
         elif holder.copy != event.copy:
             occurrence = _collision(event, endpoint, holder, facts)
-            self._pending.setdefault(thread, []).append(_Refusal(occurrence, event, endpoint.port))
+            paired = _is_paired(event, endpoint, facts)
+            self._pending.setdefault(thread, []).append(_Refusal(occurrence, event, endpoint.port, paired))
 
 
 def _was_attempted_in_vain(event: Bind | Listen) -> bool:
     """An attempt that left nothing bound, while somebody stood where it wanted to be."""
     return event.errno == ATTEMPTED and event.got is None and bool(event.holders)
+
+
+def _is_paired(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> bool:
+    return facts.assigned.get((event.copy, endpoint.protocol, endpoint.port)) == NEVER_RELEASED
 
 
 def _same_place(first: Bind | Listen, second: Bind | Listen) -> bool:
@@ -194,7 +204,12 @@ def _state(event: Bind | Listen, side: Side) -> str:
 def _collision(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Facts) -> Occurrence:
     lost = facts.was_assigned(event.copy, endpoint.protocol, endpoint.port)
     explicit = 0 if lost else endpoint.port
-    origin = "a number that this copy had been assigned, released and lost" if lost else "a hard-coded number"
+    if _is_paired(event, endpoint, facts):
+        origin = "a number that this copy was assigned and holds on another address"
+    elif lost:
+        origin = "a number that this copy had been assigned, released and lost"
+    else:
+        origin = "a hard-coded number"
     verb = "bind" if isinstance(event, Bind) else "listen"
     since = ""
     if holder.since_ns is not None and holder.since_ns <= event.t_ns:
