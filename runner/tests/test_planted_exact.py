@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parasuite.events import Connect, Listen
+from parasuite.run_folder import RunFolder
 from parasuite.sensors import seccomp
 
 from netsupport import reserve_port
@@ -167,6 +169,29 @@ def test_nothing_is_said_of_the_innocents(parasuite: Parasuite, copies: int) -> 
         environ = {"PLANTED_PORT": str(lease.port)}
         finished = parasuite.run_pytest("-j", str(copies), planted("look_alikes"), environ=environ)
     assert (finished.code, told(finished)) == (0, set()), finished.stdout[-3000:]
+
+
+@pytest.mark.parametrize("copies", [2, 8])
+def test_nothing_is_said_of_clients_beside_a_listener_in_a_network_of_its_own(
+    parasuite: Parasuite, copies: int
+) -> None:
+    in_order = {"PYTEST_ADDOPTS": "-p no:randomly"}
+    finished = parasuite.run_pytest("-j", str(copies), planted("private_network"), environ=in_order)
+    assert (finished.code, told(finished)) == (0, set()), finished.stdout[-3000:]
+    if "skipped" in finished.verdict:
+        pytest.skip("user and network namespaces are refused here")
+    # The silence is worth something because both sides were seen.
+    events = list(RunFolder(finished.folder).events())
+    listening = [event.got for event in events if isinstance(event, Listen) and event.copy == 0]
+    assert [(got.address, got.port, got.netns > 0) for got in listening if got] == [("0.0.0.0", 443, True)] * 2
+    asked_for = [
+        (event.copy, to.protocol, to.address, to.port, to.netns)
+        for event in events
+        if isinstance(event, Connect) and (to := event.destination).address == "192.0.2.1"
+    ]
+    assert sorted(asked_for) == [
+        (copy, protocol, "192.0.2.1", 443, 0) for copy in range(1, copies) for protocol in ("tcp", "udp")
+    ]
 
 
 SANS_NATIVE = {*NATIVE, "refused_by_static_c", "foreign"}

@@ -1,4 +1,4 @@
-"""What planted suites share: they stay until the run's own record says that they were seen.
+"""What planted suites share: copies that meet, or stay until the run's own record says that they were seen.
 
 The number of a "hard-coded" port comes from the outer test, which reserves it, in $PLANTED_PORT.
 """
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-GIVE_UP_S = 60.0
+GIVE_UP_S = 120.0
+COPY, COPIES = int(os.environ["PARASUITE_COPY"]), int(os.environ["PARASUITE_COPIES"])
+RUN = Path(os.environ["PARASUITE_COPY_DIR"]).parent.parent
 
 
 @pytest.fixture
@@ -18,25 +20,58 @@ def port():
     return int(os.environ["PLANTED_PORT"])
 
 
-def _wait_for(port, copies):
-    record = Path(os.environ["PARASUITE_COPY_DIR"]).parent.parent / "events" / "orchestrator.jsonl"
+@pytest.fixture
+def copy():
+    return COPY
+
+
+@pytest.fixture
+def wait_until():
+    """Wait until *condition* is true; *what* was wrong if it never is."""
+    return _wait_until
+
+
+def _wait_until(condition, what, pause_s=0.005):
     give_up_s = time.monotonic() + GIVE_UP_S
-    while time.monotonic() < give_up_s:
+    while not condition():
+        assert time.monotonic() < give_up_s, what
+        time.sleep(pause_s)
+
+
+@pytest.fixture
+def meet(request):
+    """Wait until every copy has come to this step of this test; copies may leave a word for the others."""
+
+    def wait(step, word=""):
+        def path(copy):
+            return RUN / f"meet-{request.node.name}-{step}-{copy}"
+
+        path(COPY).with_suffix(".new").write_text(word)
+        path(COPY).with_suffix(".new").rename(path(COPY))
+        _wait_until(lambda: all(path(copy).exists() for copy in range(COPIES)), f"not all came to {step}")
+        return [path(copy).read_text() for copy in range(COPIES)]
+
+    return wait
+
+
+def _wait_for(port, copies):
+    record = RUN / "events" / "orchestrator.jsonl"
+
+    def were_seen():
         lines = record.read_text().splitlines(keepends=True)
         events = [json.loads(line) for line in lines if line.endswith("\n")]
-        if copies <= {e["copy"] for e in events if e["kind"] == "seen" and e["endpoint"][2] == port}:
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"a listener on port {port} was not seen in each of the copies {copies}")
+        return copies <= {e["copy"] for e in events if e["kind"] == "seen" and e["endpoint"][2] == port}
+
+    _wait_until(were_seen, f"a listener on port {port} was not seen in each of the copies {copies}", pause_s=0.05)
 
 
 @pytest.fixture
 def until_all_seen():
     """Wait until the run has seen a listener on *port* in every copy."""
-    return lambda port: _wait_for(port, set(range(int(os.environ["PARASUITE_COPIES"]))))
+    return lambda port: _wait_for(port, set(range(COPIES)))
 
 
 @pytest.fixture
 def until_seen():
     """Wait until the run has seen this copy's listener on *port*."""
-    return lambda port: _wait_for(port, {int(os.environ["PARASUITE_COPY"])})
+    return lambda port: _wait_for(port, {COPY})

@@ -1,44 +1,11 @@
-"""Copies that meet: each step of a planted defect happens in the order that makes it one."""
+"""What the defects need: their reserved numbers, and programs that serve."""
 
 import os
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-
-GIVE_UP_S = 120.0
-COPY, COPIES = int(os.environ["PARASUITE_COPY"]), int(os.environ["PARASUITE_COPIES"])
-RUN = Path(os.environ["PARASUITE_COPY_DIR"]).parent.parent
-
-
-def wait_until(condition, what):
-    give_up_s = time.monotonic() + GIVE_UP_S
-    while not condition():
-        assert time.monotonic() < give_up_s, what
-        time.sleep(0.005)
-
-
-@pytest.fixture
-def copy():
-    return COPY
-
-
-@pytest.fixture
-def meet(request):
-    """Wait until every copy has come to this step of this test; copies may leave a word for the others."""
-
-    def wait(step, word=""):
-        def path(copy):
-            return RUN / f"meet-{request.node.name}-{step}-{copy}"
-
-        path(COPY).with_suffix(".new").write_text(word)
-        path(COPY).with_suffix(".new").rename(path(COPY))
-        wait_until(lambda: all(path(copy).exists() for copy in range(COPIES)), f"not all came to {step}")
-        return [path(copy).read_text() for copy in range(COPIES)]
-
-    return wait
 
 
 @pytest.fixture
@@ -49,7 +16,7 @@ def port(request):
 
 
 @pytest.fixture
-def serve():
+def serve(wait_until):
     """Start a server that is a program of its own, and wait until it listens; ended with the test."""
     started = []
 

@@ -15,4 +15,3 @@ def test_a_server_on_a_fixed_port(port, until_seen):
             server.bind(("127.0.0.1", port))
             server.listen()
             until_seen(port)
-
