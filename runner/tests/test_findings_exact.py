@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Release
+from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted
 from parasuite.findings import findings
 
 RESOLVER = "suite/client.py:9:ask"
@@ -80,3 +80,45 @@ def test_who_is_refused_the_second_family_and_gives_up_is_told_why() -> None:
     (finding,) = findings(pair())
     assert (finding.kind, finding.severity) == ("refused", "error")
     assert "assigned and holds on another address" in finding.message
+
+
+def attempt(errno: str, *, protocol: str = "tcp") -> list[Event]:
+    """A bind that the kernel carried out while one outside the run stood there, and the recorder's word of it."""
+    wanted = Endpoint(protocol, "127.0.0.1", MET)
+    outside = Holder(copy=None, pid=0, state="listen", cookie=9)
+    made = Bind(t_ns=5, copy=1, pid=1, tid=1, source="seccomp", asked=replace(wanted, protocol="tcp"))
+    got = None if errno else wanted
+    return [
+        replace(made, errno="?", holders=(outside,)),
+        replace(made, t_ns=6, source="recorder", asked=wanted, got=got, errno=errno),
+    ]
+
+
+def test_the_recorder_tells_that_a_bind_was_refused_and_the_table_by_whom() -> None:
+    (finding,) = findings(attempt("EADDRINUSE"))
+    assert (finding.kind, finding.evidence, finding.count) == ("foreign", "attempted", 1)
+
+
+def test_who_stood_where_a_bind_succeeded_was_not_in_its_way() -> None:
+    assert told(attempt("")) == told(attempt("", protocol="udp")) == []
+
+
+def test_an_attempt_of_which_nothing_more_is_told_was_refused_by_who_stood_there() -> None:
+    assert told(attempt("EADDRINUSE")[:1]) == [("foreign", "warning")]
+
+
+def test_crosstalk_is_only_with_an_address_of_this_host() -> None:
+    every = Endpoint("tcp", "0.0.0.0", MET)
+    server = [
+        Bind(t_ns=1, copy=0, pid=9, cookie=1, asked=replace(every, port=0), got=every),
+        Listen(t_ns=2, copy=0, pid=9, cookie=1, got=every),
+    ]
+
+    def kinds_with(address: str) -> list[str]:
+        client = Connect(t_ns=3, copy=1, pid=8, destination=Endpoint("tcp", address, MET))
+        return [
+            kind for kind, _ in told([RunStarted(t_ns=0, wall_ns=1, addresses=("198.51.100.7",)), *server, client])
+        ]
+
+    assert kinds_with("198.51.100.7") == kinds_with("127.0.0.1") == ["crosstalk", "exposed"]
+    assert kinds_with("192.0.2.1") == ["exposed"]

@@ -15,6 +15,9 @@ import pytest
 from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
 from parasuite.findings import findings
 from parasuite.sensors import seccomp
+from parasuite.sensors.calls import Calls
+
+from netsupport.tests import namespaces
 
 if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
@@ -375,3 +378,34 @@ def test_tracing_leaves_no_descriptor_behind() -> None:
 def test_a_tracer_can_be_made_more_than_once() -> None:
     for _ in range(3):
         Tracer().close()
+
+
+ENTER = "from netsupport.tests import namespaces; namespaces.enter()"
+ROOT = Path(namespaces.__file__).parents[2]
+
+
+@pytest.mark.parametrize("duplicates", ["had", "refused"])
+def test_an_attempt_in_a_network_of_ones_own_meets_nobody_outside_it(
+    monkeypatch: pytest.MonkeyPatch, duplicates: str
+) -> None:
+    def refuse(*_: int) -> int:
+        raise PermissionError(errno.EPERM, "refused as a container profile does")
+
+    if subprocess.run([sys.executable, "-c", ENTER], capture_output=True, cwd=ROOT, check=False).returncode:
+        pytest.skip("user and network namespaces are refused here")
+    if duplicates == "refused":
+        monkeypatch.setattr(seccomp, "duplicate", refuse)
+    else:
+        # As before Linux 5.19: nothing is carried out for the caller.
+        monkeypatch.setattr(Calls, "_performs", lambda *_: False)
+    with tracer() as made, socket.create_server(("127.0.0.1", 0)) as outside:
+        port = outside.getsockname()[1]
+        code = f"""
+            for end in ("bind", "connect_ex"):
+                getattr(socket.socket(), end)(("127.0.0.1", {port}))
+            """
+        made.start(python(SOCKETS + textwrap.dedent(code)), before=namespaces.enter)
+        assert made.run() == [0]
+        (bind,) = only(made.events, Bind)
+        assert isinstance(bind, Bind)
+        assert (bind.errno, bind.holders, bind.asked.netns > 0) == ("?", (), True)

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from parasuite.endpoints import canonical, overlaps
 from parasuite.events import Bind, Endpoint, Event, Holder, Listen
-from parasuite.findings.facts import NEVER_RELEASED, Facts, source_of
+from parasuite.findings.facts import NEVER_RELEASED, Facts, source_of, weaker
 from parasuite.findings.model import Side
 from parasuite.findings.occurrences import Occurrence
-from parasuite.holds import ATTEMPTED, Changes, OpenHold
+from parasuite.holds import ATTEMPTED, RECORDER, Changes, OpenHold
 
 # Windows says EACCES where an exclusive owner is in the way, and its own numbers for both.
 IN_USE = frozenset({"EADDRINUSE", "WSAEADDRINUSE", "WSAEACCES"})
@@ -73,12 +73,14 @@ class _Draws:
 class Refused:
     """Judges each refusal when it is known what its thread did next: one that steps on to another port *recovered*.
 
-    *unattributed*: refusals whose holder was gone before it could be asked, and of whom nobody knew.
+    *unattributed*: refusals whose holder was gone before it could be asked, and of whom nobody knew. An attempt in
+    vain where no copy was found waits for its thread's next event: the recorder may tell what came of that very call.
     """
 
     def __init__(self) -> None:
         self.unattributed = 0
         self._pending: dict[tuple[int, int], list[_Refusal]] = {}
+        self._in_vain: dict[tuple[int, int], _Refusal] = {}
         self._draws = _Draws()
         self._of_datagrams: list[Occurrence] = []
 
@@ -94,7 +96,13 @@ class Refused:
         if earlier and not _same_place(earlier[0].event, event):
             yield from self._settle(thread)
             earlier = None
-        if event.errno in IN_USE or _was_attempted_in_vain(event):
+        attempt = self._in_vain.pop(thread, None)
+        if attempt is not None and not _is_told(attempt.event, event):
+            yield attempt.occurrence
+            attempt = None
+        if event.errno in IN_USE and attempt is not None and _who(event, attempt.occurrence.endpoint, facts) is None:
+            yield attempt.occurrence
+        elif event.errno in IN_USE or _was_attempted_in_vain(event):
             yield from self._refused(event, thread, facts)
         elif earlier and isinstance(event, Bind) and changes.opened:
             yield from self._recovered(thread, changes.opened[0])
@@ -103,6 +111,7 @@ class Refused:
         self._draws.conclude(facts)
         for thread in list(self._pending):
             yield from self._sifted(self._settle(thread))
+        yield from self._sifted(attempt.occurrence for attempt in self._in_vain.values())
         for occurrence in self._of_datagrams:
             if not self._draws.made(occurrence):
                 yield occurrence
@@ -134,20 +143,34 @@ class Refused:
         if endpoint is None:
             return
         endpoint = canonical(endpoint)
-        holder = _who(event, endpoint, facts)
-        if holder is None:
+        known = _who(event, endpoint, facts)
+        if known is None:
             self.unattributed += 1
+            return
+        holder, evidence = known
+        if holder.copy == event.copy:
+            return
+        describe = _foreign if holder.copy is None else _collision
+        occurrence = replace(describe(event, endpoint, holder, facts), evidence=evidence)
+        refusal = _Refusal(occurrence, event, endpoint.port, _is_paired(event, endpoint, facts))
+        if event.errno == ATTEMPTED and all(holder.copy is None for holder in event.holders):
+            self._in_vain[thread] = refusal
         elif holder.copy is None:
-            yield _foreign(event, endpoint, holder, facts)
-        elif holder.copy != event.copy:
-            occurrence = _collision(event, endpoint, holder, facts)
-            paired = _is_paired(event, endpoint, facts)
-            self._pending.setdefault(thread, []).append(_Refusal(occurrence, event, endpoint.port, paired))
+            yield occurrence
+        else:
+            self._pending.setdefault(thread, []).append(refusal)
 
 
 def _was_attempted_in_vain(event: Bind | Listen) -> bool:
     """An attempt that left nothing bound, while somebody stood where it wanted to be."""
     return event.errno == ATTEMPTED and event.got is None and bool(event.holders)
+
+
+def _is_told(attempt: Bind | Listen, event: Bind | Listen) -> bool:
+    """Whether *event* is what the recorder, inside the same thread, tells of the same call: with its result."""
+    if not isinstance(attempt, Bind) or not isinstance(event, Bind) or event.source != RECORDER:
+        return False
+    return (attempt.asked.address, attempt.asked.port) == (event.asked.address, event.asked.port)
 
 
 def _is_paired(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> bool:
@@ -164,12 +187,18 @@ def _function(source_line: str) -> tuple[str, str]:
     return file, rest.rpartition(":")[2]
 
 
-def _who(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> Side | None:
-    """The one in the way: this copy itself first, then another copy, then a process outside; None if unknown."""
-    found = [_holder_side(holder, facts, endpoint) for holder in event.holders if holder.state not in OWNERLESS]
+def _who(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> tuple[Side, str] | None:
+    """The one in the way: this copy itself first, then another copy, then a process outside; None if unknown.
+
+    With the evidence: of the refusal or of the hold, whichever is weaker.
+    """
+    refusal = "attempted" if event.errno == ATTEMPTED else "exact"
+    found = [
+        (_holder_side(holder, facts, endpoint), refusal) for holder in event.holders if holder.state not in OWNERLESS
+    ]
     if not found:
         found = [
-            facts.side("held", hold)
+            (facts.side("held", hold), weaker(refusal, hold.evidence))
             for hold in facts.ledger.at(endpoint.protocol, endpoint.port)
             if overlaps(hold.endpoint, endpoint)
         ]
@@ -177,8 +206,8 @@ def _who(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> Side | None:
         last = facts.ledger.last.get((endpoint.protocol, endpoint.port))
         if last is None or not overlaps(last.endpoint, endpoint):
             return None
-        found = [facts.side("held", last)]
-    return min(found, key=lambda side: (side.copy != event.copy, side.copy is None))
+        found = [(facts.side("held", last), weaker(refusal, last.evidence))]
+    return min(found, key=lambda known: (known[0].copy != event.copy, known[0].copy is None))
 
 
 def _holder_side(holder: Holder, facts: Facts, endpoint: Endpoint) -> Side:
@@ -216,7 +245,7 @@ def _collision(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Fa
         since = f" since {(event.t_ns - holder.since_ns) / 1e6:.1f} ms"
     return Occurrence(
         kind="refused",
-        evidence="attempted" if event.errno == "?" else "exact",
+        evidence="exact",
         endpoint=endpoint,
         port=explicit,
         message=f"{verb} on {endpoint} refused: {origin}; another copy {_state(event, holder)} there{since}",

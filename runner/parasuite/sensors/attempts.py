@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from parasuite.endpoints import canonical
-from parasuite.events import Bind, Endpoint, Event, Listen
+from parasuite.events import Bind, Endpoint, Event, Holder, Listen
 from parasuite.sensors import netlink
 from parasuite.sensors.identity import interface_option
 from parasuite.sensors.owners import Owner, Owners
@@ -26,6 +26,7 @@ class Attempt:
     """One call. *proven*: whether a result that is found is as good as known (a duplicate named the socket).
 
     *who*: the fields of an Event that name the caller. *inode*: 0 where the socket could not be identified at all.
+    *is_told*: the recorder tells the call and its result, and only who outside the run was in the way is wanted.
     """
 
     t_ns: int
@@ -35,6 +36,7 @@ class Attempt:
     who: dict[str, Any]
     asked: Endpoint | None = None
     is_listen: bool = False
+    is_told: bool = False
 
 
 class Attempts:
@@ -90,6 +92,8 @@ class Attempts:
         protocols = (asked.protocol,) if asked.protocol else ("tcp", "udp")
         for protocol in protocols:
             row = self._owners.row_of(attempt.inode, protocol, asked.port) if attempt.inode else None
+            if row is not None and attempt.is_told:
+                return
             if row is not None:
                 got = Endpoint(protocol, row.address, row.port, asked.netns, row.v6only)
                 self._own(attempt, row, got)
@@ -97,12 +101,23 @@ class Attempts:
                 self._emit_bind(attempt, asked, got, "" if attempt.proven else UNKNOWN, row)
                 return
         asked = replace(asked, protocol=asked.protocol or "tcp")
-        in_the_way = self._owners.holders(asked, owning=True) if asked.port else ()
-        others = tuple(holder for holder in in_the_way if holder.copy != attempt.who["copy"])
-        holders = others if len(others) == len(in_the_way) else ()
+        holders: tuple[Holder, ...] = ()
+        for protocol in reversed(protocols):
+            in_the_way = self._in_the_way(attempt, replace(asked, protocol=protocol))
+            if in_the_way:
+                asked, holders = replace(asked, protocol=protocol), in_the_way
+        if attempt.is_told and (not holders or any(holder.copy is not None for holder in holders)):
+            return
         self._emit(
             Bind(t_ns=attempt.t_ns, inode=attempt.inode, asked=asked, errno=UNKNOWN, holders=holders, **attempt.who)
         )
+
+    def _in_the_way(self, attempt: Attempt, asked: Endpoint) -> tuple[Holder, ...]:
+        """Who stands where *attempt* wanted to be; nobody if its own copy does."""
+        if not asked.port or asked.netns:
+            return ()  # Of another namespace than our own the table says nothing.
+        holders = self._owners.holders(asked, owning=True)
+        return () if any(holder.copy == attempt.who["copy"] for holder in holders) else holders
 
     def _settle_listen(self, attempt: Attempt) -> None:
         known = self._owners.of_inode(attempt.inode)

@@ -244,19 +244,20 @@ class Calls:
         sock = call.sock
         if address.family == addresses.AF_VSOCK:
             return Endpoint("vsock", address.address, address.port)
-        netns = self._namespaces.of(sock, call.request.tid) if sock is not None else 0
+        netns = self._netns(call)
         if address.family == socket.AF_UNIX:
             return Endpoint("unix", _absolute(address.address, call.request.tid), 0, netns)
         if sock is None:
-            return Endpoint("", address.address, address.port)
+            return Endpoint("", address.address, address.port, netns)
         if not is_followed(sock):
             return None
         return Endpoint(PROTOCOLS[sock.type], address.address, address.port, netns)
 
     def _attempted(self, call: Call, said: Said, asked: Endpoint | None) -> Outcome:
-        """A call that goes on by itself; what the recorder tells exactly is left to it."""
+        """A call that goes on by itself; what the recorder tells exactly is left to it, but who stood in the way."""
         sock = call.sock
-        if sock is None and self._recorded and said.source_line:
+        is_told = sock is None and self._recorded and bool(said.source_line)
+        if is_told and (asked is None or asked.protocol or not asked.port):
             return Outcome()
         if sock is None and not call.inode:
             return Outcome(opaque=True)
@@ -268,6 +269,7 @@ class Calls:
             who=call.who(said),
             asked=asked,
             is_listen=asked is None,
+            is_told=is_told,
         )
         return Outcome(attempt=attempt)
 
@@ -289,6 +291,8 @@ class Calls:
         return [(to, cookie, self._servers(call, to))]
 
     def _guessed(self, call: Call, address: addresses.Address) -> list[_Destination]:
+        if self._netns(call):
+            return []  # Nobody's sockets are known there.
         known = self._owners.of_inode(call.inode) if call.inode else None
         protocols = ("tcp", "udp") if known is None else (known[1].endpoint.protocol,)
         found = []
@@ -297,6 +301,10 @@ class Calls:
             if known is not None or self._owners.strangers_at(call.copy, to):
                 found.append((to, known[0] if known else 0, self._servers(call, to)))
         return found
+
+    def _netns(self, call: Call) -> int:
+        tid = call.request.tid
+        return self._namespaces.of_thread(tid) if call.sock is None else self._namespaces.of(call.sock, tid)
 
     def _servers(self, call: Call, to: Endpoint) -> tuple[Holder, ...]:
         """Who listens there, asked of the kernel only where another copy may be the only one."""

@@ -98,6 +98,7 @@ class Namespaces:
     def __init__(self) -> None:
         self._inodes: dict[int, int] = {}
         self._own: bytes | None = None
+        self._own_inode = os.stat("/proc/self/ns/net").st_ino
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 self._own = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
@@ -120,3 +121,11 @@ class Namespaces:
                 inode = number  # The thread is not to be looked at; any number that is the namespace's alone will do.
             self._inodes[number] = inode
         return inode
+
+    def of_thread(self, tid: int) -> int:
+        """The namespace of the thread *tid*, where its sockets are not to be had: nearly always theirs as well."""
+        try:
+            inode = os.stat(f"/proc/{tid}/ns/net").st_ino
+        except OSError:
+            return 0
+        return 0 if inode == self._own_inode else inode
