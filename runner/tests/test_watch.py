@@ -380,6 +380,42 @@ def test_a_tracer_can_be_made_more_than_once() -> None:
         Tracer().close()
 
 
+def test_a_call_that_a_signal_ends_before_it_is_received_is_told_as_our_doing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, end = os.pipe()
+    os.set_inheritable(end, True)
+    receive = seccomp.Listener.receive
+
+    def receive_late(listener: seccomp.Listener) -> seccomp.Call | None:
+        monkeypatch.undo()
+        os.kill(child.pid, signal.SIGUSR1)
+        assert os.read(ended, 1) == b"i"
+        return receive(listener)
+
+    monkeypatch.setattr(seccomp.Listener, "receive", receive_late)
+    code = f"""
+        import signal
+        signal.signal(signal.SIGUSR1, lambda *_: None)
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", 0))
+        except InterruptedError:
+            os.write({end}, b"i")
+        s.bind(("127.0.0.1", 0))
+        """
+    with tracer() as made:
+        child = made.start(python(SOCKETS + textwrap.dedent(code)))
+        os.close(end)
+        assert made.run() == [0]
+        assert len(only(made.events, Bind)) == 1
+        assert made.watch.notes() == [
+            "1 call was ended by a signal while waiting for the sensor: where one failed with EINTR, "
+            "that is parasuite's doing"
+        ]
+    os.close(ended)
+
+
 ENTER = "from netsupport.tests import namespaces; namespaces.enter()"
 ROOT = Path(namespaces.__file__).parents[2]
 

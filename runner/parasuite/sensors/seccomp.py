@@ -182,10 +182,15 @@ class Call:
 
 
 class Listener:
-    """The receiving end of one filter; owns *fd*."""
+    """The receiving end of one filter; owns *fd*.
+
+    *interrupted*: how many calls a signal had ended when they were about to be received. Their callers got EINTR, or
+    began them again (SA_RESTART), or were killed: which, is not to be seen. Those that ended earlier are not seen.
+    """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
+        self.interrupted = 0
         self._request = bytearray(_REQUEST.size)
         # The caller is woken on this processor, since this process is about to sleep: measured below. Linux 6.6.
         with contextlib.suppress(OSError):
@@ -198,15 +203,16 @@ class Listener:
         os.close(self._fd)
 
     def receive(self) -> Call | None:
-        """The next call; None if its thread was killed meanwhile. Blocks unless the descriptor polls readable."""
+        """The next call; None if a signal ended it meanwhile. Blocks unless the descriptor polls readable."""
         request = self._request
         request[:] = _ZEROES  # The kernel insists (EINVAL).
         try:
             fcntl.ioctl(self._fd, _IOCTL_RECV, request)
         except OSError as error:
-            if error.errno in (errno.ENOENT, errno.EINTR):
-                return None
-            raise
+            if error.errno not in (errno.ENOENT, errno.EINTR):
+                raise
+            self.interrupted += error.errno == errno.ENOENT
+            return None
         fields = _REQUEST.unpack(request)
         return Call(fields[0], fields[1], fields[3], fields[6:])
 

@@ -112,6 +112,7 @@ class Watch:
                     self._handle(traced)
                 else:
                     self._epoll.unregister(fd)
+                    self.counts["interrupted"] += traced.listener.interrupted
                     traced.listener.close()
                     del self._traced[fd]
         self._attempts.settle_due()
@@ -192,6 +193,13 @@ class Watch:
         if self.unrecorded:
             names = ", ".join(sorted(self.unrecorded))
             found.append(f"Python processes without test and line, because they ignore the environment: {names}")
+        interrupted = self.counts["interrupted"] + sum(made.listener.interrupted for made in self._traced.values())
+        if interrupted:
+            calls = "call was" if interrupted == 1 else "calls were"
+            found.append(
+                f"{interrupted} {calls} ended by a signal while waiting for the sensor: where one failed with EINTR, "
+                "that is parasuite's doing"
+            )
         return found
 
     def _look(self, traced: _Traced, request: seccomp.Call) -> Call:
