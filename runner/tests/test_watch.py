@@ -10,12 +10,14 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
 from parasuite.findings import findings
 from parasuite.sensors import seccomp
 from parasuite.sensors.calls import Calls
+from parasuite.sensors.identity import Namespaces
 
 from netsupport.tests import namespaces
 
@@ -23,6 +25,9 @@ if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
 
 from runner.tests.tracing import Tracer, python, tracer
+
+if TYPE_CHECKING:
+    import _socket
 
 SOCKETS = "import os, socket\n"
 
@@ -452,3 +457,20 @@ def test_an_attempt_in_a_network_of_ones_own_meets_nobody_outside_it(
         (bind,) = only(made.events, Bind)
         assert isinstance(bind, Bind)
         assert (bind.errno, bind.holders, bind.asked.netns > 0) == ("?", (), True)
+
+
+def test_a_namespace_with_the_inode_of_one_that_ended_is_another_one() -> None:
+    class InNamespace:
+        """A fake of a socket, since the kernel gives an inode again when it likes."""
+
+        def __init__(self, number: int) -> None:
+            self._number = number
+
+        def getsockopt(self, *_: int) -> bytes:
+            return self._number.to_bytes(8, sys.byteorder)
+
+    namespaces_seen = Namespaces()
+    first, second = (cast("_socket.socket", InNamespace(number)) for number in (1 << 40, (1 << 40) + 1))
+    told = [namespaces_seen.of(sock, os.getpid()) for sock in (first, second, first)]
+    assert told[0] == told[2] == os.stat("/proc/self/ns/net").st_ino
+    assert told[1] not in (0, told[0])

@@ -119,6 +119,8 @@ class Namespaces:
                 inode = os.stat(f"/proc/{tid}/ns/net").st_ino
             except OSError:
                 inode = number  # The thread is not to be looked at; any number that is the namespace's alone will do.
+            if inode in self._inodes.values():
+                inode = number  # The kernel gives an inode again when its namespace has ended; a cookie never.
             self._inodes[number] = inode
         return inode
 
