@@ -112,7 +112,7 @@ class Tracer:
             self.watch.serve()
         while (due_s := self.watch.timeout_s()) is not None:
             # An attempt without a next call or an end is told when it has had its moment.
-            time.sleep(due_s)
+            select.select([self.watch], [], [], due_s)
             self.watch.serve()
 
     def close(self) -> None:
