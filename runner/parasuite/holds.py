@@ -261,11 +261,11 @@ class Ledger:
 
     def _end_impossible(self, hold: OpenHold, changes: Changes) -> None:
         """The recorder hears of no process' death: a bind that succeeded proves that who would have refused it is
-        gone.
+        gone. Not so in one process, whose releases are told: there it proves that options were set after the bind.
         """
         slot = (hold.endpoint.protocol, hold.endpoint.port)
         for key, other in list(self.live.get(slot, {}).items()):
-            if other.source != RECORDER or not overlaps(other.endpoint, hold.endpoint):
+            if other.source != RECORDER or other.pid == hold.pid or not overlaps(other.endpoint, hold.endpoint):
                 continue
             if not may_coexist(other.endpoint, other.options, other.listening, hold.endpoint, hold.options):
                 self._close(key, hold.start_ns, changes)

@@ -79,6 +79,18 @@ def test_a_refused_bind_holds_nothing() -> None:
     assert holds([Bind(t_ns=1, copy=0, cookie=7, asked=HERE, errno="EADDRINUSE"), Release(t_ns=2, cookie=7)]) == []
 
 
+def test_of_the_recorder_alone_a_bind_proves_that_another_process_in_the_way_is_gone() -> None:
+    first = Bind(t_ns=1, copy=0, pid=1, cookie=7, asked=HERE, got=HERE, source="recorder")
+    second = Bind(t_ns=5, copy=0, pid=2, cookie=8, asked=HERE, got=HERE, source="recorder")
+    assert times(holds([first, second])) == [(1, 5, "exact"), (5, 6, "exact")]
+
+
+def test_of_the_recorder_alone_a_bind_beside_ones_own_ends_nothing() -> None:
+    first = Bind(t_ns=1, copy=0, pid=1, cookie=7, asked=HERE, got=HERE, source="recorder")
+    second = Bind(t_ns=5, copy=0, pid=1, cookie=8, asked=HERE, got=HERE, source="recorder")
+    assert times(holds([first, second])) == [(1, 6, "exact"), (5, 6, "exact")]
+
+
 def test_what_an_exact_sensor_told_is_not_told_again_by_the_sampler() -> None:
     bind = Bind(t_ns=1, copy=0, cookie=7, inode=1, asked=HERE, got=HERE)
     assert [hold.evidence for hold in holds([bind, seen(5), unseen(8), Release(t_ns=9, cookie=7)])] == ["exact"]

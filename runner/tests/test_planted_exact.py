@@ -167,11 +167,14 @@ def test_each_planted_defect_is_found_with_both_sides(
             assert any("test_defects.py" in side["source"] for side in finding["sides"]), finding
 
 
+@pytest.mark.parametrize("sensors", ["auto", "recorder,sampler"])
 @pytest.mark.parametrize("copies", [2, 8])
-def test_nothing_is_said_of_the_innocents(parasuite: Parasuite, copies: int) -> None:
+def test_nothing_is_said_of_the_innocents(parasuite: Parasuite, copies: int, sensors: str) -> None:
     with reserve_port(child_reuses_address=False) as lease:
         environ = {"PLANTED_PORT": str(lease.port)}
-        finished = parasuite.run_pytest("-j", str(copies), planted("look_alikes"), environ=environ)
+        finished = parasuite.run_pytest(
+            "-j", str(copies), "--sensors", sensors, planted("look_alikes"), environ=environ
+        )
     assert (finished.code, told(finished)) == (0, set()), finished.stdout[-3000:]
 
 

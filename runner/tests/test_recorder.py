@@ -262,6 +262,43 @@ def test_unix_sockets_are_written_down_with_their_full_path(tmp_path: Path) -> N
     assert [(bind.asked.address, bind.errno) for bind in binds(events)] == [(str(tmp_path / "here"), "?")]
 
 
+@pytest.mark.parametrize(
+    "address", ['"\\0named"', 'b"\\0named"', 'bytearray(b"\\0named")', 'memoryview(b"\\0named")']
+)
+def test_a_name_in_any_buffer_is_written_down(tmp_path: Path, address: str) -> None:
+    name = f"{tmp_path.name}-{os.getpid()}"
+    code = f"s = socket.socket(socket.AF_UNIX)\ns.bind({address.replace('named', name)})"
+    assert [bind.asked.address for bind in binds(record(tmp_path, code))] == ["@" + name]
+
+
+@pytest.mark.parametrize(
+    "address", ['("127.0.0.1", "1")', '("127.0.0.1", 65536)', '("::1", 1)', '("127.0.0.1", 1, 0, 0)', "(5, 1)"]
+)
+def test_an_address_that_python_refuses_is_not_written_down(tmp_path: Path, address: str) -> None:
+    code = f"""
+        try:
+            socket.socket().bind({address})
+        except (OSError, OverflowError, TypeError):
+            pass
+        else:
+            raise SystemExit("bound")
+        """
+    assert binds(record(tmp_path, code)) == []
+
+
+@pytest.mark.parametrize("module", ["socket", "_socket"])
+def test_a_test_may_take_a_constant_away(tmp_path: Path, module: str) -> None:
+    code = f"""
+        import {module} as changed
+        sock = socket.socket(socket.AF_INET6)
+        for name in ("IPPROTO_IPV6", "IPV6_V6ONLY", "SOL_SOCKET", "AF_INET"):
+            delattr(changed, name)
+        sock.bind(("::1", 0))
+        """
+    (bind,) = binds(record(tmp_path, code))
+    assert bind.asked.v6only is not None
+
+
 def test_the_next_sitecustomize_on_the_path_is_imported_as_ever(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import builtins\nbuiltins.customized = __file__\n")
     env = environment(tmp_path / "copy")

@@ -145,7 +145,8 @@ class Refused:
         endpoint = canonical(endpoint)
         known = _who(event, endpoint, facts)
         if known is None:
-            self.unattributed += 1
+            # Who asks for port 0 is refused when every number of the range is taken: by nobody in particular.
+            self.unattributed += endpoint.port != 0
             return
         holder, evidence = known
         if holder.copy == event.copy:

@@ -42,6 +42,11 @@ _OPTIONS = tuple(
     )
     if hasattr(_socket, constant)
 )
+# Read once: a test may take a constant away for a while.
+_AF_INET = _socket.AF_INET
+_SOL_SOCKET = _socket.SOL_SOCKET
+_V6ONLY = (getattr(_socket, "IPPROTO_IPV6", 41), getattr(_socket, "IPV6_V6ONLY", -1))
+_HAS_COOKIES = os.name == "posix" and hasattr(_socket, "AF_NETLINK")
 _SO_ACCEPTCONN = getattr(_socket, "SO_ACCEPTCONN", 30)
 _SO_BINDTODEVICE = getattr(_socket, "SO_BINDTODEVICE", None)
 _INTERFACE_NAME_MAX = 16
@@ -153,8 +158,8 @@ class Log:
         """
         found: dict[str, Any] = {}
         with contextlib.suppress(OSError):
-            raw = _socket.socket.getsockopt(sock, _socket.SOL_SOCKET, _SO_COOKIE, 8) if os.name == "posix" else b""
-            if len(raw) == 8 and hasattr(_socket, "AF_NETLINK"):
+            raw = _socket.socket.getsockopt(sock, _SOL_SOCKET, _SO_COOKIE, 8) if _HAS_COOKIES else b""
+            if len(raw) == 8:
                 found["cookie"] = int.from_bytes(raw, "little")
         with contextlib.suppress(OSError):
             inode = os.fstat(_socket.socket.fileno(sock)).st_ino
@@ -169,13 +174,13 @@ class Log:
         if protocol is None or sock.proto not in _FOLLOWED or not isinstance(address, tuple) or len(address) < 2:
             return None
         v6only = None
-        if sock.family != _socket.AF_INET:
+        if sock.family != _AF_INET:
             with contextlib.suppress(OSError):
-                v6only = bool(_socket.socket.getsockopt(sock, _socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY))
+                v6only = bool(_socket.socket.getsockopt(sock, *_V6ONLY))
         host = address[0]
         if not isinstance(host, str):
             host = bytes(host).decode("ascii", "replace")
-        wildcards = {"": "::" if sock.family != _socket.AF_INET else "0.0.0.0", "<broadcast>": "255.255.255.255"}
+        wildcards = {"": "::" if sock.family != _AF_INET else "0.0.0.0", "<broadcast>": "255.255.255.255"}
         host = wildcards.get(host, host).partition("%")[0]
         return [protocol, host, address[1], 0, v6only]
 
@@ -189,7 +194,7 @@ class Log:
         found = []
         for name, option in _OPTIONS:
             with contextlib.suppress(OSError):
-                if _socket.socket.getsockopt(sock, _socket.SOL_SOCKET, option):
+                if _socket.socket.getsockopt(sock, _SOL_SOCKET, option):
                     found.append(name)
         return found + self._device_option(sock)
 
@@ -200,7 +205,7 @@ class Log:
         with contextlib.suppress(OSError):
             host = _socket.socket.getsockname(sock)[0]
             if host != "::1" and not host.startswith("127."):
-                name = _socket.socket.getsockopt(sock, _socket.SOL_SOCKET, _SO_BINDTODEVICE, _INTERFACE_NAME_MAX)
+                name = _socket.socket.getsockopt(sock, _SOL_SOCKET, _SO_BINDTODEVICE, _INTERFACE_NAME_MAX)
                 return ["loopback-device"] if name.rstrip(b"\0") == b"lo" else []
         return []
 
@@ -249,7 +254,7 @@ class Log:
             fields["options"] = self._set_options(sock)
             self._remember(fields)
             self._write({**fields, "got": got})
-            if _socket.socket.getsockopt(sock, _socket.SOL_SOCKET, _SO_ACCEPTCONN):
+            if _socket.socket.getsockopt(sock, _SOL_SOCKET, _SO_ACCEPTCONN):
                 listen = {name: value for name, value in fields.items() if name != "asked"}
                 self._write({**listen, "kind": "listen", "t_ns": time.monotonic_ns(), "got": got})
         except OSError:
@@ -261,7 +266,8 @@ class Log:
         if sock.family == _VSOCK:
             asked = ["vsock", str(address[0]), address[1], 0, None]
         else:
-            name = os.fsdecode(address)
+            # Text, or any buffer.
+            name = os.fsdecode(address if isinstance(address, str) else bytes(address))
             if name.startswith("\0"):
                 name = "@" + name[1:].replace("\0", "\\0")
             elif name:
@@ -330,15 +336,17 @@ class Log:
             test, attribution = tests.current()
             said = (test, source_line(sys._getframe(1)), attribution)
             log._inside.bind = id(self)
-            failure = ""
             try:
-                return bind(self, address)
+                bind(self, address)
             except OSError as error:
-                failure = _name_of(error)
+                # An address that Python itself refuses, or cannot resolve, never came to the system.
+                if (error.errno or 0) > 0 and not isinstance(error, _socket.gaierror):
+                    log._bound(self, address, said, _name_of(error))
                 raise
             finally:
                 log._inside.bind = None
-                log._bound(self, address, said, failure)
+            log._bound(self, address, said, "")
+            return None
 
         def _real_close(self: Any, *args: Any, **kwargs: Any) -> Any:
             log._let_go(self)

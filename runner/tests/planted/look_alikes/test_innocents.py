@@ -3,6 +3,7 @@
 import os
 import random
 import socket
+import struct
 import threading
 
 COPY = int(os.environ["PARASUITE_COPY"])
@@ -93,3 +94,36 @@ def test_a_client_of_its_own_server_in_another_thread():
     socket.create_connection(server.getsockname()).close()
     thread.join()
     server.close()
+
+
+def test_options_that_were_set_after_the_bind_let_this_copy_in_twice():
+    with socket.socket() as held, socket.socket() as second:
+        held.bind(("127.0.0.1", 0))
+        for sock in (held, second):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        second.bind(held.getsockname())
+
+
+def test_addresses_that_python_itself_refuses():
+    for address in (("127.0.0.1", "1"), ("127.0.0.1", 65536), ("::1", 1)):
+        with socket.socket() as sock:
+            try:
+                sock.bind(address)
+            except (TypeError, OverflowError, OSError):
+                continue
+        raise AssertionError(address)
+
+
+def test_port_0_of_a_range_that_this_copy_has_taken():
+    with socket.socket() as held, socket.socket() as second:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        try:
+            second.setsockopt(socket.IPPROTO_IP, 51, struct.pack("@I", port << 16 | port))  # IP_LOCAL_PORT_RANGE of ip(7).
+        except OSError:
+            return  # A kernel before 6.3.
+        try:
+            second.bind(("127.0.0.1", 0))
+        except OSError:
+            return
+    raise AssertionError
