@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import shutil
 import signal
 import socket
-import stat
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +30,7 @@ from parasuite.reports.model import Report
 from parasuite.reports.plain import plural
 from parasuite.results import LineReader, ResultsError, Tally, junit_results
 from parasuite.run_folder import EventLog, RunFolder
+from parasuite.scratch import keep, new_scratch_dir
 from parasuite.sensors import sampler
 
 _STEP_S = 0.1
@@ -200,7 +198,7 @@ def run(
     Raises RunFolderError before anything is started if the folder cannot be made.
     """
     folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
-    scratch = _scratch_dir()
+    scratch = new_scratch_dir()
     sight = probe.look(spec.sensors) if spec.sensors else probe.Sight()
     starter: Starter = Supervised() if sys.platform == "linux" else Direct()
     facts = {**_start_facts(spec, python, folder), "supervisor_pid": starter.pid}
@@ -245,7 +243,7 @@ def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path) -> tuple[Re
         folder.write_run(facts)
     report = judge(folder, facts)
     problems += write_reports(folder, report)
-    _keep_scratch(folder, report, scratch)
+    problems += _keep_scratch(folder, report, scratch)
     facts["exit_code"], facts["verdict"] = int(report.verdict.code), report.verdict.reason
     with noting(problems, "run.json"):
         folder.write_run(facts)
@@ -358,30 +356,19 @@ def _processes_below(pid: int) -> int:
         return 0
 
 
-def _scratch_dir() -> Path:
-    """A new folder with a short path for the copies' temporary files: below it a Unix socket's path must fit."""
-    base = tempfile.gettempdir()
-    if len(base) > 20 and os.path.isdir("/tmp"):
-        base = "/tmp"
-    return Path(tempfile.mkdtemp(prefix="ps-", dir=base))
-
-
-def _keep_scratch(folder: RunFolder, report: Report, scratch: Path) -> None:
+def _keep_scratch(folder: RunFolder, report: Report, scratch: Path) -> list[str]:
     """Put the temporary files of a copy that did not end well beside the run, and remove the others."""
+    problems = []
     for outcome in report.outcomes:
         source = scratch / str(outcome.copy)
         bad = any(result.outcome in ("failed", "error", "lost") for result in report.results[outcome.copy])
-        if (bad or outcome.how != "exited" or outcome.status != 0) and any(source.iterdir()):
-            with contextlib.suppress(OSError, shutil.Error):
-                shutil.copytree(source, folder.copy_dir(outcome.copy) / "tmp", symlinks=True, ignore=_special_files)
+        if bad or outcome.how != "exited" or outcome.status != 0:
+            whose = f"temporary files of copy {outcome.copy}"
+            try:
+                if any(source.iterdir()):
+                    kept = folder.copy_dir(outcome.copy) / "tmp"
+                    problems += [f"{whose}: {left}" for left in keep(source, kept)]
+            except (OSError, shutil.Error) as error:
+                problems.append(f"{whose} could not all be kept: {error}")
     shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _special_files(folder: str, names: list[str]) -> list[str]:
-    """Sockets, pipes and devices: they cannot be copied."""
-
-    def is_special(name: str) -> bool:
-        mode = os.lstat(os.path.join(folder, name)).st_mode
-        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
-
-    return [name for name in names if is_special(name)]
+    return problems
