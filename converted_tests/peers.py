@@ -37,6 +37,9 @@ TIMEOUT_S = 10.0 * float(os.environ.get("CORPUS_TIMEOUT_SCALE", "1"))
 """The one safety net, on every socket and every join. No test asserts on it: a peer that is silent on purpose is
 met by a client with a timeout of its own. CORPUS_TIMEOUT_SCALE stretches it when many copies share a machine."""
 
+SHORT_S = 0.02
+"""A timeout that a test waits out, set when nothing else has to happen in time."""
+
 _CHUNK_BYTES = 65536
 
 

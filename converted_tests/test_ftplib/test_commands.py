@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S, Peer, Reset, Silence, dialled, listener, listening, transcript
+from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Reset, Silence, dialled, listener, listening, transcript
 from converted_tests.test_ftplib.server import WELCOME, dialogue
 
 Call = Callable[[ftplib.FTP], object]
@@ -278,7 +278,7 @@ def test_a_server_that_never_says_bye_does_not_spoil_the_end_of_the_with_block()
     with listening(silent()) as (host, port), ftplib.FTP() as ftp:
         ftp.connect(str(host), int(port))
         assert ftp.sock is not None
-        ftp.sock.settimeout(0.05)
+        ftp.sock.settimeout(SHORT_S)
     assert is_closed(ftp)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import Dialled, InMemory, Peer, Silence, dialled, listening, transcript
+from converted_tests.peers import SHORT_S, Dialled, InMemory, Peer, Silence, dialled, listening, transcript
 from converted_tests.test_ftplib.server import FileServer, visit
 from netsupport import HOSTv4, HOSTv6, bind_port
 
@@ -182,6 +182,6 @@ def silent() -> Peer:
 
 
 def test_a_server_that_says_nothing_is_TimeoutError() -> None:
-    with listening(silent()) as (host, port), contextlib.closing(ftplib.FTP(timeout=0.05)) as ftp:
+    with listening(silent()) as (host, port), contextlib.closing(ftplib.FTP(timeout=SHORT_S)) as ftp:
         with pytest.raises(TimeoutError):
             ftp.connect(str(host), int(port))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from converted_tests.peers import Peer, Silence, dialled, listening, transcript
+from converted_tests.peers import SHORT_S, Peer, Silence, dialled, listening, transcript
 from converted_tests.test_ftplib.server import WELCOME, FileServer, Prepared, dialogue, visit
 from netsupport import HOSTv4, HOSTv6, bind_port
 
@@ -194,7 +194,7 @@ def test_a_server_that_never_dials_is_TimeoutError() -> None:
         ftp.connect(str(host), int(port))
         ftp.set_pasv(False)
         # From here on: the control connection keeps the patience that it was opened with.
-        ftp.timeout = 0.05
+        ftp.timeout = SHORT_S
         with pytest.raises(TimeoutError):
             ftp.transfercmd("RETR notes")
 

@@ -19,6 +19,7 @@ from unittest import mock
 import pytest
 
 from converted_tests.peers import (
+    SHORT_S,
     TIMEOUT_S,
     Dialled,
     InMemory,
@@ -114,7 +115,8 @@ def test_a_server_that_falls_silent_is_given_up_after_the_timeout() -> None:
         yield Silence()
 
     with listening(silent()) as server:
-        with contextlib.closing(poplib.POP3(server.host, server.port, timeout=0.05)) as client:
+        with contextlib.closing(poplib.POP3(server.host, server.port, timeout=TIMEOUT_S)) as client:
+            client.sock.settimeout(SHORT_S)
             with pytest.raises(TimeoutError):
                 client.noop()
 

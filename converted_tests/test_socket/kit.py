@@ -15,7 +15,6 @@ from netsupport import HOSTv4, HOSTv6, bind_port
 
 Pair = tuple[socket.socket, socket.socket]
 
-SHORT_S = 0.02
 """How long a call waits for something that never comes."""
 
 HAS_IPV6_CONSTANTS = hasattr(socket, "IPV6_RECVHOPLIMIT")

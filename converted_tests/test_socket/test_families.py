@@ -17,8 +17,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S
-from converted_tests.test_socket.kit import SHORT_S
+from converted_tests.peers import SHORT_S, TIMEOUT_S
 from netsupport import HOSTv4
 
 

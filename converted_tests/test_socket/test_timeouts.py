@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S, Peer, Silence, listener, listening
-from converted_tests.test_socket.kit import SHORT_S, Pair, echo, fill, tcp_pair, unix_pair
+from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Silence, listener, listening
+from converted_tests.test_socket.kit import Pair, echo, fill, tcp_pair, unix_pair
 
 
 def silent() -> Peer:

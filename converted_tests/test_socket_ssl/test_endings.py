@@ -12,17 +12,7 @@ import ssl
 
 import pytest
 
-from converted_tests.peers import (
-    TIMEOUT_S,
-    Peer,
-    Reset,
-    Say,
-    Silence,
-    StopTLS,
-    Take,
-    canned,
-    listening,
-)
+from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Reset, Say, Silence, StopTLS, Take, canned, listening
 from converted_tests.test_socket_ssl.ends import NAME, echoing, saying, wrapped
 
 
@@ -49,7 +39,7 @@ def silent() -> Peer:
 
 
 def test_a_peer_that_is_silent_in_the_handshake_times_out(client_context: ssl.SSLContext) -> None:
-    with listening(silent()) as server, socket.create_connection((server.host, server.port), 0.05) as plain:
+    with listening(silent()) as server, socket.create_connection((server.host, server.port), SHORT_S) as plain:
         with pytest.raises(TimeoutError, match=r"^_ssl.c:\d+: The handshake operation timed out$"):
             client_context.wrap_socket(plain, server_hostname=NAME)
 
@@ -58,7 +48,7 @@ def test_a_peer_that_is_silent_later_times_out(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
     with listening(silent(), context=server_context) as server, wrapped(server, client_context) as sock:
-        sock.settimeout(0.02)
+        sock.settimeout(SHORT_S)
         with pytest.raises(TimeoutError, match=r"^The read operation timed out$"):
             sock.read(1)
 

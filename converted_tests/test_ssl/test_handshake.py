@@ -17,7 +17,18 @@ from typing import Any
 import pytest
 import trustme
 
-from converted_tests.peers import TIMEOUT_S, Peer, Say, Silence, StopTLS, background, connected, listener, listening
+from converted_tests.peers import (
+    SHORT_S,
+    TIMEOUT_S,
+    Peer,
+    Say,
+    Silence,
+    StopTLS,
+    background,
+    connected,
+    listener,
+    listening,
+)
 from converted_tests.test_ssl.ends import (
     Refusal,
     echo_of,
@@ -28,8 +39,6 @@ from converted_tests.test_ssl.ends import (
     trusting,
     unverified,
 )
-
-TIMEOUT_TESTED_S = 0.05
 
 
 def saying_goodbye() -> Peer:
@@ -212,7 +221,7 @@ def test_wrapping_obeys_the_timeout(client_context: ssl.SSLContext) -> None:
         yield Silence()
 
     with connected(silent()) as plain:
-        plain.settimeout(TIMEOUT_TESTED_S)
+        plain.settimeout(SHORT_S)
         with pytest.raises(TimeoutError, match="timed out"):
             client_context.wrap_socket(plain, server_hostname="localhost")
 
@@ -222,11 +231,11 @@ def test_connecting_obeys_the_timeout(client_context: ssl.SSLContext) -> None:
         yield Silence()
 
     with listening(silent()) as server, socket.socket() as plain:
-        plain.settimeout(TIMEOUT_TESTED_S)
+        plain.settimeout(SHORT_S)
         with client_context.wrap_socket(plain, server_hostname="localhost") as client:
             with pytest.raises(TimeoutError, match="timed out"):
                 client.connect(server.address)
-            assert client.gettimeout() == TIMEOUT_TESTED_S
+            assert client.gettimeout() == SHORT_S
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a full queue of connections wait in silence")
@@ -237,7 +246,7 @@ def test_connect_ex_tells_of_a_timeout(client_context: ssl.SSLContext) -> None:
             filler.setblocking(False)
             filler.connect_ex(door.getsockname())
         plain = cleanup.enter_context(socket.socket())
-        plain.settimeout(TIMEOUT_TESTED_S)
+        plain.settimeout(SHORT_S)
         client = cleanup.enter_context(client_context.wrap_socket(plain, server_hostname="localhost"))
         assert client.connect_ex(door.getsockname()) == errno.EAGAIN
         assert client.version() is None
@@ -259,11 +268,11 @@ def test_a_blocking_handshake_keeps_a_timeout(client_context: ssl.SSLContext) ->
         yield Silence()
 
     with connected(silent()) as plain:
-        plain.settimeout(TIMEOUT_TESTED_S)
+        plain.settimeout(SHORT_S)
         with client_context.wrap_socket(plain, server_hostname="localhost", do_handshake_on_connect=False) as client:
             with pytest.raises(TimeoutError):
                 client.do_handshake(block=True)
-            assert client.gettimeout() == TIMEOUT_TESTED_S
+            assert client.gettimeout() == SHORT_S
 
 
 def test_a_handshake_without_blocking_gives_the_timeout_back(client_context: ssl.SSLContext) -> None:

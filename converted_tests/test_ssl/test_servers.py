@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import trustme
 
-from converted_tests.peers import TIMEOUT_S, Peer, Silence, background, listener, listening
+from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Silence, background, listener, listening
 from converted_tests.test_ssl.certificates import der
 from converted_tests.test_ssl.ends import Refusal, echoing, serving
 from netsupport import HOST
@@ -168,4 +168,4 @@ def test_fetching_obeys_the_timeout() -> None:
         yield Silence()
 
     with listening(silent()) as server, pytest.raises(TimeoutError):
-        ssl.get_server_certificate((server.host, server.port), timeout=0.05)
+        ssl.get_server_certificate((server.host, server.port), timeout=SHORT_S)

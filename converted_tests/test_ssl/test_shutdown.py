@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S, Peer, StartTLS, StopTLS, background, connected, listening
+from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, StartTLS, StopTLS, background, connected, listening
 from converted_tests.test_ssl.ends import tls_connection, tls_dialled
 
 
@@ -103,7 +103,7 @@ def take_the_tickets(client: ssl.SSLSocket, server: ssl.SSLSocket) -> None:
 
 def test_unwrapping_obeys_the_timeout(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> None:
     with tls_connection(client_context, server_context) as (client, _):
-        client.settimeout(0.05)
+        client.settimeout(SHORT_S)
         with pytest.raises(TimeoutError):
             client.unwrap()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import Peer, TakeAll, listening
+from converted_tests.peers import SHORT_S, Peer, TakeAll, listening
 from converted_tests.test_ssl.ends import Ends, echoing, exactly, tls_connection, tls_dialled
 
 NAME = "<class 'ssl.SSLSocket'>"
@@ -269,7 +269,7 @@ def test_an_empty_network_wants_to_read(ends: Ends) -> None:
 
 def test_receiving_obeys_the_timeout(ends: Ends) -> None:
     client, _ = ends
-    client.settimeout(0.05)
+    client.settimeout(SHORT_S)
     with pytest.raises(TimeoutError, match=r"^The read operation timed out$"):
         client.recv(1)
 
