@@ -58,7 +58,7 @@ def per_call() -> None:
         started_s = time.process_time()
         tracer.run()
         cpu_s = time.process_time() - started_s
-        calls = tracer.watch.counts["call"]
+        calls = tracer.watch.calls
         tracer.close()
         output.seek(0)
         traced = json.loads(output.read())

@@ -1,25 +1,26 @@
 """What was seen, one event a line: the leaf that every stage imports.
 
-An event is a frozen record; `encode` and `decode` turn it into a line of JSON and back, leaving out what has
-its default value. Times are CLOCK_MONOTONIC nanoseconds, one clock for all processes of a host (not across
-time namespaces).
+An event is a record that nobody changes once it is made; `encode` and `decode` turn it into a line of JSON and back,
+leaving out what has its default value. (The supervisor makes one for each call that it traps: a frozen dataclass
+takes three times as long to make.) Times are CLOCK_MONOTONIC nanoseconds, one clock for all processes of a host (not
+across time namespaces).
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, ClassVar, NamedTuple
 
 
 class EventError(ValueError):
     """A line that is not an event; its message says why."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where a socket can be reached.
 
     *protocol*: "tcp", "udp", "unix" or "vsock". *address*: numeric text as inet_ntop(3) writes it, a Unix path,
@@ -54,7 +55,7 @@ class Holder:
     command: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Event:
     """What every line carries.
 
@@ -77,7 +78,7 @@ class Event:
     attribution: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RunStarted(Event):
     """The clocks and the host's facts that judging needs, first in every run.
 
@@ -93,7 +94,7 @@ class RunStarted(Event):
     addresses: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class CopyState(Event):
     """What became of a copy, one event a change.
 
@@ -110,7 +111,7 @@ class CopyState(Event):
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ProcessSeen(Event):
     """What a process is: written once, when one of its sockets is first seen."""
 
@@ -121,7 +122,7 @@ class ProcessSeen(Event):
     parent: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SocketCall(Event):
     """A call on one socket.
 
@@ -135,7 +136,7 @@ class SocketCall(Event):
     socket: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Bind(SocketCall):
     """A bind(2). *asked*: the address of the call. *got*: what the socket has now; None when refused or unknown.
 
@@ -153,7 +154,7 @@ class Bind(SocketCall):
     holders: tuple[Holder, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Listen(SocketCall):
     """A listen(2); fields as in Bind. On an unbound socket the kernel picks the port here (autobind)."""
 
@@ -165,7 +166,7 @@ class Listen(SocketCall):
     holders: tuple[Holder, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Connect(SocketCall):
     """A connect(2) towards *destination*; it was tried, its result is not known.
 
@@ -178,7 +179,7 @@ class Connect(SocketCall):
     holders: tuple[Holder, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Send(SocketCall):
     """A sendto(2) with an address; *holders* as in Connect."""
 
@@ -188,14 +189,14 @@ class Send(SocketCall):
     holders: tuple[Holder, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Release(SocketCall):
     """The last reference to a socket is gone."""
 
     kind = "release"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Seen(Event):
     """A listener (UDP: an unconnected socket) that the sampler sees for the first time.
 
@@ -208,7 +209,7 @@ class Seen(Event):
     socket: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Unseen(Event):
     """The first sample in which that socket is missing."""
 
@@ -218,7 +219,7 @@ class Unseen(Event):
     socket: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Orphaned(Event):
     """An endpoint still held when its copy's main process had ended and the grace time was over."""
 
@@ -228,7 +229,7 @@ class Orphaned(Event):
     socket: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class SensorState(Event):
     """*state*: "up", "down" (ended in order), "missing" (at the probe), "partial" (it sees less than it could) or
     "blind" (lost later); *why* for people. *samples* of the sampler; *calls* of the exact sensor, with its *cpu_s*.
@@ -264,10 +265,22 @@ _KINDS: dict[str, type[Event]] = {
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 _ENDPOINTS = frozenset({"asked", "got", "destination", "endpoint"})
 _JSON_OF = {None: "null", True: "true", False: "false"}
+_OF_PROCESS = ("source", "copy", "pid", "process_start", "tid")
+_take_process = attrgetter(*_OF_PROCESS)
 _quoted = json.encoder.encode_basestring_ascii
-_PLANS = {
-    kind: tuple((field.name, f'"{field.name}":', field.default) for field in fields(kind)) for kind in _KINDS.values()
-}
+
+
+def _plan(kind: type[Event]) -> tuple[tuple[str, str, Any], ...]:
+    """Name, key and default of the fields that `encode` does not write out by name."""
+    written = {field.name for field in fields(Event)}
+    if issubclass(kind, SocketCall):
+        written |= {"cookie", "netns", "inode", "socket"}
+    return tuple(
+        (field.name, f',"{field.name}":', field.default) for field in fields(kind) if field.name not in written
+    )
+
+
+_PLANS = {kind: _plan(kind) for kind in _KINDS.values()}
 
 
 def _unpack(name: str, value: Any) -> Any:
@@ -280,30 +293,56 @@ def _unpack(name: str, value: Any) -> Any:
 
 def encode(event: Event) -> str:
     """*event* as one line of JSON, without the line's end. Lone surrogates are escaped, so any name survives."""
-    parts = [f'{{"kind":"{event.kind}"']
+    # Written out, and what many events share remembered: the supervisor encodes each call that it traps, and
+    # json.dumps took three times as long.
+    line = f'{{"kind":"{event.kind}","t_ns":{event.t_ns}{_process(*_take_process(event))}'
+    if event.test:
+        line += f',"test":{_quoted(event.test)}'
+    if event.source_line:
+        line += f',"source_line":{_quoted(event.source_line)}'
+    if event.attribution:
+        line += f',"attribution":{_quoted(event.attribution)}'
+    if isinstance(event, SocketCall):
+        if event.cookie:
+            line += f',"cookie":{event.cookie}'
+        if event.netns:
+            line += f',"netns":{event.netns}'
+        if event.inode:
+            line += f',"inode":{event.inode}'
+        if event.socket:
+            line += f',"socket":{_quoted(event.socket)}'
     for name, key, default in _PLANS[type(event)]:
         value = getattr(event, name)
-        if value is default:
+        if value is default or value == default:
             continue
-        # Written out by type: the supervisor encodes each call that it traps, and json.dumps took twice as long.
-        kind = type(value)
-        if kind is Endpoint:
-            v6only = _JSON_OF[value.v6only]
-            text = f"[{_quoted(value.protocol)},{_quoted(value.address)},{value.port},{value.netns},{v6only}]"
-            parts.append(key + text)
-        elif value == default:
-            continue
-        elif kind is int:
-            parts.append(f"{key}{value}")
-        elif kind is str:
-            parts.append(key + _quoted(value))
-        elif kind is float and math.isfinite(value):
-            parts.append(f"{key}{value!r}")
+        if type(value) is Endpoint:
+            line += key + _endpoint(value)
+        elif name == "options":
+            line += key + _options(value)
         elif name == "holders":
-            parts.append(key + _to_json([[h.copy, h.pid, h.state, h.cookie, h.command] for h in value]))
+            line += key + _to_json([[h.copy, h.pid, h.state, h.cookie, h.command] for h in value])
         else:
-            parts.append(key + _to_json(value))
-    return ",".join(parts) + "}"
+            line += key + _to_json(value)
+    return line + "}"
+
+
+_options = lru_cache(maxsize=64)(_to_json)
+
+
+@lru_cache(maxsize=1024)
+def _endpoint(endpoint: Endpoint) -> str:
+    protocol, address, port, netns, v6only = endpoint
+    return f"[{_quoted(protocol)},{_quoted(address)},{port},{netns},{_JSON_OF[v6only]}]"
+
+
+@lru_cache(maxsize=1024)
+def _process(*values: Any) -> str:
+    """The fields that say which thread of which process made a call."""
+    return "".join(
+        f',"{name}":{_to_json(value)}'
+        for name, value in zip(_OF_PROCESS, values, strict=True)
+        if value != Event.__dataclass_fields__[name].default
+    )
 
 
 def decode(line: str | bytes) -> Event:

@@ -89,7 +89,7 @@ class _Run:
         ]
         self._sampler = sampler.Sampler(self._inits, self._test_of) if sampler.NAME in sight.use else None
         self._sight = sight
-        self._sampled_s = float("-inf")
+        self._sample_due_s = float("-inf")
         self.ended = "complete"
 
     @property
@@ -148,9 +148,13 @@ class _Run:
         return len(received)
 
     def _sample_if_due(self) -> None:
-        if self._sampler and time.monotonic() - self._sampled_s >= sampler.PERIOD_S:
-            self._sampled_s = time.monotonic()
+        started_s = time.monotonic()
+        if self._sampler and started_s >= self._sample_due_s:
+            cpu_s = time.process_time()
             self.record(self._sampler.sample())
+            spent_s = time.process_time() - cpu_s
+            share = sampler.SHARE_BESIDE_EXACT if "seccomp" in self._sight.use else sampler.SHARE
+            self._sample_due_s = started_s + max(sampler.PERIOD_S, spent_s / share)
 
     def _end_lingering(self) -> None:
         """End what outlived a copy's main process and its grace time, having looked at what it still holds."""

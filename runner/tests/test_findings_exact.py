@@ -63,8 +63,8 @@ def pair(*more: Event) -> list[Event]:
     there = Endpoint("tcp", "::1", 41000)
     holder = Holder(copy=0, pid=7, state="listen", cookie=70)
     return [
-        Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=replace(there, port=0), got=there),
-        Bind(t_ns=2, copy=1, pid=1, cookie=1, asked=anywhere, got=replace(anywhere, port=41000)),
+        Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=there._replace(port=0), got=there),
+        Bind(t_ns=2, copy=1, pid=1, cookie=1, asked=anywhere, got=anywhere._replace(port=41000)),
         Bind(t_ns=3, copy=1, pid=1, cookie=2, asked=everywhere, errno="EADDRINUSE", holders=(holder,)),
         *more,
     ]
@@ -72,7 +72,7 @@ def pair(*more: Event) -> list[Event]:
 
 def test_who_wants_one_number_of_both_families_may_be_refused_and_draw_again() -> None:
     anywhere = Endpoint("tcp", "0.0.0.0")
-    again = Bind(t_ns=5, copy=1, pid=1, cookie=3, asked=anywhere, got=replace(anywhere, port=42000))
+    again = Bind(t_ns=5, copy=1, pid=1, cookie=3, asked=anywhere, got=anywhere._replace(port=42000))
     assert told(pair(Release(t_ns=4, cookie=1), again)) == []
 
 
@@ -86,7 +86,7 @@ def attempt(errno: str, *, protocol: str = "tcp") -> list[Event]:
     """A bind that the kernel carried out while one outside the run stood there, and the recorder's word of it."""
     wanted = Endpoint(protocol, "127.0.0.1", MET)
     outside = Holder(copy=None, pid=0, state="listen", cookie=9)
-    made = Bind(t_ns=5, copy=1, pid=1, tid=1, source="seccomp", asked=replace(wanted, protocol="tcp"))
+    made = Bind(t_ns=5, copy=1, pid=1, tid=1, source="seccomp", asked=wanted._replace(protocol="tcp"))
     got = None if errno else wanted
     return [
         replace(made, errno="?", holders=(outside,)),
@@ -110,7 +110,7 @@ def test_an_attempt_of_which_nothing_more_is_told_was_refused_by_who_stood_there
 def test_crosstalk_is_only_with_an_address_of_this_host() -> None:
     every = Endpoint("tcp", "0.0.0.0", MET)
     server = [
-        Bind(t_ns=1, copy=0, pid=9, cookie=1, asked=replace(every, port=0), got=every),
+        Bind(t_ns=1, copy=0, pid=9, cookie=1, asked=every._replace(port=0), got=every),
         Listen(t_ns=2, copy=0, pid=9, cookie=1, got=every),
     ]
 

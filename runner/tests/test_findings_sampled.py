@@ -120,7 +120,7 @@ def test_a_listener_that_other_hosts_reach_is_exposed() -> None:
 
 
 def test_listeners_on_loopback_or_outside_the_run_or_in_a_private_namespace_are_not_exposed() -> None:
-    private = replace(at("0.0.0.0", DRAWN), netns=4026532000)
+    private = at("0.0.0.0", DRAWN)._replace(netns=4026532000)
     assert told(seen(1, 0, 1, at("127.4.4.4", DRAWN)), seen(1, None, 2, at("0.0.0.0")), seen(1, 0, 3, private)) == []
 
 

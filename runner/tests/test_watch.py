@@ -371,7 +371,7 @@ def test_the_filter_passes_what_is_nobodys_business() -> None:
         """
         made.start(python(SOCKETS + textwrap.dedent(code)))
         assert made.run() == [0]
-        assert made.watch.counts["call"] == 0
+        assert made.watch.calls == 0
 
 
 def test_tracing_leaves_no_descriptor_behind() -> None:

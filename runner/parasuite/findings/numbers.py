@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from parasuite.endpoints import overlaps
 from parasuite.events import Bind, Endpoint, Event
@@ -135,7 +135,7 @@ def _number(endpoint: Endpoint) -> str:
 
 def _meeting(numbers: _Numbers) -> dict[tuple[int, str], tuple[Endpoint, Side, str]]:
     """Those of *numbers* whose address overlaps one of another copy, whatever the namespace."""
-    everywhere = {key: replace(endpoint, netns=0) for key, (endpoint, _, _) in numbers.first.items()}
+    everywhere = {key: endpoint._replace(netns=0) for key, (endpoint, _, _) in numbers.first.items()}
     by_address: dict[str, dict[int, Endpoint]] = defaultdict(dict)
     for (copy, address), endpoint in everywhere.items():
         by_address[address][copy] = endpoint

@@ -155,5 +155,5 @@ def _joined(first: Finding, again: Finding) -> Finding:
 
 
 def _order(finding: Finding) -> tuple[int, str, Endpoint, str]:
-    endpoint = replace(finding.endpoint, v6only=bool(finding.endpoint.v6only))
+    endpoint = finding.endpoint._replace(v6only=bool(finding.endpoint.v6only))
     return (-SEVERITIES.index(finding.severity), finding.kind, endpoint, finding.id)

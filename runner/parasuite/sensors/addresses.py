@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 AF_VSOCK = 40
 _SUN_PATH_AT = 2
+_U16, _PORT = struct.Struct("=H"), struct.Struct("!H")
 _INET_LENGTH, _INET6_LENGTH, _VSOCK_LENGTH = 8, 24, 12
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """*address* and *port* as an Endpoint has them; a Unix path may be relative to the caller's folder."""
 
     family: int
@@ -20,6 +21,7 @@ class Address:
     port: int
 
 
+@lru_cache(maxsize=256)
 def parse(raw: bytes) -> Address | None:
     """The address in *raw*; None for a family that no sensor follows, and for what is too short to be one.
 
@@ -27,11 +29,11 @@ def parse(raw: bytes) -> Address | None:
     """
     if len(raw) < 2:
         return None
-    (family,) = struct.unpack_from("=H", raw)
+    (family,) = _U16.unpack_from(raw)
     if family in (socket.AF_INET, socket.AF_UNSPEC) and len(raw) >= _INET_LENGTH:
-        return Address(family, socket.inet_ntop(socket.AF_INET, raw[4:8]), struct.unpack_from("!H", raw, 2)[0])
+        return Address(family, socket.inet_ntop(socket.AF_INET, raw[4:8]), _PORT.unpack_from(raw, 2)[0])
     if family == socket.AF_INET6 and len(raw) >= _INET6_LENGTH:
-        return Address(family, socket.inet_ntop(family, raw[8:24]), struct.unpack_from("!H", raw, 2)[0])
+        return Address(family, socket.inet_ntop(family, raw[8:24]), _PORT.unpack_from(raw, 2)[0])
     if family == socket.AF_UNIX:
         return Address(family, _unix_name(raw[_SUN_PATH_AT:]), 0)
     if family == AF_VSOCK and len(raw) >= _VSOCK_LENGTH:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from parasuite.endpoints import canonical
@@ -71,11 +71,15 @@ class Attempts:
 
     def settle_socket(self, inode: int) -> None:
         """The socket has ended; what was attempted with it is told before its end is."""
+        if not self._pending:
+            return
         for tid in [tid for tid, attempt in self._pending.items() if attempt.inode == inode]:
             self.settle_thread(tid)
 
     def settle_due(self) -> None:
         """Look up those that have had their moment."""
+        if not self._pending:
+            return
         due_ns = time.monotonic_ns() - _SETTLE_AFTER_NS
         for tid in [tid for tid, attempt in self._pending.items() if attempt.t_ns <= due_ns]:
             self.settle_thread(tid)
@@ -97,15 +101,15 @@ class Attempts:
             if row is not None:
                 got = Endpoint(protocol, row.address, row.port, asked.netns, row.v6only)
                 self._own(attempt, row, got)
-                asked = replace(asked, protocol=protocol)
+                asked = asked._replace(protocol=protocol)
                 self._emit_bind(attempt, asked, got, "" if attempt.proven else UNKNOWN, row)
                 return
-        asked = replace(asked, protocol=asked.protocol or "tcp")
+        asked = asked._replace(protocol=asked.protocol or "tcp")
         holders: tuple[Holder, ...] = ()
         for protocol in reversed(protocols):
-            in_the_way = self._in_the_way(attempt, replace(asked, protocol=protocol))
+            in_the_way = self._in_the_way(attempt, asked._replace(protocol=protocol))
             if in_the_way:
-                asked, holders = replace(asked, protocol=protocol), in_the_way
+                asked, holders = asked._replace(protocol=protocol), in_the_way
         if attempt.is_told and (not holders or any(holder.copy is not None for holder in holders)):
             return
         self._emit(

@@ -18,7 +18,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,7 @@ from parasuite.sensors.recorder import _parasuite_page as layout
 
 SOURCE = "seccomp"
 _PRIVILEGED_BELOW = 1024
+_BOUND_HERE = frozenset({*INET, _socket.AF_UNSPEC})
 _SENDS_REMEMBERED_MAX = 4096
 _SEND_AGAIN_NS = 1_000_000_000
 _Destination = tuple[Endpoint, int, tuple[Holder, ...]]
@@ -87,7 +88,7 @@ class Outcome:
     """*failure*: the errno to answer, 0 for success; None: the kernel is to carry the call out."""
 
     failure: int | None = None
-    events: tuple[Event, ...] = ()
+    events: Sequence[Event] = ()
     attempt: Attempt | None = None
     opaque: bool = False
 
@@ -142,7 +143,7 @@ class Calls:
             return Outcome(opaque=not raw)
         said = call.said(layout.BIND)
         sock = call.sock
-        if sock is None or not self._performs(call, address.port) or address.family not in (*INET, socket.AF_UNSPEC):
+        if sock is None or not self._performs(call, address.port) or address.family not in _BOUND_HERE:
             asked = self._asked(call, address)
             return Outcome() if asked is None else self._attempted(call, said, asked)
         if not listener.is_valid(call.request):
@@ -150,10 +151,10 @@ class Calls:
         failure = seccomp.perform_bind(sock.fileno(), raw)
         t_ns = time.monotonic_ns()
         facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
-        if address.port and not failure and not facts.netns:
-            for cookie in self._owners.vanished_at(facts.protocol, address.port, facts.cookie):
-                self._release(cookie, t_ns - 1)
         asked = Endpoint(facts.protocol, address.address, address.port, facts.netns, facts.v6only)
+        if address.port and not failure and not facts.netns:
+            for cookie in self._owners.vanished_at(asked, facts.cookie):
+                self._release(cookie, t_ns - 1)
         event = Bind(
             t_ns=t_ns,
             asked=asked,
@@ -200,11 +201,14 @@ class Calls:
         if address is None or address.family not in INET:
             return Outcome()
         t_ns = time.monotonic_ns()
+        destinations = self._destinations(call, address)
+        if not destinations:
+            return Outcome()
         who = call.who(call.said(layout.CONNECT))
-        events = tuple(
+        events = [
             Connect(t_ns=t_ns, destination=to, holders=holders, cookie=cookie, netns=to.netns, **who)
-            for to, cookie, holders in self._destinations(call, address)
-        )
+            for to, cookie, holders in destinations
+        ]
         return Outcome(events=events)
 
     def _send(self, call: Call, listener: seccomp.Listener) -> Outcome:
@@ -213,12 +217,14 @@ class Calls:
         if address is None or address.family not in INET:
             return Outcome()
         t_ns = time.monotonic_ns()
+        destinations = [made for made in self._destinations(call, address) if self._is_new(made[1], made[0], t_ns)]
+        if not destinations:
+            return Outcome()
         who = call.who(call.said(layout.SEND))
-        events = tuple(
+        events = [
             Send(t_ns=t_ns, destination=to, holders=holders, cookie=cookie, netns=to.netns, **who)
-            for to, cookie, holders in self._destinations(call, address)
-            if self._is_new(cookie, to, t_ns)
-        )
+            for to, cookie, holders in destinations
+        ]
         return Outcome(events=events)
 
     # --- what is known of a call ----------------------------------------------------------------------------------

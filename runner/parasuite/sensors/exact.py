@@ -9,9 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 from parasuite.endpoints import canonical_address, is_loopback, is_wildcard
-from parasuite.events import SensorState, encode
+from parasuite.events import Event, SensorState, encode
 from parasuite.sensors import seccomp
 from parasuite.sensors.watch import NAME, Watch
+
+# What a supervisor that is killed takes with it, at most.
+_GATHERED_S, _GATHERED_EVENTS = 0.1, 256
 
 
 class Exact:
@@ -24,11 +27,12 @@ class Exact:
     def __init__(self, message: dict[str, Any], copy_of: Callable[[int], int | None]) -> None:
         local = {canonical_address(address) for address in message["addresses"]}
         pages = {int(copy): folder for copy, folder in message["pages"].items()}
-        self._lines: list[str] = []
+        self._unwritten: list[Event] = []
+        self._write_at_s: float | None = None
         self._descriptor = os.open(message["events"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._failed = False
         self._watch = Watch(
-            lambda event: self._lines.append(encode(event)),
+            self._unwritten.append,
             copy_of,
             lambda address: is_loopback(address) or is_wildcard(address) or canonical_address(address) in local,
             pages,
@@ -40,19 +44,27 @@ class Exact:
         return self._watch.fileno()
 
     def timeout_s(self) -> float | None:
-        """As Watch has it."""
-        return self._watch.timeout_s()
+        """After which time `serve` has work although nothing polls readable; None: never."""
+        due_s = [] if self._write_at_s is None else [max(0.0, self._write_at_s - time.monotonic())]
+        watch_s = self._watch.timeout_s()
+        return min(due_s if watch_s is None else [*due_s, watch_s], default=None)
 
     def adopt(self, copy: int, installed: seccomp.Installed) -> None:
         """As Watch has it."""
         self._watch.adopt(copy, installed)
 
     def serve(self) -> None:
-        """Handle what has arrived and write it down."""
+        """Handle what has arrived, and write down what has gathered: many events at once cost less."""
         self._watch.serve()
         if self._watch.failure and not self._failed:
             self.say("blind", self._watch.failure)
-        self._flush()
+        if not self._unwritten:
+            return
+        now_s = time.monotonic()
+        if self._write_at_s is None:
+            self._write_at_s = now_s + _GATHERED_S
+        elif len(self._unwritten) >= _GATHERED_EVENTS or now_s >= self._write_at_s:
+            self._write()
 
     def say(self, state: str, why: str = "") -> None:
         """Write down how the sensor is; once it was blind in one thing, it does not end in order."""
@@ -63,18 +75,19 @@ class Exact:
             sensor=NAME,
             state=state,
             why=why,
-            calls=self._watch.counts["call"],
+            calls=self._watch.calls,
             cpu_s=round(time.process_time(), 3),
         )
-        self._lines.append(encode(event))
-        self._flush()
+        self._unwritten.append(event)
+        self._write()
 
-    def _flush(self) -> None:
+    def _write(self) -> None:
         # A full disk loses events; the orchestrator writes to the same one, and says so.
-        if self._lines:
-            with contextlib.suppress(OSError):
-                os.write(self._descriptor, ("\n".join(self._lines) + "\n").encode())
-            self._lines.clear()
+        lines = "".join(encode(event) + "\n" for event in self._unwritten)
+        with contextlib.suppress(OSError):
+            os.write(self._descriptor, lines.encode())
+        self._unwritten.clear()
+        self._write_at_s = None
 
     def end(self) -> None:
         """Say what was seen worse than it could have been, and close."""

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from parasuite.endpoints import is_loopback
 from parasuite.events import Endpoint
 
-INET = (socket.AF_INET, socket.AF_INET6)
-PROTOCOLS: dict[int, str] = {socket.SOCK_STREAM: "tcp", socket.SOCK_DGRAM: "udp"}
+# Plain numbers, not enumerations: they are compared for each trapped call.
+INET = (_socket.AF_INET, _socket.AF_INET6)
+PROTOCOLS: dict[int, str] = {_socket.SOCK_STREAM: "tcp", _socket.SOCK_DGRAM: "udp"}
 _IPPROTO_MPTCP = 262
 _FOLLOWED = frozenset({0, socket.IPPROTO_TCP, socket.IPPROTO_UDP, _IPPROTO_MPTCP})
 _U64 = struct.Struct("=Q")
@@ -49,7 +50,7 @@ def facts_of(sock: _socket.socket, netns: int) -> Facts:
     if sock.getsockopt(socket.SOL_SOCKET, _SO_REUSEPORT):
         options.append("reuseport")
     v6only = None
-    if sock.family == socket.AF_INET6:
+    if sock.family == _socket.AF_INET6:
         v6only = bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
     return Facts(
         protocol=PROTOCOLS[sock.type],
@@ -82,7 +83,7 @@ def interface_option(interface: int) -> tuple[str, ...]:
 def endpoint_of(sock: _socket.socket, facts: Facts) -> Endpoint:
     """Where *sock* is bound."""
     host, port = sock.getsockname()[:2]
-    return Endpoint(facts.protocol, host.partition("%")[0], port, facts.netns, facts.v6only)
+    return Endpoint(facts.protocol, host.partition("%")[0] if "%" in host else host, port, facts.netns, facts.v6only)
 
 
 def cookie_of(sock: _socket.socket) -> int:

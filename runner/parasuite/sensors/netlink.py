@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -26,6 +27,7 @@ _DESTROY_GROUPS = (1, 2, 3, 4)  # SKNLGRP_INET_TCP_DESTROY, .._UDP_.., and the s
 _SO_RCVBUFFORCE = 33
 _RECEIVE_BUFFER = 16 << 20
 _COOKIE_OFFSET = 16 + 44  # nlmsghdr, then idiag_cookie within inet_diag_msg
+_LENGTH, _COOKIE = struct.Struct("=I"), struct.Struct("=Q")
 
 ESTABLISHED, TIME_WAIT, CLOSE, LISTEN = 1, 6, 7, 10
 BOUND_INACTIVE = 13  # Linux 6.8: TCP, bound, neither listening nor connected; no other table shows these
@@ -99,9 +101,8 @@ class Table:
     def rows(self, protocol: str, states: int, port: int = 0) -> list[Row]:
         """The sockets of *protocol* in *states* (a mask), v4 and v6, at local *port* (0: every port).
 
-        The kernel is asked for the port, and yet lists every socket that is bound and does not listen (Linux 6.18):
-        The kernel is asked for the port and yet lists every socket that is bound and does not listen (Linux 6.18):
-        kept.
+        The kernel is asked for the port and yet lists every socket that is bound and does not listen (Linux 6.18),
+        so that the rows of other ports are dropped here.
         """
         return [
             row
@@ -178,9 +179,11 @@ class Destroyed:
     def close(self) -> None:
         self._socket.close()
 
-    def cookies(self) -> Iterator[int]:
-        """Those that arrived; never blocks. `overflows` counts what the kernel dropped: ask the Table then."""
-        while True:
+    def cookies(self, at_most: int = sys.maxsize) -> Iterator[int]:
+        """Those of at most so many messages that arrived; never blocks. `overflows` counts what the kernel dropped:
+        ask the Table then.
+        """
+        for _ in range(at_most):
             try:
                 messages = self._socket.recv(1 << 16)
             except BlockingIOError:
@@ -192,8 +195,8 @@ class Destroyed:
                 continue
             offset = 0
             while offset + _COOKIE_OFFSET + 8 <= len(messages):
-                (length,) = struct.unpack_from("=I", messages, offset)
-                yield struct.unpack_from("=Q", messages, offset + _COOKIE_OFFSET)[0]
+                (length,) = _LENGTH.unpack_from(messages, offset)
+                yield _COOKIE.unpack_from(messages, offset + _COOKIE_OFFSET)[0]
                 offset += (length + 3) & ~3
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from parasuite.endpoints import canonical, overlaps
 from parasuite.events import Endpoint, Holder
@@ -13,8 +13,7 @@ from parasuite.sensors import netlink
 _OWNING = frozenset({"listen", "bound", "unconnected"})
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """Who bound a socket that is alive."""
 
     copy: int
@@ -77,15 +76,18 @@ class Owners:
         there = self._at.get((destination.protocol, destination.port))
         return there is not None and all(self._by_cookie[cookie].copy != copy for cookie in there)
 
-    def vanished_at(self, protocol: str, port: int, but: int) -> list[int]:
-        """The cookies of owners at the port, without *but*, that are in the kernel's table no more: their end is
-        still on its way here, and yet what was bound just now came after it."""
-        known = [cookie for cookie in self._at.get((protocol, port), ()) if cookie != but]
+    def vanished_at(self, endpoint: Endpoint, but: int) -> list[int]:
+        """The cookies of owners that *endpoint* overlaps, without *but*, that are in the kernel's table no more.
+
+        Their end is still on its way here, and yet what was bound just now came after it.
+        """
+        there = self._at.get((endpoint.protocol, endpoint.port), ())
+        known = [cookie for cookie in there if cookie != but and overlaps(self._by_cookie[cookie].endpoint, endpoint)]
         if not known:
             return []
-        states = netlink.EVERY_TCP_STATE if protocol == "tcp" else netlink.UDP_STATES
-        there = {row.cookie for row in self.table.rows(protocol, states, port)}
-        return [cookie for cookie in known if cookie not in there]
+        states = netlink.EVERY_TCP_STATE if endpoint.protocol == "tcp" else netlink.UDP_STATES
+        alive = {row.cookie for row in self.table.rows(endpoint.protocol, states, endpoint.port)}
+        return [cookie for cookie in known if cookie not in alive]
 
     def row_of(self, inode: int, protocol: str, port: int) -> netlink.Row | None:
         """The table's row of the socket with *inode* at *port*."""
@@ -101,7 +103,10 @@ class Owners:
         *owning*: only those that listen, are bound, or hear datagrams; else connections and TIME_WAIT as well, which
         can refuse a bind too. A process is named where it can be found: sockets of other users' processes have none.
         """
-        states = netlink.EVERY_TCP_STATE if endpoint.protocol == "tcp" else netlink.UDP_STATES
+        states = netlink.UDP_STATES
+        if endpoint.protocol == "tcp":
+            # The table of connections is large, and walking it takes longer than all else.
+            states = netlink.TCP_OWNERS if owning else netlink.EVERY_TCP_STATE
         found = []
         for row in self.table.rows(endpoint.protocol, states, endpoint.port):
             if row.cookie == but or (owning and row.state_name not in _OWNING):

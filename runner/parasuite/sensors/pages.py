@@ -5,7 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from parasuite.sensors.recorder import _parasuite_page as layout
 
@@ -17,8 +18,7 @@ _ATTRIBUTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """What a page says of a call. *source_line* is "" where the call did not come through Python."""
 
     test: str = ""
@@ -63,12 +63,19 @@ class Page:
         said_descriptor, said_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(self._memory, at)
         if (said_kind, said_descriptor) != (kind, descriptor):
             return None  # Of an earlier call: this one is native code's, behind Python's back.
-        test = self._text(at + layout.TEXT_AT, test_length)
-        line = self._text(at + layout.TEXT_AT + test_length, line_length)
-        return Said(test, line, _ATTRIBUTIONS.get(attribution, "") if test else "")
+        text_at = at + layout.TEXT_AT
+        return _said(self._memory[text_at : text_at + test_length + line_length], test_length, attribution)
 
     def _text(self, at: int, length: int) -> str:
         return self._memory[at : at + length].decode("utf-8", "replace")
+
+
+@lru_cache(maxsize=1024)
+def _said(text: bytes, test_length: int, attribution: int) -> Said:
+    """Of many calls the same: one test's, of one line."""
+    test = text[:test_length].decode("utf-8", "replace")
+    line = text[test_length:].decode("utf-8", "replace")
+    return Said(test, line, _ATTRIBUTIONS.get(attribution, "") if test else "")
 
 
 def open_page(folder: str, pid: int, start_ticks: int) -> Page | None:

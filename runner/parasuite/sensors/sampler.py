@@ -24,6 +24,9 @@ from parasuite.sensors import netlink
 
 NAME = "sampler"
 PERIOD_S = 1.0
+# Of one processor's time. A sample asks every process of the host: 65 ms where there are two hundred.
+SHARE = 0.1
+SHARE_BESIDE_EXACT = 0.01
 CANNOT_SEE = (
     "a listener that lives less than about a second (22 % of those that live 200 ms are seen)",
     "a TCP socket that is bound and does not listen, and any bind that was refused",

@@ -14,6 +14,7 @@ import errno
 import os
 import select
 import struct
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -63,6 +64,7 @@ class Watch:
         self._attempts = Attempts(self._owners, emit)
         self._calls = Calls(self._owners, is_local, recorded, self._release)
         self._traced: dict[int, _Traced] = {}
+        self.calls = 0
         self.counts: Counter[str] = Counter()
         self.opaque: set[str] = set()
         self.unrecorded: set[str] = set()
@@ -102,8 +104,11 @@ class Watch:
             ready = self._epoll.poll(0)
             if not ready:
                 break
-            if any(fd == self._destroyed_fd for fd, _ in ready):
-                self._drain()
+            if len(ready) > 1:
+                if any(fd == self._destroyed_fd for fd, _ in ready):
+                    self._drain()
+            elif ready[0][0] == self._destroyed_fd:
+                self._drain(at_most=1)  # The next round tells of more.
             for fd, flags in ready:
                 traced = self._traced.get(fd)
                 if traced is None:
@@ -117,20 +122,18 @@ class Watch:
                     del self._traced[fd]
         self._attempts.settle_due()
 
-    def _drain(self) -> None:
+    def _drain(self, at_most: int = sys.maxsize) -> None:
         """Write down what the kernel says has ended, before anything newer is looked at."""
-        for cookie in self._destroyed.cookies():
+        for cookie in self._destroyed.cookies(at_most):
             if cookie in self._owners:
                 self._release(cookie, time.monotonic_ns())
         if self._destroyed.overflows != self._overflows:
             self._overflows = self._destroyed.overflows
-            self.counts["overflow"] += 1
             self._resynchronise()
 
     def _release(self, cookie: int, t_ns: int) -> None:
         self._attempts.settle_socket(self._owners[cookie].inode)
         owner = self._owners.remove(cookie)
-        self.counts["release"] += 1
         self._emit(Release(t_ns=t_ns, source=NAME, copy=owner.copy, pid=owner.pid, cookie=cookie, inode=owner.inode))
 
     def _resynchronise(self) -> None:
@@ -145,7 +148,7 @@ class Watch:
         request = traced.listener.receive()
         if request is None:
             return
-        self.counts["call"] += 1
+        self.calls += 1
         try:
             call = self._look(traced, request)
         except ProcessLookupError:
