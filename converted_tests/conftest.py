@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import ssl
@@ -20,6 +21,13 @@ from netsupport import HOSTv4, HOSTv6
 
 if TYPE_CHECKING:
     import trustme
+
+# The fixtures of single modules. Plug-ins, not a conftest.py in each folder: with those, pytest works out again at
+# every hook of every test whose hooks apply, a twelfth of the corpus's processor time.
+pytest_plugins = [
+    f"converted_tests.{folder}.fixtures"
+    for folder in ("test_asyncore", "test_ftplib", "test_socket", "test_socket_ssl", "test_socketserver", "test_ssl")
+]
 
 # Hypothesis' own settings for CI: derandomised, no database, no deadline. Copies must not share a
 # database, and a deadline of 200 ms would measure the load of the machine.
@@ -95,14 +103,26 @@ class _Leftovers:
 
 
 _LEFTOVERS = _Leftovers()
+_CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def _empty_error_queue() -> None:
+    """Take what earlier tests left in OpenSSL's queue of errors.
+
+    CPython leaves OpenSSL's own error behind some of the exceptions that it raises, where the thread's next
+    load_verify_locations(cadata=...) finds it and raises it. A call that fails by itself empties the queue.
+    """
+    with contextlib.suppress(ssl.SSLError):
+        _CONTEXT.set_ciphers("no such cipher")
 
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
-    """Fail a test that leaves a thread running or a socket open.
+    """Fail a test that leaves a thread running or a socket open; and begin with an empty queue of OpenSSL's errors.
 
     Without /proc (macOS, Windows) sockets are told by their ResourceWarning alone, an error here.
     """
+    _empty_error_queue()
     threads_before = set(threading.enumerate())
     _LEFTOVERS.look()  # A module's own server, opened just now, is not this test's.
     yield

@@ -18,6 +18,8 @@ from converted_tests.peers import listening
 from converted_tests.test_ftplib.server import FileServer, dialogue, visit
 from netsupport import HOSTv4
 
+pytestmark = pytest.mark.usefixtures("active_mode_stays_on_this_host")
+
 ftpcp: Callable[..., None] = ftplib.ftpcp
 program: Callable[[], None] = ftplib.test  # type: ignore[attr-defined]
 

@@ -16,6 +16,8 @@ from converted_tests.peers import SHORT_S, Peer, Silence, dialled, listening, tr
 from converted_tests.test_ftplib.server import WELCOME, FileServer, Prepared, dialogue, visit
 from netsupport import HOSTv4, HOSTv6, bind_port
 
+pytestmark = pytest.mark.usefixtures("active_mode_stays_on_this_host")
+
 
 @contextlib.contextmanager
 def scripted(script: str, ftp: ftplib.FTP | None = None, family: int = socket.AF_INET) -> Iterator[ftplib.FTP]:

@@ -23,6 +23,8 @@ from converted_tests.peers import InMemory, dialled
 from converted_tests.strategies import pieces_of
 from converted_tests.test_ftplib.server import FileServer, Prepared, dialogue, visit
 
+pytestmark = pytest.mark.usefixtures("active_mode_stays_on_this_host")
+
 CONTENT = bytes(range(256)) * 80
 TEXT = b"one\r\n two \r\n\r\nfour"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 from collections.abc import Iterator
 
@@ -10,22 +9,6 @@ import pytest
 import trustme
 
 from converted_tests.test_ssl.ends import Ends, Memory, serving, through_memory, tls_connection
-
-
-@pytest.fixture(scope="session")
-def _context_without_ciphers() -> ssl.SSLContext:
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-@pytest.fixture(autouse=True)
-def _empty_error_queue(_context_without_ciphers: ssl.SSLContext) -> None:
-    """Take what earlier tests left in OpenSSL's queue of errors.
-
-    CPython leaves OpenSSL's own error behind some of the exceptions that it raises, where the thread's next
-    load_verify_locations(cadata=...) finds it and raises it. A call that fails by itself empties the queue.
-    """
-    with contextlib.suppress(ssl.SSLError):
-        _context_without_ciphers.set_ciphers("no such cipher")
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,26 @@
-"""The worlds of asyncore's tests, and a map of channels that is empty again at the end of a test."""
+"""The worlds of asyncore's tests, and a map of channels that is empty again at the end of a test.
+
+asyncore is imported when a test of it asks: its import is a warning, and newer interpreters have it from a package.
+"""
 
 from __future__ import annotations
 
 import select
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from converted_tests.test_asyncore.loops import Channels, channel_map
-from converted_tests.test_asyncore.worlds import FAMILIES, World
+if TYPE_CHECKING:
+    from converted_tests.test_asyncore.loops import Channels
+    from converted_tests.test_asyncore.worlds import World
 
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+    from converted_tests.test_asyncore.worlds import FAMILIES, World
+
     name, waiting = request.param
     family = FAMILIES[name]
     if name == "ipv6":
@@ -27,5 +34,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
 
 @pytest.fixture
 def channels() -> Iterator[Channels]:
+    from converted_tests.test_asyncore.loops import channel_map
+
     with channel_map() as own_map:
         yield own_map

@@ -11,8 +11,8 @@ import pytest
 from converted_tests.peers import OfThisHost
 
 
-@pytest.fixture(scope="package", autouse=True)
-def _active_mode_stays_on_this_host() -> Iterator[None]:
+@pytest.fixture(scope="module")
+def active_mode_stays_on_this_host() -> Iterator[None]:
     """ftplib listens for an active transfer on the wildcard, by create_server; here such a server is `OfThisHost`."""
     create_server = socket.create_server
 
