@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from parasuite.events import encode
+from parasuite.events import Event, encode
+from parasuite.sensors.exact import GATHERED_EVENTS
 
 from runner.tests.tracing import Tracer, python
 
@@ -48,7 +49,8 @@ def per_call() -> None:
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w") as record:
         tracer = Tracer()
         tracer.watch.close()
-        tracer.events = _Written(record)  # type: ignore[assignment]
+        written = _Written(record)
+        tracer.events = written  # type: ignore[assignment]
         tracer.__post_init__()
 
         def to_file() -> None:
@@ -57,6 +59,7 @@ def per_call() -> None:
         tracer.start(python(_CODE), before=to_file)
         started_s = time.process_time()
         tracer.run()
+        written.flush()
         cpu_s = time.process_time() - started_s
         calls = tracer.watch.calls
         tracer.close()
@@ -68,13 +71,20 @@ def per_call() -> None:
 
 
 class _Written:
-    """Stands where a list of events is: encodes and writes them, as the supervisor does."""
+    """Stands where a list of events is: gathers, encodes and writes them, as the supervisor does."""
 
     def __init__(self, stream: object) -> None:
         self._write = stream.write  # type: ignore[attr-defined]
+        self._gathered: list[Event] = []
 
-    def append(self, event: object) -> None:
-        self._write(encode(event) + "\n")  # type: ignore[arg-type]
+    def append(self, event: Event) -> None:
+        self._gathered.append(event)
+        if len(self._gathered) >= GATHERED_EVENTS:
+            self.flush()
+
+    def flush(self) -> None:
+        self._write("".join(encode(event) + "\n" for event in self._gathered))
+        self._gathered.clear()
 
 
 def run(sensors: str, arguments: list[str]) -> tuple[float, float, int, float]:

@@ -288,7 +288,7 @@ def _unpack(name: str, value: Any) -> Any:
         return Endpoint(*value)
     if name == "holders":
         return tuple(Holder(*holder) for holder in value)
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(value)
 
 
 def encode(event: Event) -> str:
@@ -358,6 +358,9 @@ def decode(line: str | bytes) -> Event:
     if kind is None:
         raise EventError(f"no such kind of event: {line!r:.80}")
     try:
-        return kind(**{name: _unpack(name, value) for name, value in found.items()})
+        for name, value in found.items():
+            if type(value) is list or name in _ENDPOINTS:
+                found[name] = _unpack(name, value)
+        return kind(**found)
     except (TypeError, ValueError) as error:
         raise EventError(f"{kind.kind}: {error}") from error

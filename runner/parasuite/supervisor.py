@@ -20,6 +20,7 @@ import ctypes
 import errno
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -296,8 +297,11 @@ class _Init:
 class _Supervisor:
     def __init__(self, orchestrator: Channel) -> None:
         self._orchestrator = orchestrator
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(orchestrator, selectors.EVENT_READ)
+        self._poll = select.poll()
+        self._on: dict[
+            int, int | tuple[int, socket.socket]
+        ] = {}  # Descriptor to a copy, of its init or of its sensor.
+        self._poll.register(orchestrator, select.POLLIN)
         self._inits: dict[int, tuple[int, Channel]] = {}  # copy -> (pid of its init, channel)
         self._finished: set[int] = set()
         self._exact: Exact | None = None
@@ -306,17 +310,19 @@ class _Supervisor:
         """Serve until the orchestrator is gone, then until every init is."""
         while not self._orchestrator.at_end:
             exact = self._exact
-            for key, _ in self._selector.select(exact.timeout_s() if exact else None):
-                match key.data:
-                    case None:
-                        for message in self._orchestrator.receive():
-                            self._obey(message)
+            timeout_s = exact.timeout_s() if exact else None
+            ready = self._poll.poll(None if timeout_s is None else timeout_s * 1000)
+            if exact:
+                exact.serve(ready)
+            for fd, _ in ready:
+                if fd == self._orchestrator.fileno():
+                    for message in self._orchestrator.receive():
+                        self._obey(message)
+                match self._on.get(fd):
                     case int() as copy:
                         self._relay(copy)
                     case (int() as copy, socket.socket() as sensor):
                         self._adopt(copy, sensor)
-            if exact:
-                exact.serve()
         for copy in list(self._inits):
             self._inits[copy][1].close()
         for pid, _ in list(self._inits.values()):
@@ -325,13 +331,20 @@ class _Supervisor:
         kill_tree(os.getpid())
         reap()
         if self._exact:
-            self._exact.serve()
+            self._exact.serve(self._poll.poll(0))
             self._exact.end()
+
+    def _await(self, sock: socket.socket, on: int | tuple[int, socket.socket]) -> None:
+        self._poll.register(sock, select.POLLIN)
+        self._on[sock.fileno()] = on
+
+    def _forget(self, sock: socket.socket) -> None:
+        self._poll.unregister(sock)
+        del self._on[sock.fileno()]
 
     def _obey(self, message: dict[str, Any]) -> None:
         if message["do"] == "watch":
-            self._exact = Exact(message, self._copy_of)
-            self._selector.register(self._exact, selectors.EVENT_READ, "watch")
+            self._exact = Exact(message, self._copy_of, self._poll)
         elif message["do"] == "start":
             start = _Start(*(message[name] for name in ("copy", "argv", "env", "cwd", "output")))
             self._fork_init(replace(start, watched=self._exact is not None))
@@ -349,7 +362,7 @@ class _Supervisor:
 
     def _adopt(self, copy: int, sensor: socket.socket) -> None:
         """Take the listener that the copy's first process sends, or its word that there is none."""
-        self._selector.unregister(sensor)
+        self._forget(sensor)
         message, fds, _, _ = socket.recv_fds(sensor, 256, 1)
         sensor.close()
         assert self._exact is not None
@@ -380,10 +393,9 @@ class _Supervisor:
                 sensor_here.close()
             if self._exact:
                 self._exact.close()
-            for key in list(self._selector.get_map().values()):
-                if isinstance(key.data, tuple):
-                    key.data[1].close()
-            self._selector.close()
+            for waiting in self._on.values():
+                if isinstance(waiting, tuple):
+                    waiting[1].close()
             self._orchestrator.close()
             for _, channel in self._inits.values():
                 channel.close()
@@ -396,9 +408,9 @@ class _Supervisor:
         there.close()
         if sensor_here is not None and sensor_there is not None:
             sensor_there.close()
-            self._selector.register(sensor_here, selectors.EVENT_READ, (start.copy, sensor_here))
+            self._await(sensor_here, (start.copy, sensor_here))
         self._inits[start.copy] = (pid, Channel(here))
-        self._selector.register(here, selectors.EVENT_READ, start.copy)
+        self._await(here, start.copy)
 
     def _relay(self, copy: int) -> None:
         pid, channel = self._inits[copy]
@@ -407,7 +419,7 @@ class _Supervisor:
             if message["event"] in ("gone", "failed"):
                 self._finished.add(copy)
         if channel.at_end:
-            self._selector.unregister(channel.sock)
+            self._forget(channel.sock)
             channel.close()
             del self._inits[copy]
             with contextlib.suppress(ChildProcessError):

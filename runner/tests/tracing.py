@@ -40,11 +40,13 @@ class Tracer:
     recorded: bool = False
 
     def __post_init__(self) -> None:
+        self.poll = select.poll()
         self.watch = Watch(
             self.events.append,
             self._copy_of,
             lambda address: is_loopback(address) or is_wildcard(address),
             self.pages_folders,
+            self.poll,
             self.recorded,
         )
 
@@ -86,18 +88,18 @@ class Tracer:
         waiting = {child.pidfd: child for child in self.children}
         codes: dict[int, int] = {}
         give_up_s = time.monotonic() + PATIENCE_S
-        poll = select.poll()
-        for fd in (self.watch.fileno(), *waiting):
-            poll.register(fd, select.POLLIN)
+        for fd in waiting:
+            self.poll.register(fd, select.POLLIN)
         while waiting and time.monotonic() < give_up_s:
             timeout_s = self.watch.timeout_s()
-            for fd, _ in poll.poll(1000 if timeout_s is None else timeout_s * 1000):
+            ready = self.poll.poll(1000 if timeout_s is None else timeout_s * 1000)
+            for fd, _ in ready:
                 if fd in waiting:
                     child = waiting.pop(fd)
-                    poll.unregister(fd)
+                    self.poll.unregister(fd)
                     _, status = os.waitpid(child.pid, 0)
                     codes[child.pid] = os.waitstatus_to_exitcode(status)
-            self.watch.serve()
+            self.watch.serve(ready)
         for child in waiting.values():
             os.kill(child.pid, 9)
             os.waitpid(child.pid, 0)
@@ -108,12 +110,11 @@ class Tracer:
         # The kernel tells of the last sockets a moment after the process is gone. It tells of others' sockets
         # as well, so beside a busy one there would be no end.
         give_up_s = time.monotonic() + _DRAIN_S
-        while time.monotonic() < give_up_s and select.select([self.watch], [], [], 0.2)[0]:
-            self.watch.serve()
+        while time.monotonic() < give_up_s and (ready := self.poll.poll(200)):
+            self.watch.serve(ready)
         while (due_s := self.watch.timeout_s()) is not None:
             # An attempt without a next call or an end is told when it has had its moment.
-            select.select([self.watch], [], [], due_s)
-            self.watch.serve()
+            self.watch.serve(self.poll.poll(due_s * 1000))
 
     def close(self) -> None:
         for child in self.children:

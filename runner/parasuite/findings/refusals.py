@@ -145,8 +145,8 @@ class Refused:
         endpoint = canonical(endpoint)
         known = _who(event, endpoint, facts)
         if known is None:
-            # Who asks for port 0 is refused when every number of the range is taken: by nobody in particular.
-            self.unattributed += endpoint.port != 0
+            if endpoint.port:  # Port 0 is refused when every number of the range is taken: by nobody in particular.
+                self.unattributed += 1
             return
         holder, evidence = known
         if holder.copy == event.copy:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from parasuite.endpoints import canonical_address, is_loopback, is_wildcard
@@ -14,17 +15,17 @@ from parasuite.sensors import seccomp
 from parasuite.sensors.watch import NAME, Watch
 
 # What a supervisor that is killed takes with it, at most.
-_GATHERED_S, _GATHERED_EVENTS = 0.1, 256
+GATHERED_S, GATHERED_EVENTS = 0.1, 256
 
 
 class Exact:
     """*message*: the orchestrator's, with *events* (a file), *addresses* (this host's), *pages* (copy to folder),
-    *recorded*.
+    *recorded*. *poll*: as Watch has it.
 
     Raises OSError where the file or the kernel's tables are not to be had.
     """
 
-    def __init__(self, message: dict[str, Any], copy_of: Callable[[int], int | None]) -> None:
+    def __init__(self, message: dict[str, Any], copy_of: Callable[[int], int | None], poll: select.poll) -> None:
         local = {canonical_address(address) for address in message["addresses"]}
         pages = {int(copy): folder for copy, folder in message["pages"].items()}
         self._unwritten: list[Event] = []
@@ -36,15 +37,13 @@ class Exact:
             copy_of,
             lambda address: is_loopback(address) or is_wildcard(address) or canonical_address(address) in local,
             pages,
+            poll,
             message["recorded"],
         )
         self.say("up")
 
-    def fileno(self) -> int:
-        return self._watch.fileno()
-
     def timeout_s(self) -> float | None:
-        """After which time `serve` has work although nothing polls readable; None: never."""
+        """After which time `serve` has work although no descriptor is ready; None: never."""
         due_s = [] if self._write_at_s is None else [max(0.0, self._write_at_s - time.monotonic())]
         watch_s = self._watch.timeout_s()
         return min(due_s if watch_s is None else [*due_s, watch_s], default=None)
@@ -53,17 +52,17 @@ class Exact:
         """As Watch has it."""
         self._watch.adopt(copy, installed)
 
-    def serve(self) -> None:
-        """Handle what has arrived, and write down what has gathered: many events at once cost less."""
-        self._watch.serve()
+    def serve(self, ready: Sequence[tuple[int, int]]) -> None:
+        """As Watch has it; and write down what has gathered: many events at once cost less."""
+        self._watch.serve(ready)
         if self._watch.failure and not self._failed:
             self.say("blind", self._watch.failure)
         if not self._unwritten:
             return
         now_s = time.monotonic()
         if self._write_at_s is None:
-            self._write_at_s = now_s + _GATHERED_S
-        elif len(self._unwritten) >= _GATHERED_EVENTS or now_s >= self._write_at_s:
+            self._write_at_s = now_s + GATHERED_S
+        elif len(self._unwritten) >= GATHERED_EVENTS or now_s >= self._write_at_s:
             self._write()
 
     def say(self, state: str, why: str = "") -> None:
@@ -95,6 +94,7 @@ class Exact:
             self.say("partial", note)
         if not self._failed:
             self.say("down")
+        self._write()
         self.close()
 
     def close(self) -> None:

@@ -18,6 +18,12 @@ _IPPROTO_MPTCP = 262
 _FOLLOWED = frozenset({0, socket.IPPROTO_TCP, socket.IPPROTO_UDP, _IPPROTO_MPTCP})
 _U64 = struct.Struct("=Q")
 _SO_REUSEPORT, _SO_COOKIE, _SO_BINDTOIFINDEX, _SO_NETNS_COOKIE = 15, 57, 62, 71
+_OPTIONS: dict[tuple[bool, bool], tuple[str, ...]] = {
+    (False, False): (),
+    (True, False): ("reuseaddr",),
+    (False, True): ("reuseport",),
+    (True, True): ("reuseaddr", "reuseport"),
+}
 _LOOPBACK_INTERFACE = 1
 """The index of `lo`, the same in every network namespace."""
 
@@ -44,11 +50,8 @@ def is_followed(sock: _socket.socket) -> bool:
 
 def facts_of(sock: _socket.socket, netns: int) -> Facts:
     """The facts of *sock*, which is followed and lives in *netns*."""
-    options = []
-    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR):
-        options.append("reuseaddr")
-    if sock.getsockopt(socket.SOL_SOCKET, _SO_REUSEPORT):
-        options.append("reuseport")
+    reuseaddr = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR)
+    reuseport = sock.getsockopt(_socket.SOL_SOCKET, _SO_REUSEPORT)
     v6only = None
     if sock.family == _socket.AF_INET6:
         v6only = bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
@@ -57,7 +60,7 @@ def facts_of(sock: _socket.socket, netns: int) -> Facts:
         netns=netns,
         cookie=cookie_of(sock),
         inode=os.fstat(sock.fileno()).st_ino,
-        options=tuple(options),
+        options=_OPTIONS[bool(reuseaddr), bool(reuseport)],
         v6only=v6only,
     )
 

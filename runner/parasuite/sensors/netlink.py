@@ -11,7 +11,6 @@ import errno
 import os
 import socket
 import struct
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
@@ -179,11 +178,9 @@ class Destroyed:
     def close(self) -> None:
         self._socket.close()
 
-    def cookies(self, at_most: int = sys.maxsize) -> Iterator[int]:
-        """Those of at most so many messages that arrived; never blocks. `overflows` counts what the kernel dropped:
-        ask the Table then.
-        """
-        for _ in range(at_most):
+    def cookies(self) -> Iterator[int]:
+        """Those that arrived; never blocks. `overflows` counts what the kernel dropped: ask the Table then."""
+        while True:
             try:
                 messages = self._socket.recv(1 << 16)
             except BlockingIOError:

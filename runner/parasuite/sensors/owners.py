@@ -48,7 +48,12 @@ class Owners:
         if cookie in self._by_cookie:
             self.remove(cookie)
         self._by_cookie[cookie] = owner
-        self._at.setdefault((owner.endpoint.protocol, owner.endpoint.port), set()).add(cookie)
+        at = (owner.endpoint.protocol, owner.endpoint.port)
+        there = self._at.get(at)
+        if there is None:
+            self._at[at] = {cookie}
+        else:
+            there.add(cookie)
         if owner.inode:
             self._by_inode[owner.inode] = cookie
 

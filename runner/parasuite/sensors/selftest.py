@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from parasuite.events import Bind, Event
 from parasuite.findings import findings
@@ -68,6 +67,7 @@ class _Stage:
         self._folder = folder
         self._recorder = recorder
         self._mode = mode
+        self.poll = select.poll()
         self.watch: Watch | None = None
         self._copies: dict[int, int] = {}
         for copy in (0, 1):
@@ -127,14 +127,17 @@ class _Stage:
     def until(self, fd: int) -> bytes:
         """Serve until *fd* has something to read, or ends; b"" if nothing came in time."""
         give_up_s = time.monotonic() + _PATIENCE_S
-        while time.monotonic() < give_up_s:
-            watched: list[Any] = [fd] if self.watch is None else [fd, self.watch]
-            ready, _, _ = select.select(watched, [], [], 0.05)
-            if self.watch is not None:
-                self.watch.serve()
-            if fd in ready:
-                return os.read(fd, 100)
-        return b""
+        self.poll.register(fd, select.POLLIN)
+        try:
+            while time.monotonic() < give_up_s:
+                ready = self.poll.poll(50)
+                if self.watch is not None:
+                    self.watch.serve(ready)
+                if any(fd == one for one, _ in ready):
+                    return os.read(fd, 100)
+            return b""
+        finally:
+            self.poll.unregister(fd)
 
     def scene(self, second: Callable[[str, dict[str, str]], None]) -> int:
         """Play it; the exit status of the second copy, which is the errno it met."""
@@ -171,11 +174,11 @@ class _Stage:
 
     def _settle_attempts(self) -> None:
         while self.watch is not None:
-            self.watch.serve()
+            self.watch.serve(self.poll.poll(0))
             timeout_s = self.watch.timeout_s()
             if timeout_s is None:
                 break
-            select.select([self.watch], [], [], timeout_s)
+            self.poll.poll(timeout_s * 1000)
 
     def proves(self, attributed: bool) -> bool:
         """Whether judging finds the planted collision, with the test where that can be told, and nothing else."""
@@ -227,7 +230,7 @@ def _show_seccomp(shown: Shown, folder: Path, recorder: str) -> None:
     for name, second in scenes:
         stage = _Stage(folder / name.partition(" ")[0], recorder, "pages")
         try:
-            stage.watch = Watch(stage.events.append, stage.copy_of, lambda _: True, stage.pages())
+            stage.watch = Watch(stage.events.append, stage.copy_of, lambda _: True, stage.pages(), stage.poll)
         except OSError as error:
             shown.netlink = shown.seccomp = f"netlink: {error.strerror}"
             return

@@ -14,10 +14,9 @@ import errno
 import os
 import select
 import struct
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from parasuite.events import Event, ProcessSeen, Release
@@ -28,7 +27,6 @@ from parasuite.sensors.calls import Call, Calls, Outcome
 from parasuite.sensors.owners import Owners
 
 NAME = "seccomp"
-_ROUNDS_MAX = 64
 
 
 @dataclass(slots=True)
@@ -43,7 +41,9 @@ class Watch:
 
     *emit*: takes each event. *copy_of*: the copy that a pid belongs to, None outside the run. *is_local*: whether an
     address is this host's. *pages_folders*: copy to where its recorder's pages are. *recorded*: whether the recorder
-    writes down Python's own calls, where results are not to be had here.
+    writes down Python's own calls, where results are not to be had here. *poll*: what its user waits on; every
+    descriptor that means work is registered there. (Not one epoll for all: through it the kernel forgets that the
+    sensor is to be woken on its caller's processor, and at each call both move to another one.)
 
     Raises OSError where netlink is not to be had: without releases nothing would be known for long.
     """
@@ -54,6 +54,7 @@ class Watch:
         copy_of: Callable[[int], int | None],
         is_local: Callable[[str], bool],
         pages_folders: dict[int, str],
+        poll: select.poll,
         recorded: bool = False,
     ) -> None:
         self._emit = emit
@@ -70,61 +71,51 @@ class Watch:
         self.unrecorded: set[str] = set()
         self.failure = ""
         self._destroyed_fd = self._destroyed.fileno()
-        self._epoll = select.epoll()
-        self._epoll.register(self._destroyed, select.EPOLLIN)
-
-    def fileno(self) -> int:
-        """Polls readable when `serve` has work."""
-        return self._epoll.fileno()
+        self._poll = poll
+        self._poll.register(self._destroyed_fd, select.POLLIN)
 
     def timeout_s(self) -> float | None:
-        """After which time `serve` has work although nothing polls readable; None: never."""
+        """After which time `serve` has work although no descriptor is ready; None: never."""
         return self._attempts.timeout_s()
 
     def adopt(self, copy: int, installed: seccomp.Installed) -> None:
         """Serve a filter's listener for *copy* from now on; it is closed when the last task under it has gone."""
         self._traced[installed.fd] = _Traced(copy, seccomp.Listener(installed.fd), installed.killable)
-        self._epoll.register(installed.fd, select.EPOLLIN)
+        self._poll.register(installed.fd, select.POLLIN)
 
     def close(self) -> None:
-        """Close all; in a forked child too, since whoever keeps a listener leaves its callers waiting for ever."""
+        """Close all; in a forked child too, since whoever keeps a listener leaves its callers waiting for ever.
+
+        What it has registered is of no use any more, and neither is the poll.
+        """
         for traced in self._traced.values():
             traced.listener.close()
         self._traced.clear()
         self._callers.close()
         self._owners.table.close()
         self._destroyed.close()
-        self._epoll.close()
 
-    def serve(self) -> None:
-        """Handle what has arrived; never blocks, and returns under a storm, so that its caller gets to its other
-        work.
-        """
-        for _ in range(_ROUNDS_MAX):
-            ready = self._epoll.poll(0)
-            if not ready:
-                break
-            if len(ready) > 1:
-                if any(fd == self._destroyed_fd for fd, _ in ready):
-                    self._drain()
-            elif ready[0][0] == self._destroyed_fd:
-                self._drain(at_most=1)  # The next round tells of more.
-            for fd, flags in ready:
-                traced = self._traced.get(fd)
-                if traced is None:
-                    continue
-                if flags & select.EPOLLIN:
-                    self._handle(traced)
-                else:
-                    self._epoll.unregister(fd)
-                    self.counts["interrupted"] += traced.listener.interrupted
-                    traced.listener.close()
-                    del self._traced[fd]
+    def serve(self, ready: Sequence[tuple[int, int]]) -> None:
+        """Handle one thing of each descriptor that is *ready*, as the poll tells; never blocks."""
+        for fd, _ in ready:
+            if fd == self._destroyed_fd:
+                self._drain()
+        for fd, flags in ready:
+            traced = self._traced.get(fd)
+            if traced is None:
+                continue
+            if flags & select.POLLIN:
+                self._handle(traced)
+            else:
+                self._poll.unregister(fd)
+                self.counts["interrupted"] += traced.listener.interrupted
+                traced.listener.close()
+                del self._traced[fd]
         self._attempts.settle_due()
 
-    def _drain(self, at_most: int = sys.maxsize) -> None:
+    def _drain(self) -> None:
         """Write down what the kernel says has ended, before anything newer is looked at."""
-        for cookie in self._destroyed.cookies(at_most):
+        for cookie in self._destroyed.cookies():
             if cookie in self._owners:
                 self._release(cookie, time.monotonic_ns())
         if self._destroyed.overflows != self._overflows:
