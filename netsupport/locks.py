@@ -23,8 +23,8 @@ LOWEST = 20_000
 
 HIGHEST = 65_535
 
-_NO_PORT = 0
-"""The self-test's: a lock that stands for no port."""
+_NO_PORT = 1 << 16
+"""The self-test's: from here on locks stand for no port."""
 
 IANA_EPHEMERAL = (49_152, 65_535)
 """RFC 6335 section 6; the default of macOS, Windows and NetBSD."""
@@ -123,11 +123,13 @@ def port_lock(port: int) -> Lock | None:
 
 def why_no_lock() -> str:
     """Prove that a lock keeps a second one out; "" if it does, else why not. Raises OSError if there are no locks."""
+    # On Linux, where no file stays behind, this process's own, so that no two use one name.
+    number = _NO_PORT + (os.getpid() if sys.platform == "linux" else 0)
     with contextlib.ExitStack() as cleanup:
-        first = port_lock(_NO_PORT)
+        first = port_lock(number)
         if first is not None:
             cleanup.callback(first.close)
-            second = port_lock(_NO_PORT)
+            second = port_lock(number)
             if second is not None:
                 second.close()
                 return "this system gave one lock to two owners"

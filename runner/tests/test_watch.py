@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
 from parasuite.findings import findings
-from parasuite.sensors import seccomp
+from parasuite.sensors import netlink, seccomp
 from parasuite.sensors.calls import Calls
 from parasuite.sensors.identity import Namespaces
 
@@ -42,6 +42,36 @@ def trace(code: str, *, expected: int = 0) -> list[Event]:
 
 def only(events: list[Event], kind: type) -> list[Event]:
     return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_number_that_the_kernel_gives_again_was_released_although_it_has_not_told_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Each socket may be given the same one number only (IP_LOCAL_PORT_RANGE of ip(7)).
+    code = """
+        import struct
+        with socket.create_server(("127.0.0.1", 0)) as first:
+            port = first.getsockname()[1]
+        for _ in range(3):
+            with socket.socket() as sock:
+                sock.setsockopt(socket.IPPROTO_IP, 51, struct.pack("@I", port << 16 | port))
+                sock.bind(("127.0.0.1", 0))
+        """
+    with socket.socket() as probe:
+        try:
+            probe.setsockopt(socket.IPPROTO_IP, 51, bytes(4))
+        except OSError:
+            pytest.skip("IP_LOCAL_PORT_RANGE is missing (Linux before 6.3)")
+    received = netlink.Destroyed.cookies
+    monkeypatch.setattr(netlink.Destroyed, "cookies", lambda self: [() for _ in received(self)][:0])
+    events = trace(code)
+    held: set[int] = set()
+    for event in events:
+        if isinstance(event, Bind):
+            assert held == set()
+            held.add(event.cookie)
+        elif isinstance(event, Release):
+            held.discard(event.cookie)
 
 
 def test_a_listener_is_seen_from_its_bind_to_its_release() -> None:
@@ -310,7 +340,7 @@ def test_a_filter_within_a_filter_is_refused_by_name() -> None:
     code = f"""
         import sys, errno
         sys.path.insert(0, {str(Path(seccomp.__file__).parents[2])!r})
-        from parasuite.sensors import seccomp
+        from parasuite.sensors import netlink, seccomp
         try:
             seccomp.install()
         except seccomp.SeccompError as error:

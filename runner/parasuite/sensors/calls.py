@@ -152,13 +152,10 @@ class Calls:
         t_ns = time.monotonic_ns()
         facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
         asked = Endpoint(facts.protocol, address.address, address.port, facts.netns, facts.v6only)
-        if address.port and not failure and not facts.netns:
-            for cookie in self._owners.vanished_at(asked, facts.cookie):
-                self._release(cookie, t_ns - 1)
         event = Bind(
             t_ns=t_ns,
             asked=asked,
-            got=None if failure else self._own(call, sock, facts),
+            got=None if failure else self._own(call, sock, facts, t_ns),
             errno=_name_of(failure),
             options=facts.options + device_option(sock, asked.address),
             holders=self._holders(failure, asked, facts),
@@ -181,7 +178,7 @@ class Calls:
         failure = seccomp.perform_listen(sock.fileno(), call.request.int_argument(1))
         t_ns = time.monotonic_ns()
         facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
-        got = endpoint_of(sock, facts) if failure else self._own(call, sock, facts)
+        got = endpoint_of(sock, facts) if failure else self._own(call, sock, facts, t_ns)
         event = Listen(
             t_ns=t_ns,
             got=got,
@@ -229,14 +226,16 @@ class Calls:
 
     # --- what is known of a call ----------------------------------------------------------------------------------
 
-    def _own(self, call: Call, sock: _socket.socket, facts: Facts) -> Endpoint:
-        """Note the socket as its copy's; its endpoint."""
+    def _own(self, call: Call, sock: _socket.socket, facts: Facts, t_ns: int) -> Endpoint:
+        """Note the socket as its copy's since *t_ns*, and who had its endpoint as gone by then; its endpoint."""
         got = canonical(endpoint_of(sock, facts))
         if seccomp.is_mptcp(sock):
             # The tables know it by another cookie; the inode is the same. Not found: it has not listened yet.
             row = self._owners.row_of(facts.inode, "tcp", got.port)
             facts.cookie = row.cookie if row is not None else facts.cookie
         if not facts.netns:
+            for cookie in self._owners.vanished_at(got, facts.cookie):
+                self._release(cookie, t_ns - 1)
             self._owners.add(facts.cookie, Owner(call.copy, call.thread.process.pid, got, facts.inode))
         return got
 
