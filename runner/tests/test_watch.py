@@ -24,6 +24,7 @@ from netsupport.tests import namespaces
 if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
 
+from runner.tests.test_recorder import environment
 from runner.tests.tracing import Tracer, python, tracer
 
 if TYPE_CHECKING:
@@ -504,3 +505,16 @@ def test_a_namespace_with_the_inode_of_one_that_ended_is_another_one() -> None:
     told = [namespaces_seen.of(sock, os.getpid()) for sock in (first, second, first)]
     assert told[0] == told[2] == os.stat("/proc/self/ns/net").st_ino
     assert told[1] not in (0, told[0])
+
+
+@pytest.mark.parametrize(("flags", "unrecorded"), [((), False), (("-S",), True)])
+def test_a_python_without_a_recorder_is_named_and_no_other(
+    tmp_path: Path, flags: tuple[str, ...], unrecorded: bool
+) -> None:
+    # Its one call, a datagram socket's to another host, sends nothing and is worth no event.
+    code = 'import socket; socket.socket(type=socket.SOCK_DGRAM).connect_ex(("192.0.2.1", 9))'
+    env = environment(tmp_path, mode="pages")
+    with tracer({0: str(tmp_path / "pages")}) as made:
+        made.start([sys.executable, *flags, "-c", code], env=env)
+        assert made.run() == [0]
+        assert bool(made.watch.notes()) is unrecorded

@@ -45,15 +45,20 @@ class Process:
     @property
     def is_unrecorded(self) -> bool:
         """Whether this is a Python that should publish a page and does not (-I, -E, -S, a scrubbed environment)."""
-        return self.page is None and bool(self.pages_folder) and self.name.startswith(("python", "pypy"))
+        expected = bool(self.pages_folder) and self.name.startswith(("python", "pypy"))
+        return expected and self._current_page() is None
+
+    def _current_page(self) -> pages.Page | None:
+        if self.page is None and self.pages_folder:
+            self.page = pages.open_page(self.pages_folder, self.pid, self.ticks)
+        return self.page
 
     def said(self, tid: int, kind: int, descriptor: int) -> Said:
         """What is told of the call that the thread *tid* stands in."""
-        if self.page is None and self.pages_folder:
-            self.page = pages.open_page(self.pages_folder, self.pid, self.ticks)
-        if self.page is None:
+        page = self._current_page()
+        if page is None:
             return self.born
-        said = self.page.said(tid, kind, descriptor)
+        said = page.said(tid, kind, descriptor)
         return said if said.test or said.source_line else self.born
 
 
