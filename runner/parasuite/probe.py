@@ -145,7 +145,7 @@ def _with_cure(why: str) -> str:
 _WHAT = {
     "seccomp": "every bind, listen, connect and release, of any program, with its result",
     "recorder": "which test and which line, in Python processes",
-    "sampler": "listeners, once a second",
+    "sampler": "listeners, at most once a second",
 }
 
 

@@ -153,8 +153,7 @@ class _Run:
             cpu_s = time.process_time()
             self.record(self._sampler.sample())
             spent_s = time.process_time() - cpu_s
-            share = sampler.SHARE_BESIDE_EXACT if "seccomp" in self._sight.use else sampler.SHARE
-            self._sample_due_s = started_s + max(sampler.PERIOD_S, spent_s / share)
+            self._sample_due_s = started_s + sampler.period_s(spent_s, beside_exact="seccomp" in self._sight.use)
 
     def _end_lingering(self) -> None:
         """End what outlived a copy's main process and its grace time, having looked at what it still holds."""

@@ -298,9 +298,8 @@ class _Supervisor:
     def __init__(self, orchestrator: Channel) -> None:
         self._orchestrator = orchestrator
         self._poll = select.poll()
-        self._on: dict[
-            int, int | tuple[int, socket.socket]
-        ] = {}  # Descriptor to a copy, of its init or of its sensor.
+        # Descriptor to the copy whose init, or whose sensor's socket, is at its other end.
+        self._on: dict[int, int | tuple[int, socket.socket]] = {}
         self._poll.register(orchestrator, select.POLLIN)
         self._inits: dict[int, tuple[int, Channel]] = {}  # copy -> (pid of its init, channel)
         self._finished: set[int] = set()
@@ -312,13 +311,15 @@ class _Supervisor:
             exact = self._exact
             timeout_s = exact.timeout_s() if exact else None
             ready = self._poll.poll(None if timeout_s is None else timeout_s * 1000)
+            # Looked up first: what is closed below gives its number to what is opened below.
+            heard = [self._on.get(fd) for fd, _ in ready]
             if exact:
                 exact.serve(ready)
-            for fd, _ in ready:
-                if fd == self._orchestrator.fileno():
-                    for message in self._orchestrator.receive():
-                        self._obey(message)
-                match self._on.get(fd):
+            if any(fd == self._orchestrator.fileno() for fd, _ in ready):
+                for message in self._orchestrator.receive():
+                    self._obey(message)
+            for on in heard:
+                match on:
                     case int() as copy:
                         self._relay(copy)
                     case (int() as copy, socket.socket() as sensor):

@@ -7,6 +7,8 @@ import socket
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from parasuite.events import Seen
 from parasuite.sensors import sampler
 
@@ -41,3 +43,17 @@ def test_an_address_is_not_told_of_the_socket_that_has_its_descriptor_a_moment_l
         name_of = sampler._socket_id
         monkeypatch.setattr(sampler, "_socket_id", lambda pid, _descriptor: name_of(pid, later.fileno()))
         assert listener.getsockname()[1] not in ports(own())
+
+
+@given(st.floats(0, 1000))
+def test_a_sample_is_due_at_most_once_a_second_and_takes_a_tenth_of_a_processor_at_most(spent_s: float) -> None:
+    period_s = sampler.period_s(spent_s, beside_exact=False)
+    assert period_s >= 1
+    assert spent_s <= period_s / 10 * (1 + 1e-9)
+
+
+@given(st.floats(0, 1000))
+def test_beside_an_exact_sensor_a_sample_takes_a_hundredth_of_a_processor_at_most(spent_s: float) -> None:
+    period_s = sampler.period_s(spent_s, beside_exact=True)
+    assert period_s >= 1
+    assert spent_s <= period_s / 100 * (1 + 1e-9)

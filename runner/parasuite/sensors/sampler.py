@@ -23,10 +23,9 @@ from parasuite.events import Endpoint, Event, Orphaned, ProcessSeen, Seen, Senso
 from parasuite.sensors import netlink
 
 NAME = "sampler"
-PERIOD_S = 1.0
+_PERIOD_MIN_S = 1.0
 # Of one processor's time. A sample asks every process of the host: 65 ms where there are two hundred.
-SHARE = 0.1
-SHARE_BESIDE_EXACT = 0.01
+_SHARE, _SHARE_BESIDE_EXACT = 0.1, 0.01
 CANNOT_SEE = (
     "a listener that lives less than about a second (22 % of those that live 200 ms are seen)",
     "a TCP socket that is bound and does not listen, and any bind that was refused",
@@ -34,6 +33,14 @@ CANNOT_SEE = (
     "which test or line opened a socket, beyond the test that ran in its copy when it was first seen",
     "listeners in network namespaces that a copy makes for itself",
 )
+
+
+def period_s(spent_s: float, *, beside_exact: bool) -> float:
+    """How long after the start of a sample that took *spent_s* of CPU the next one is due.
+
+    *beside_exact*: another sensor sees every listener, and this one only stands by.
+    """
+    return max(_PERIOD_MIN_S, spent_s / (_SHARE_BESIDE_EXACT if beside_exact else _SHARE))
 
 
 class Sampler:
