@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted
-from parasuite.findings import findings
+from parasuite.findings import findings, judge
 
 RESOLVER = "suite/client.py:9:ask"
 MET = 25000
@@ -105,6 +105,20 @@ def test_who_stood_where_a_bind_succeeded_was_not_in_its_way() -> None:
 
 def test_an_attempt_of_which_nothing_more_is_told_was_refused_by_who_stood_there() -> None:
     assert told(attempt("EADDRINUSE")[:1]) == [("foreign", "warning")]
+
+
+def notes_of(*holders: Holder) -> tuple[str, ...]:
+    """What is said of one refusal that met *holders* where no copy ever was."""
+    wanted = Endpoint("tcp", "127.0.0.1", MET)
+    judgement = judge([Bind(t_ns=1, copy=0, pid=1, asked=wanted, errno="EADDRINUSE", holders=holders)])
+    assert judgement.findings == ()
+    return judgement.notes
+
+
+def test_a_refusal_by_a_connection_in_time_wait_is_told_as_that_and_not_as_a_holder_that_is_gone() -> None:
+    gone, closing = notes_of(), notes_of(Holder(copy=None, pid=0, state="time-wait"))
+    assert gone == ("1 refused bind whose holder was gone before it could be asked",)
+    assert closing == ("1 refused bind that met a connection in TIME_WAIT, which no process holds any more",)
 
 
 def test_crosstalk_is_only_with_an_address_of_this_host() -> None:

@@ -50,10 +50,13 @@ def judge(events: Iterable[Event]) -> Judgement:
 
 def _notes(refused: Refused) -> Iterable[str]:
     if refused.unattributed:
-        yield (
-            f"{refused.unattributed} refused bind{'s' if refused.unattributed > 1 else ''} "
-            "whose holder was gone before it could be asked"
-        )
+        yield f"{_binds(refused.unattributed)} whose holder was gone before it could be asked"
+    if refused.closing:
+        yield f"{_binds(refused.closing)} that met a connection in TIME_WAIT, which no process holds any more"
+
+
+def _binds(count: int) -> str:
+    return f"{count} refused bind{'s' if count > 1 else ''}"
 
 
 def findings(events: Iterable[Event]) -> list[Finding]:

@@ -73,12 +73,14 @@ class _Draws:
 class Refused:
     """Judges each refusal when it is known what its thread did next: one that steps on to another port *recovered*.
 
-    *unattributed*: refusals whose holder was gone before it could be asked, and of whom nobody knew. An attempt in
-    vain where no copy was found waits for its thread's next event: the recorder may tell what came of that very call.
+    *unattributed*: refusals whose holder was gone before it could be asked, and of whom nobody knew; *closing*: those
+    that met nothing but connections in TIME_WAIT. An attempt in vain where no copy was found waits for its thread's
+    next event: the recorder may tell what came of that very call.
     """
 
     def __init__(self) -> None:
         self.unattributed = 0
+        self.closing = 0
         self._pending: dict[tuple[int, int], list[_Refusal]] = {}
         self._in_vain: dict[tuple[int, int], _Refusal] = {}
         self._draws = _Draws()
@@ -145,7 +147,9 @@ class Refused:
         endpoint = canonical(endpoint)
         known = _who(event, endpoint, facts)
         if known is None:
-            if endpoint.port:  # Port 0 is refused when every number of the range is taken: by nobody in particular.
+            if any(holder.state == "time-wait" for holder in event.holders):
+                self.closing += 1
+            elif endpoint.port:  # Port 0 is refused when every number of the range is taken: by nobody in particular.
                 self.unattributed += 1
             return
         holder, evidence = known
