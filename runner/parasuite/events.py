@@ -45,7 +45,8 @@ class Endpoint(NamedTuple):
 class Holder:
     """Who had the endpoint when a bind or listen failed.
 
-    *copy*: None outside the run. *state*: "listen", "bound", "established", "time-wait", "unconnected", "gone".
+    *copy*: None outside the run. *state*: "listen", "bound", "established", "time-wait", "unconnected", "gone"
+    (a connection that its process has closed and the kernel not yet).
     """
 
     copy: int | None

@@ -164,6 +164,30 @@ def test_a_refused_bind_names_the_holder_that_stood_there() -> None:
         assert [(holder.copy, holder.pid, holder.state) for holder in bind.holders] == [(None, os.getpid(), "listen")]
 
 
+def test_a_bind_refused_by_a_connection_that_its_process_has_closed_is_laid_to_nobody() -> None:
+    # Closed on one side only, it is not in TIME_WAIT yet: no process has it, and no table names an owner.
+    events = trace(
+        """
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            client = socket.create_connection(server.getsockname())
+            port = client.getsockname()[1]
+            accepted, _ = server.accept()
+        client.close()
+        with socket.socket() as late:
+            try:
+                late.bind(("127.0.0.1", port))
+            except OSError:
+                pass
+        accepted.close()
+        """
+    )
+    refused = only(events, Bind)[-1]
+    assert isinstance(refused, Bind)
+    assert refused.errno == "EADDRINUSE"
+    assert [(holder.copy, holder.pid, holder.state) for holder in refused.holders] == [(None, 0, "gone")]
+    assert findings(events) == []
+
+
 def test_a_connection_and_a_datagram_to_this_host_are_told_with_where_they_went() -> None:
     events = trace(
         """

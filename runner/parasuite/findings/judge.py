@@ -52,7 +52,8 @@ def _notes(refused: Refused) -> Iterable[str]:
     if refused.unattributed:
         yield f"{_binds(refused.unattributed)} whose holder was gone before it could be asked"
     if refused.closing:
-        yield f"{_binds(refused.closing)} that met a connection in TIME_WAIT, which no process holds any more"
+        kept = "which the kernel still keeps (TIME_WAIT, FIN_WAIT)"
+        yield f"{_binds(refused.closing)} that met only a closed connection, {kept}"
 
 
 def _binds(count: int) -> str:

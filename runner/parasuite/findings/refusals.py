@@ -74,8 +74,8 @@ class Refused:
     """Judges each refusal when it is known what its thread did next: one that steps on to another port *recovered*.
 
     *unattributed*: refusals whose holder was gone before it could be asked, and of whom nobody knew; *closing*: those
-    that met nothing but connections in TIME_WAIT. An attempt in vain where no copy was found waits for its thread's
-    next event: the recorder may tell what came of that very call.
+    that met nothing but connections which their processes have closed. An attempt in vain where no copy was found
+    waits for its thread's next event: the recorder may tell what came of that very call.
     """
 
     def __init__(self) -> None:
@@ -147,7 +147,7 @@ class Refused:
         endpoint = canonical(endpoint)
         known = _who(event, endpoint, facts)
         if known is None:
-            if any(holder.state == "time-wait" for holder in event.holders):
+            if event.holders:  # All of them ownerless, or one would be known.
                 self.closing += 1
             elif endpoint.port:  # Port 0 is refused when every number of the range is taken: by nobody in particular.
                 self.unattributed += 1

@@ -46,7 +46,7 @@ class NetlinkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One socket. *protocol*: "tcp" or "udp". *state*: as in the constants above. *inode*: 0 in TIME_WAIT.
+    """One socket. *protocol*: "tcp" or "udp". *state*: as in the constants above. *inode*: 0 once it is closed.
 
     *interface*: the index of the one that it was bound to by SO_BINDTODEVICE, 0 if to none.
     """
@@ -68,7 +68,8 @@ class Row:
         """The word that a Holder uses."""
         if self.protocol == "udp":
             return "unconnected" if self.state == CLOSE else "established"
-        return STATE_NAMES.get(self.state, "established")
+        # FIN_WAIT and the like: the kernel still speaks to the peer, but the socket's process has closed it.
+        return STATE_NAMES.get(self.state, "established" if self.inode else "gone")
 
 
 class Table:
