@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from converted_tests.peers import SHORT_S, Silence, dialled, listener, listening
+from converted_tests.peers import SHORT_CONNECT_S, Silence, dialled, listener, listening
 from converted_tests.test_http_client.dialogue import IDENTITY, Wire, fetch, message, origin
 from netsupport import HOSTv4
 
@@ -165,7 +165,7 @@ def test_the_timeout_is_kept_as_given(client_context: SSLContext) -> None:
 
 def test_a_server_that_says_nothing_runs_into_the_timeout() -> None:
     with listening(origin(Silence())) as (host, port):
-        connection = HTTPConnection(str(host), int(port), timeout=SHORT_S)
+        connection = HTTPConnection(str(host), int(port), timeout=SHORT_CONNECT_S)
         connection.request("GET", "/")
         with pytest.raises(TimeoutError):
             connection.getresponse()

@@ -14,7 +14,7 @@ from unittest import mock
 
 import pytest
 
-from converted_tests.peers import SHORT_S, TIMEOUT_S, Dialled, Peer, Silence, listener, listening, transcript
+from converted_tests.peers import SHORT_CONNECT_S, TIMEOUT_S, Dialled, Peer, Silence, listener, listening, transcript
 from netsupport import HOSTv4, bind_port
 
 from .server import ME, answered, served
@@ -194,7 +194,7 @@ def test_a_timeout_of_0_is_refused_before_dialling(kind: type[smtplib.SMTP]) -> 
 def test_a_server_that_never_greets_is_given_up_after_the_timeout() -> None:
     with listening(silent()) as server:
         with pytest.raises(smtplib.SMTPServerDisconnected, match=r"^Connection unexpectedly closed: timed out$"):
-            smtplib.SMTP(server.host, server.port, ME, timeout=SHORT_S)
+            smtplib.SMTP(server.host, server.port, ME, timeout=SHORT_CONNECT_S)
 
 
 # --- greetings ----------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_two_clients_at_two_ports_do_not_meet() -> None:
 def test_the_backlog_takes_a_client_whose_server_has_not_accepted_yet() -> None:
     with listener() as door:
         with pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
-            smtplib.SMTP(HOSTv4, door.getsockname()[1], ME, timeout=SHORT_S)
+            smtplib.SMTP(HOSTv4, door.getsockname()[1], ME, timeout=SHORT_CONNECT_S)
 
 
 # --- not connected, and told about it -----------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import SHORT_S, TIMEOUT_S
+from converted_tests.peers import SHORT_CONNECT_S, TIMEOUT_S
 from netsupport import HOSTv4
 
 
@@ -259,7 +259,7 @@ def test_a_vsock_stream_reaches_its_own_machine() -> None:
         try:
             door.bind((local, socket.VMADDR_PORT_ANY))
             door.listen()
-            client.settimeout(SHORT_S)
+            client.settimeout(SHORT_CONNECT_S)
             client.connect(door.getsockname())
         except OSError as failure:
             pytest.skip(f"no VSOCK loop-back here: {failure}")

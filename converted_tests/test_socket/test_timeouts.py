@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Silence, listener, listening
+from converted_tests.peers import SHORT_CONNECT_S, SHORT_S, TIMEOUT_S, Peer, Silence, listener, listening
 from converted_tests.test_socket.kit import Pair, echo, fill, tcp_pair, unix_pair
 
 
@@ -80,7 +80,8 @@ def test_an_answer_within_the_timeout_arrives() -> None:
 
 
 def test_an_answer_that_does_not_come_is_a_timeout() -> None:
-    with listening(silent()) as server, socket.create_connection((server.host, server.port), SHORT_S) as client:
+    with listening(silent()) as server, socket.create_connection((server.host, server.port), TIMEOUT_S) as client:
+        client.settimeout(SHORT_S)
         began_s = time.monotonic()
         with pytest.raises(TimeoutError, match=r"^timed out$"):
             client.recv(100)
@@ -168,7 +169,7 @@ def test_a_connection_that_nobody_accepts_times_out() -> None:
 
         def connect_until_the_queue_is_full() -> None:
             for _ in range(8):
-                waiting.append(socket.create_connection(door.getsockname(), SHORT_S))
+                waiting.append(socket.create_connection(door.getsockname(), SHORT_CONNECT_S))
 
         try:
             with pytest.raises(TimeoutError) as caught:

@@ -39,7 +39,8 @@ def silent() -> Peer:
 
 
 def test_a_peer_that_is_silent_in_the_handshake_times_out(client_context: ssl.SSLContext) -> None:
-    with listening(silent()) as server, socket.create_connection((server.host, server.port), SHORT_S) as plain:
+    with listening(silent()) as server, socket.create_connection((server.host, server.port), TIMEOUT_S) as plain:
+        plain.settimeout(SHORT_S)
         with pytest.raises(TimeoutError, match=r"^_ssl.c:\d+: The handshake operation timed out$"):
             client_context.wrap_socket(plain, server_hostname=NAME)
 

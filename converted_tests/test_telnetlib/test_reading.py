@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Silence, listening, transcript
+from converted_tests.peers import SHORT_CONNECT_S, TIMEOUT_S, Peer, Silence, listening, transcript
 from converted_tests.strategies import pieces_of, wire_bytes
 from converted_tests.test_telnetlib.wire import PACKET, Telnet, in_memory, telnet
 
@@ -120,7 +120,7 @@ def test_a_silent_server_does_not_hold_read_until_above_its_timeout() -> None:
 
 
 def test_a_silent_server_times_out_with_the_connections_timeout() -> None:
-    with listening(silent()) as (host, port), Telnet(str(host), int(port), SHORT_S) as client:
+    with listening(silent()) as (host, port), Telnet(str(host), int(port), SHORT_CONNECT_S) as client:
         with pytest.raises(TimeoutError):
             client.read_all()
 
