@@ -41,7 +41,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
     judged = judge_events(reading.through(folder.events()))
     ended = outcomes(reading.kept, facts["copies"])
     found = judged.findings
-    seen = reading.reader.health(facts["sensors_by_name"])
+    seen = reading.reader.health(facts["sensors_by_name"], facts.get("sensors_in_use", ()), folder.unreadable_lines)
     results = [_copy_results(folder, outcome, facts) for outcome in ended]
     is_pytest = facts["target"]["kind"] != "command"
     errors = facts.get("errors", [])
@@ -56,8 +56,6 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
         is_pytest=is_pytest,
     )
     notes = [*errors, *judged.notes, *seen.notes]
-    if folder.unreadable_lines:
-        notes.append(f"event lines that could not be read and were left out: {folder.unreadable_lines}")
     start = next((event for event in reading.kept if isinstance(event, RunStarted)), None)
     return Report(
         run_id=folder.run_id,

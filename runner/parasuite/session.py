@@ -204,7 +204,7 @@ def run(
     scratch = new_scratch_dir()
     sight = probe.look(spec.sensors) if spec.sensors else probe.Sight()
     starter: Starter = Supervised() if sys.platform == "linux" else Direct()
-    facts = {**_start_facts(spec, python, folder), "supervisor_pid": starter.pid}
+    facts = {**_start_facts(spec, python, folder, sight), "supervisor_pid": starter.pid}
     folder.write_run(facts)
     progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {shown(folder.path, cwd)}")
     planned = launches(
@@ -253,7 +253,7 @@ def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path) -> tuple[Re
     return report, problems
 
 
-def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any]:
+def _start_facts(spec: RunSpec, python: str, folder: RunFolder, sight: Sight) -> dict[str, Any]:
     by_name = () if spec.sensors in (("auto",), ()) else spec.sensors
     return {
         "parasuite": __version__,
@@ -271,6 +271,7 @@ def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any
         "timeout_s": spec.timeout_s,
         "sensors": list(spec.sensors),
         "sensors_by_name": list(by_name),
+        "sensors_in_use": list(sight.use),
         "pytest_args": list(_pytest_args(spec)),
         "collect_junit": spec.collect_junit,
         "origins": dict(spec.origins),

@@ -60,12 +60,12 @@ class Verdict:
     failing: tuple[Finding, ...] = ()
 
 
-def health(events: Iterable[Event], asked_for: Sequence[str]) -> Health:
+def health(events: Iterable[Event], asked_for: Sequence[str] = (), in_use: Sequence[str] = ()) -> Health:
     """What the sensors said of themselves; as HealthReader has it."""
     reader = HealthReader()
     for event in events:
         reader.read(event)
-    return reader.health(asked_for)
+    return reader.health(asked_for, in_use)
 
 
 class HealthReader:
@@ -97,40 +97,45 @@ class HealthReader:
         if earlier is None or earlier.state != "blind":
             self._states[event.sensor] = event
 
-    def health(self, asked_for: Sequence[str]) -> Health:
+    def health(self, asked_for: Sequence[str], in_use: Sequence[str], unreadable: int = 0) -> Health:
         """What the sensors said of themselves.
 
-        *asked_for*: those named by `--sensors`; () for none. Blind is: a sensor lost after the start, one asked for
-        by name and missing, a sampler without one complete sample, a self-test that did not see what it planted.
+        *asked_for*: those named by `--sensors`; () for none. *in_use*: those that ran. *unreadable*: how many lines
+        of events were none. Blind is: a sensor lost after the start, one that never said that it ended in order, one
+        asked for by name and missing, a sampler without one complete sample, a self-test that did not see what it
+        planted, a line that cannot be read.
         """
-        return _health(self._states, asked_for, self._seen, self._listened, self._calls, self._proven, self._notes)
+        return Health(
+            sensors={name: state.state for name, state in self._states.items() if name != SELF_TEST},
+            samples=self._samples,
+            listeners=self._listened if self._calls else self._seen,
+            blind="; ".join(self._blind(asked_for, in_use, unreadable)),
+            calls=self._calls,
+            proven=self._proven,
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
 
+    @property
+    def _samples(self) -> int:
+        return sum(state.samples for state in self._states.values())
 
-def _health(
-    states: dict[str, SensorState],
-    asked_for: Sequence[str],
-    seen: int,
-    listened: int,
-    calls: int,
-    proven: str,
-    notes: Sequence[str],
-) -> Health:
-    blind = [f"{name} was lost: {state.why}" for name, state in states.items() if state.state == "blind"]
-    blind += [
-        f"{name} is missing here" for name in asked_for if name not in states or states[name].state == "missing"
-    ]
-    samples = sum(state.samples for state in states.values())
-    if "sampler" in states and not samples and not blind:
-        blind.append("the sampler took no complete sample")
-    return Health(
-        sensors={name: state.state for name, state in states.items() if name != SELF_TEST},
-        samples=samples,
-        listeners=listened if calls else seen,
-        blind="; ".join(blind),
-        calls=calls,
-        proven=proven,
-        notes=tuple(dict.fromkeys(notes)),
-    )
+    def _blind(self, asked_for: Sequence[str], in_use: Sequence[str], unreadable: int) -> list[str]:
+        states = self._states
+        found = [f"{name} was lost: {state.why}" for name, state in states.items() if state.state == "blind"]
+        found += [
+            f"{name} is missing here" for name in asked_for if name not in states or states[name].state == "missing"
+        ]
+        if "sampler" in states and not self._samples and not found:
+            found.append("the sampler took no complete sample")
+        # What it wrote last is gone: a disk that was full for a while, a file that was cut.
+        found += [
+            f"{name} never said that it ended: its last events are lost"
+            for name in in_use
+            if name not in states or states[name].state in ("up", "partial")
+        ]
+        if unreadable:
+            found.append(f"lines of events that could not be read: {unreadable}")
+        return found
 
 
 def is_failing(finding: Finding, fail_on: str) -> bool:

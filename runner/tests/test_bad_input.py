@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Callable
@@ -187,3 +188,30 @@ def test_a_folder_without_permission_is_named(parasuite: Parasuite, suite: Write
     closed.mkdir(mode=0o500)
     finished = parasuite.run_pytest("--output-dir", str(closed), "tests/")
     assert (finished.code, "Permission denied" in finished.stderr) == (2, True)
+
+
+def test_events_that_found_no_room_make_the_run_blind_not_passed(parasuite: Parasuite, suite: Write) -> None:
+    suite(
+        "import socket\n"
+        "def test_many():\n"
+        "    for _ in range(300):\n"
+        "        with socket.socket() as sock:\n"
+        "            sock.bind(('127.0.0.1', 0))\n"
+    )
+    limited = parasuite.start(
+        "run", "-j", "1", "--python", sys.executable, "tests/",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (64 << 10, 64 << 10)),
+    )  # fmt: skip
+    finished = parasuite.finish(limited)
+    assert (finished.code, "seccomp" in finished.verdict) == (3, True)
+
+
+@pytest.mark.parametrize("kept_lines", [0, 1, 20])
+def test_a_report_on_events_that_were_cut_is_blind(parasuite: Parasuite, suite: Write, kept_lines: int) -> None:
+    suite("import socket\ndef test_some():\n    for _ in range(20): socket.create_server(('127.0.0.1', 0)).close()\n")
+    file = parasuite.run_pytest("-j", "1", "tests/").folder / "events" / "seccomp.jsonl"
+    lines = file.read_bytes().splitlines(keepends=True)
+    assert len(lines) > kept_lines
+    file.write_bytes(b"".join(lines[:kept_lines]))
+    finished = parasuite("report")
+    assert (finished.code, "seccomp never said that it ended" in finished.verdict) == (3, True)

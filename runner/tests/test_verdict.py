@@ -9,7 +9,7 @@ from parasuite.events import CopyState, Endpoint, Seen, SensorState
 from parasuite.findings import Finding
 from parasuite.outcomes import Outcome, outcomes, status_text
 from parasuite.results import TestResult
-from parasuite.verdict import Health, health, verdict
+from parasuite.verdict import Health, HealthReader, health, verdict
 
 GOOD = Outcome(copy=0, how="exited", status=0)
 PASSED = TestResult(id="t", outcome="passed")
@@ -127,6 +127,26 @@ def test_blind_is_what_was_lost_or_asked_for_and_missing(
     events: list[SensorState], asked_for: tuple[str, ...], complaint: str
 ) -> None:
     assert complaint in health(events, asked_for).blind
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        pytest.param([], id="nothing was written"),
+        pytest.param([sensor("up", "seccomp")], id="cut after the start"),
+        pytest.param([sensor("up", "seccomp"), sensor("partial", "seccomp")], id="cut before the end"),
+    ],
+)
+def test_a_sensor_that_never_said_that_it_ended_was_blind(events: list[SensorState]) -> None:
+    assert health(events, in_use=("seccomp",)).blind == "seccomp never said that it ended: its last events are lost"
+
+
+def test_a_sensor_that_ended_in_order_was_not_blind() -> None:
+    assert health([sensor("up", "seccomp"), sensor("down", "seccomp")], in_use=("seccomp",)).blind == ""
+
+
+def test_an_unreadable_line_is_blindness() -> None:
+    assert HealthReader().health((), (), unreadable=2).blind == "lines of events that could not be read: 2"
 
 
 def test_a_sensor_that_is_missing_and_was_not_asked_for_is_no_blindness() -> None:

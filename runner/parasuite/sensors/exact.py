@@ -32,6 +32,7 @@ class Exact:
         self._write_at_s: float | None = None
         self._descriptor = os.open(message["events"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         self._failed = False
+        self._lost = ""
         self._watch = Watch(
             self._unwritten.append,
             copy_of,
@@ -81,17 +82,24 @@ class Exact:
         self._write()
 
     def _write(self) -> None:
-        # A full disk loses events; the orchestrator writes to the same one, and says so.
-        lines = "".join(encode(event) + "\n" for event in self._unwritten)
-        with contextlib.suppress(OSError):
-            os.write(self._descriptor, lines.encode())
+        lines = "".join(encode(event) + "\n" for event in self._unwritten).encode()
         self._unwritten.clear()
         self._write_at_s = None
+        try:
+            while lines:
+                lines = lines[os.write(self._descriptor, lines) :]
+        except OSError as error:
+            self._lost = self._lost or (error.strerror or str(error))
 
     def end(self) -> None:
         """Say what was seen worse than it could have been, and close."""
         for note in self._watch.notes():
             self.say("partial", note)
+        if self._lost:
+            # If there is no room for this either, the missing "down" says the same.
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, b"\n")  # Or a torn line would take this with it.
+            self.say("blind", f"its events could not all be written: {self._lost}")
         if not self._failed:
             self.say("down")
         self._write()
