@@ -84,7 +84,8 @@ class RunStarted(Event):
     """The clocks and the host's facts that judging needs, first in every run.
 
     *wall_ns*: time since the epoch at *t_ns*. *ephemeral_first*, *ephemeral_last*: the range that the kernel draws
-    port 0 from, both ends included. *addresses*: this host's own.
+    port 0 from, both ends included. *addresses*: this host's own. *scratch*: the folder in which each copy has its
+    temporary one, named by its number.
     """
 
     kind = "run"
@@ -93,6 +94,7 @@ class RunStarted(Event):
     ephemeral_first: int = 0
     ephemeral_last: int = 0
     addresses: tuple[str, ...] = ()
+    scratch: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -358,6 +360,8 @@ def decode(line: str | bytes) -> Event:
     kind = _KINDS.get(str(found.pop("kind", "")))
     if kind is None:
         raise EventError(f"no such kind of event: {line!r:.80}")
+    if type(found.get("t_ns")) is not int:
+        raise EventError(f"{kind.kind}: t_ns is no whole number: {line!r:.80}")
     try:
         for name, value in found.items():
             if type(value) is list or name in _ENDPOINTS:

@@ -128,6 +128,10 @@ class Ledger:
         key = self._by_inode.get((netns, inode))
         return None if key is None else self._holds.get(key)
 
+    def of(self, event: SocketCall) -> OpenHold | None:
+        """The open hold of the socket that *event* is about."""
+        return self._holds.get(_key(event))
+
     def open_holds(self) -> list[OpenHold]:
         """All that are open now."""
         return list(self._holds.values())
@@ -145,7 +149,7 @@ class Ledger:
             case Listen():
                 self._listened(event, changes)
             case Connect():
-                hold = self._holds.get(_key(event))
+                hold = self.of(event)
                 if hold is not None and hold.endpoint.protocol == "udp":
                     hold.listening = False  # A connected datagram socket hears its peer only: a client.
             case Release():
@@ -229,7 +233,7 @@ class Ledger:
     def _listened(self, event: Listen, changes: Changes) -> None:
         if event.errno and event.errno != ATTEMPTED:
             return
-        hold = self._holds.get(_key(event))
+        hold = self.of(event)
         if hold is None or hold.evidence == "sampled":
             if event.got is None or event.got.port == 0:
                 return

@@ -224,7 +224,7 @@ def run(
         launch.scratch.mkdir()
     copies = Copies(planned, starter, spec.timeout_s)
     running = _Run(spec, folder, copies, starter, progress, sight)
-    started = _run_started()
+    started = _run_started(scratch)
     if "seccomp" in sight.use:
         starter.watch(_exact_settings(folder, spec, sight, started))
     try:
@@ -301,7 +301,7 @@ def _pytest_args(spec: RunSpec) -> tuple[str, ...]:
     return (*selected, *spec.pytest_args)
 
 
-def _run_started() -> RunStarted:
+def _run_started(scratch: Path) -> RunStarted:
     first, last = ephemeral_range()
     addresses = {
         address.address.partition("%")[0]
@@ -316,6 +316,7 @@ def _run_started() -> RunStarted:
         ephemeral_first=first,
         ephemeral_last=last,
         addresses=tuple(sorted(addresses)),
+        scratch=str(scratch),
     )
 
 

@@ -62,6 +62,8 @@ def test_what_has_its_default_is_left_out() -> None:
         pytest.param('{"kind":"release"}', id="a field missing"),
         pytest.param('{"kind":"release","t_ns":7,"colour":1}', id="a field too many"),
         pytest.param('{"kind":"connect","t_ns":7,"destination":5}', id="no endpoint"),
+        pytest.param('{"kind":"release","t_ns":"7"}', id="a time that is text"),
+        pytest.param('{"kind":"release","t_ns":null}', id="no time"),
     ],
 )
 def test_a_line_that_is_no_event_is_told(line: str) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted
-from parasuite.findings import findings, judge
+from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted, Send
+from parasuite.findings import Finding, findings, judge
 
 RESOLVER = "suite/client.py:9:ask"
 MET = 25000
@@ -143,3 +143,163 @@ def test_crosstalk_is_only_with_an_address_of_this_host() -> None:
 
     assert kinds_with("198.51.100.7") == kinds_with("127.0.0.1") == ["crosstalk", "exposed"]
     assert kinds_with("192.0.2.1") == ["exposed"]
+
+
+HELD = Endpoint("tcp", "127.0.0.1", 41500)
+REUSING = ("reuseaddr",)
+
+
+def stolen_hold(*more: Event) -> list[Event]:
+    """Copy 1 holds a number for a server to bind through; copy 0 listens there first, let in beside the hold."""
+    thief = Holder(copy=0, pid=7, state="listen", cookie=70)
+    own = Holder(copy=1, pid=1, state="bound", cookie=1)
+    return [
+        Bind(t_ns=1, copy=1, pid=1, cookie=1, asked=HELD._replace(port=0), got=HELD, options=REUSING),
+        Bind(t_ns=2, copy=0, pid=7, cookie=70, asked=HELD, got=HELD, options=REUSING),
+        Listen(t_ns=3, copy=0, pid=7, cookie=70, got=HELD, options=REUSING),
+        Bind(t_ns=4, copy=1, pid=2, asked=HELD, errno="EADDRINUSE", holders=(thief, own), options=REUSING),
+        *more,
+    ]
+
+
+def refusal_in(events: list[Event]) -> Finding:
+    (finding,) = [finding for finding in findings(events) if finding.kind == "refused"]
+    return finding
+
+
+def test_a_number_that_was_held_and_taken_beside_the_hold_is_refused_by_the_thief() -> None:
+    finding = refusal_in(stolen_hold())
+    assert (finding.severity, [side.copy for side in finding.sides]) == ("error", [1, 0])
+    assert "a number that this copy holds, with SO_REUSEADDR" in finding.message
+
+
+def test_a_server_that_lost_its_held_number_and_steps_on_has_recovered() -> None:
+    other = HELD._replace(port=41501)
+    stepped_on = Bind(t_ns=5, copy=1, pid=2, cookie=2, asked=other, got=other, options=REUSING)
+    finding = refusal_in(stolen_hold(stepped_on))
+    assert (finding.severity, "it recovered on 127.0.0.1:41501" in finding.message) == ("warning", True)
+
+
+def test_a_copy_that_is_in_its_own_way_is_no_finding() -> None:
+    own = Holder(copy=1, pid=1, state="listen", cookie=1)
+    events: list[Event] = [
+        Bind(t_ns=1, copy=1, pid=1, cookie=1, asked=HELD._replace(port=0), got=HELD),
+        Listen(t_ns=2, copy=1, pid=1, cookie=1, got=HELD),
+        Bind(t_ns=3, copy=1, pid=1, asked=HELD, errno="EADDRINUSE", holders=(own,), options=REUSING),
+    ]
+    assert told(events) == []
+
+
+def server_of_both(copy: int, port: int, *, first_ns: int) -> list[Event]:
+    """A server that is given a TCP number and binds the same for UDP, as a name server does."""
+    tcp, udp = Endpoint("tcp", "127.0.0.1", port), Endpoint("udp", "127.0.0.1", port)
+    cookie = 10 * first_ns
+    return [
+        Bind(t_ns=first_ns, copy=copy, pid=copy, cookie=cookie, asked=tcp._replace(port=0), got=tcp),
+        Bind(t_ns=first_ns + 1, copy=copy, pid=copy, cookie=cookie + 1, asked=udp, got=udp),
+        Release(t_ns=first_ns + 2, cookie=cookie),
+        Release(t_ns=first_ns + 3, cookie=cookie + 1),
+    ]
+
+
+def test_a_number_that_was_given_for_one_protocol_is_not_hard_coded_for_the_other() -> None:
+    assert told([*server_of_both(0, 41600, first_ns=1), *server_of_both(1, 41600, first_ns=10)]) == []
+
+
+def test_who_wants_one_number_of_both_protocols_may_be_refused_and_draw_again() -> None:
+    tcp, udp = Endpoint("tcp", "127.0.0.1", 41600), Endpoint("udp", "127.0.0.1", 41600)
+    other = Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=udp._replace(port=0), got=udp)
+    given = Bind(t_ns=2, copy=1, pid=1, cookie=1, asked=tcp._replace(port=0), got=tcp)
+    holder = Holder(copy=0, pid=7, state="unconnected", cookie=70)
+    lost = Bind(t_ns=3, copy=1, pid=1, asked=udp, errno="EADDRINUSE", holders=(holder,))
+    again = Bind(t_ns=4, copy=1, pid=1, cookie=2, asked=tcp._replace(port=0), got=tcp._replace(port=41602))
+    assert told([other, given, lost, again]) == []
+    assert "on another address or protocol" in refusal_in([other, given, lost]).message
+
+
+def fixed(copy: int, *ports: int) -> Iterator[Event]:
+    """Servers of a helper with numbers in its text, one after another."""
+    for turn, port in enumerate(ports):
+        start, cookie, there = (
+            100 * copy + 10 * turn + 1,
+            1000 * (copy + 1) + turn,
+            Endpoint("tcp", "127.0.0.1", port),
+        )
+        yield Bind(t_ns=start, copy=copy, pid=copy, cookie=cookie, asked=there, got=there, source_line="s.py:1:serve")
+        yield Listen(t_ns=start + 1, copy=copy, pid=copy, cookie=cookie, got=there, source_line="s.py:1:serve")
+        yield Release(t_ns=start + 2, cookie=cookie)
+
+
+def test_numbers_are_hard_coded_though_one_copy_did_not_come_far() -> None:
+    events = [*fixed(0, 8001, 8002, 8003, 8004, 8005), *fixed(1, 8001)]
+    assert [finding.endpoint.port for finding in findings(events)] == [8001]
+
+
+def test_numbers_drawn_at_random_in_every_copy_may_meet_by_chance() -> None:
+    assert told([*fixed(0, 8001, 8002, 8003), *fixed(1, 8004, 8005, 8003)]) == []
+
+
+@pytest.mark.parametrize("below", ["b/test_plugin0/conftest.py", "conftest.py"])
+def test_a_file_in_the_copys_temporary_folder_has_one_name_in_every_run(below: str) -> None:
+    def id_and_source(scratch: str, copy: int) -> tuple[str, str]:
+        there = Endpoint("tcp", "0.0.0.0", 8025)
+        line = f"{scratch}/{copy}/{below}:7:serve"
+        (finding,) = findings(
+            [
+                RunStarted(t_ns=0, wall_ns=1, scratch=scratch),
+                Bind(t_ns=1, copy=copy, pid=1, cookie=1, asked=there, got=there, source_line=line),
+                Listen(t_ns=2, copy=copy, pid=1, cookie=1, got=there, source_line=line),
+            ]
+        )
+        return finding.id, finding.sides[0].source
+
+    assert id_and_source("/tmp/ps-abc", 0) == id_and_source("/private/tmp/ps-xyz", 12)
+    assert id_and_source("/tmp/ps-abc", 0)[1] == f"$TMPDIR/{below}:7:serve"
+
+
+def test_a_finding_is_told_by_its_gravest_occurrence() -> None:
+    """Copy 1 is refused the same number twice by copy 0: it steps on the first time, and gives up the second."""
+    there, other = Endpoint("tcp", "127.0.0.1", 8025), Endpoint("tcp", "127.0.0.1", 8026)
+    holder = Holder(copy=0, pid=7, state="listen", cookie=70)
+    events: list[Event] = [
+        Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=there, got=there),
+        Listen(t_ns=2, copy=0, pid=7, cookie=70, got=there),
+        Bind(t_ns=3, copy=1, pid=1, asked=there, errno="EADDRINUSE", holders=(holder,)),
+        Bind(t_ns=4, copy=1, pid=1, cookie=2, asked=other, got=other),
+        Bind(t_ns=5, copy=1, pid=1, asked=there, errno="EADDRINUSE", holders=(holder,)),
+    ]
+    finding = refusal_in(events)
+    assert (finding.severity, finding.count, "recovered" in finding.message) == ("error", 2, False)
+
+
+def test_what_another_copys_server_answers_is_no_second_crosstalk() -> None:
+    server, client = at(41700), at(41701)
+    events: list[Event] = [
+        Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=at(0), got=server),
+        Bind(t_ns=2, copy=1, pid=1, cookie=1, asked=at(0), got=client),
+        Send(t_ns=3, copy=1, pid=1, cookie=1, destination=server),
+        Send(t_ns=4, copy=0, pid=7, cookie=70, destination=client),
+    ]
+    (finding,) = findings(events)
+    assert (finding.kind, [(side.role, side.copy) for side in finding.sides]) == (
+        "crosstalk",
+        [("client", 1), ("server", 0)],
+    )
+
+
+def test_each_window_of_a_restarted_server_begins_with_its_last_release() -> None:
+    there = Endpoint("tcp", "127.0.0.1", 41800)
+
+    def lived(cookie: int, start_ns: int, asked_port: int) -> list[Event]:
+        asked = there._replace(port=asked_port)
+        return [
+            Bind(t_ns=start_ns, copy=0, pid=1, cookie=cookie, asked=asked, got=there, source_line=f"s.py:{cookie}:f"),
+            Release(t_ns=start_ns + 1_000_000, cookie=cookie),
+        ]
+
+    events = [*lived(1, 0, 0), *lived(2, 3_000_000, 41800), *lived(3, 9_000_000, 41800)]
+    events[0].test, events[2].test, events[4].test = "a", "b", "c"
+    assert [(finding.kind, finding.sides[0].test, finding.window_ms) for finding in findings(events)] == [
+        ("rebind", "b", 2.0),
+        ("rebind", "c", 5.0),
+    ]

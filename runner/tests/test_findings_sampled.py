@@ -18,6 +18,7 @@ from parasuite.events import (
     Listen,
     Orphaned,
     ProcessSeen,
+    Release,
     RunStarted,
     Seen,
     Unseen,
@@ -239,3 +240,17 @@ def test_the_order_of_events_of_one_instant_is_no_matter(
     shuffled = list(events)
     shuffler.shuffle(shuffled)
     assert findings(sorted(shuffled, key=lambda event: event.t_ns)) == findings(events)
+
+
+def test_what_the_sampler_saw_of_other_copies_stands_beside_an_exact_finding_of_the_same_number() -> None:
+    here = at("127.0.0.1", DRAWN)
+    exact: list[Event] = []
+    for copy in (0, 1):
+        exact += [
+            Bind(t_ns=10, copy=copy, pid=copy, cookie=copy + 1, asked=here, got=here, options=("reuseport",)),
+            Listen(t_ns=11, copy=copy, pid=copy, cookie=copy + 1, got=here, options=("reuseport",)),
+            Release(t_ns=12, cookie=copy + 1),
+        ]
+    exact.sort(key=lambda event: event.t_ns)
+    shared = [found for found in told(*exact, seen(20, 2, 8, here), seen(20, 3, 9, here)) if found[0] == "shared"]
+    assert sorted(copies for _, _, copies in shared) == [(0, 1), (2, 3)]

@@ -122,6 +122,7 @@ def expected(environ: dict[str, str]) -> set[tuple[str, str, tuple[tuple[str, st
             "refused_by_a_daemon",
             "refused_by_multipath",
             "refused_released_and_lost",
+            "refused_held_and_lost",
             *(name for name, program in NATIVE.items() if program in programs),
             *(["refused_by_static_c"] if environ["PLANTED_STATIC"] in programs else []),
         )

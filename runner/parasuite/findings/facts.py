@@ -25,6 +25,7 @@ class Facts:
         self.ephemeral_first, self.ephemeral_last = EPHEMERAL_UNKNOWN
         self.last_ns = 0
         self._addresses: frozenset[str] = frozenset()
+        self._scratch = ""
         self._processes: dict[int, tuple[str, str]] = {}
 
     def apply(self, event: Event) -> Changes:
@@ -34,11 +35,13 @@ class Facts:
             if event.ephemeral_last:
                 self.ephemeral_first, self.ephemeral_last = event.ephemeral_first, event.ephemeral_last
             self._addresses = frozenset(canonical_address(address) for address in event.addresses)
+            self._scratch = event.scratch
         elif isinstance(event, ProcessSeen):
             self._processes[event.pid] = (event.name, event.command)
         changes = self.ledger.apply(event)
         for hold in changes.closed:
-            if hold.asked_port == 0:
+            # One that was bound again by number was released anew; not so while the socket that was given it lives.
+            if hold.asked_port == 0 or self.assigned.get(_slot(hold), NEVER_RELEASED) != NEVER_RELEASED:
                 self.assigned[_slot(hold)] = event.t_ns
         for hold in changes.opened:
             if hold.asked_port == 0:
@@ -49,9 +52,12 @@ class Facts:
         """Whether the kernel draws *port* when asked for port 0."""
         return self.ephemeral_first <= port <= self.ephemeral_last
 
-    def was_assigned(self, copy: int | None, protocol: str, port: int) -> bool:
-        """Whether the kernel has given *port* to *copy* before now."""
-        return (copy, protocol, port) in self.assigned
+    def was_assigned(self, copy: int | None, port: int) -> bool:
+        """Whether the kernel has given *port* to *copy* before now, for either protocol.
+
+        Either, since a server of both binds the second to the number that the first was given.
+        """
+        return (copy, "tcp", port) in self.assigned or (copy, "udp", port) in self.assigned
 
     def this_host(self, address: str) -> bool:
         """Whether what is sent to *address* stays on this host."""
@@ -62,7 +68,7 @@ class Facts:
         """The number the program insisted on, 0 if the kernel chose. Sampled: any outside the kernel's range."""
         if hold.asked_port is None:
             return 0 if self.ephemeral(hold.endpoint.port) else hold.endpoint.port
-        if hold.asked_port and not self.was_assigned(*_slot(hold)):
+        if hold.asked_port and not self.was_assigned(hold.copy, hold.endpoint.port):
             return hold.asked_port
         return 0
 
@@ -77,7 +83,7 @@ class Facts:
             command=command,
             test=hold.test,
             attribution=hold.attribution,
-            source=hold.source_line,
+            source=self._portable(hold.source_line),
             since_ns=hold.start_ns,
             options=hold.options,
         )
@@ -93,7 +99,7 @@ class Facts:
             command=command,
             test=event.test,
             attribution=event.attribution,
-            source=event.source_line,
+            source=self._portable(event.source_line),
             since_ns=event.t_ns,
             options=options,
         )
@@ -101,6 +107,13 @@ class Facts:
     def process(self, pid: int) -> tuple[str, str]:
         """Name and command line of *pid*, empty where no sensor told."""
         return self._processes.get(pid, ("", ""))
+
+    def _portable(self, source_line: str) -> str:
+        """*source_line*, its file as `$TMPDIR/...` if it lies in its copy's temporary folder: equal in every copy."""
+        if not self._scratch or self._scratch not in source_line:
+            return source_line
+        _, _, below = source_line.partition(self._scratch + "/")
+        return "$TMPDIR/" + below.partition("/")[2]
 
 
 def _slot(hold: OpenHold) -> tuple[int | None, str, int]:

@@ -68,7 +68,12 @@ class Shared:
 
 
 class Crosstalk:
-    """A client reached, on this host, a port that only another copy serves."""
+    """A client reached, on this host, a port that only another copy serves; its answer is no second finding."""
+
+    def __init__(self) -> None:
+        self._asked: set[tuple[int | None, OpenHold]] = (
+            set()
+        )  # Who was asked, and the socket that waits for an answer.
 
     def observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
         del changes
@@ -87,6 +92,11 @@ class Crosstalk:
         if any(holder.copy in (event.copy, None) for holder in event.holders):
             return
         server = min(servers, key=lambda hold: is_wildcard(hold.endpoint.address))
+        if (event.copy, server) in self._asked:
+            return
+        client = facts.ledger.of(event)
+        if client is not None:
+            self._asked.add((server.copy, client))
         spoken = "connected to" if isinstance(event, Connect) else "sent to"
         yield Occurrence(
             kind="crosstalk",

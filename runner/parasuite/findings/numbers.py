@@ -34,7 +34,8 @@ class HardCoded:
     """One explicit number in two or more copies, listening in each, on addresses that would exclude each other.
 
     Time does not matter: copies that never met this night will meet another night. A source that draws its numbers at
-    random hits a number twice by chance; it is told by the many numbers that it used in one copy only.
+    random hits a number twice by chance; it is told by the many numbers that it used in one copy only, and in more
+    than one such copy: of a list that all copies walk, only the one that came furthest has numbers of its own.
     """
 
     def __init__(self) -> None:
@@ -77,7 +78,7 @@ class HardCoded:
         if asked.protocol in ("unix", "vsock"):
             if asked.address.strip("@") if asked.protocol == "unix" else asked.port < VSOCK_PORT_ANY:
                 self._add(asked, event.copy, facts.caller("holder", event, event.options), "attempted")
-        elif asked.port and event.errno and not facts.was_assigned(event.copy, asked.protocol, asked.port):
+        elif asked.port and event.errno and not facts.was_assigned(event.copy, asked.port):
             self._asked[asked.protocol, str(asked.port)].add(event.copy)
 
     def _add(self, endpoint: Endpoint, copy: int, side: Side, evidence: str) -> None:
@@ -106,9 +107,11 @@ class HardCoded:
         sources = {source_of(side) for _, side, _ in meeting.values()}
         for source in sources:
             numbers = used_by[protocol, source]
-            common = sum(1 for asked in numbers if len(asked) > 1)
+            own = [asked for asked in numbers if len(asked) == 1]
             everyone = len(set[int | None]().union(*numbers))
-            if common * 2 >= len(numbers) or len(copies) * 2 > everyone > 2:
+            if len(own) * 2 <= len(numbers) or len(set[int | None]().union(*own)) < 2:
+                return False
+            if len(copies) * 2 > everyone > 2:
                 return False
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os.path
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -63,45 +64,51 @@ class Book:
 
     def findings(self, facts: Facts) -> list[Finding]:
         """One finding for each id, errors first; what the sampler saw of an exact one is left out."""
-        exact = {_place(entry.first) for entry in self._entries.values() if entry.first.evidence != "sampled"}
+        found = [entry.finding(facts) for entry in self._entries.values()]
+        exact: dict[tuple[str, str, int, int], set[int]] = defaultdict(set)
+        for finding in found:
+            if finding.evidence != "sampled":
+                exact[_place(finding)].update(finding.copies)
         by_id: dict[str, Finding] = {}
-        for entry in self._entries.values():
-            if entry.first.evidence == "sampled" and _place(entry.first) in exact:
+        for finding in found:
+            if finding.evidence == "sampled" and exact.get(_place(finding), set()).issuperset(finding.copies):
                 continue
-            finding = entry.finding(facts)
             earlier = by_id.get(finding.id)
             by_id[finding.id] = finding if earlier is None else _joined(earlier, finding)
         return sorted(by_id.values(), key=_order)
 
 
 class _Entry:
+    """The gravest of its occurrences, the first of them, speaks for all."""
+
     def __init__(self, occurrence: Occurrence) -> None:
-        self.first = occurrence
-        self.count = 0
-        self.severity = SEVERITIES[0]
-        self.again(occurrence)
+        self._gravest = occurrence
+        self._count = 1
 
     def again(self, occurrence: Occurrence) -> None:
-        self.count += 1
-        severity = occurrence.severity or SEVERITY_OF[occurrence.kind]
-        self.severity = max(self.severity, severity, key=SEVERITIES.index)
+        self._count += 1
+        self._gravest = max(self._gravest, occurrence, key=lambda each: SEVERITIES.index(_severity(each)))
 
     def finding(self, facts: Facts) -> Finding:
-        first = self.first
-        sides = tuple(_named(side, facts) for side in first.sides)
+        one = self._gravest
+        sides = tuple(_named(side, facts) for side in one.sides)
         return Finding(
-            id=identity(first.kind, first.endpoint, first.port, sides),
-            kind=first.kind,
-            severity=self.severity,
-            evidence=first.evidence,
-            endpoint=first.endpoint,
+            id=identity(one.kind, one.endpoint, one.port, sides),
+            kind=one.kind,
+            severity=_severity(one),
+            evidence=one.evidence,
+            endpoint=one.endpoint,
             copies=tuple(sorted({side.copy for side in sides if side.copy is not None})),
-            count=self.count,
-            message=first.message,
-            hint=first.hint,
+            count=self._count,
+            message=one.message,
+            hint=one.hint,
             sides=sides[:SIDES_MAX],
-            window_ms=first.window_ms,
+            window_ms=one.window_ms,
         )
+
+
+def _severity(occurrence: Occurrence) -> str:
+    return occurrence.severity or SEVERITY_OF[occurrence.kind]
 
 
 def identity(kind: str, endpoint: Endpoint, port: int, sides: Iterable[Side]) -> str:
@@ -137,16 +144,17 @@ def _named(side: Side, facts: Facts) -> Side:
     return replace(side, process=name, command=command)
 
 
-def _place(occurrence: Occurrence) -> tuple[str, str, int, int]:
-    endpoint = occurrence.endpoint
-    return (occurrence.kind, endpoint.protocol, endpoint.port, endpoint.netns)
+def _place(finding: Finding) -> tuple[str, str, int, int]:
+    endpoint = finding.endpoint
+    return (finding.kind, endpoint.protocol, endpoint.port, endpoint.netns)
 
 
 def _joined(first: Finding, again: Finding) -> Finding:
+    """Both as one; the graver speaks."""
+    first, again = sorted((first, again), key=lambda each: -SEVERITIES.index(each.severity))
     sides = first.sides + tuple(side for side in again.sides if side not in first.sides)
     return replace(
         first,
-        severity=max(first.severity, again.severity, key=SEVERITIES.index),
         evidence=max(first.evidence, again.evidence, key=EVIDENCE.index),
         copies=tuple(sorted({*first.copies, *again.copies})),
         count=first.count + again.count,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from parasuite.endpoints import canonical, overlaps
+from parasuite.endpoints import canonical, may_coexist, overlaps
 from parasuite.events import Bind, Endpoint, Event, Holder, Listen
 from parasuite.findings.facts import NEVER_RELEASED, Facts, source_of, weaker
 from parasuite.findings.model import Side
@@ -22,12 +22,16 @@ HARD_CODED_HINT = (
 LOST_HINT = (
     "keep the socket that was given the number until the server is bound, or let the server bind port 0 itself"
 )
+BESIDE_HINT = (
+    "hand the held socket itself to the server, or let the other copy bind port 0: a hold that the server can bind "
+    "through cannot keep out another that binds the very number with SO_REUSEADDR"
+)
 FOREIGN_HINT = "the number belongs to a process outside the run: bind port 0, or stop that process on this machine"
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """*paired*: of a number that the kernel has given the copy, and that it still holds on another address."""
+    """*paired*: of a number that the kernel has given the copy, and that it holds on another address or protocol."""
 
     occurrence: Occurrence
     event: Bind | Listen
@@ -51,7 +55,7 @@ class _Draws:
         self._note_servers(changes.closed, facts)
         if not isinstance(event, Bind) or event.asked.protocol != "udp" or not event.asked.port:
             return
-        if not facts.was_assigned(event.copy, "udp", event.asked.port):
+        if not facts.was_assigned(event.copy, event.asked.port):
             self._copies[source_of(facts.caller("wanted", event))][event.asked.port].add(event.copy)
 
     def conclude(self, facts: Facts) -> None:
@@ -178,8 +182,18 @@ def _is_told(attempt: Bind | Listen, event: Bind | Listen) -> bool:
     return (attempt.asked.address, attempt.asked.port) == (event.asked.address, event.asked.port)
 
 
+def _is_held(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> bool:
+    """Whether another socket of the copy holds what *event* wanted: a number kept until its server is bound."""
+    return any(
+        hold.copy == event.copy and hold is not facts.ledger.of(event) and overlaps(hold.endpoint, endpoint)
+        for hold in facts.ledger.at(endpoint.protocol, endpoint.port)
+    )
+
+
 def _is_paired(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> bool:
-    return facts.assigned.get((event.copy, endpoint.protocol, endpoint.port)) == NEVER_RELEASED
+    """Whether the copy was given the number for another address or protocol, and has it there."""
+    slots = ((event.copy, protocol, endpoint.port) for protocol in ("tcp", "udp"))
+    return any(facts.assigned.get(slot) == NEVER_RELEASED for slot in slots) and not _is_held(event, endpoint, facts)
 
 
 def _same_place(first: Bind | Listen, second: Bind | Listen) -> bool:
@@ -198,21 +212,26 @@ def _who(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> tuple[Side, 
     With the evidence: of the refusal or of the hold, whichever is weaker.
     """
     refusal = "attempted" if event.errno == ATTEMPTED else "exact"
-    found = [
-        (_holder_side(holder, facts, endpoint), refusal) for holder in event.holders if holder.state not in OWNERLESS
-    ]
+    there = facts.ledger.at(endpoint.protocol, endpoint.port)
+    beside = {hold.socket for hold in there if _lets_in(hold, endpoint, event)}
+    holders = [holder for holder in event.holders if holder.state not in OWNERLESS]
+    refusing = [holder for holder in holders if f"cookie:{holder.cookie}" not in beside] or holders
+    found = [(_holder_side(holder, facts, endpoint), refusal) for holder in refusing]
     if not found:
-        found = [
-            (facts.side("held", hold), weaker(refusal, hold.evidence))
-            for hold in facts.ledger.at(endpoint.protocol, endpoint.port)
-            if overlaps(hold.endpoint, endpoint)
-        ]
+        met = [hold for hold in there if overlaps(hold.endpoint, endpoint)]
+        refusers = [hold for hold in met if hold.socket not in beside] or met
+        found = [(facts.side("held", hold), weaker(refusal, hold.evidence)) for hold in refusers]
     if not found:
         last = facts.ledger.last.get((endpoint.protocol, endpoint.port))
         if last is None or not overlaps(last.endpoint, endpoint):
             return None
         found = [(facts.side("held", last), weaker(refusal, last.evidence))]
     return min(found, key=lambda known: (known[0].copy != event.copy, known[0].copy is None))
+
+
+def _lets_in(hold: OpenHold, endpoint: Endpoint, event: Bind | Listen) -> bool:
+    """Whether *hold* was not in the way of *event*: one held with SO_REUSEADDR lets such a server in beside it."""
+    return may_coexist(hold.endpoint, hold.options, hold.listening, endpoint, event.options)
 
 
 def _holder_side(holder: Holder, facts: Facts, endpoint: Endpoint) -> Side:
@@ -236,14 +255,17 @@ def _state(event: Bind | Listen, side: Side) -> str:
 
 
 def _collision(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Facts) -> Occurrence:
-    lost = facts.was_assigned(event.copy, endpoint.protocol, endpoint.port)
-    explicit = 0 if lost else endpoint.port
-    if _is_paired(event, endpoint, facts):
-        origin = "a number that this copy was assigned and holds on another address"
-    elif lost:
+    assigned = facts.was_assigned(event.copy, endpoint.port)
+    explicit = 0 if assigned else endpoint.port
+    hint = LOST_HINT
+    if _is_held(event, endpoint, facts):
+        origin, hint = "a number that this copy holds, with SO_REUSEADDR, which lets others in beside it", BESIDE_HINT
+    elif _is_paired(event, endpoint, facts):
+        origin = "a number that this copy was assigned and holds on another address or protocol"
+    elif assigned:
         origin = "a number that this copy had been assigned, released and lost"
     else:
-        origin = "a hard-coded number"
+        origin, hint = "a hard-coded number", HARD_CODED_HINT
     verb = "bind" if isinstance(event, Bind) else "listen"
     since = ""
     if holder.since_ns is not None and holder.since_ns <= event.t_ns:
@@ -254,13 +276,13 @@ def _collision(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Fa
         endpoint=endpoint,
         port=explicit,
         message=f"{verb} on {endpoint} refused: {origin}; another copy {_state(event, holder)} there{since}",
-        hint=LOST_HINT if lost else HARD_CODED_HINT,
+        hint=hint,
         sides=(facts.caller("wanted", event, event.options), holder),
     )
 
 
 def _foreign(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Facts) -> Occurrence:
-    lost = facts.was_assigned(event.copy, endpoint.protocol, endpoint.port)
+    lost = facts.was_assigned(event.copy, endpoint.port)
     verb = "bind" if isinstance(event, Bind) else "listen"
     return Occurrence(
         kind="foreign",

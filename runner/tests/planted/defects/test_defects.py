@@ -156,6 +156,29 @@ def test_refused_released_and_lost(meet, copy):
         thief.close()
 
 
+def test_refused_held_and_lost(meet, copy):
+    def reusing(number):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((HERE, number))
+        return sock
+
+    hold = reusing(0) if copy == 0 else None
+    said = meet("held", str(hold.getsockname()[1]) if hold else "")
+    number = int(said[0])
+    thief = reusing(number) if copy == 1 else None
+    if thief:
+        thief.listen()
+    meet("stolen")
+    if hold:
+        with pytest.raises(OSError):
+            reusing(number)
+        hold.close()
+    meet("over")
+    if thief:
+        thief.close()
+
+
 def test_shared_by_reuseport(meet, copy, port):
     with listener(port, reuse_port=True):
         meet("up")
