@@ -18,7 +18,7 @@ from parasuite.outcomes import Outcome, outcomes
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.model import Report
-from parasuite.results import TestResult, junit_results, tally_of
+from parasuite.results import TestResult, distinct, junit_results, tally_of
 from parasuite.run_folder import RunFolder
 from parasuite.sensors import sampler
 from parasuite.verdict import NO_TESTS_COLLECTED, HealthReader, verdict
@@ -99,7 +99,8 @@ def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any])
     place = folder.copy_dir(outcome.copy)
     ended_well = outcome.how == "exited" and outcome.status == 0
     if facts["target"]["kind"] == "command":
-        results = [result for file in sorted(place.glob("junit-*.xml")) for result in junit_results(file)]
+        files = sorted(place.glob("junit-*.xml"))
+        results = distinct(result for file in files for result in junit_results(file))
         name = Path(facts["target"]["argv"][0]).name
         whole = TestResult(
             id=name,
@@ -112,6 +113,9 @@ def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any])
         return results if results and (ended_well or is_told) else [*results, whole]
     tally = tally_of(place / "results.jsonl")
     results = tally.results()
+    if tally.torn_lines:
+        torn = f"lines of its results.jsonl that could not be read: {tally.torn_lines}"
+        return [*results, TestResult(id="copy", outcome="error", message=torn)]
     nothing_selected = outcome.how == "exited" and outcome.status == NO_TESTS_COLLECTED and not results
     if ended_well or nothing_selected or any(result.outcome in ("failed", "error") for result in results):
         return results

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 OUTCOMES = ("passed", "failed", "error", "skipped", "lost", "not-run")
@@ -56,17 +58,18 @@ class Tally:
         return list(self._started)
 
     def feed(self, line: bytes) -> None:
-        """Take one complete line. A line that is not JSON is counted in `torn_lines` and dropped."""
+        """Take one complete line. A line that is no fact is counted in `torn_lines` and dropped."""
         try:
-            fact = json.loads(line)
-            event = fact["event"]
+            self._feed(json.loads(line))
         except (ValueError, TypeError, KeyError):
             self.torn_lines += 1
-            return
+
+    def _feed(self, fact: dict[str, Any]) -> None:
+        event = fact["event"]
         if event == "collected":
             self._collected[fact["id"]] = None
         elif event == "started":
-            self._started[fact["id"]] = fact["t_ns"]
+            self._started[fact["id"]] = int(fact["t_ns"])
         elif event == "result":
             self._take(fact)
         elif event == "ended":
@@ -74,11 +77,13 @@ class Tally:
         elif event == "internal-error":
             self.internal_error = fact["text"]
 
-    def _take(self, fact: dict[str, object]) -> None:
+    def _take(self, fact: dict[str, Any]) -> None:
+        if fact["outcome"] not in OUTCOMES:
+            raise ValueError(f"no such outcome: {fact['outcome']}")
         result = TestResult(
             id=str(fact["id"]),
             outcome=str(fact["outcome"]),
-            duration_s=float(str(fact["duration_s"])),
+            duration_s=float(fact["duration_s"]),
             message=str(fact["message"]),
             text=str(fact["text"]),
             started_ns=self._started.pop(str(fact["id"]), 0),
@@ -147,6 +152,16 @@ def tally_of(path: Path) -> Tally:
     for line in LineReader(path).new_lines():
         tally.feed(line)
     return tally
+
+
+def distinct(results: Iterable[TestResult]) -> list[TestResult]:
+    """*results*, those whose id came before with ` #2`, ` #3` after it: readers of JUnit take equal ids for one."""
+    found: dict[str, TestResult] = {}
+    for result in results:
+        names = itertools.chain([result.id], (f"{result.id} #{turn}" for turn in itertools.count(2)))
+        name = next(name for name in names if name not in found)
+        found[name] = replace(result, id=name)
+    return list(found.values())
 
 
 def junit_results(path: Path) -> list[TestResult]:

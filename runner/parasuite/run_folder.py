@@ -20,6 +20,15 @@ from parasuite.events import Event, EventError, decode, encode
 from parasuite.sensors.recorded import FOLDERS, recorded
 
 RUNS_KEPT = 10
+_NEEDED: dict[str, type | tuple[type, ...]] = {  # Of run.json, to make a report.
+    "copies": int,
+    "target": dict,
+    "described": str,
+    "fail_on": str,
+    "host": str,
+    "started_s": (int, float),
+    "sensors_by_name": list,
+}
 
 
 class RunFolderError(Exception):
@@ -92,12 +101,19 @@ class RunFolder:
         self.write("run.json", json.dumps(facts, indent=1) + "\n")
 
     def read_run(self) -> dict[str, Any]:
-        """What write_run wrote. Raises RunFolderError for a file that is not JSON."""
+        """What write_run wrote. Raises RunFolderError for a file that is not JSON, or without what a report needs."""
+        file = self.path / "run.json"
         try:
-            facts: dict[str, Any] = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            facts = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise RunFolderError(f"{self.path / 'run.json'} cannot be read: {error}") from error
-        return facts
+            raise RunFolderError(f"{file} cannot be read: {error}") from error
+        told = facts if isinstance(facts, dict) else {}
+        missing = [name for name, kind in _NEEDED.items() if not isinstance(told.get(name), kind)]
+        if missing:
+            raise RunFolderError(
+                f"{file} is not of this version of parasuite: without {', '.join(missing)}; run the suite again"
+            )
+        return told
 
     def events(self) -> Iterator[Event]:
         """Every event of every writer, merged by time, read as it goes. Torn lines are counted and dropped."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.results import LineReader, ResultsError, Tally, TestResult, junit_results, tally_of
+from parasuite.results import OUTCOMES, LineReader, ResultsError, Tally, TestResult, distinct, junit_results, tally_of
 
 
 def fed(*facts: dict[str, object]) -> Tally:
@@ -62,7 +62,15 @@ def test_live_counts_and_the_running_test_follow_the_lines() -> None:
     assert (tally.collected, tally.counts["passed"], tally.running) == (2, 1, ["b"])
 
 
-@pytest.mark.parametrize("line", [b"", b"{", b"[]", b"{}", b'"event"', b"\xff"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(b"", b"{", b"[]", b"{}", b'"event"', b"\xff", b'{"event": "started", "id": "a"}'),
+        *(b'{"event": "collected"}', b'{"event": "result", "id": "a", "outcome": "passed"}'),
+        b'{"event": "result", "id": "a", "outcome": "splendid", "duration_s": 1, "message": "", "text": ""}',
+        b'{"event": "result", "id": "a", "outcome": "passed", "duration_s": "long", "message": "", "text": ""}',
+    ],
+)
 def test_a_line_that_is_no_fact_is_counted_and_dropped(line: bytes) -> None:
     tally = Tally()
     tally.feed(line)
@@ -120,3 +128,15 @@ def test_junit_cases_of_every_outcome_are_read(tmp_path: Path) -> None:
 def test_what_is_no_junit_file_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ResultsError, match=r"j\.xml is not a JUnit file"):
         junit_results(junit_file(tmp_path, text))
+
+
+def test_results_of_one_id_are_numbered_and_none_takes_another_ones_name() -> None:
+    results = [TestResult(id=name, outcome=outcome) for name, outcome in zip("aaba", OUTCOMES, strict=False)]
+    results.insert(0, TestResult(id="a #2", outcome="skipped"))
+    assert [(result.id, result.outcome) for result in distinct(results)] == [
+        ("a #2", "skipped"),
+        ("a", "passed"),
+        ("a #3", "failed"),
+        ("b", "error"),
+        ("a #4", "skipped"),
+    ]

@@ -50,6 +50,18 @@ def test_junit_files_of_the_command_are_collected_by_copy(parasuite: Parasuite, 
     assert (finished.code, "tests: 4 passed, 0 failed" in finished.verdict) == (0, True), finished.stdout
 
 
+def test_cases_of_one_name_in_a_collected_file_stay_apart_and_hide_no_failure(
+    parasuite: Parasuite, script: Path
+) -> None:
+    same = '<testcase classname="shell" name="each"/>'
+    failing = '<testcase classname="shell" name="each"><failure message="wrong"/></testcase>'
+    body(parasuite, f"echo '<testsuite>{same}{failing}{same}</testsuite>' > out-$PARASUITE_COPY.xml; exit 1\n")
+    finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
+    assert "tests: 4 passed, 2 failed" in finished.verdict
+    assert "failed shell::each #2 in 2 of 2 copies (0, 1)\n    wrong" in finished.stdout
+    assert "0 of 2 passed; failed in copy 0, 1: wrong" in (finished.folder / "junit-merged.xml").read_text()
+
+
 def test_a_failure_in_a_collected_file_is_the_test_s(parasuite: Parasuite, script: Path) -> None:
     failing = JUNIT.format('<failure message="wrong"/>')
     body(parasuite, f"echo '{failing}' > out-$PARASUITE_COPY.xml; exit 1\n")

@@ -47,6 +47,13 @@ def test_a_run_json_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         RunFolder.open(tmp_path).read_run()
 
 
+@pytest.mark.parametrize("text", ["[]", "7", "{}", '{"copies": "2"}'])
+def test_a_run_json_that_no_report_can_be_made_of_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(RunFolderError, match="is not of this version of parasuite: without copies, target"):
+        RunFolder.open(tmp_path).read_run()
+
+
 def test_the_newest_ended_runs_are_kept_and_a_run_without_an_end_is_never_removed(tmp_path: Path) -> None:
     names = [f"20260101T0000{number:02d}Z-0000" for number in range(RUNS_KEPT + 5)]
     for name in names:
