@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit-
 NASTY = "esc \x1b nul \x00 surrogate \udc80 end ]]> <&\"'> \ufffe line\r\nnext\ttab"
 
 
-def report(*results: list[TestResult], findings: tuple[Finding, ...] = (), blind: str = "") -> Report:
+def report(*results: list[TestResult], findings: tuple[Finding, ...] = ()) -> Report:
     return Report(
         run_id="r",
         folder=".parasuite/runs/r",
@@ -36,7 +37,7 @@ def report(*results: list[TestResult], findings: tuple[Finding, ...] = (), blind
         outcomes=[Outcome(copy=number, how="exited", status=0) for number in range(len(results))],
         results=results,
         findings=findings,
-        health=Health(sensors={"sampler": "down"}, samples=3, listeners=2, blind=blind),
+        health=Health(sensors={"sampler": "down"}, samples=3, listeners=2),
         verdict=Verdict(code=ExitCode.PASSED, reason="passed"),
         cannot_see=("a listener that lives for a moment",),
     )
@@ -141,10 +142,21 @@ def test_a_finding_fails_at_the_threshold_and_is_told_below_it(severity: str) ->
     )
 
 
-def test_a_blind_audit_is_an_error_of_the_coverage_case() -> None:
-    root = parsed(junit(report([], blind="the sampler took no complete sample")))
-    assert root.find(".//testcase[@name='coverage']/error") is not None
-    assert parsed(junit(report([]))).find(".//testcase[@name='coverage']/error") is None
+@pytest.mark.parametrize("layout", [junit, junit_merged])
+@pytest.mark.parametrize("code", ExitCode)
+def test_a_run_that_proves_nothing_is_an_error_of_the_coverage_case(layout: Layout, code: ExitCode) -> None:
+    told = replace(report([]), verdict=Verdict(code=code, reason="why"))
+    error = parsed(layout(told)).find(".//testcase[@name='coverage']/error")
+    proves_nothing = code not in (ExitCode.PASSED, ExitCode.TEST_FAILED, ExitCode.FINDINGS)
+    assert (None if error is None else error.get("message")) == (
+        "the run proves nothing: why" if proves_nothing else None
+    )
+
+
+def test_what_was_seen_only_in_part_is_told_beside_what_cannot_be_seen() -> None:
+    root = parsed(junit(replace(report([]), notes=("seccomp saw less than it could",))))
+    told = found(root, ".//testcase[@name='what the sampler cannot see']/skipped")
+    assert str(told.text).splitlines() == ["a listener that lives for a moment", "seccomp saw less than it could"]
 
 
 def test_no_output_is_kept_of_a_test_that_passed() -> None:

@@ -16,12 +16,14 @@ from parasuite.findings import Finding
 from parasuite.reports.model import Report
 from parasuite.reports.plain import finding_lines
 from parasuite.results import TestResult
-from parasuite.verdict import is_failing
+from parasuite.verdict import ExitCode, is_failing
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MESSAGE_MAX = 1000
 _ELEMENT_OF = {"failed": "failure", "error": "error", "lost": "error", "skipped": "skipped", "not-run": "skipped"}
+
+_PROVING = (ExitCode.PASSED, ExitCode.TEST_FAILED, ExitCode.FINDINGS)
 
 
 def clean(text: str) -> str:
@@ -104,19 +106,20 @@ def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> _Case:
 
 def _audit_suites(report: Report) -> list[tuple[str, list[_Case]]]:
     ports = [_finding_case(finding, report) for finding in report.findings]
-    coverage = _Case(
-        "parasuite.audit",
-        "coverage",
-        element="error" if report.health.blind else "",
-        message=report.health.blind and f"the audit was blind: {report.health.blind}",
-        text=report.health.blind and report.verdict.reason,
-    )
-    audit = [coverage]
+    audit = [_coverage_case(report)]
     if report.cannot_see:
         sensors = ", ".join(sorted(report.health.sensors)) or "nobody"
-        text = "\n".join(report.cannot_see)
+        text = "\n".join([*report.cannot_see, *report.notes])
         audit.append(_Case("parasuite.audit", f"what the {sensors} cannot see", 0.0, "skipped", "not an error", text))
     return [("parasuite.ports", ports), ("parasuite.audit", audit)]
+
+
+def _coverage_case(report: Report) -> _Case:
+    """An error where the exit code says that the run proves nothing: who reads only this file must not see green."""
+    if report.verdict.code in _PROVING:
+        return _Case("parasuite.audit", "coverage")
+    message = f"the run proves nothing: {report.verdict.reason}"
+    return _Case("parasuite.audit", "coverage", 0.0, "error", message, "\n".join(report.notes))
 
 
 def _finding_case(finding: Finding, report: Report) -> _Case:
