@@ -121,12 +121,13 @@ class HardCoded:
         number = {"unix": endpoint.address, "vsock": f"vsock port {endpoint.port}"}.get(
             protocol, f"port {endpoint.port}"
         )
+        sort = "name" if protocol == "unix" else "number"
         return Occurrence(
             kind="hard-coded",
             evidence=weaker(*(evidence for _, _, evidence in users)),
             endpoint=endpoint,
             port=endpoint.port,
-            message=f"{len(sides)} copies use {number}, a number fixed in the suite or in a program that it starts",
+            message=f"{len(sides)} copies use {number}, a {sort} fixed in the suite or in a program that it starts",
             hint=NAME_HINT if protocol == "unix" else HARD_CODED_HINT,
             sides=tuple(sides[copy] for copy in sorted(sides, key=lambda copy: -1 if copy is None else copy)),
         )
