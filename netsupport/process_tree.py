@@ -1,7 +1,7 @@
 """A started process and all that comes of it: who belongs to it, and how it ends.
 
-Run as a script, it is the watchdog of one tree: it reads the root's process id from standard input and, when that
-ends without the word `done`, which means that its starter was killed, it ends the tree.
+Run as a script, it is the watchdog of one tree: it reads the root's process id and start from standard input. When
+that ends, its starter was killed or could not end the tree, and the watchdog does.
 So this file imports the standard library alone.
 """
 
@@ -26,6 +26,9 @@ POLL_MAX_S = 0.05
 KILL_PATIENCE_S = 5.0
 """How long a process may take to be gone after SIGKILL: one that waits for a disk may."""
 
+_NOBODY = -1
+"""No process has this id, this parent or this session; 0 is the kernel's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -47,16 +50,27 @@ def pauses() -> Iterator[None]:
 
 
 def process(pid: int) -> Process | None:
-    """The living process *pid*; None for one that is gone or a zombie. Source: proc_pid_stat(5)."""
+    """The living process *pid*; None for one that is gone or a zombie."""
+    fields = _stat(pid)
+    if not fields or fields[0] in b"ZX":
+        return None
+    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+
+
+def started_at(pid: int) -> int:
+    """When process *pid*, which may be a zombie, was started, as in Process; 0 if it cannot be told."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else 0
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What /proc says of *pid*, from its state on; nothing if it is gone. Source: proc_pid_stat(5)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name, in brackets, may itself hold brackets and blanks.
-            fields = file.read().rpartition(b")")[2].split()
+            return file.read().rpartition(b")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return None
-    if fields[0] in b"ZX":
-        return None
-    return Process(pid, int(fields[1]), int(fields[3]), int(fields[19]))
+        return []
 
 
 def process_table() -> dict[int, Process]:
@@ -82,23 +96,28 @@ def parse_ps(listing: bytes) -> dict[int, Process]:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The processes that come of *root*, which was started in a session of its own with MARK=*mark*."""
+    """The processes that come of *root*, which was started in a session of its own with MARK=*mark*.
+
+    *started* is the root's as in Process, 0 where it cannot be told: by it a stranger is known who got the root's id
+    after the root had ended and somebody had reaped it.
+    """
 
     root: int
     mark: str
+    started: int = 0
 
     def members(self) -> list[Process]:
         """Those alive: descendants, members of the session, and whoever carries the mark."""
         table = process_table()
-        kin = {self.root}
+        found = table.get(self.root)
+        root = self.root if found is None or self.started in (0, found.started) else _NOBODY
+        kin = {root}
         grown = True
         while grown:
             young = {each.pid for each in table.values() if each.parent in kin} - kin
             kin |= young
             grown = bool(young)
-        return [
-            each for each in table.values() if each.pid in kin or each.session == self.root or self._marked(each.pid)
-        ]
+        return [each for each in table.values() if each.pid in kin or each.session == root or self._marked(each.pid)]
 
     def _marked(self, pid: int) -> bool:
         try:
@@ -150,10 +169,9 @@ def send_signal(target: Process, number: signal.Signals) -> None:
 
 
 def watch(mark: str) -> None:
-    """The watchdog: wait for the end of standard input, then end the tree unless told that it is done."""
-    root, _, rest = sys.stdin.read().partition("\n")
-    if rest != "done" and root:
-        Tree(int(root), mark).end(grace_s=1.0)
+    """The watchdog: wait for the end of standard input, then end the tree, by its mark alone if told of no root."""
+    root, _, started = sys.stdin.read().partition(" ")
+    Tree(int(root or _NOBODY), mark, int(started or 0)).end(grace_s=1.0)
 
 
 if __name__ == "__main__":

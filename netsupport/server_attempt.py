@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netsupport import owners, process_tree
@@ -132,7 +132,7 @@ def started(
     with contextlib.ExitStack() as cleanup:
         log = ServerLog()
         cleanup.callback(log.close)
-        tell_watchdog = cleanup.enter_context(_watchdog(mark))
+        watchdog = cleanup.enter_context(_watchdog(mark))
         process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -143,21 +143,40 @@ def started(
             pass_fds=descriptors,
             start_new_session=True,
         )
-        tree = process_tree.Tree(process.pid, mark)
-        cleanup.callback(_end, process, tree, order.grace_s)
-        tell_watchdog(process.pid)
+        tree = process_tree.Tree(process.pid, mark, process_tree.started_at(process.pid))
+        cleanup.callback(_hang_up, process)
+        cleanup.callback(_end, process, tree, order.grace_s, watchdog, os.getpid())
+        watchdog.tell(tree)
         if handed is not None:
             # The server has its own copy now: if it dies, clients are refused and do not hang in a backlog.
             handed.close()
         yield _Attempt(order, tree, RunningServer(command, order.host, port, guarantee, process, log, lost)).ready()
 
 
+@dataclass(frozen=True, slots=True)
+class _Watchdog:
+    """The process that ends a tree when this process is killed, or fails to; None where there is none."""
+
+    process: subprocess.Popen[bytes] | None
+
+    def tell(self, tree: process_tree.Tree) -> None:
+        """Say which tree."""
+        if self.process is not None and self.process.stdin is not None:  # pragma: no branch - Windows, embedded
+            self.process.stdin.write(f"{tree.root} {tree.started}".encode())
+            self.process.stdin.flush()
+
+    def dismiss(self) -> None:
+        """There is nothing left to end."""
+        if self.process is not None:  # pragma: no branch - Windows, embedded
+            self.process.kill()
+
+
 @contextlib.contextmanager
-def _watchdog(mark: str) -> Iterator[Callable[[int], None]]:
-    """A process that ends the tree of *mark* if this process is killed; yields what tells it the root's id."""
+def _watchdog(mark: str) -> Iterator[_Watchdog]:
+    """A watchdog for the tree of *mark*. One that is not dismissed in the body goes to work when that ends."""
     command = [sys.executable, "-I", "-S", process_tree.__file__, mark]
     if sys.platform == "win32" or not sys.executable:  # pragma: no cover - Windows, embedded
-        yield lambda _pid: None
+        yield _Watchdog(None)
         return
     with subprocess.Popen(
         command,
@@ -168,47 +187,57 @@ def _watchdog(mark: str) -> Iterator[Callable[[int], None]]:
         start_new_session=True,
     ) as process:
         assert process.stdin is not None
-        lifeline = process.stdin
         # A forked child of this process must not keep the pipe open: the watchdog waits for its end.
-        claim = Claim((lifeline,))
-
-        def tell(pid: int) -> None:
-            lifeline.write(f"{pid}\n".encode())
-            lifeline.flush()
-
+        claim = Claim((process.stdin,))
         try:
-            yield tell
+            yield _Watchdog(process)
         finally:
-            process.kill()
             claim.close()
 
 
-def _end(process: subprocess.Popen[bytes], tree: process_tree.Tree, grace_s: float) -> None:
-    """End the whole tree. Raises ServerError naming what survives SIGKILL."""
+def _end(
+    process: subprocess.Popen[bytes], tree: process_tree.Tree, grace_s: float, watchdog: _Watchdog, starter: int
+) -> None:
+    """End the whole tree, which process *starter* started. Raises ServerError naming what survives SIGKILL.
+
+    Interrupted in the middle it leaves the watchdog on guard, which then ends what is left.
+    """
+    if os.getpid() != starter:
+        # A forked child leaves the body, too: the server is its parent's.
+        return
     survivors: list[process_tree.Process] = []
     if sys.platform == "win32":  # pragma: no cover - Windows
         subprocess.run(["taskkill", "/T", "/F", "/PID", str(process.pid)], capture_output=True, check=False)
     else:
         survivors = tree.end(grace_s)
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError):
-        process.stdin.close()
     if process.pid not in [each.pid for each in survivors]:
         # A zombie whose other threads still run is no member any more, and cannot be reaped before they end.
         process.kill()
         process.wait()
+    watchdog.dismiss()
     if survivors:
         named = ", ".join(f"pid {each.pid} ({owners.command_line(each.pid)})" for each in survivors)
         raise ServerError(f"SIGKILL did not end {named}; end it by hand")
 
 
+def _hang_up(process: subprocess.Popen[bytes]) -> None:
+    """Close this end of the standard input of *process*; what was not written by now is lost."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+
+
 def exit_status_of(process: subprocess.Popen[bytes]) -> int | None:
-    """The exit status as in subprocess, None while it runs. The process is not reaped, so its id stays its own."""
+    """The exit status as in subprocess, None while it runs. The process is not reaped, so its id stays its own.
+
+    As there, 0 if nobody can know it: SIGCHLD is ignored, somebody else waited, or this is a forked child.
+    """
     if process.returncode is None and sys.platform != "win32":
-        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if ended is None:
-            return None
-        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+        with contextlib.suppress(ChildProcessError):
+            ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
+                return None
+            return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
     return process.poll()
 
 

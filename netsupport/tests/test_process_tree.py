@@ -73,6 +73,22 @@ def test_a_member_is_found(sleeper: subprocess.Popen[bytes], root_known: bool, m
     assert [each.pid for each in Tree(root, mark).members()] == [sleeper.pid]
 
 
+def test_a_stranger_who_got_the_id_of_a_root_that_was_reaped_is_no_member(sleeper: subprocess.Popen[bytes]) -> None:
+    started = process_tree.started_at(sleeper.pid)
+    assert [each.pid for each in Tree(sleeper.pid, "another", started).members()] == [sleeper.pid]
+    assert Tree(sleeper.pid, "another", started - 1).members() == []
+
+
+def test_a_process_that_has_ended_is_told_apart_by_its_start_until_it_is_reaped(
+    sleeper: subprocess.Popen[bytes],
+) -> None:
+    started = seen(sleeper.pid).started
+    sleeper.kill()
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert process_tree.started_at(sleeper.pid) == started
+    assert process_tree.started_at(2**30) == 0
+
+
 def test_a_stranger_is_no_member(sleeper: subprocess.Popen[bytes]) -> None:
     assert Tree(2**30, "a-mar").members() == []
     assert sleeper.poll() is None
@@ -127,13 +143,20 @@ def test_a_signal_to_a_process_that_is_gone_is_no_failure(sleeper: subprocess.Po
 
 
 @pytest.mark.parametrize(
-    ("told", "ends"), [("{pid}\n", True), ("{pid}\ndone", False), ("", False)], ids=["killed", "done", "too early"]
+    ("told", "mark", "ends"),
+    [
+        ("{pid} {started}", "another", True),
+        ("", "a-mark", True),
+        ("{pid} 1", "another", False),
+        ("", "another", False),
+    ],
+    ids=["by its root", "by its mark before it was told", "a stranger with the root's id", "a stranger"],
 )
-def test_the_watchdog_ends_the_tree_unless_told_that_it_is_done(
-    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, told: str, ends: bool
+def test_the_watchdog_ends_its_own_tree_when_its_input_ends(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, told: str, mark: str, ends: bool
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(told.format(pid=sleeper.pid)))
-    monkeypatch.setattr(sys, "argv", ["process_tree.py", "a-mark"])
+    monkeypatch.setattr(sys, "stdin", io.StringIO(told.format(pid=sleeper.pid, started=seen(sleeper.pid).started)))
+    monkeypatch.setattr(sys, "argv", ["process_tree.py", mark])
     runpy.run_path(process_tree.__file__, run_name="__main__")
     descriptor = os.pidfd_open(sleeper.pid)
     assert bool(select.select([descriptor], [], [], NET_S if ends else 0)[0]) == ends

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -26,6 +26,7 @@ from netsupport import (
     running_server,
     server_attempt,
 )
+from netsupport.tests.conftest import python
 from netsupport.tests.scenes import NET_S
 
 TINY = str(Path(__file__).with_name("tiny_server.py"))
@@ -394,3 +395,57 @@ def test_a_server_is_ended_when_the_test_is_interrupted() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert process_tree.process(listening[0]) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the process table")
+def test_a_forked_child_that_leaves_the_body_ends_neither_the_server_nor_its_watchdog() -> None:
+    code = (
+        "import os, sys; from netsupport import process_tree, running_server\n"
+        "with running_server(sys.argv[1:]) as server:\n"
+        "    child = os.fork()\n"
+        "    if child:\n"
+        "        status = os.waitpid(child, 0)[1]\n"
+        "        mine = [each for each in process_tree.process_table().values() if each.parent == os.getpid()]\n"
+        "        print(status, len(mine))\n"
+    )
+    outcome = python("-W", "error", "-c", code, *tiny("--reuse"))
+    assert (outcome.stdout, outcome.stderr) == ("0 2\n", "")
+
+
+def test_another_process_than_the_starter_ends_nothing() -> None:
+    with running_server(tiny("--reuse")) as server:
+        tree, watchdog = process_tree.Tree(server.pid, "a-mark"), server_attempt._Watchdog(server.process)
+        server_attempt._end(server.process, tree, 0.0, watchdog, starter=os.getpid() + 1)
+        assert pid_that_answers(server.address) == server.pid
+
+
+def test_an_end_that_fails_in_the_middle_is_completed_by_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a signal handler that calls sys.exit."""
+
+    def interrupted(_tree: process_tree.Tree, _grace_s: float) -> NoReturn:
+        raise SystemExit
+
+    monkeypatch.setattr(process_tree.Tree, "end", interrupted)
+    servers = []
+
+    def left() -> None:
+        with running_server(tiny("--reuse")) as server:
+            servers.append(server)
+
+    with pytest.raises(SystemExit):
+        left()
+    assert servers[0].process.wait(NET_S) == -signal.SIGTERM
+
+
+def test_a_server_whose_end_nobody_can_wait_for_is_reported_all_the_same() -> None:
+    """SIGCHLD is ignored: the kernel forgets a child as it ends, and its status with it."""
+    code = (
+        "import signal, sys; from netsupport import ServerError, running_server\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "try:\n"
+        "    with running_server([sys.executable, '-c', 'raise SystemExit(3)', '{port}']): pass\n"
+        "except ServerError as failure: print(failure.exit_status)\n"
+        "with running_server(sys.argv[1:]) as server: print(server.guarantee)\n"
+    )
+    outcome = python("-W", "error", "-c", code, *tiny())
+    assert (outcome.stdout.split()[0], outcome.stderr) == ("0", "")
