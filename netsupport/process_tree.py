@@ -64,12 +64,12 @@ def started_at(pid: int) -> int:
 
 
 def _stat(pid: int) -> list[bytes]:
-    """What /proc says of *pid*, from its state on; nothing if it is gone. Source: proc_pid_stat(5)."""
+    """What /proc says of *pid*, from its state on; nothing if it is gone or hidden. Source: proc_pid_stat(5)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name, in brackets, may itself hold brackets and blanks.
             return file.read().rpartition(b")")[2].split()
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
 
 
@@ -153,19 +153,37 @@ class Tree:
 
 
 def send_signal(target: Process, number: signal.Signals) -> None:
-    """Send *number* to *target*, and to no other process that has its id by now."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        if sys.platform == "linux":
-            descriptor = os.pidfd_open(target.pid)
-            try:
-                # Its parent may have died since, and with it the rest of the row changed.
-                found = process(target.pid)
-                if found is not None and found.started == target.started:
-                    signal.pidfd_send_signal(descriptor, number)
-            finally:
-                os.close(descriptor)
-        else:  # pragma: no cover - macOS, BSD
+    """Send *number* to *target*, and to no other process that has its id by now.
+
+    Where there is no pidfd that is all but certain: the id is looked at, and used a moment later.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError), _pidfd(target.pid) as descriptor:
+        if sys.platform == "linux":  # pragma: no branch - macOS, BSD
+            # Its parent may have died since, and with it the rest of the row changed.
+            found = process(target.pid)
+            if found is None or found.started != target.started:
+                return
+        if descriptor is None:
             os.kill(target.pid, number)
+        else:
+            signal.pidfd_send_signal(descriptor, number)
+
+
+@contextlib.contextmanager
+def _pidfd(pid: int) -> Iterator[int | None]:
+    """A descriptor of process *pid*; None where none is to be had. Raises ProcessLookupError if it is gone."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        raise
+    except (AttributeError, OSError):
+        # Another system, Linux before 5.3, a sandbox that refuses the call, or no descriptor left.
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def watch(mark: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import runpy
@@ -9,8 +10,9 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -126,6 +128,54 @@ def test_a_signal_is_not_sent_to_another_user_of_the_same_id(sleeper: subprocess
     assert sleeper.stdin is not None
     sleeper.stdin.close()
     assert sleeper.wait(NET_S) == 0
+
+
+def refused_with(number: int) -> Callable[[int], NoReturn]:
+    """A pidfd_open(2) that answers *number*."""
+
+    def refuse(_pid: int) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    return refuse
+
+
+@pytest.fixture(params=["absent", errno.ENOSYS, errno.EPERM, errno.EMFILE])
+def no_pidfd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python, a kernel, a sandbox, a process that has no pidfd to give: what this host has is taken away."""
+    if request.param == "absent":
+        monkeypatch.delattr(os, "pidfd_open")
+    else:
+        monkeypatch.setattr(os, "pidfd_open", refused_with(request.param))
+
+
+@pytest.mark.usefixtures("no_pidfd")
+def test_without_a_pidfd_a_signal_reaches_its_process_all_the_same(sleeper: subprocess.Popen[bytes]) -> None:
+    send_signal(seen(sleeper.pid), signal.SIGKILL)
+    assert sleeper.wait(NET_S) == -signal.SIGKILL
+
+
+@pytest.mark.usefixtures("no_pidfd")
+def test_without_a_pidfd_no_other_user_of_the_id_gets_the_signal(sleeper: subprocess.Popen[bytes]) -> None:
+    found = seen(sleeper.pid)
+    send_signal(Process(found.pid, found.parent, found.session, found.started - 1), signal.SIGKILL)
+    assert sleeper.stdin is not None
+    sleeper.stdin.close()
+    assert sleeper.wait(NET_S) == 0
+
+
+def test_a_process_that_proc_hides_is_passed_over(
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As /proc mounted with hidepid=1 answers for another user's process: the refusal is made up."""
+
+    def hiding(path: str, mode: str) -> Any:
+        if path == f"/proc/{os.getpid()}/stat":
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        return open(path, mode)
+
+    monkeypatch.setattr(process_tree, "open", hiding, raising=False)
+    assert process(os.getpid()) is None
+    assert sleeper.pid in process_table()
 
 
 def test_a_signal_reaches_a_process_whose_parent_died_meanwhile(sleeper: subprocess.Popen[bytes]) -> None:
