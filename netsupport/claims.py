@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Iterable
 from typing import Protocol
@@ -13,6 +14,10 @@ class Closable(Protocol):
 
     def close(self) -> None: ...
     def fileno(self) -> int: ...
+
+
+no_fork = threading.RLock()
+"""Held while something is open that no claim has yet, or any more: a fork in another thread waits for it."""
 
 
 class Claim:
@@ -30,10 +35,11 @@ class Claim:
 
     def close(self) -> None:
         """Give all of it back; a second call does nothing."""
-        self.released = True
-        keepers, self.keepers = self.keepers, ()
-        for keeper in keepers:
-            keeper.close()
+        with no_fork:
+            self.released = True
+            keepers, self.keepers = self.keepers, ()
+            for keeper in keepers:
+                keeper.close()
 
 
 _claims: weakref.WeakSet[Claim] = weakref.WeakSet()
@@ -47,3 +53,4 @@ def close_each(claims: Iterable[Claim]) -> None:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=lambda: close_each(_claims))
+    os.register_at_fork(before=no_fork.acquire, after_in_parent=no_fork.release, after_in_child=no_fork.release)

@@ -16,21 +16,21 @@ import functools
 import ipaddress
 import os
 import socket
-import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Literal, Self
 
 from netsupport import locks, wildcards
-from netsupport.claims import Claim, Closable
+from netsupport.claims import Claim, Closable, no_fork
 from netsupport.ports import HOST, HOSTv4
 
 Kind = Literal["tcp", "udp", "both"]
 
 QUARANTINE_S = 30.0
-"""How long a released number is not handed out again in its process: late clients of its last user may still come."""
+"""How long a released number is not handed out again in its process, as long as there are others: late clients of its
+last user may still come."""
 
 _now_s = time.monotonic
 
@@ -70,7 +70,7 @@ class Guarantee(enum.StrEnum):
 
 
 class Quarantine:
-    """Numbers released lately, with the time until which each rests.
+    """Numbers released lately, with the time until which each rests. Whoever uses it holds `no_fork`.
 
     *capacity_max* bounds them: on a host that has few ports the number that rests longest leaves early, so that
     a suite which reserves and releases all the time never runs dry.
@@ -79,33 +79,30 @@ class Quarantine:
     def __init__(self, rest_s: float, capacity_max: int) -> None:
         self._rest_s, self._capacity_max = rest_s, capacity_max
         self._until_s: dict[int, float] = {}
-        self._guard = threading.Lock()
 
     def add(self, port: int, now_s: float) -> None:
         """*port* was released at *now_s* and rests from now on."""
-        with self._guard:
-            self._until_s.pop(port, None)
-            self._until_s[port] = now_s + self._rest_s
-            while len(self._until_s) > self._capacity_max:
-                del self._until_s[next(iter(self._until_s))]
+        self._until_s.pop(port, None)
+        self._until_s[port] = now_s + self._rest_s
+        while len(self._until_s) > self._capacity_max:
+            self._until_s.pop(next(iter(self._until_s)), None)
+
+    def until_s(self, port: int) -> float:
+        """The time until which *port* rests; 0 if it does not."""
+        return self._until_s.get(port, 0.0)
 
     def holds(self, port: int, now_s: float) -> bool:
         """Whether *port* still rests at *now_s*."""
-        return self._until_s.get(port, 0.0) > now_s
-
-    def after_fork(self) -> None:
-        """In a forked child: forget a guard that another thread of the parent may have held."""
-        self._guard = threading.Lock()
+        return self.until_s(port) > now_s
 
 
 @functools.cache
-def _quarantine() -> Quarantine:
+def _quarantine(*, leased: bool) -> Quarantine:
+    """Of the leased numbers or of those that the kernel draws: no number is both."""
+    if leased:
+        return Quarantine(QUARANTINE_S, locks.HIGHEST)
     first, last = locks.ephemeral_range()
     return Quarantine(QUARANTINE_S, max(1, (last - first) // 8))
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=lambda: _quarantine().after_fork())
 
 
 class PortLease:
@@ -135,9 +132,10 @@ class PortLease:
 
     def release(self) -> None:
         """End the reservation. The number rests for QUARANTINE_S in this process. A second call does nothing."""
-        if not self._claim.released:
-            _quarantine().add(self.port, _now_s())
-            self._claim.close()
+        with no_fork:
+            if not self._claim.released:
+                _quarantine(leased=self.guarantee is Guarantee.LEASE).add(self.port, _now_s())
+                self._claim.close()
 
     def inheritable_copies(self) -> list[int]:
         """Descriptors that keep the number across exec(3), in the new program and all its children (POSIX).
@@ -224,25 +222,26 @@ def reserve_port(host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: 
     Raises ValueError for a *host* that is a name, or an unknown *kind*; LeaseError if *host* is no address of this
     host or no number is left; OSError as socket(2), for instance EMFILE. Source: socket(7), unix(7).
     """
-    kinds = _checked(host, kind)
-    if kind != "tcp":
-        reason = "hold-through needs a server that sets SO_REUSEADDR, and UDP servers do not"
-    elif not child_reuses_address:
-        reason = "hold-through needs a server that sets SO_REUSEADDR, and this one does not"
-    else:
-        reason = hold_through_unproven()
-        if not reason:
-            lease = _held(host, Guarantee.HOLD_THROUGH)
+    with no_fork:
+        kinds = _checked(host, kind)
+        if kind != "tcp":
+            reason = "hold-through needs a server that sets SO_REUSEADDR, and UDP servers do not"
+        elif not child_reuses_address:
+            reason = "hold-through needs a server that sets SO_REUSEADDR, and this one does not"
+        else:
+            reason = hold_through_unproven()
+            if not reason:
+                lease = _held(host, Guarantee.HOLD_THROUGH)
+                if lease is not None:
+                    return lease
+                reason = "the kernel has no number left in its ephemeral range"
+        unproven = lock_unproven()
+        if not unproven:
+            lease = _leased(host, kinds, reason)
             if lease is not None:
                 return lease
-            reason = "the kernel has no number left in its ephemeral range"
-    unproven = lock_unproven()
-    if not unproven:
-        lease = _leased(host, kinds, reason)
-        if lease is not None:
-            return lease
-        unproven = "no number is free outside the ephemeral range"
-    return _picked(host, kinds, f"{reason}; {unproven}")
+            unproven = "no number is free outside the ephemeral range"
+        return _picked(host, kinds, f"{reason}; {unproven}")
 
 
 def reserve_ports(
@@ -266,8 +265,9 @@ def refused_port(host: str = HOST) -> PortLease:
     It is bound and does not listen, so the kernel answers a client with a reset (ECONNREFUSED), and nobody else can
     listen there. Raises as `reserve_port`.
     """
-    _checked(host, "tcp")
-    lease = _held(host, Guarantee.HOLD)
+    with no_fork:
+        _checked(host, "tcp")
+        lease = _held(host, Guarantee.HOLD)
     if lease is None:
         raise LeaseError("the kernel has no port left in its ephemeral range; close sockets or widen the range")
     return lease
@@ -315,8 +315,8 @@ def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
     return _SOCKET_KINDS[kind]
 
 
-def _rests(port: int) -> bool:
-    return _quarantine().holds(port, _now_s())
+def _rests(port: int, *, leased: bool) -> bool:
+    return _quarantine(leased=leased).holds(port, _now_s())
 
 
 def _draw(kinds: tuple[socket.SocketKind, ...]) -> tuple[socket.socket, ...] | None:
@@ -336,7 +336,7 @@ def _draw(kinds: tuple[socket.SocketKind, ...]) -> tuple[socket.socket, ...] | N
                 if refusal.errno not in wildcards.TAKEN:
                     raise
                 continue
-            if not _rests(drawn[0].getsockname()[1]):
+            if not _rests(drawn[0].getsockname()[1], leased=False):
                 return tuple(drawn)
             rejected += drawn
         return None
@@ -356,8 +356,8 @@ def _held(host: str, guarantee: Guarantee) -> PortLease | None:
 def _leased(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> PortLease | None:
     ranges = locks.lease_ranges(locks.ephemeral_range(), os.environ.get("NETSUPPORT_PORT_RANGE", ""))
     reserved = locks.reserved_ports()
-    for port in locks.from_a_random_start(ranges):
-        if port in reserved or _rests(port):
+    for port in _rested_first(locks.from_a_random_start(ranges)):
+        if port in reserved:
             continue
         lock = locks.port_lock(port)
         if lock is None:
@@ -365,6 +365,17 @@ def _leased(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> Por
         if _unused(port, kinds, lock):
             return PortLease(port, host, Guarantee.LEASE, reason, lock)
     return None
+
+
+def _rested_first(numbers: Iterable[int]) -> Iterator[int]:
+    """Each of *numbers*, those that rest at the end, the longest-resting first: a small range does not run dry."""
+    resting = []
+    for port in numbers:
+        if _rests(port, leased=True):
+            resting.append(port)
+        else:
+            yield port
+    yield from sorted(resting, key=_quarantine(leased=True).until_s)
 
 
 def _unused(port: int, kinds: tuple[socket.SocketKind, ...], lock: Closable) -> bool:

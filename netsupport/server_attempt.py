@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netsupport import owners, process_tree
-from netsupport.claims import Claim
+from netsupport.claims import Claim, no_fork
 from netsupport.leases import Guarantee, Kind
 from netsupport.process_tree import pauses
 from netsupport.server_log import ServerLog
@@ -178,21 +178,22 @@ def _watchdog(mark: str) -> Iterator[_Watchdog]:
     if sys.platform == "win32" or not sys.executable:  # pragma: no cover - Windows, embedded
         yield _Watchdog(None)
         return
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        start_new_session=True,
-    ) as process:
-        assert process.stdin is not None
-        # A forked child of this process must not keep the pipe open: the watchdog waits for its end.
-        claim = Claim((process.stdin,))
-        try:
-            yield _Watchdog(process)
-        finally:
-            claim.close()
+    with contextlib.ExitStack() as cleanup:
+        with no_fork:
+            process = cleanup.enter_context(
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    cwd="/",
+                    start_new_session=True,
+                )
+            )
+            assert process.stdin is not None
+            # A forked child of this process must not keep the pipe open: the watchdog waits for its end.
+            cleanup.callback(Claim((process.stdin,)).close)
+        yield _Watchdog(process)
 
 
 def _end(

@@ -14,10 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from netsupport import leases, locks, ports, processes, wildcards
+from netsupport import claims, leases, locks, ports, processes, wildcards
 from netsupport.tests import namespaces
 
 NET_S = 30.0
@@ -281,6 +283,64 @@ def a_forked_child() -> dict[str, Any]:
     os.close(leave)
     os.waitpid(pid, 0)
     return {"released in the child": in_child, "kept by the parent": kept, "free beside the child": free}
+
+
+@scene()
+def a_fork_in_the_middle(rung: str) -> dict[str, bool]:
+    """Another thread forks while a number is bound and has no lease yet; the lease is released beside the child."""
+    _reserved(rung).release()
+    ready, told = os.pipe()
+    stay, leave = os.pipe()
+    decided = threading.Event()
+    real_claim = wildcards.claim_everywhere
+
+    def fork() -> None:
+        if os.fork() == 0:
+            os.close(leave)
+            os.write(told, b"forked")
+            os.read(stay, 1)
+            os._exit(0)
+        decided.set()
+
+    def about_to_fork() -> None:
+        # The last hook to be registered is the first to run: whether the fork has to wait shows here.
+        if claims.no_fork.acquire(blocking=False):
+            claims.no_fork.release()
+        else:
+            decided.set()
+
+    def claim(port: int, kind: socket.SocketKind) -> tuple[socket.socket, ...]:
+        claimed = real_claim(port, kind)
+        if not thread.ident:
+            thread.start()
+            assert decided.wait(NET_S)
+        return claimed
+
+    # Python warns of a fork beside threads, which is what this is about.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    thread = threading.Thread(target=fork)
+    os.register_at_fork(before=about_to_fork)
+    wildcards.claim_everywhere = claim
+    lease = _reserved(rung)
+    wildcards.claim_everywhere = real_claim
+    thread.join(NET_S)
+    os.read(ready, 6)
+    lease.release()
+    free = _claimable(lease.port)
+    os.close(leave)
+    os.wait()
+    return {"free beside the child": free}
+
+
+@scene((40_000, 40_015))
+def a_small_range_of_leases() -> list[Any]:
+    """Four numbers may be leased, and twelve are wanted in turn, within the time that each should rest."""
+    guarantees, given = set(), []
+    for _ in range(12):
+        with _within("20001-20004", child_reuses_address=False) as lease:
+            guarantees.add(lease.guarantee)
+            given.append(int(lease))
+    return [sorted(guarantees), given]
 
 
 def main() -> None:

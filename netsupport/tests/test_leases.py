@@ -297,7 +297,7 @@ def test_a_probe_that_fails_otherwise_gives_its_lock_back(monkeypatch: pytest.Mo
 
 def test_a_draw_passes_over_a_number_that_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     rests = iter([True, True, False])
-    monkeypatch.setattr(leases, "_rests", lambda _port: next(rests))
+    monkeypatch.setattr(leases, "_rests", lambda _port, **_: next(rests))
     with refused_port() as lease:
         assert lease.guarantee == Guarantee.HOLD
     assert next(rests, "asked three times") == "asked three times"
@@ -342,7 +342,7 @@ def test_a_draw_goes_on_when_the_number_is_taken_on_another_address(monkeypatch:
 
 
 def test_when_every_number_drawn_rests_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "_rests", lambda _port: True)
+    monkeypatch.setattr(leases, "_rests", lambda _port, **_: True)
     with pytest.raises(LeaseError, match="no port left"):
         refused_port()
 
@@ -353,7 +353,7 @@ def test_a_lease_is_never_a_number_reserved_locked_or_in_use(monkeypatch: pytest
         stranger.bind(("127.0.0.9", used))
         # The leases above hold the real locks, so the test brings its own.
         locks_taken = {locked}
-        monkeypatch.setattr(leases, "_rests", lambda _port: False)
+        monkeypatch.setattr(leases, "_rests", lambda _port, **_: False)
         monkeypatch.setattr(locks, "reserved_ports", lambda: frozenset({reserved}))
         monkeypatch.setattr(locks, "from_a_random_start", lambda _ranges: iter([reserved, locked, used, free]))
         monkeypatch.setattr(locks, "port_lock", lambda port: None if port in locks_taken else UnixLock())
@@ -402,6 +402,20 @@ def test_a_forked_child_does_not_keep_its_parents_numbers(scene: Any) -> None:
     }
 
 
+@LINUX
+@pytest.mark.parametrize("rung", ["hold-through", "lease"])
+def test_a_child_forked_by_another_thread_does_not_keep_a_number_that_has_no_lease_yet(scene: Any, rung: str) -> None:
+    assert scene("a_fork_in_the_middle", rung) == {"free beside the child": True}
+
+
+@LINUX
+def test_a_small_range_of_leases_gives_the_number_that_rested_longest(scene: Any) -> None:
+    guarantees, given = scene("a_small_range_of_leases")
+    assert guarantees == ["lease"]
+    assert set(given[:4]) == {20_001, 20_002, 20_003, 20_004}
+    assert given[4:] == given[:4] * 2
+
+
 def test_claims_are_closed_together_and_once() -> None:
     sockets = [socket.socket(), socket.socket()]
     claims = [Claim((sock,)) for sock in sockets]
@@ -420,15 +434,15 @@ def test_the_quarantine_holds_the_last_numbers_until_their_time_is_over(
     releases: list[tuple[int, float]], asked: int, rest_s: float, capacity_max: int
 ) -> None:
     quarantine = leases.Quarantine(rest_s, capacity_max)
-    quarantine.after_fork()
     now_s, last_release_s, order = 0.0, {}, list[int]()
     for port, pause_s in releases:
         now_s += pause_s
         quarantine.add(port, now_s)
         last_release_s[port] = now_s
         order = [each for each in order if each != port] + [port]
-    resting = asked in order[-capacity_max:] and last_release_s[asked] + rest_s > now_s
-    assert quarantine.holds(asked, now_s) == resting
+    kept = asked in order[-capacity_max:]
+    assert quarantine.until_s(asked) == (last_release_s[asked] + rest_s if kept else 0)
+    assert quarantine.holds(asked, now_s) == (kept and last_release_s[asked] + rest_s > now_s)
 
 
 def test_the_time_of_the_quarantine_never_goes_back() -> None:
