@@ -11,10 +11,12 @@ With --hold the command takes over the reservation, and keeps it until it and al
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from netsupport.leases import Guarantee, LeaseError, PortLeases, reserve_ports
 
@@ -82,16 +84,32 @@ def _run(command: Sequence[str], leases: PortLeases) -> int:
     try:
         if os.name != "posix":  # pragma: no cover - Windows
             return subprocess.run(filled, env=environment, check=False).returncode
-        for lease in leases:
-            inherited += lease.inheritable_copies()
+        try:
+            for lease in leases:
+                inherited += lease.inheritable_copies()
+        except OSError as failure:
+            print(f"netsupport: cannot hand the ports over: {failure.strerror}; raise `ulimit -n`", file=sys.stderr)  # noqa: T201
+            return 1
         # Becoming the command leaves nothing to forward: signals and the exit status are its own.
-        os.execvpe(filled[0], filled, environment)
+        with _default_signals():
+            os.execvpe(filled[0], filled, environment)
     except OSError as failure:
         print(f"netsupport: cannot run {filled[0]}: {failure.strerror}", file=sys.stderr)  # noqa: T201
         return _NOT_FOUND if isinstance(failure, FileNotFoundError) else _CANNOT_EXECUTE
     finally:
         for descriptor in inherited:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _default_signals() -> Iterator[None]:
+    """The signals that Python ignores for itself, as a program expects to find them: `yes | head` ends by SIGPIPE."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -36,8 +36,9 @@ _now_s = time.monotonic
 
 _DRAWS_MAX = 64
 
-_INHERITED_FROM = 200
-"""The lowest descriptor that a reservation gets on its way through exec(3)."""
+_INHERITED_FROM = (200, 10)
+"""The lowest descriptor that a reservation gets on its way through exec(3), and the second best: under a low
+`ulimit -n` there is no 200. A shell script names one digit in `exec 3>file`."""
 
 _SOCKET_KINDS: dict[str, tuple[socket.SocketKind, ...]] = {
     "tcp": (socket.SOCK_STREAM,),
@@ -141,11 +142,17 @@ class PortLease:
         """Descriptors that keep the number across exec(3), in the new program and all its children (POSIX).
 
         They are the caller's: the number is free only when the lease is released and they are closed.
+        Raises OSError (EMFILE, EINVAL) where there is no room for them, with nothing left open.
         """
-        import fcntl
-
-        # High up, where no shell script's `exec 3>file` closes them.
-        return [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD, _INHERITED_FROM) for each in self._claim.keepers]
+        copies: list[int] = []
+        try:
+            for each in self._claim.keepers:
+                copies.append(_high_copy(each.fileno()))
+        except BaseException:
+            for copy in copies:
+                os.close(copy)
+            raise
+        return copies
 
     def __enter__(self) -> Self:
         return self
@@ -242,6 +249,17 @@ def reserve_port(host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: 
                 return lease
             unproven = "no number is free outside the ephemeral range"
         return _picked(host, kinds, f"{reason}; {unproven}")
+
+
+def _high_copy(descriptor: int) -> int:
+    """An inheritable copy of *descriptor*, high up, where no shell script's `exec 3>file` closes it."""
+    import fcntl
+
+    first, second = _INHERITED_FROM
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD, first)
+    except OSError:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD, second)
 
 
 def reserve_ports(

@@ -6,6 +6,7 @@ import copy
 import errno
 import gc
 import itertools
+import os
 import pickle
 import socket
 import sys
@@ -210,6 +211,40 @@ def test_a_released_lease_is_over_and_may_be_released_again() -> None:
     lease.release()
     lease.release()
     assert lease.released
+
+
+POSIX = pytest.mark.skipif(os.name != "posix", reason="exec(3) is POSIX")
+
+
+@POSIX
+def test_where_there_is_no_high_descriptor_the_inheritable_copies_lie_lower(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The kernel answers this as it answers 200 under a low `ulimit -n`.
+    monkeypatch.setattr(leases, "_INHERITED_FROM", (2**30, 10))
+    with refused_port() as lease:
+        copies = lease.inheritable_copies()
+        assert copies
+        for each in copies:
+            assert each >= 10
+            assert os.get_inheritable(each)
+            os.close(each)
+
+
+@POSIX
+def test_the_inheritable_copies_of_a_lease_are_all_made_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def only_one(descriptor: int) -> int:
+        if made:
+            raise OSError(errno.EMFILE, "too many open files")
+        made.append(os.dup(descriptor))
+        return made[0]
+
+    monkeypatch.setattr(leases, "_high_copy", only_one)
+    with PortLease(0, HOSTv4, Guarantee.HOLD, "", socket.socket(), socket.socket()) as lease:
+        with pytest.raises(OSError, match="too many open files"):
+            lease.inheritable_copies()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(made[0])
 
 
 def test_a_lease_that_is_dropped_warns_with_its_number() -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import runpy
+import signal
 import socket
 import sys
 from typing import Any, NoReturn
@@ -102,6 +103,35 @@ class TestHold:
         outcome = self.held("--hold", *options, "--", "sh", "-c", shell, code)
         assert outcome.stdout.split() == [plain_bind, str(locked)]
 
+    @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+    def test_the_command_finds_the_signals_that_python_ignores_at_their_defaults(self) -> None:
+        outcome = self.held("--hold", "--", "sed", "-n", "s/^SigIgn:\\s*//p", "/proc/self/status")
+        ignored = int(outcome.stdout, 16)
+        assert [number for number in (signal.SIGPIPE, signal.SIGXFSZ) if ignored >> (number - 1) & 1] == []
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="hold-through is Linux's")
+    def test_the_reservation_is_handed_over_under_a_low_limit_on_descriptors(self) -> None:
+        limited = (
+            "import resource, sys; from netsupport.__main__ import main\n"
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+            "sys.exit(main())"
+        )
+        code = "import socket, sys; socket.socket().bind(('127.0.0.1', int(sys.argv[1])))"
+        outcome = python("-c", limited, "--hold", "--", sys.executable, "-c", code, "{port}")
+        assert "Address already in use" in outcome.stderr
+
+    def test_where_no_descriptor_is_left_to_hand_over_the_user_is_told_what_to_raise(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+    ) -> None:
+        def full(_descriptor: int) -> NoReturn:
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        monkeypatch.setattr(leases, "_high_copy", full)
+        assert main(["--hold", "--", "true"]) == 1
+        assert capsys.readouterr().err == (
+            "netsupport: cannot hand the ports over: Too many open files; raise `ulimit -n`\n"
+        )
+
     def test_a_command_that_does_not_exist_ends_with_127_as_in_a_shell(self) -> None:
         outcome = self.held("--hold", "--", "/nonexistent/server", "{port}")
         assert outcome.returncode == 127
@@ -125,6 +155,7 @@ class TestHold:
         assert main(["--hold", "--no-reuseaddr", "--", "server", "{port}"]) == 126
         assert capsys.readouterr().err == "netsupport: cannot run server: Permission denied\n"
         wildcards.close_all(wildcards.claim_everywhere(int(asked[1]), socket.SOCK_STREAM))
+        assert signal.getsignal(signal.SIGPIPE) == signal.SIG_IGN
 
 
 def test_the_module_runs_as_a_program(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
