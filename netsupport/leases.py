@@ -314,16 +314,21 @@ def _told(self_test: Callable[[], str]) -> str:
     return self_test()
 
 
-def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
-    """The socket kinds of *kind*; raises for a *host* on which no server could bind."""
-    if kind not in _SOCKET_KINDS:
-        raise ValueError(f"kind is {kind!r}; say 'tcp', 'udp' or 'both'")
+def check_host(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """*host* as an address; raises ValueError for a name."""
     try:
-        version = ipaddress.ip_address(host).version
+        return ipaddress.ip_address(host)
     except ValueError:
         raise ValueError(
             f"host is {host!r}; give an address such as HOST, never a name: nothing is looked up"
         ) from None
+
+
+def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
+    """The socket kinds of *kind*; raises for a *host* on which no server could bind."""
+    if kind not in _SOCKET_KINDS:
+        raise ValueError(f"kind is {kind!r}; say 'tcp', 'udp' or 'both'")
+    version = check_host(host).version
     if host not in (HOSTv4, "0.0.0.0"):
         try:
             with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -13,14 +13,22 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from netsupport import process_tree
+
 Protocol = Literal["tcp", "udp"]
 
 _TCP_STATES = {1: "established", 2: "syn-sent", 6: "time-wait", 8: "close-wait", 10: "listening"}
+
+_SOCK_DIAG, _DIAG_BY_FAMILY, _DUMP, _V6ONLY = 4, 20, 0x301, 11
+_CLOSE, _LISTEN = 7, 10
+
+_DIAG_REQUEST = struct.Struct("=IHHII BBBBI 48x")
+"""nlmsghdr and inet_diag_req_v2, whose addresses and ports are left open. Source: linux/inet_diag.h."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,11 @@ class Holder:
     socket: Socket
     pid: int
     command: str
+
+    @property
+    def lives(self) -> bool:
+        """Whether some process has it, seen or not; nobody has a connection in TIME_WAIT."""
+        return bool(self.pid or self.socket.inode)
 
     def __str__(self) -> str:
         return f"{self.socket}: {f'pid {self.pid}, ' if self.pid else ''}{self.command}"
@@ -135,18 +148,64 @@ def _named(protocol: Protocol, name: str, state: str, pid: int) -> list[Socket]:
 def answering(rows: Iterable[Socket], host: str, port: int) -> list[Socket]:
     """Those of *rows* that get what a client sends to *host* *port*: the most specific address wins.
 
-    `::` counts for an IPv4 *host* as well, since no listing tells a dual-stack socket from an IPv6-only one.
+    `::` counts for an IPv4 *host*, too, unless the kernel says that the socket is IPv6's alone; no listing shows it.
     """
     here = [row for row in rows if row.serves and row.port == port]
     target = ipaddress.ip_address(host)
-    mapped = f"::ffff:{host}"
-    ranks = [{host, mapped}, {"0.0.0.0", "::ffff:0.0.0.0"}, {"::"}] if target.version == 4 else [{host}, {"::"}]
+    if isinstance(target, ipaddress.IPv6Address):
+        target = target.ipv4_mapped or target
+    # However *host* is spelled, the rows spell an address as str() does, and name no scope.
+    name = str(target).partition("%")[0]
     if target.version == 6:
         here = [row for row in here if ":" in row.address]
+        ranks = [{name}, {"::"}]
+    else:
+        ranks = [{name, f"::ffff:{name}"}, {"0.0.0.0", "::ffff:0.0.0.0"}, {"::"}]
     for rank in ranks:
         if chosen := [row for row in here if row.address in rank]:
+            if target.version == 4 and "::" in rank:
+                alone = ipv6_alone(chosen[0].protocol)
+                return [row for row in chosen if row.inode not in alone]
             return chosen
     return []
+
+
+def ipv6_alone(protocol: Protocol) -> frozenset[int]:
+    """The inodes of the sockets in this network namespace that serve no IPv4 (IPV6_V6ONLY).
+
+    Empty where the kernel cannot be asked: not Linux, or a sandbox without netlink. Source: sock_diag(7).
+    """
+    if sys.platform != "linux":  # pragma: no cover - macOS, BSD, Windows
+        return frozenset()
+    number, state = (socket.IPPROTO_TCP, _LISTEN) if protocol == "tcp" else (socket.IPPROTO_UDP, _CLOSE)
+    request = _DIAG_REQUEST.pack(72, _DIAG_BY_FAMILY, _DUMP, 0, 0, socket.AF_INET6, number, 0, 0, 1 << state)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as link:
+            link.send(request)
+            return frozenset(inode for inode, alone in _diag_rows(link) if alone)
+    except OSError:
+        return frozenset()
+
+
+def _diag_rows(link: socket.socket) -> Iterator[tuple[int, bool]]:
+    """The inode of each socket that the kernel tells of, and whether it is IPv6's alone.
+
+    A message is a nlmsghdr (16 bytes), an inet_diag_msg (72, of which the inode is the last 4), and attributes.
+    """
+    while True:
+        answer = link.recv(1 << 16)
+        start = 0
+        while start < len(answer):
+            length, kind = struct.unpack_from("=IH", answer, start)
+            if kind != _DIAG_BY_FAMILY:
+                return
+            alone, at = False, start + 88
+            while at < start + length:
+                size, name = struct.unpack_from("=HH", answer, at)
+                alone = alone or (name == _V6ONLY and answer[at + 4] != 0)
+                at += (size + 3) & ~3
+            yield struct.unpack_from("=I", answer, start + 84)[0], alone
+            start += (length + 3) & ~3
 
 
 def descriptors(pid: int) -> frozenset[int]:
@@ -159,6 +218,39 @@ def descriptors(pid: int) -> frozenset[int]:
                 if target.startswith("socket:["):
                     inodes.add(int(target[8:-1]))
     return frozenset(inodes)
+
+
+def hidden_sockets(rows: Iterable[Socket], pids: Iterable[int]) -> list[Socket]:
+    """Those of *rows* that *pids* must have open where nobody can look: of their user, and to be seen with nobody.
+
+    A program with capabilities or a set-user-id bit, or one that asked for it, hides its descriptors from its own
+    user. Source: prctl(2), PR_SET_DUMPABLE; proc_pid_fd(5).
+    """
+    uids = {uid for pid in pids if _hides(pid) for uid in _uids(pid)}
+    unseen = [row for row in rows if row.inode and row.uid in uids]
+    seen = frozenset().union(*map(descriptors, _all_pids())) if unseen else frozenset()
+    return [row for row in unseen if row.inode not in seen]
+
+
+def _hides(pid: int) -> bool:
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            os.readlink(f"/proc/{pid}/fd/{name}")
+    except PermissionError:
+        # Nobody but root can look into a zombie either, and that has nothing open any more.
+        return process_tree.process(pid) is not None
+    except OSError:
+        # It is gone, or has just closed this one.
+        return False
+    return False
+
+
+def _uids(pid: int) -> list[int]:
+    """The real, effective, saved and file system uid of process *pid*. Source: proc_pid_status(5)."""
+    with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_bytes()
+        return [int(uid) for uid in status.partition(b"\nUid:")[2].partition(b"\n")[0].split()]
+    return []
 
 
 def command_line(pid: int) -> str:

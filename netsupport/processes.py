@@ -15,7 +15,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from netsupport.leases import Guarantee, Kind, reserve_port
+from netsupport.leases import Guarantee, Kind, check_host, reserve_port
 from netsupport.ports import HOST, listening_socket
 from netsupport.server_attempt import (
     Lost,
@@ -65,7 +65,8 @@ def running_server(
 
     Raises ServerError if the server does not start; if it ended in the body with a status other than 0 and *check* is
     true; or if some process outlives SIGKILL. A failure of the body gets the server's last output as a note.
-    ValueError for a *command* that says nowhere which port to take; OSError if it cannot be executed.
+    ValueError for a *command* that says nowhere which port to take and for a *host* that is a name; OSError if the
+    command cannot be executed.
     """
     words = tuple(os.fspath(word) for word in command)
     pattern = re.compile(read_port) if isinstance(read_port, str) else read_port
@@ -106,6 +107,7 @@ def _check(order: Order, *, reads: bool, passes: bool, attempts: int) -> None:
     texts = [*order.command, *order.env.values()]
     if not order.command:
         raise ValueError("command is empty; give the program and its arguments")
+    check_host(order.host)
     if attempts < 1:
         raise ValueError(f"attempts is {attempts}; at least 1 is needed")
     if passes and (reads or order.kind != "tcp" or os.name != "posix"):

@@ -308,6 +308,9 @@ class _Attempt:
         for protocol in self.order.protocols:
             rows = owners.answering(owners.sockets(protocol, self._look_from(members)), self.order.host, port)
             owned = self._owned(rows, members) if rows else []
+            if len(owned) < len(rows):
+                strange = [row for row in rows if row not in owned]
+                owned += owners.hidden_sockets(strange, members or self._members())
             if not owned:
                 return False
             if len(owned) < len(rows):
@@ -323,7 +326,10 @@ class _Attempt:
             for holder in owners.holders(protocol, port, os.getpid())
         ]
         family = {self.server.pid, *self._members()}
-        strangers = [holder for holder in holders if holder.pid not in family]
+        hidden = owners.hidden_sockets([holder.socket for holder in holders if not holder.pid], family)
+        strangers = [
+            holder for holder in holders if holder.lives and holder.pid not in family and holder.socket not in hidden
+        ]
         output = self.server.output()
         where = f"{self.order.host} port {port}" if port else self.order.host
         lines = [f"{shown(self.server.command)} {what} on {where}"]

@@ -7,11 +7,13 @@ scene may say "free again" and "never drawn" of the kernel and not of luck.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -19,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from netsupport import claims, leases, locks, ports, processes, wildcards
+from netsupport import claims, leases, locks, owners, ports, processes, wildcards
 from netsupport.tests import namespaces
 
 NET_S = 30.0
@@ -283,6 +285,20 @@ def a_forked_child() -> dict[str, Any]:
     os.close(leave)
     os.waitpid(pid, 0)
     return {"released in the child": in_child, "kept by the parent": kept, "free beside the child": free}
+
+
+@scene()
+def a_server_that_hides() -> dict[str, bool]:
+    """A server that is not dumpable, beside a test without privilege: nobody can see what it has open."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    # No capability is left, CAP_SYS_PTRACE above all. Source: capset(2), version 3.
+    assert libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0
+    code = (
+        "import ctypes, socket, sys; ctypes.CDLL(None).prctl(4, 0)\n"
+        "s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); sys.stdin.read()"
+    )
+    with processes.running_server([sys.executable, "-c", code, "{port}"]) as server:
+        return {"hidden": not owners.descriptors(server.pid), "lost": bool(server.lost)}
 
 
 @scene()

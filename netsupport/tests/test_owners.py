@@ -7,12 +7,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netsupport import bound_socket, listening_socket, owners
+from netsupport import bind_port, bound_socket, listening_socket, owners
 from netsupport.owners import Holder, Socket
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -205,6 +206,9 @@ def listening_on(*addresses: str) -> list[Socket]:
         ("::1", ["0.0.0.0", "127.0.0.1", "::"], ["::"]),
         ("::1", ["::1", "::"], ["::1"]),
         ("::1", ["0.0.0.0"], []),
+        ("0:0::0001", ["::1", "::"], ["::1"]),
+        ("FE80::1%eth0", ["fe80::1", "::"], ["fe80::1"]),
+        ("::ffff:127.0.0.1", ["127.0.0.1", "::"], ["127.0.0.1"]),
     ],
 )
 def test_the_most_specific_listener_answers(host: str, listeners: list[str], answer: list[str]) -> None:
@@ -227,3 +231,67 @@ def test_only_listeners_of_the_very_port_answer_and_all_on_one_address(rows: lis
     chosen = owners.answering(rows, host, 80)
     assert all(row.port == 80 and row.state == "listening" for row in chosen)
     assert len({row.address for row in chosen}) <= 1
+
+
+def on_every_ipv6_address(kind: socket.SocketKind, *, alone: bool) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6, kind)
+    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, alone)
+    bind_port(sock, "::")
+    if kind == socket.SOCK_STREAM:
+        sock.listen()
+    return sock
+
+
+KINDS: list[tuple[owners.Protocol, socket.SocketKind]] = [("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)]
+
+
+@LINUX
+@pytest.mark.parametrize(("protocol", "kind"), KINDS)
+def test_a_socket_on_every_ipv6_address_answers_on_ipv4_unless_it_is_ipv6s_alone(
+    protocol: owners.Protocol, kind: socket.SocketKind
+) -> None:
+    answers = {}
+    for alone in (False, True):
+        with on_every_ipv6_address(kind, alone=alone) as sock:
+            rows = owners.answering(owners.sockets(protocol, os.getpid()), "127.0.0.1", sock.getsockname()[1])
+            answers[alone] = [row.address for row in rows]
+    assert answers == {False: ["::"], True: []}
+
+
+@LINUX
+def test_where_the_kernel_cannot_be_asked_a_socket_on_every_ipv6_address_counts_for_ipv4(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As in a sandbox that has no netlink: the refusal is made up."""
+    with on_every_ipv6_address(socket.SOCK_STREAM, alone=True) as sock:
+        rows = owners.sockets("tcp", os.getpid())
+
+        def refused(*_arguments: int) -> NoReturn:
+            raise PermissionError
+
+        monkeypatch.setattr(socket, "socket", refused)
+        assert len(owners.answering(rows, "127.0.0.1", sock.getsockname()[1])) == 1
+
+
+@LINUX
+def test_a_socket_is_taken_for_a_hidden_ones_only_if_nobody_else_is_seen_to_have_it(
+    monkeypatch: pytest.MonkeyPatch, gone: int
+) -> None:
+    """A program's own user meets it so, root does not: what /proc would answer is made up."""
+
+    def refused(_path: str) -> NoReturn:
+        raise PermissionError
+
+    def unseen(inode: int, uid: int) -> Socket:
+        return Socket("tcp", "127.0.0.1", 80, "listening", inode, uid)
+
+    mine, another_users, nobodys = unseen(1, os.getuid()), unseen(1, os.getuid() + 1), unseen(0, os.getuid())
+    with listening_socket() as sock:
+        seen = unseen(os.fstat(sock.fileno()).st_ino, os.getuid())
+        rows = [mine, another_users, nobodys, seen]
+        assert owners.hidden_sockets(rows, [os.getpid(), gone, 2**30]) == []
+        monkeypatch.setattr(owners, "_hides", lambda _pid: True)
+        assert owners.hidden_sockets(rows, [os.getpid(), 2**30]) == [mine]
+        monkeypatch.undo()
+        monkeypatch.setattr(os, "readlink", refused)
+        assert owners.hidden_sockets(rows, [os.getpid()]) == [mine, seen]

@@ -223,6 +223,31 @@ def test_a_server_on_another_address_than_asked_is_named_with_the_one_it_has(loo
     assert failure.exit_status is None
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not say which socket is IPv6's alone")
+def test_a_server_on_ipv6_alone_is_not_ready_for_an_ipv4_host(looked_at_once_ready: str) -> None:
+    code = (
+        "import socket, sys; kept = socket.create_server(('::', int(sys.argv[1])), family=socket.AF_INET6);"
+        "open(sys.argv[2], 'w').close(); sys.stdin.read()"
+    )
+    failure = failure_of([sys.executable, "-c", code, "{port}", looked_at_once_ready], timeout_s=0.0)
+    assert re.search(r"did not listen in 0 s on 127.0.0.1 .*\n +tcp \[::\]:\d+ listening: .*itself", str(failure))
+
+
+def test_a_server_whose_descriptors_are_hidden_is_no_stranger(scene: Any) -> None:
+    assert scene("a_server_that_hides") == {"hidden": True, "lost": False}
+
+
+def test_a_server_that_ends_with_a_connection_in_time_wait_is_reported_once() -> None:
+    code = (
+        "import socket, sys; s = socket.create_server(('127.0.0.2', int(sys.argv[1])));"
+        "client = socket.create_connection(s.getsockname()); s.accept()[0].close();"
+        "client.recv(1); client.close(); sys.exit(3)"
+    )
+    failure = failure_of([sys.executable, "-c", code, "{port}"])
+    assert "no process has it any more" in str(failure)
+    assert (failure.exit_status, failure.lost) == (3, ())
+
+
 def test_a_server_that_ends_before_it_listens_is_reported_once_with_its_last_words() -> None:
     code = "import sys; print('cannot read my certificate'); sys.exit(3)"
     failure = failure_of([sys.executable, "-c", code, "{port}"])
@@ -311,6 +336,7 @@ def test_standard_input_is_open_and_silent_and_the_tests_to_write_on() -> None:
     [
         ([], {}, "command is empty"),
         (["server"], {}, "not told its port"),
+        (["server"], {"read_port": True, "host": "localhost"}, "host is 'localhost'; give an address"),
         (["server", "{port}"], {"attempts": 0}, "attempts is 0"),
         (["server", "{port}"], {"pass_fd": True}, "pass_fd needs {fd}"),
         (["server", "{fd}"], {"pass_fd": True, "read_port": True}, "without read_port"),
