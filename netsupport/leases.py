@@ -59,13 +59,15 @@ class Guarantee(enum.StrEnum):
     READ_BACK = "read-back"
     """The server bound port 0 and its number was read from it: the number was never without an owner."""
     HOLD = "hold"
-    """Bound by this process on every address, for nobody else: no other socket can have it."""
+    """Bound by this process on every address, for nobody else: no other socket can have it. On macOS and BSD one that
+    sets SO_REUSEADDR can all the same, on a single address."""
     HOLD_THROUGH = "hold-through"
     """Bound by this process on every address, open to sockets that set SO_REUSEADDR. The kernel gives the number to
     no port-0 bind and no client; only a program that asks for this very number with SO_REUSEADDR can take it."""
     LEASE = "lease"
     """Outside the range that the kernel gives out, unused on every address when taken, and locked against everyone
-    who uses netsupport. Only a program that asks for this very number can take it."""
+    who uses netsupport (outside Linux: against this user's processes). Only a program that asks for this very number
+    can take it."""
     PICK = "pick"
     """Unused on every address a moment ago, and kept by nothing."""
 
@@ -204,6 +206,10 @@ class PortLeases(tuple[PortLease, ...]):
 
     __slots__ = ()
 
+    def __reduce__(self) -> tuple[type[tuple[int, ...]], tuple[tuple[int, ...]]]:
+        # As a lease alone: what is passed on are the plain numbers.
+        return tuple, (tuple(lease.port for lease in self),)
+
     def release(self) -> None:
         """Release every one of them."""
         for lease in self:
@@ -281,7 +287,7 @@ def refused_port(host: str = HOST) -> PortLease:
     """Reserve a TCP port that refuses connections on every address for as long as you hold it.
 
     It is bound and does not listen, so the kernel answers a client with a reset (ECONNREFUSED), and nobody else can
-    listen there. Raises as `reserve_port`.
+    listen there (but see Guarantee.HOLD). Raises as `reserve_port`.
     """
     with no_fork:
         _checked(host, "tcp")

@@ -82,7 +82,8 @@ def sockets(protocol: Protocol, pid: int) -> list[Socket]:
                 found += parse_proc_net(protocol, Path(f"/proc/{pid}/net/{name}").read_text("ascii"))
         return found
     if sys.platform == "win32":  # pragma: no cover - Windows
-        return parse_netstat(protocol, _printed("netstat", "-a", "-n", "-o", "-p", protocol))
+        # Without -p, which would leave out IPv6: TCPv6 and UDPv6 are protocols of their own there.
+        return parse_netstat(protocol, _printed("netstat", "-a", "-n", "-o"))
     return parse_lsof(protocol, _printed("lsof", "-nP", f"-i{protocol}", "-FptnT"))  # pragma: no cover - macOS, BSD
 
 

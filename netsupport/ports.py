@@ -46,9 +46,9 @@ def _refuse_shared_ports(sock: socket.socket) -> None:
 def bind_port(sock: socket.socket, host: str = HOST) -> int:
     """Bind *sock* to a port of the kernel's choice on *host* and return its number.
 
-    No other socket gets that number while *sock* is open: the guarantee is the kernel's. *sock* is an
-    AF_INET or AF_INET6 socket, stream or datagram, not yet bound; *host* is an address of its family
-    (pass HOSTv6 for AF_INET6). Where the platform has SO_EXCLUSIVEADDRUSE (Windows) it is set first,
+    No other socket gets that number on that address while *sock* is open: the guarantee is the kernel's.
+    *sock* is an AF_INET or AF_INET6 socket, stream or datagram, not yet bound; *host* is an address of its
+    family (pass HOSTv6 for AF_INET6). Where the platform has SO_EXCLUSIVEADDRUSE (Windows) it is set first,
     since there another program's SO_REUSEADDR could take the port otherwise.
 
     Raises PortGuardError (a ValueError) for a socket with SO_REUSEADDR or SO_REUSEPORT, OSError as bind(2).
@@ -67,7 +67,7 @@ def bind_port(sock: socket.socket, host: str = HOST) -> int:
 
 
 def bound_socket(host: str = HOST, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    """Return a socket bound by `bind_port` on *host*; its port stays unique until you close it.
+    """Return a socket bound by `bind_port` on *host*; its port stays unique there until you close it.
 
     *host* is an IPv4 or IPv6 address, *kind* SOCK_STREAM or SOCK_DGRAM. A stream socket refuses connections
     until you call listen(). Raises OSError as socket(2) and bind(2), with nothing left open.

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 MARK = "NETSUPPORT_SERVER"
 """The environment variable that each tree is started with. It finds those that left the session and lost their
 parent, as daemons do; only a program that also cleans its environment escapes. A tree started within a tree carries
-both marks, with a colon between them."""
+both marks, with a colon between them. Read on Linux alone: elsewhere a daemon that left the session escapes."""
 
 POLL_MAX_S = 0.05
 

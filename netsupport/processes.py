@@ -59,9 +59,11 @@ def running_server(
     - else `reserve_port(host, kind=kind, child_reuses_address=...)`. If somebody else has the port all the same,
       another number is tried, *attempts* in all; a lease, if it seems that the server does not set SO_REUSEADDR.
 
-    Ready means that the socket which answers on *host* belongs to the process or a descendant. *timeout_s* bounds
-    each attempt; SIGTERM comes before SIGKILL by *grace_s* seconds. Standard input is a pipe on which nothing comes;
-    output is kept. If this process is killed, a watchdog ends the server (POSIX).
+    Ready means that the socket which answers on *host* belongs to the process or a descendant (Windows: to the
+    process). *timeout_s* bounds each attempt; SIGTERM comes before SIGKILL by *grace_s* seconds. Standard input is a
+    pipe on which nothing comes; output is kept. The server ends with all its descendants, on Linux daemons too. If
+    this process is killed, or interrupted while it ends the server, a watchdog does (POSIX). A forked child that
+    leaves the body ends nothing.
 
     Raises ServerError if the server does not start; if it ended in the body with a status other than 0 and *check* is
     true; or if some process outlives SIGKILL. A failure of the body gets the server's last output as a note.

@@ -200,6 +200,14 @@ def test_a_lease_passed_on_is_the_plain_number(passed_on: Any) -> None:
         assert (type(passed_on(lease)), passed_on(lease)) == (int, lease.port)
 
 
+@pytest.mark.parametrize("passed_on", [copy.copy, copy.deepcopy, lambda several: pickle.loads(pickle.dumps(several))])
+def test_several_leases_passed_on_are_the_plain_numbers(passed_on: Any) -> None:
+    with reserve_ports(2) as several:
+        plain = passed_on(several)
+        assert (type(plain), [type(each) for each in plain]) == (tuple, [int, int])
+        assert plain == several
+
+
 def test_a_lease_knows_the_address_it_was_asked_for() -> None:
     with reserve_port(HOSTv6) as lease:
         assert lease.host == HOSTv6
@@ -478,6 +486,17 @@ def test_the_quarantine_holds_the_last_numbers_until_their_time_is_over(
     kept = asked in order[-capacity_max:]
     assert quarantine.until_s(asked) == (last_release_s[asked] + rest_s if kept else 0)
     assert quarantine.holds(asked, now_s) == (kept and last_release_s[asked] + rest_s > now_s)
+
+
+def test_numbers_that_rest_are_the_last_to_be_leased_and_the_longest_resting_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quarantine = leases.Quarantine(rest_s=30.0, capacity_max=9)
+    for port, released_s in [(1, 0.0), (5, 50.0), (2, 60.0)]:
+        quarantine.add(port, released_s)
+    monkeypatch.setattr(leases, "_quarantine", lambda **_: quarantine)
+    monkeypatch.setattr(leases, "_now_s", lambda: 70.0)
+    assert list(leases._rested_first([1, 2, 3, 4, 5])) == [1, 3, 4, 5, 2]
 
 
 def test_the_time_of_the_quarantine_never_goes_back() -> None:

@@ -57,9 +57,13 @@ Aktive Verbindungen
   TCP    0.0.0.0:135            0.0.0.0:0              ABHOEREN         900
   TCP    [::1]:8080             [::]:0                 ABHOEREN         4711
   TCP    127.0.0.1:50000        127.0.0.1:8080         HERGESTELLT      4712
+  TCPv6  [::]:445               [::]:0                 ABHOEREN         4
 """
 
-NETSTAT_UDP = "  UDP    127.0.0.1:5353         *:*                                    77\n"
+NETSTAT_UDP = """\
+  UDP    127.0.0.1:5353         *:*                                    77
+  UDPv6  [::]:5353              *:*                                    77
+"""
 
 
 @LINUX
@@ -85,8 +89,12 @@ def test_the_list_of_netstat_is_read_in_any_language() -> None:
         Socket("tcp", "0.0.0.0", 135, "listening", pid=900),
         Socket("tcp", "::1", 8080, "listening", pid=4711),
         Socket("tcp", "127.0.0.1", 50000, "hergestellt", pid=4712),
+        Socket("tcp", "::", 445, "listening", pid=4),
     ]
-    assert owners.parse_netstat("udp", NETSTAT_UDP) == [Socket("udp", "127.0.0.1", 5353, "bound", pid=77)]
+    assert owners.parse_netstat("udp", NETSTAT + NETSTAT_UDP) == [
+        Socket("udp", "127.0.0.1", 5353, "bound", pid=77),
+        Socket("udp", "::", 5353, "bound", pid=77),
+    ]
 
 
 @LINUX
