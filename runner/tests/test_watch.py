@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
 from parasuite.findings import findings
-from parasuite.sensors import netlink, seccomp
+from parasuite.sensors import callers, netlink, seccomp
 from parasuite.sensors.calls import Calls
 from parasuite.sensors.identity import Namespaces
 
@@ -548,3 +548,44 @@ def test_a_python_without_a_recorder_is_named_and_no_other(
         made.start([sys.executable, *flags, "-c", code], env=env)
         assert made.run() == [0]
         assert bool(made.watch.notes()) is unrecorded
+
+
+def test_a_process_is_told_with_its_lines_however_many_others_call_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remembered = 4
+    monkeypatch.setattr(callers, "_THREADS_MAX", remembered)
+    suite = tmp_path / "suite.py"
+    code = f"""
+        import os, socket
+        for _ in range({3 * remembered}):
+            if os.fork() == 0:
+                socket.socket().bind(("127.0.0.1", 0))
+                os._exit(0)
+            os.wait()
+            socket.socket().bind(("127.0.0.1", 0))
+        """
+    with tracer({0: str(tmp_path / "pages")}) as made:
+        suite.write_text(textwrap.dedent(code))
+        made.start([sys.executable, str(suite)], env=environment(tmp_path, mode="pages"))
+        assert made.run() == [0]
+        binds = [event for event in made.events if isinstance(event, Bind)]
+        assert (made.watch.failure, len(binds)) == ("", 6 * remembered)
+        assert {event.source_line.rpartition(":")[2] for event in binds} == {"<module>"}
+
+
+def test_a_process_that_calls_more_often_than_others_is_introduced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    remembered = 4
+    monkeypatch.setattr(callers, "_THREADS_MAX", remembered)
+    events = trace(
+        f"""
+        for _ in range({3 * remembered}):
+            if os.fork() == 0:
+                socket.socket().bind(("127.0.0.1", 0))
+                os._exit(0)
+            os.wait()
+            socket.socket().bind(("127.0.0.1", 0))
+        """
+    )
+    seen = [event.pid for event in only(events, ProcessSeen)]
+    assert sorted(seen) == sorted(set(seen))

@@ -29,7 +29,10 @@ def _boot_s() -> float:
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """*start_s*: since the epoch. *born*: the test of its birth, for a process that publishes no page."""
+    """*start_s*: since the epoch. *born*: the test of its birth, for a process that publishes no page.
+
+    *threads*: how many of its threads are remembered; with the last one it is forgotten.
+    """
 
     pid: int
     ticks: int
@@ -41,6 +44,7 @@ class Process:
     born: Said = NOTHING_SAID
     page: pages.Page | None = None
     introduced: bool = False
+    threads: int = 0
 
     @property
     def is_unrecorded(self) -> bool:
@@ -60,6 +64,11 @@ class Process:
             return self.born
         said = page.said(tid, kind, descriptor)
         return said if said.test or said.source_line else self.born
+
+    def close(self) -> None:
+        if self.page is not None:
+            self.page.close()
+            self.page = None
 
 
 @dataclass(slots=True, eq=False)
@@ -84,45 +93,45 @@ class Callers:
         """The thread *tid* of *copy*. Raises OSError if it is gone."""
         known = self._threads.get(tid)
         if known is not None:
+            self._threads.move_to_end(tid)
             return known
-        process = self._process(_process_of(tid), copy)
-        thread = Thread(tid, process, seccomp.open_thread(tid, process.pid))
-        self._threads[tid] = thread
-        if len(self._threads) > _THREADS_MAX:
-            _, oldest = self._threads.popitem(last=False)
-            os.close(oldest.pidfd)
+        if len(self._threads) >= _THREADS_MAX:
+            self.forget(next(iter(self._threads.values())))
+        pid = _process_of(tid)
+        with contextlib.ExitStack() as if_it_fails:
+            pidfd = seccomp.open_thread(tid, pid)
+            if_it_fails.callback(os.close, pidfd)
+            process = self._process(pid, copy)
+            if_it_fails.pop_all()
+        thread = self._threads[tid] = Thread(tid, process, pidfd)
+        process.threads += 1
+        self._processes[pid] = process
         return thread
 
     def forget(self, thread: Thread) -> None:
-        """Its number is another's by now."""
-        if self._threads.pop(thread.tid, None) is not None:
-            os.close(thread.pidfd)
-        self._drop(thread.process.pid)
+        """Its number is another's by now, or its place is wanted."""
+        del self._threads[thread.tid]
+        os.close(thread.pidfd)
+        process = thread.process
+        process.threads -= 1
+        if not process.threads:
+            process.close()
+            if self._processes[process.pid] is process:
+                del self._processes[process.pid]
 
     def close(self) -> None:
         """Close every descriptor; for a forked child too, which must not keep them."""
-        for thread in self._threads.values():
-            os.close(thread.pidfd)
-        self._threads.clear()
-        for pid in list(self._processes):
-            self._drop(pid)
-
-    def _drop(self, pid: int) -> None:
-        process = self._processes.pop(pid, None)
-        if process is not None and process.page is not None:
-            process.page.close()
+        for thread in list(self._threads.values()):
+            self.forget(thread)
 
     def _process(self, pid: int, copy: int) -> Process:
         ticks = start_ticks(pid)
         known = self._processes.get(pid)
         if known is not None and known.ticks == ticks:
             return known
-        self._drop(pid)
-        if len(self._processes) > _THREADS_MAX:
-            self._drop(next(iter(self._processes)))
         name, parent = _name_and_parent(pid)
         folder = self.pages_folders.get(copy, "")
-        process = Process(
+        return Process(
             pid=pid,
             ticks=ticks,
             start_s=self._boot_s + ticks / _TICKS_PER_S,
@@ -132,8 +141,6 @@ class Callers:
             pages_folder=folder,
             born=_born_of(pid, parent, folder),
         )
-        self._processes[pid] = process
-        return process
 
 
 def _process_of(tid: int) -> int:
