@@ -20,13 +20,14 @@ import ctypes
 import errno
 import json
 import os
+import resource
 import select
 import selectors
 import signal
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from parasuite.sensors import seccomp
@@ -164,14 +165,19 @@ def _is_python(pid: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """What one copy is to run; crosses the process border as JSON."""
+    """What one copy is to run; crosses the process border as JSON.
+
+    *watched*: by the exact sensor. *descriptors*: how many it may open, as setrlimit(2) has it. The supervisor adds
+    these two.
+    """
 
     copy: int
     argv: list[str]
     env: dict[str, str]
     cwd: str
     output: str
-    watched: bool = False
+    watched: bool
+    descriptors: tuple[int, int]
 
 
 def _put_under_watch(start: _Start, sensor: socket.socket) -> None:
@@ -201,6 +207,9 @@ def _exec(start: _Start, error_fd: int, sensor: socket.socket | None) -> NoRetur
         os.chdir(start.cwd)
         if sensor is not None:
             _put_under_watch(start, sensor)
+        with contextlib.suppress(ValueError):
+            # Refused only where raising it was refused too.
+            resource.setrlimit(resource.RLIMIT_NOFILE, start.descriptors)
         os.execvpe(start.argv[0], start.argv, start.env)
     except OSError as error:
         what = error.filename or start.argv[0]
@@ -295,8 +304,9 @@ class _Init:
 
 
 class _Supervisor:
-    def __init__(self, orchestrator: Channel) -> None:
+    def __init__(self, orchestrator: Channel, descriptors: tuple[int, int]) -> None:
         self._orchestrator = orchestrator
+        self._descriptors = descriptors
         self._poll = select.poll()
         # Descriptor to the copy whose init, or whose sensor's socket, is at its other end.
         self._on: dict[int, int | tuple[int, socket.socket]] = {}
@@ -347,8 +357,8 @@ class _Supervisor:
         if message["do"] == "watch":
             self._exact = Exact(message, self._copy_of, self._poll)
         elif message["do"] == "start":
-            start = _Start(*(message[name] for name in ("copy", "argv", "env", "cwd", "output")))
-            self._fork_init(replace(start, watched=self._exact is not None))
+            told = {name: message[name] for name in ("copy", "argv", "env", "cwd", "output")}
+            self._fork_init(_Start(**told, watched=self._exact is not None, descriptors=self._descriptors))
         elif message["copy"] in self._inits:
             self._inits[message["copy"]][1].send(**message)
 
@@ -431,10 +441,22 @@ class _Supervisor:
                 self._orchestrator.send(copy=copy, event="lost", t_ns=time.monotonic_ns())
 
 
+def _raise_descriptors() -> tuple[int, int]:
+    """Let this process open as many descriptors as it may ever; what it might until now, as setrlimit(2) has it.
+
+    The exact sensor holds some for each thread that it remembers, and each copy takes three.
+    """
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        # Refused where the whole system's bound (fs.nr_open) lies below by now.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    return before
+
+
 def main(descriptor: int) -> None:
     """Run the supervisor over the socket *descriptor*, deaf to INT and TERM: the orchestrator decides."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     become_subreaper()
     os.set_inheritable(descriptor, False)
-    _Supervisor(Channel(socket.socket(fileno=descriptor))).run()
+    _Supervisor(Channel(socket.socket(fileno=descriptor)), _raise_descriptors()).run()

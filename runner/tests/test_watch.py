@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
 from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
 from parasuite.findings import findings
-from parasuite.sensors import callers, netlink, seccomp
+from parasuite.sensors import callers, calls, netlink, seccomp
 from parasuite.sensors.calls import Calls
 from parasuite.sensors.identity import Namespaces
 
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     import _socket
 
 SOCKETS = "import os, socket\n"
+BINDS = 's = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); assert s.getsockname()[1]'
 
 
 def trace(code: str, *, expected: int = 0) -> list[Event]:
@@ -589,3 +593,98 @@ def test_a_process_that_calls_more_often_than_others_is_introduced_once(monkeypa
     )
     seen = [event.pid for event in only(events, ProcessSeen)]
     assert sorted(seen) == sorted(set(seen))
+
+
+@contextlib.contextmanager
+def room_for_descriptors(count: int) -> Iterator[None]:
+    """This process may open *count* more descriptors, and no others."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    last = max(map(int, os.listdir("/proc/self/fd")))
+    with contextlib.ExitStack() as filled:
+        # The numbers below the last one that are free.
+        while (filler := os.open(os.devnull, os.O_RDONLY)) < last:
+            filled.callback(os.close, filler)
+        os.close(filler)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (filler + count, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_call_that_there_is_no_room_to_look_at_goes_on_and_is_counted() -> None:
+    with tracer() as made:
+        made.start(python(SOCKETS + BINDS))
+        with room_for_descriptors(0):
+            assert made.run() == [0]
+        why = "OSError: [Errno 24] Too many open files"
+        assert made.watch.failure.startswith(why)
+        assert [note.partition(why)[0] for note in made.watch.notes()] == [
+            "it failed 2 times, and each time what it looked at went on unseen: "
+        ]
+
+
+def test_a_call_for_whose_duplicate_there_is_no_room_is_not_taken_for_one_that_the_kernel_keeps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def without_room(*_: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(seccomp, "duplicate", without_room)
+    with tracer() as made:
+        made.start(python(SOCKETS + BINDS))
+        assert made.run() == [0]
+        assert (made.watch.failure, made.events) == ("OSError: [Errno 24] Too many open files", [])
+
+
+def test_a_call_of_a_process_that_is_hidden_in_proc_goes_on_and_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(_: int) -> int:
+        raise PermissionError(errno.EPERM, "as hidepid=1 does")
+
+    monkeypatch.setattr(callers, "_process_of", hidden)
+    with tracer() as made:
+        made.start(python(SOCKETS + BINDS))
+        assert made.run() == [0]
+        assert (made.watch.failure, made.watch.notes()) == (
+            "",
+            ["2 calls of processes that may not be looked at (hidden in /proc)"],
+        )
+
+
+def test_more_callers_than_there_are_descriptors_for_are_all_seen(tmp_path: Path) -> None:
+    count = 120
+    suite = tmp_path / "suite.py"
+    suite.write_text(
+        textwrap.dedent(
+            f"""
+            import os, socket
+            for _ in range({count}):
+                if os.fork() == 0:
+                    socket.socket().bind(("127.0.0.1", 0))
+                    os._exit(0)
+                os.wait()
+            """
+        )
+    )
+    # Each takes two: a pidfd and its page.
+    with room_for_descriptors(2 * count - 40), tracer({0: str(tmp_path / "pages")}) as made:
+        made.start([sys.executable, str(suite)], env=environment(tmp_path, mode="pages"))
+        assert made.run() == [0]
+        binds = [event for event in made.events if isinstance(event, Bind)]
+        assert (made.watch.failure, len(binds)) == ("", count)
+        assert {event.source_line.rpartition(":")[2] for event in binds} == {"<module>"}
+
+
+@pytest.mark.parametrize("step", ["facts_of", "canonical"])
+def test_a_call_that_was_carried_out_is_answered_although_what_follows_fails(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, "a fault")
+
+    monkeypatch.setattr(calls, step, fail)
+    with tracer() as made:
+        # Carried out once more, the bind would be refused: EINVAL.
+        made.start(python(SOCKETS + BINDS))
+        assert made.run() == [0]
+        assert made.watch.failure == "OSError: [Errno 5] a fault"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -14,9 +15,17 @@ from parasuite.sensors.pages import NOTHING_SAID, Said
 from parasuite.sensors.recorder._parasuite_page import start_ticks
 
 _THREADS_MAX = 512
+_DESCRIPTORS_PER_THREAD = 8
 _COMMAND_MAX = 500
 _ANCESTORS_MAX = 64
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def _threads_max() -> int:
+    """How many threads may be remembered: each takes up to three descriptors (its pidfd, and what its process has),
+    and the copies need theirs.
+    """
+    return min(_THREADS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS_PER_THREAD)
 
 
 def _boot_s() -> float:
@@ -88,6 +97,7 @@ class Callers:
     _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
     _processes: dict[int, Process] = field(default_factory=dict)
     _boot_s: float = field(default_factory=_boot_s)
+    _threads_max: int = field(default_factory=_threads_max)
 
     def thread(self, tid: int, copy: int) -> Thread:
         """The thread *tid* of *copy*. Raises OSError if it is gone."""
@@ -95,7 +105,7 @@ class Callers:
         if known is not None:
             self._threads.move_to_end(tid)
             return known
-        if len(self._threads) >= _THREADS_MAX:
+        if len(self._threads) >= self._threads_max:
             self.forget(next(iter(self._threads.values())))
         pid = _process_of(tid)
         with contextlib.ExitStack() as if_it_fails:

@@ -53,7 +53,7 @@ _Destination = tuple[Endpoint, int, tuple[Holder, ...]]
 @dataclass(slots=True)
 class Call:
     """One trapped call. *sock*: our duplicate, None where it may not be had; then *inode* names it, if anything
-    does.
+    does. *performed*: the errno, or 0, with which it was carried out here; None as long as it was not.
     """
 
     copy: int
@@ -63,6 +63,7 @@ class Call:
     sock: _socket.socket | None
     killable: bool
     inode: int = 0
+    performed: int | None = None
 
     def said(self, kind: int) -> Said:
         """The test and line of this call, of *kind*."""
@@ -148,7 +149,7 @@ class Calls:
             return Outcome() if asked is None else self._attempted(call, said, asked)
         if not listener.is_valid(call.request):
             return None
-        failure = seccomp.perform_bind(sock.fileno(), raw)
+        failure = call.performed = seccomp.perform_bind(sock.fileno(), raw)
         t_ns = time.monotonic_ns()
         facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
         asked = Endpoint(facts.protocol, address.address, address.port, facts.netns, facts.v6only)
@@ -175,7 +176,7 @@ class Calls:
             return self._attempted(call, said, None)
         if not listener.is_valid(call.request):
             return None
-        failure = seccomp.perform_listen(sock.fileno(), call.request.int_argument(1))
+        failure = call.performed = seccomp.perform_listen(sock.fileno(), call.request.int_argument(1))
         t_ns = time.monotonic_ns()
         facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
         got = endpoint_of(sock, facts) if failure else self._own(call, sock, facts, t_ns)

@@ -27,6 +27,9 @@ from parasuite.sensors.calls import Call, Calls, Outcome
 from parasuite.sensors.owners import Owners
 
 NAME = "seccomp"
+# What may go wrong in looking at a call and at who made it. The audit never breaks the run: the call goes on unseen,
+# and the run is said to have been blind.
+_FAILURES = (OSError, ValueError, LookupError, struct.error)
 
 
 @dataclass(slots=True)
@@ -99,7 +102,7 @@ class Watch:
         """Handle one thing of each descriptor that is *ready*, as the poll tells; never blocks."""
         for fd, _ in ready:
             if fd == self._destroyed_fd:
-                self._drain()
+                self._guarded(self._drain)
         for fd, flags in ready:
             traced = self._traced.get(fd)
             if traced is None:
@@ -111,7 +114,7 @@ class Watch:
                 self.counts["interrupted"] += traced.listener.interrupted
                 traced.listener.close()
                 del self._traced[fd]
-        self._attempts.settle_due()
+        self._guarded(self._attempts.settle_due)
 
     def _drain(self) -> None:
         """Write down what the kernel says has ended, before anything newer is looked at."""
@@ -142,22 +145,18 @@ class Watch:
         self.calls += 1
         try:
             call = self._look(traced, request)
-        except ProcessLookupError:
-            return  # Killed meanwhile; nobody waits for an answer.
-        except FileNotFoundError:
-            # Gone, or hidden from us by /proc's hidepid: then the call is not ours to hold.
-            traced.listener.let(request)
-            self.counts["opaque"] += 1
+        except _FAILURES as error:
+            self._let_unseen(traced, request, error)
             return
         if not call.thread.process.introduced:
             self._introduce(call.copy, call.thread)
-        self._attempts.settle_thread(request.tid)
         try:
+            self._attempts.settle_thread(request.tid)
             outcome = self._calls.outcome(call, traced.listener)
-        except (OSError, ValueError, LookupError, struct.error) as error:
-            # The audit never breaks the run: the call goes on unseen, and the run is said to have been blind.
-            self.failure = self.failure or f"{type(error).__name__}: {error}"
-            outcome = Outcome()
+        except _FAILURES as error:
+            self._failed(error)
+            # The kernel is not to carry out again what was carried out here.
+            outcome = Outcome(call.performed)
         finally:
             if call.sock is not None:
                 call.sock.close()
@@ -178,15 +177,40 @@ class Watch:
         if call.thread.process.is_unrecorded:
             self.unrecorded.add(call.thread.process.name)
 
+    def _let_unseen(self, traced: _Traced, request: seccomp.Call, error: Exception) -> None:
+        """Have the call go on although its caller could not be looked at."""
+        if not traced.listener.is_valid(request):
+            return  # Killed meanwhile; nobody waits for an answer.
+        traced.listener.let(request)
+        if isinstance(error, FileNotFoundError | PermissionError | ProcessLookupError):
+            # By /proc's hidepid: then the call is not ours to hold.
+            self.counts["opaque"] += 1
+            self.opaque.add("hidden in /proc")
+        else:
+            self._failed(error)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except _FAILURES as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self.counts["failed"] += 1
+        self.failure = self.failure or f"{type(error).__name__}: {error}"
+
     def notes(self) -> list[str]:
         """What was not seen as well as it could be, a sentence each."""
         found = []
         if self.counts["opaque"]:
-            names = ", ".join(sorted(self.opaque)) or "hidden in /proc"
+            names = ", ".join(sorted(self.opaque))
             found.append(f"{self.counts['opaque']} calls of processes that may not be looked at ({names})")
         if self.unrecorded:
             names = ", ".join(sorted(self.unrecorded))
             found.append(f"Python processes without test and line, because they ignore the environment: {names}")
+        if self.counts["failed"]:
+            times = "once" if self.counts["failed"] == 1 else f"{self.counts['failed']} times"
+            found.append(f"it failed {times}, and each time what it looked at went on unseen: {self.failure}")
         interrupted = self.counts["interrupted"] + sum(made.listener.interrupted for made in self._traced.values())
         if interrupted:
             calls = "call was" if interrupted == 1 else "calls were"
@@ -210,6 +234,8 @@ class Watch:
         except ProcessLookupError:
             raise
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise  # It is not the kernel that refuses: there is no room for it here.
             call = Call(traced.copy, request, fd, thread, None, traced.killable)
             if error.errno != errno.EBADF:
                 call.inode = _inode_in_proc(request.tid, fd)
