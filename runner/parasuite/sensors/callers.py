@@ -82,11 +82,18 @@ class Process:
 
 @dataclass(slots=True, eq=False)
 class Thread:
-    """*pidfd* stays open: it makes sure that the number is still this thread's."""
+    """*pidfd* stays open: it makes sure that the number is still this thread's, if it *is_own*. Else it is its
+    process's (before Linux 6.9), and the number may be that of a thread of another one by now.
+    """
 
     tid: int
     process: Process
     pidfd: int
+    is_own: bool
+
+    def is_current(self) -> bool:
+        """Whether all that is remembered is still so, but for what using *pidfd* shows."""
+        return self.is_own or os.access(f"/proc/{self.process.pid}/task/{self.tid}", os.F_OK)
 
 
 @dataclass(slots=True)
@@ -103,17 +110,19 @@ class Callers:
         """The thread *tid* of *copy*. Raises OSError if it is gone."""
         known = self._threads.get(tid)
         if known is not None:
-            self._threads.move_to_end(tid)
-            return known
+            if known.is_current():
+                self._threads.move_to_end(tid)
+                return known
+            self.forget(known)
         if len(self._threads) >= self._threads_max:
             self.forget(next(iter(self._threads.values())))
         pid = _process_of(tid)
         with contextlib.ExitStack() as if_it_fails:
-            pidfd = seccomp.open_thread(tid, pid)
+            pidfd, is_own = seccomp.open_thread(tid, pid)
             if_it_fails.callback(os.close, pidfd)
             process = self._process(pid, copy)
             if_it_fails.pop_all()
-        thread = self._threads[tid] = Thread(tid, process, pidfd)
+        thread = self._threads[tid] = Thread(tid, process, pidfd, is_own)
         process.threads += 1
         self._processes[pid] = process
         return thread

@@ -281,11 +281,13 @@ class Memory:
         return self._buffer.raw[:got] if got == wanted else None
 
 
-def open_thread(tid: int, process: int) -> int:
-    """A pidfd of the thread *tid*, or of its *process* where the kernel has none of threads. Raises OSError."""
+def open_thread(tid: int, process: int) -> tuple[int, bool]:
+    """A pidfd of the thread *tid*, or of its *process* where the kernel has none of threads; and whether it vouches
+    for *tid*, as a process's does for its first thread. Raises OSError.
+    """
     with contextlib.suppress(OSError):
-        return os.pidfd_open(tid, _PIDFD_OPEN_THREAD)
-    return os.pidfd_open(process)
+        return os.pidfd_open(tid, _PIDFD_OPEN_THREAD), True
+    return os.pidfd_open(process), tid == process
 
 
 def duplicate(pidfd: int, fd: int) -> int:
