@@ -21,6 +21,7 @@ from parasuite.findings import findings
 from parasuite.sensors import callers, calls, netlink, seccomp
 from parasuite.sensors.calls import Calls
 from parasuite.sensors.identity import Namespaces
+from parasuite.sensors.recorder import _parasuite_page as layout
 
 from netsupport.tests import namespaces
 
@@ -711,3 +712,38 @@ def test_a_number_that_is_a_thread_s_of_another_process_by_now_is_looked_up_agai
             earlier.setattr(callers, "_process_of", lambda _: first)
             assert known.thread(second, 0).process.pid == first
         assert known.thread(second, 0).process.pid == second
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_program_is_told_by_its_own_name_and_line_although_another_called_before_it_in_its_process(
+    tmp_path: Path, recorded: bool
+) -> None:
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.py").write_text(
+            "import os, socket, sys\n"
+            's = socket.socket(); s.bind(("127.0.0.1", 0))\n'
+            "if sys.argv[1:]: os.execv(sys.executable, [sys.executable, *sys.argv[1:]])\n"
+        )
+    second = [*([] if recorded else ["-S"]), str(tmp_path / "second.py")]
+    with tracer({0: str(tmp_path / "pages")}) as made:
+        made.start(
+            [sys.executable, str(tmp_path / "first.py"), *second],
+            env=environment(tmp_path, mode="pages"),
+            before=lambda: os.chdir(tmp_path),
+        )
+        assert made.run() == [0]
+        lines = [event.source_line for event in made.events if isinstance(event, Bind)]
+        seen = [event.command.partition(" ")[2] for event in made.events if isinstance(event, ProcessSeen)]
+    assert lines == ["first.py:2:<module>", "second.py:2:<module>" if recorded else ""]
+    assert seen == [" ".join([str(tmp_path / "first.py"), *second]), " ".join(second)]
+
+
+def test_a_page_that_its_process_has_declared_void_is_not_read_any_more(tmp_path: Path) -> None:
+    written = layout.Page(str(tmp_path))
+    written.publish(os.getpid(), layout.BIND, 3, "a test", "a line", layout.BY_THREAD)
+    with contextlib.closing(callers.Callers({0: str(tmp_path)})) as known:
+        process = known.thread(os.getpid(), 0).process
+        assert process.said(os.getpid(), layout.BIND, 3).source_line == "a line"
+        with (tmp_path / str(os.getpid())).open("r+b") as stream:
+            stream.write(bytes(len(layout.MAGIC)))
+        assert process.said(os.getpid(), layout.BIND, 3).source_line == ""

@@ -38,9 +38,11 @@ def _boot_s() -> float:
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """*start_s*: since the epoch. *born*: the test of its birth, for a process that publishes no page.
+    """A process while it runs one program. *start_s*: since the epoch. *born*: the test of its birth, for a process
+    that publishes no page.
 
-    *threads*: how many of its threads are remembered; with the last one it is forgotten.
+    *environment*: a descriptor of its /proc/PID/environ, -1 if there is none. *void*: the inode of the page of a
+    program that it ran before. *threads*: how many of its threads are remembered; with the last one it is forgotten.
     """
 
     pid: int
@@ -50,7 +52,9 @@ class Process:
     command: str
     parent: int
     pages_folder: str
-    born: Said = NOTHING_SAID
+    born: Said
+    environment: int
+    void: int = 0
     page: pages.Page | None = None
     introduced: bool = False
     threads: int = 0
@@ -61,9 +65,20 @@ class Process:
         expected = bool(self.pages_folder) and self.name.startswith(("python", "pypy"))
         return expected and self._current_page() is None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs another program by now (execve(2)), or none: then what was opened is nobody's environment.
+
+        A memory that another process shares (vfork(2)) lives as long as that one does.
+        """
+        return self.environment >= 0 and not os.pread(self.environment, 1, 0)
+
     def _current_page(self) -> pages.Page | None:
+        if self.page is not None and self.page.is_void:
+            self.page.close()
+            self.page = None
         if self.page is None and self.pages_folder:
-            self.page = pages.open_page(self.pages_folder, self.pid, self.ticks)
+            self.page = pages.open_page(self.pages_folder, self.pid, self.ticks, self.void)
         return self.page
 
     def said(self, tid: int, kind: int, descriptor: int) -> Said:
@@ -78,6 +93,9 @@ class Process:
         if self.page is not None:
             self.page.close()
             self.page = None
+        if self.environment >= 0:
+            os.close(self.environment)
+            self.environment = -1
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +111,8 @@ class Thread:
 
     def is_current(self) -> bool:
         """Whether all that is remembered is still so, but for what using *pidfd* shows."""
+        if self.process.has_ended:
+            return False
         return self.is_own or os.access(f"/proc/{self.process.pid}/task/{self.tid}", os.F_OK)
 
 
@@ -113,8 +133,7 @@ class Callers:
             if known.is_current():
                 self._threads.move_to_end(tid)
                 return known
-            self.forget(known)
-        if len(self._threads) >= self._threads_max:
+        elif len(self._threads) >= self._threads_max:
             self.forget(next(iter(self._threads.values())))
         pid = _process_of(tid)
         with contextlib.ExitStack() as if_it_fails:
@@ -122,6 +141,8 @@ class Callers:
             if_it_fails.callback(os.close, pidfd)
             process = self._process(pid, copy)
             if_it_fails.pop_all()
+        if known is not None:
+            self.forget(known)
         thread = self._threads[tid] = Thread(tid, process, pidfd, is_own)
         process.threads += 1
         self._processes[pid] = process
@@ -135,7 +156,7 @@ class Callers:
         process.threads -= 1
         if not process.threads:
             process.close()
-            if self._processes[process.pid] is process:
+            if self._processes.get(process.pid) is process:
                 del self._processes[process.pid]
 
     def close(self) -> None:
@@ -146,10 +167,14 @@ class Callers:
     def _process(self, pid: int, copy: int) -> Process:
         ticks = start_ticks(pid)
         known = self._processes.get(pid)
+        void = 0
         if known is not None and known.ticks == ticks:
-            return known
+            if not known.has_ended:
+                return known
+            void = known.page.inode if known.page is not None else known.void
         name, parent = _name_and_parent(pid)
         folder = self.pages_folders.get(copy, "")
+        environment = _environment(pid)
         return Process(
             pid=pid,
             ticks=ticks,
@@ -158,7 +183,9 @@ class Callers:
             command=_command(pid),
             parent=parent,
             pages_folder=folder,
-            born=_born_of(pid, parent, folder),
+            born=_born_of(environment, parent, folder),
+            environment=environment,
+            void=void,
         )
 
 
@@ -182,12 +209,22 @@ def _command(pid: int) -> str:
     return ""
 
 
-def _born_of(pid: int, parent: int, folder: str) -> Said:
+def _environment(pid: int) -> int:
+    """A descriptor of the environment of *pid*; -1 where it may not be seen, or is empty and so could never end."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC)
+        if os.pread(descriptor, 1, 0):
+            return descriptor
+        os.close(descriptor)
+    return -1
+
+
+def _born_of(environment: int, parent: int, folder: str) -> Said:
     """The test in whose time the process was born: its environment tells, else the nearest ancestor that
     publishes.
     """
-    with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/environ", "rb") as stream:
+    if environment >= 0:
+        with contextlib.suppress(OSError), open(environment, "rb", closefd=False) as stream:
             for entry in stream.read().split(b"\0"):
                 if entry.startswith(b"PYTEST_CURRENT_TEST="):
                     test = entry[20:].decode("utf-8", "backslashreplace")

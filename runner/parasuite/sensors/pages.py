@@ -30,15 +30,21 @@ NOTHING_SAID = Said()
 
 
 class Page:
-    """One process's page, mapped for reading."""
+    """One process's page, mapped for reading. *inode*: of its file."""
 
-    def __init__(self, memory: mmap.mmap) -> None:
+    def __init__(self, memory: mmap.mmap, inode: int) -> None:
+        self.inode = inode
         self._memory = memory
         self._tids_raw = b""
         self._tids: tuple[int, ...] = ()
 
     def close(self) -> None:
         self._memory.close()
+
+    @property
+    def is_void(self) -> bool:
+        """Whether its process has made another one instead."""
+        return self._memory[0:8] != layout.MAGIC
 
     def said(self, tid: int, kind: int, descriptor: int) -> Said:
         """What the thread *tid* said before this call; where it said nothing, what its process runs."""
@@ -78,19 +84,23 @@ def _said(text: bytes, test_length: int, attribution: int) -> Said:
     return Said(test, line, _ATTRIBUTIONS.get(attribution, "") if test else "")
 
 
-def open_page(folder: str, pid: int, start_ticks: int) -> Page | None:
-    """The page of the process *pid* that started at *start_ticks*; None if it has none."""
+def open_page(folder: str, pid: int, start_ticks: int, void: int = 0) -> Page | None:
+    """The page of the process *pid* that started at *start_ticks*; None if it has none. *void*: the inode of one that
+    is not meant.
+    """
     try:
         descriptor = os.open(f"{folder}/{pid}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:
+        inode = os.fstat(descriptor).st_ino
         memory = mmap.mmap(descriptor, layout.SIZE, access=mmap.ACCESS_READ)
     except (OSError, ValueError):
         return None
     finally:
         os.close(descriptor)
-    if memory[0:8] != layout.MAGIC or struct.unpack_from("=Q", memory, 8)[0] not in (0, start_ticks):
-        memory.close()
+    page = Page(memory, inode)
+    if page.is_void or inode == void or struct.unpack_from("=Q", memory, 8)[0] not in (0, start_ticks):
+        page.close()
         return None
-    return Page(memory)
+    return page
