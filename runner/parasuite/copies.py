@@ -20,9 +20,9 @@ from typing import Any, Protocol
 
 import psutil
 
+from parasuite.channel import Channel
 from parasuite.events import CopyState
 from parasuite.launch import Launch
-from parasuite.supervisor import Channel
 
 STOP_GRACE_S = 5.0
 """From the first signal to the last when a run is stopped, over the whole tree of every copy."""

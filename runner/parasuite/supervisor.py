@@ -4,7 +4,7 @@ Three kinds of process, each the parent of the next:
 
     orchestrator --socket--> supervisor --socket--> init (one per copy) --> the copy's main process, and its tree
 
-Every socket carries JSON lines both ways, and its end of file is an order. An init that loses its supervisor kills
+Every socket is a Channel, and its end of file is an order. An init that loses its supervisor kills
 its copy's tree and ends; a supervisor that loses its orchestrator lets go of its inits and ends when they have.
 So nothing outlives a run, whichever of the three is killed.
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import json
 import os
 import resource
 import select
@@ -26,10 +25,10 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from parasuite.channel import Channel
 from parasuite.sensors import seccomp
 from parasuite.sensors.exact import Exact
 
@@ -43,39 +42,6 @@ def become_subreaper() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
-
-
-class Channel:
-    """JSON lines over a stream socket. `receive` never blocks; `send` gives up silently on a peer that is gone."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.at_end = False
-        self._unread = b""
-
-    def fileno(self) -> int:
-        return self.sock.fileno()
-
-    def send(self, **message: object) -> None:
-        # A vanished peer is noticed by the end of file on the way in, which is the one place that acts on it.
-        with contextlib.suppress(OSError):
-            self.sock.sendall(json.dumps(message).encode() + b"\n")
-
-    def receive(self) -> Iterator[dict[str, Any]]:
-        """The messages that have arrived; sets `at_end` once the peer is gone."""
-        try:
-            chunk = self.sock.recv(1 << 16, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return
-        except OSError:
-            chunk = b""
-        self.at_end = not chunk
-        *lines, self._unread = (self._unread + chunk).split(b"\n")
-        for line in lines:
-            yield json.loads(line)
-
-    def close(self) -> None:
-        self.sock.close()
 
 
 _HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")

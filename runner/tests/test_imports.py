@@ -10,6 +10,43 @@ import parasuite
 import pytest
 
 ROOT = Path(parasuite.__file__).parent
+# Names that the standard library has on Linux and not there; and what of Linux's C library is looked up.
+ONLY_LINUX = {
+    "os": "memfd_create pidfd_open posix_fallocate sched_getaffinity",
+    "select": "epoll",
+    "socket": "AF_NETLINK AF_VSOCK SOCK_CLOEXEC SOCK_NONBLOCK",
+}
+ONLY_UNIX = {
+    "os": "O_CLOEXEC O_NONBLOCK WNOHANG fork getloadavg geteuid getuid killpg register_at_fork setsid sysconf",
+    "select": "poll",
+    "signal": "SIGCHLD SIGHUP SIGKILL SIGPIPE SIGUSR1",
+    "socket": "AF_UNIX MSG_DONTWAIT SO_REUSEPORT recv_fds send_fds",
+}
+UNIX_MODULES = ("fcntl", "grp", "pwd", "resource", "termios")
+SYSTEMS = {
+    "darwin": ([ONLY_LINUX], ()),
+    "win32": ([ONLY_LINUX, ONLY_UNIX], UNIX_MODULES),
+}
+# The libraries that the command line needs are imported as on Linux, and parasuite alone as on the other system.
+ELSEWHERE = """
+import ctypes, importlib, sys
+import parasuite.cli
+for name in [name for name in sys.modules if name.partition(".")[0] == "parasuite"]:
+    del sys.modules[name]
+def without(*_, **__):
+    raise OSError("no C library by that name, or without that function")
+ctypes.CDLL = without
+sys.platform = {platform!r}
+for name in {blocked!r}:
+    sys.modules[name] = None
+for absent in {absent!r}:
+    for module, names in absent.items():
+        for name in names.split():
+            vars(importlib.import_module(module)).pop(name, None)
+import parasuite.cli, parasuite.direct
+sys.argv = ["parasuite", "--help"]
+parasuite.cli.main()
+"""
 MODULES = sorted(
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
     for path in ROOT.rglob("*.py")
@@ -35,3 +72,12 @@ def test_the_supervisor_needs_the_standard_library_alone() -> None:
 def test_all_that_lies_on_a_copy_s_path_is_marked_as_ours() -> None:
     names = {path.name for path in (ROOT / "sensors" / "recorder").iterdir() if path.name != "__pycache__"}
     assert {name for name in names if not name.startswith("_parasuite_")} <= {"sitecustomize.py"}
+
+
+@pytest.mark.parametrize("platform", SYSTEMS)
+def test_the_command_line_and_the_direct_starter_are_imported_without_what_linux_alone_has(platform: str) -> None:
+    absent, blocked = SYSTEMS[platform]
+    script = ELSEWHERE.format(platform=platform, absent=absent, blocked=blocked)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage: parasuite")
