@@ -747,3 +747,27 @@ def test_a_page_that_its_process_has_declared_void_is_not_read_any_more(tmp_path
         with (tmp_path / str(os.getpid())).open("r+b") as stream:
             stream.write(bytes(len(layout.MAGIC)))
         assert process.said(os.getpid(), layout.BIND, 3).source_line == ""
+
+
+@pytest.mark.parametrize(
+    ("address", "length", "refused"),
+    [
+        ("here", 129, errno.EINVAL),
+        ("here", -1, errno.EINVAL),
+        ("None", 0, errno.EINVAL),
+        ("None", 16, errno.EFAULT),
+    ],
+)
+def test_an_address_that_the_kernel_does_not_take_is_refused_as_ever(address: str, length: int, refused: int) -> None:
+    code = f"""
+        import ctypes, struct
+        libc = ctypes.CDLL(None, use_errno=True)
+        here = ctypes.create_string_buffer(struct.pack("=HH4B", socket.AF_INET, 0, 127, 0, 0, 1), 256)
+        s = socket.socket()
+        assert libc.bind(s.fileno(), {address}, {length}) == -1
+        raise SystemExit(ctypes.get_errno())
+        """
+    with tracer() as made:
+        made.start(python(SOCKETS + textwrap.dedent(code)))
+        assert made.run() == [refused]
+        assert (made.watch.notes(), [event for event in made.events if isinstance(event, Bind)]) == ([], [])

@@ -128,11 +128,14 @@ class Calls:
         """Do what is to be done; None if the caller is gone."""
         return self._handlers[call.request.number](call, listener)
 
-    def _address(self, call: Call, at: int, length: int) -> tuple[bytes, addresses.Address | None]:
+    def _address(self, call: Call, at: int, length: int) -> tuple[bytes | None, addresses.Address | None]:
+        """The address as it stands there, None where it may not be seen; and what it says, None if nothing that
+        matters here, or nothing that the kernel would take.
+        """
         request = call.request
         size = request.arguments[length] & 0xFFFFFFFF
         raw = self._memory.read(request.tid, request.arguments[at], size)
-        return (b"", None) if raw is None else (raw, addresses.parse(raw))
+        return raw, None if raw is None else addresses.parse(raw)
 
     def _performs(self, call: Call, port: int) -> bool:
         sock = call.sock
@@ -140,8 +143,8 @@ class Calls:
 
     def _bind(self, call: Call, listener: seccomp.Listener) -> Outcome | None:
         raw, address = self._address(call, 1, 2)
-        if address is None:
-            return Outcome(opaque=not raw)
+        if raw is None or address is None:
+            return Outcome(opaque=raw is None)
         said = call.said(layout.BIND)
         sock = call.sock
         if sock is None or not self._performs(call, address.port) or address.family not in _BOUND_HERE:

@@ -273,12 +273,17 @@ class Memory:
         self._remote_at = ctypes.addressof(self._remote)
 
     def read(self, tid: int, address: int, length: int) -> bytes | None:
-        """Up to ADDRESS_MAX bytes; None where this process may not look (a program made itself non-dumpable)."""
-        wanted = min(length, ADDRESS_MAX)
-        self._local.length = self._remote.length = wanted
+        """*length* bytes; b"" if they are not all there, or are more than ADDRESS_MAX. None where this process may
+        not look (a program made itself non-dumpable).
+        """
+        if length > ADDRESS_MAX:
+            return b""
+        self._local.length = self._remote.length = length
         self._remote.base = address
         got = _process_vm_readv(tid, self._local_at, 1, self._remote_at, 1, 0)
-        return self._buffer.raw[:got] if got == wanted else None
+        if got < 0 and ctypes.get_errno() != errno.EFAULT:
+            return None
+        return self._buffer.raw[:got] if got == length else b""
 
 
 def open_thread(tid: int, process: int) -> tuple[int, bool]:

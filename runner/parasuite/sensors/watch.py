@@ -207,7 +207,10 @@ class Watch:
             found.append(f"{self.counts['opaque']} calls of processes that may not be looked at ({names})")
         if self.unrecorded:
             names = ", ".join(sorted(self.unrecorded))
-            found.append(f"Python processes without test and line, because they ignore the environment: {names}")
+            found.append(
+                "Python processes without test and line, because they ignore the environment or may not write into "
+                f"the run folder: {names}"
+            )
         if self.counts["failed"]:
             times = "once" if self.counts["failed"] == 1 else f"{self.counts['failed']} times"
             found.append(f"it failed {times}, and each time what it looked at went on unseen: {self.failure}")
