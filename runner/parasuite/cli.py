@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -194,6 +195,8 @@ def _tell(report: Report, problems: Sequence[str]) -> None:
 
 def main() -> None:
     """Entry point of `parasuite` and of `python -m parasuite`."""
+    # Where no run is under way there is nothing to tidy up. click would exit with 1, which says that a test failed.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(ExitCode.INTERRUPTED))
     arguments = sys.argv[1:]
     split = arguments.index("--") if "--" in arguments else len(arguments)
     # Everything behind the first -- belongs to the target; click would lose where it stood.

@@ -54,14 +54,22 @@ class _Watched:
 
 
 class _Signals:
-    """Counts INT and TERM while the run lasts; the first one decides how the run is said to have ended."""
+    """Takes note of INT, TERM and HUP from a run's first moment to its last report; none ends parasuite itself.
+
+    The first one that comes while copies run, or before, decides how the run is said to have ended. One that comes
+    later changes nothing: all there was to learn has been learned, and only the reports are still to be written.
+    """
 
     def __init__(self) -> None:
         self.received: list[int] = []
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Signals:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        # nohup has it ignored, and its run is to outlive the terminal.
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             self._before[number] = signal.signal(number, lambda number, _frame: self.received.append(number))
         return self
 
@@ -109,33 +117,50 @@ class _Run:
         for event in events:
             self._log.append(event)
 
-    def until_finished(self) -> None:
-        """Run all copies to their end, whatever comes: signals, time-outs, a dead supervisor."""
-        with _Signals() as signals:
-            self.record(self._sight.events())
-            if self._sampler:
-                self.record([self._sampler.up()])
-            if self._sight.recorder_mode:
-                self.record([_recorder_state("up")])
-            self._copies.start()
-            answered = 0
-            while not self._copies.finished:
-                for event in self._copies.step(_STEP_S):
-                    self._log.append(event)
-                    self._announce(event)
-                answered = self._answer(signals.received, answered)
-                self._sample_if_due()
-                self._end_lingering()
-                self._progress.update([self._view(copy) for copy in self._copies.copies])
-            if self._sampler:
-                self.record([*self._sampler.sample(), self._sampler.down()])
-            if self._sight.recorder_mode:
-                self.record([_recorder_state("down")])
-            if not self._starter.alive:
-                self.ended = "supervisor-lost"
-            elif signals.received:
-                self.ended = "interrupted" if signals.received[0] == signal.SIGINT else "terminated"
+    def until_finished(self, received: list[int]) -> None:
+        """Run all copies to their end, whatever comes: signals (*received*), time-outs, a dead supervisor."""
+        self.record(self._sight.events())
+        if self._sampler:
+            self.record([self._sampler.up()])
+        if self._sight.recorder_mode:
+            self.record([_recorder_state("up")])
+        self._start(received)
+        answered = 0
+        while not self._copies.finished:
+            for event in self._copies.step(_STEP_S):
+                self._log.append(event)
+                self._announce(event)
+            answered = self._answer(received, answered)
+            self._sample_if_due()
+            self._end_lingering()
+            self._progress.update([self._view(copy) for copy in self._copies.copies])
+        if self._sampler:
+            self.record([*self._sampler.sample(), self._sampler.down()])
+        if self._sight.recorder_mode:
+            self.record([_recorder_state("down")])
+        if not self._starter.alive:
+            self.ended = "supervisor-lost"
+        elif received:
+            self.ended = "interrupted" if received[0] == signal.SIGINT else "terminated"
         self._log.close()
+
+    def _start(self, received: list[int]) -> None:
+        """Start the copies, or say that none was: a user who stopped the run before does not want their effects."""
+        if not received:
+            self._copies.start()
+            return
+        self._progress.say(f"{signal.Signals(received[0]).name}: no copy is started")
+        for copy in self._copies.copies:
+            copy.state = "done"
+            self._log.append(
+                CopyState(
+                    t_ns=time.monotonic_ns(),
+                    source="orchestrator",
+                    copy=copy.number,
+                    state="failed",
+                    why="the run was stopped before",
+                )
+            )
 
     def _answer(self, received: list[int], answered: int) -> int:
         if len(received) > answered:
@@ -200,43 +225,66 @@ def run(
 
     Raises RunFolderError before anything is started if the folder cannot be made.
     """
-    folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
-    scratch = new_scratch_dir()
+    with _Signals() as signals:
+        folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
+        facts = _start_facts(spec, python, folder)
+        # Before all that takes time: a folder without it can be neither reported nor removed with the old ones.
+        folder.write_run(facts)
+        progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {shown(folder.path, cwd)}")
+        scratch = new_scratch_dir()
+        try:
+            running = _run_copies(spec, folder, facts, scratch, signals, cwd=cwd, environ=environ, progress=progress)
+            facts["ended"] = running.ended
+            facts["errors"] = [running.failure] if running.failure else []
+            facts["errors"] += _collect_junit(spec, folder, cwd, facts["started_s"])
+            return _finish(folder, facts, scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _run_copies(
+    spec: RunSpec,
+    folder: RunFolder,
+    facts: dict[str, Any],
+    scratch: Path,
+    signals: _Signals,
+    *,
+    cwd: Path,
+    environ: Mapping[str, str],
+    progress: Progress,
+) -> _Run:
+    """Try the sensors out and run the copies to their end; *facts* and run.json learn of sensors and supervisor."""
     sight = probe.look(spec.sensors) if spec.sensors else probe.Sight()
     starter: Starter = Supervised() if sys.platform == "linux" else Direct()
-    facts = {**_start_facts(spec, python, folder, sight), "supervisor_pid": starter.pid}
-    folder.write_run(facts)
-    progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {shown(folder.path, cwd)}")
-    planned = launches(
-        spec.target,
-        copies=spec.copies,
-        python=python,
-        pytest_args=_pytest_args(spec),
-        run_id=folder.run_id,
-        run_dir=folder.path.resolve(),
-        scratch_dir=scratch,
-        cwd=cwd,
-        environ=environ,
-        timeout_scale=max(1.0, spec.copies / (os.cpu_count() or 1) / 2),
-        recorder_mode=sight.recorder_mode,
-    )
-    for launch in planned:
-        launch.scratch.mkdir()
-    copies = Copies(planned, starter, spec.timeout_s)
-    running = _Run(spec, folder, copies, starter, progress, sight)
-    started = _run_started(scratch)
-    if "seccomp" in sight.use:
-        starter.watch(_exact_settings(folder, spec, sight, started))
     try:
+        facts["sensors_in_use"], facts["supervisor_pid"] = list(sight.use), starter.pid
+        folder.write_run(facts)
+        planned = launches(
+            spec.target,
+            copies=spec.copies,
+            python=facts["interpreter"],
+            pytest_args=_pytest_args(spec),
+            run_id=folder.run_id,
+            run_dir=folder.path.resolve(),
+            scratch_dir=scratch,
+            cwd=cwd,
+            environ=environ,
+            timeout_scale=max(1.0, spec.copies / (os.cpu_count() or 1) / 2),
+            recorder_mode=sight.recorder_mode,
+        )
+        for launch in planned:
+            launch.scratch.mkdir()
+        copies = Copies(planned, starter, spec.timeout_s)
+        running = _Run(spec, folder, copies, starter, progress, sight)
+        started = _run_started(scratch)
+        if "seccomp" in sight.use:
+            starter.watch(_exact_settings(folder, spec, sight, started))
         running.record([started])
-        running.until_finished()
+        running.until_finished(signals.received)
     finally:
         starter.close()
         progress.close()
-    facts["ended"] = running.ended
-    facts["errors"] = [running.failure] if running.failure else []
-    facts["errors"] += _collect_junit(spec, folder, cwd, facts["started_s"])
-    return _finish(folder, facts, scratch)
+    return running
 
 
 def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path) -> tuple[Report, list[str]]:
@@ -253,7 +301,7 @@ def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path) -> tuple[Re
     return report, problems
 
 
-def _start_facts(spec: RunSpec, python: str, folder: RunFolder, sight: Sight) -> dict[str, Any]:
+def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any]:
     by_name = () if spec.sensors in (("auto",), ()) else spec.sensors
     return {
         "parasuite": __version__,
@@ -271,7 +319,8 @@ def _start_facts(spec: RunSpec, python: str, folder: RunFolder, sight: Sight) ->
         "timeout_s": spec.timeout_s,
         "sensors": list(spec.sensors),
         "sensors_by_name": list(by_name),
-        "sensors_in_use": list(sight.use),
+        "sensors_in_use": [],
+        "supervisor_pid": 0,
         "pytest_args": list(_pytest_args(spec)),
         "collect_junit": spec.collect_junit,
         "origins": dict(spec.origins),
@@ -362,7 +411,7 @@ def _processes_below(pid: int) -> int:
 
 
 def _keep_scratch(folder: RunFolder, report: Report, scratch: Path) -> list[str]:
-    """Put the temporary files of a copy that did not end well beside the run, and remove the others."""
+    """Put the temporary files of a copy that did not end well beside the run."""
     problems = []
     for outcome in report.outcomes:
         source = scratch / str(outcome.copy)
@@ -375,5 +424,4 @@ def _keep_scratch(folder: RunFolder, report: Report, scratch: Path) -> list[str]
                     problems += [f"{whose}: {left}" for left in keep(source, kept)]
             except (OSError, shutil.Error) as error:
                 problems.append(f"{whose} could not all be kept: {error}")
-    shutil.rmtree(scratch, ignore_errors=True)
     return problems

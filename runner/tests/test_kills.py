@@ -8,9 +8,11 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 import pytest
@@ -85,10 +87,9 @@ def _carrying(folder: str) -> list[psutil.Process]:
     return [process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def start(parasuite: Parasuite, *arguments: str) -> subprocess.Popen[str]:
-    return parasuite.start(
-        "run", "-j", "3", "--python", sys.executable, *arguments, "tests/", "--", "-p", "no:randomly"
-    )
+def start(parasuite: Parasuite, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+    command = ("run", "-j", "3", "--python", sys.executable, *arguments, "tests/", "--", "-p", "no:randomly")
+    return parasuite.start(*command, environ=environ)
 
 
 def until_ready(parasuite: Parasuite, copies: int = 3) -> Path:
@@ -204,6 +205,90 @@ def test_at_any_moment(stubborn: Parasuite, victim: str, seed: int) -> None:
     process.communicate(timeout=120)
     expected = {"SIGINT": 130, "SIGTERM": 143, "orchestrator": 3, "supervisor": 3}[victim]
     assert reported(stubborn).code == expected
+
+
+def opened_by_its_reader(pipe: Path, process: subprocess.Popen[str]) -> BinaryIO:
+    """*pipe* open for writing as soon as *process* reads it, which then waits for what is written."""
+    while True:
+        try:
+            return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb")
+        except OSError:
+            assert process.poll() is None, f"ended with {process.returncode} and never read {pipe}"
+            time.sleep(0.02)
+
+
+SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+
+
+@pytest.fixture
+def scratch_base() -> Iterator[Path]:
+    """A folder with a path short enough for parasuite to put its scratch folder there."""
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_signal_before_the_copies_start_starts_none_and_leaves_reports_and_no_scratch(
+    stubborn: Parasuite, scratch_base: Path, number: int, code: int
+) -> None:
+    # Parasuite looks first of all which old runs it may remove, and waits here until the pipe has been written.
+    pipe = stubborn.cwd / ".parasuite" / "runs" / "old" / "run.json"
+    pipe.parent.mkdir(parents=True)
+    os.mkfifo(pipe)
+    process = start(stubborn, environ={"TMPDIR": str(scratch_base)})
+    with opened_by_its_reader(pipe, process):
+        process.send_signal(number)
+    finished = stubborn.finish(process)
+    assert (finished.code, "could not start: the run was stopped before" in finished.stdout) == (code, True)
+    assert reported(stubborn).code == code
+    assert list(scratch_base.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_a_second_signal_that_comes_in_the_judging_loses_no_report(
+    stubborn: Parasuite, scratch_base: Path, number: int, code: int
+) -> None:
+    process = start(stubborn, environ={"TMPDIR": str(scratch_base)})
+    # Whoever judges the run waits for the end of this record.
+    pipe = until_ready(stubborn) / "events" / "pipe.jsonl"
+    os.mkfifo(pipe)
+    process.send_signal(number)
+    with opened_by_its_reader(pipe, process):
+        process.send_signal(number)
+    finished = stubborn.finish(process)
+    assert (finished.code, "copy 2 interrupted" in finished.stdout) == (code, True), finished.stdout
+    assert list(scratch_base.iterdir()) == []
+    pipe.unlink()
+    assert reported(stubborn).code == code
+
+
+def test_a_signal_that_comes_when_all_copies_have_ended_leaves_the_run_its_verdict(
+    parasuite: Parasuite, suite: Callable[[str], Path]
+) -> None:
+    suite("import os\ndef test_one(): os.mkfifo(os.environ['PARASUITE_COPY_DIR'] + '/../../events/pipe.jsonl')\n")
+    process = parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/")
+    assert process.stderr is not None
+    next(line for line in process.stderr if line.startswith("copy 0 ended"))
+    pipe = parasuite.cwd / ".parasuite" / "latest" / "events" / "pipe.jsonl"
+    with opened_by_its_reader(pipe, process):
+        process.send_signal(signal.SIGINT)
+    finished = parasuite.finish(process)
+    assert (finished.code, finished.verdict.startswith("passed")) == (0, True), finished.stdout + finished.stderr
+
+
+def test_hup_that_was_ignored_stays_ignored(parasuite: Parasuite, suite: Callable[[str], Path]) -> None:
+    suite("import os, signal\ndef test_one(): os.kill(int(os.environ['ORCHESTRATOR']), signal.SIGHUP)\n")
+    script = 'trap "" HUP; export ORCHESTRATOR=$$; exec "$0" -m parasuite run -j 1 --python "$0" tests/'
+    done = subprocess.run(
+        ["sh", "-c", script, sys.executable],
+        cwd=parasuite.cwd,
+        env=dict(parasuite.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 STORM = """
