@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import signal
@@ -193,8 +194,43 @@ def _tell(report: Report, problems: Sequence[str]) -> None:
     sys.exit(report.verdict.code)
 
 
+class _Output(io.TextIOWrapper):
+    """A standard stream that falls silent when its reader has gone or its disk is full, so that the run goes on.
+
+    Characters that its encoding lacks are shown with backslashes.
+    """
+
+    @classmethod
+    def instead_of(cls, stream: io.TextIOWrapper) -> _Output:
+        encoding, line_buffering, write_through = stream.encoding, stream.line_buffering, stream.write_through
+        return cls(stream.detach(), encoding, "backslashreplace", None, line_buffering, write_through)
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            self._fall_silent()
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            self._fall_silent()
+
+    def _fall_silent(self) -> None:
+        # The buffers below keep what could not be written, and Python tries it again at exit: it has to succeed then.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.fileno())
+        os.close(nowhere)
+
+
 def main() -> None:
     """Entry point of `parasuite` and of `python -m parasuite`."""
+    for name in ("stdout", "stderr"):
+        # A descriptor that was closed before the start is None here, and click and rich write to it nowhere.
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            setattr(sys, name, _Output.instead_of(stream))
     # Where no run is under way there is nothing to tidy up. click would exit with 1, which says that a test failed.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(ExitCode.INTERRUPTED))
     arguments = sys.argv[1:]

@@ -76,11 +76,9 @@ class Parasuite:
             cwd=self.cwd,
             env={**self.environ, **(environ or {})},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
             text=True,
             errors="backslashreplace",
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         )
 
     def finish(self, process: subprocess.Popen[str]) -> Finished:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,6 +150,54 @@ def test_a_full_disk_is_said_and_the_reports_that_fit_are_written(parasuite: Par
     assert "junit.xml could not be written" in finished.stderr
     assert json.loads((folder / "findings.json").read_text()) == []
     assert (folder / "junit-merged.xml").is_file()
+
+
+def _closed_pipe() -> int:
+    """The writing end of a pipe that nobody reads, as behind `| head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+def _full() -> int:
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+@pytest.mark.parametrize("make", [_closed_pipe, _full])
+@pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")], ids="+".join)
+def test_a_run_that_nobody_hears_goes_on_and_ends_with_its_verdict(
+    parasuite: Parasuite, suite: Write, streams: tuple[str, ...], make: Callable[[], int]
+) -> None:
+    suite("def test_one(): pass\n")
+    unheard = make()
+    unheard_streams: dict[str, Any] = dict.fromkeys(streams, unheard)
+    with parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/", **unheard_streams) as process:
+        os.close(unheard)
+        finished = parasuite.finish(process)
+    assert (finished.code, finished.run["exit_code"]) == (0, 0), finished.stderr
+    assert (finished.folder / "junit-merged.xml").is_file()
+    assert "Traceback" not in (finished.stderr or "")
+
+
+@pytest.mark.parametrize("make", [_closed_pipe, _full])
+@pytest.mark.parametrize("command", ["report", "doctor", "--help"])
+def test_what_is_only_told_keeps_its_exit_code_where_nobody_hears(
+    parasuite: Parasuite, suite: Write, command: str, make: Callable[[], int]
+) -> None:
+    suite("def test_one(): pass\n")
+    if command == "report":
+        parasuite.run_pytest("-j", "1", "tests/")
+    unheard = make()
+    with parasuite.start(command, stdout=unheard) as process:
+        os.close(unheard)
+        finished = parasuite.finish(process)
+    assert (finished.code, finished.stderr) == (0, "")
+
+
+def test_a_name_that_the_output_cannot_encode_is_shown_with_backslashes(parasuite: Parasuite, suite: Write) -> None:
+    suite("import pytest\n@pytest.mark.parametrize('x', [1], ids=['\u00e9'])\ndef test_one(x): assert 0, '\u2603'\n")
+    finished = parasuite.run_pytest("-j", "1", "tests/", environ={"PYTHONIOENCODING": "ascii"})
+    assert (finished.code, "\\u2603" in finished.stdout) == (1, True), finished.stderr
 
 
 def _first_run_folder(parasuite: Parasuite, process: subprocess.Popen[str]) -> Path:
