@@ -157,7 +157,8 @@ def verdict(
     """The verdict, the first that applies: interrupted, blind, failed, nothing ran, findings, passed.
 
     *ended*: how the run ended: "complete", "interrupted", "terminated", "supervisor-lost", or "" for one that has no
-    end. *errors*: what parasuite itself failed at. *is_pytest*: whether an exit status of 5 says that nothing ran.
+    end. *errors*: what parasuite itself failed at. *is_pytest*: whether every test that
+    ran has a result, so that no result says that nothing ran.
     """
     failing = tuple(finding for finding in findings if is_failing(finding, fail_on))
     code, reason = _first_that_applies(outcomes, results, failing, health, ended, errors, is_pytest)
@@ -187,7 +188,9 @@ def _first_that_applies(
         return ExitCode.BLIND, f"blind: {health.blind}"
     if any(result.outcome in _BAD for copy in results for result in copy):
         return ExitCode.TEST_FAILED, "failed"
-    if outcomes and all(is_pytest and outcome.status == NO_TESTS_COLLECTED for outcome in outcomes):
+    # pytest ends with 0 too where nothing ran: --collect-only, --version, a conftest that calls pytest.exit.
+    ran = any(result.outcome != "not-run" for copy in results for result in copy)
+    if is_pytest and not ran and all(outcome.status in (0, NO_TESTS_COLLECTED) for outcome in outcomes):
         return ExitCode.NO_TESTS, "no test ran in any copy"
     if any(outcome.how != "exited" or outcome.status != 0 for outcome in outcomes):
         return ExitCode.TEST_FAILED, "failed"

@@ -89,6 +89,13 @@ def test_no_test_selected_is_code_4(parasuite: Parasuite, suite: Write) -> None:
     assert (finished.code, finished.verdict.startswith("no test ran in any copy")) == (4, True), finished.stdout
 
 
+@pytest.mark.parametrize("argument", ["--collect-only", "--version"])
+def test_arguments_by_which_pytest_runs_nothing_are_code_4(parasuite: Parasuite, suite: Write, argument: str) -> None:
+    suite("def test_one(): pass\n")
+    finished = parasuite.run_pytest("-j", "2", "tests/", "--", argument)
+    assert (finished.code, finished.verdict.startswith("no test ran in any copy")) == (4, True), finished.stdout
+
+
 def test_a_copy_that_dies_at_import_fails_the_run_and_shows_why(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
     (parasuite.cwd / "tests" / "conftest.py").write_text("raise RuntimeError('no database today')\n")

@@ -90,6 +90,14 @@ def test_no_test_in_any_copy_is_code_4_and_no_test_in_one_copy_a_failure() -> No
     assert code(outcomes=[nothing], results=[[]], is_pytest=False) == 1
 
 
+def test_copies_that_ended_well_without_a_test_that_ran_prove_nothing() -> None:
+    not_run = TestResult(id="t", outcome="not-run")
+    assert code(results=[[]]) == 4
+    assert code(outcomes=[GOOD, Outcome(copy=1, how="exited", status=5)], results=[[not_run], []]) == 4
+    assert code(results=[[not_run, TestResult(id="u", outcome="skipped")]]) == 0
+    assert code(results=[[]], is_pytest=False) == 0
+
+
 @pytest.mark.parametrize(
     ("fail_on", "severity", "expected"),
     [
