@@ -76,13 +76,19 @@ def _sensors(text: str) -> tuple[str, ...]:
     return names
 
 
+def _pattern(text: str) -> str:
+    if not text or "\0" in text:
+        raise ConfigError(f"needs a pattern of file names, not {text!r}")
+    return text
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     "copies": _copies,
     "timeout": _timeout,
     "fail-on": _fail_on,
     "output-dir": Path,
     "python": str,
-    "collect-junit": str,
+    "collect-junit": _pattern,
     "sensors": _sensors,
 }
 _DEFAULTS: dict[str, Any] = {

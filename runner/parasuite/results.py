@@ -178,7 +178,8 @@ def junit_results(path: Path) -> list[TestResult]:
             if tag == "testcase":
                 results.append(_junit_case(element))
                 element.clear()
-    except (ElementTree.ParseError, UnicodeDecodeError) as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        # ValueError and LookupError: an encoding that the parser cannot use, or that Python does not know.
         raise ResultsError(f"{path} is not a JUnit file: {error}") from error
     if not is_junit:
         raise ResultsError(f"{path} is not a JUnit file: it has no testsuite")

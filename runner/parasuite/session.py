@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -377,19 +378,22 @@ def _collect_junit(spec: RunSpec, folder: RunFolder, cwd: Path, started_s: float
     owner: dict[Path, int] = {}
     for copy in range(spec.copies):
         pattern = spec.collect_junit.replace("{copy}", str(copy))
-        # A file of an earlier run would vouch for a copy that wrote none in this one.
-        fresh = sorted(path for path in cwd.glob(pattern) if path.stat().st_mtime >= started_s - 1)
-        if not fresh:
-            problems.append(f"--collect-junit: copy {copy} wrote no file that matches {pattern}")
-        for number, path in enumerate(fresh):
-            if owner.setdefault(path, copy) != copy:
-                problems.append(f"--collect-junit: {path} matches for copy {owner[path]} and for copy {copy}")
-                continue
+        fresh = 0
+        for path in (cwd / name for name in sorted(glob(pattern, root_dir=cwd, recursive=True, include_hidden=True))):
             try:
+                # A file of an earlier run would vouch for a copy that wrote none in this one.
+                if not path.is_file() or path.stat().st_mtime < started_s - 1:
+                    continue
+                fresh += 1
+                if owner.setdefault(path, copy) != copy:
+                    problems.append(f"--collect-junit: {path} matches for copy {owner[path]} and for copy {copy}")
+                    continue
                 junit_results(path)
-                shutil.copyfile(path, folder.copy_dir(copy) / f"junit-{number}.xml")
+                shutil.copyfile(path, folder.copy_dir(copy) / f"junit-{fresh - 1}.xml")
             except (ResultsError, OSError) as error:
                 problems.append(f"--collect-junit: {error}")
+        if not fresh:
+            problems.append(f"--collect-junit: copy {copy} wrote no file that matches {pattern}")
     return problems
 
 

@@ -33,6 +33,7 @@ Write = Callable[[str], Path]
         pytest.param(["-k", "x", "--", "true"], "-k and -m select pytest tests", id="-k with a command"),
         pytest.param(["--python", "/no/python", "."], "/no/python (named by --python) cannot be", id="python"),
         pytest.param(["--collect-junit", "x.xml", "-j", "2", "--", "true"], "needs {copy} in its pattern", id="glob"),
+        pytest.param(["--collect-junit", "", "-j", "1", "--", "true"], "needs a pattern of file names", id="no glob"),
     ],
 )
 def test_wrong_usage_is_one_line_and_starts_nothing(

@@ -124,7 +124,17 @@ def test_junit_cases_of_every_outcome_are_read(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["", "<a", "<html/>", "<testsuite>\x00</testsuite>"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<a",
+        "<html/>",
+        "<testsuite>\x00</testsuite>",
+        "<?xml version='1.0' encoding='no-such-one'?><testsuite/>",
+        "<?xml version='1.0' encoding='utf-7'?><testsuite/>",
+    ],
+)
 def test_what_is_no_junit_file_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ResultsError, match=r"j\.xml is not a JUnit file"):
         junit_results(junit_file(tmp_path, text))

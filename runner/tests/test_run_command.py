@@ -62,6 +62,14 @@ def test_cases_of_one_name_in_a_collected_file_stay_apart_and_hide_no_failure(
     assert "0 of 2 passed; failed in copy 0, 1: wrong" in (finished.folder / "junit-merged.xml").read_text()
 
 
+def test_a_pattern_may_be_absolute_and_two_stars_are_any_depth(parasuite: Parasuite, script: Path) -> None:
+    deep = "out/$PARASUITE_COPY/deep"
+    body(parasuite, f"mkdir -p {deep}; echo '{JUNIT.format('')}' > {deep}/a.xml\n")
+    pattern = f"{parasuite.cwd}/out/{{copy}}/**"
+    finished = parasuite("run", "-j", "2", "--collect-junit", pattern, "--", f"./{script.name}")
+    assert (finished.code, "tests: 4 passed, 0 failed" in finished.verdict) == (0, True), finished.stdout
+
+
 def test_a_failure_in_a_collected_file_is_the_test_s(parasuite: Parasuite, script: Path) -> None:
     failing = JUNIT.format('<failure message="wrong"/>')
     body(parasuite, f"echo '{failing}' > out-$PARASUITE_COPY.xml; exit 1\n")
@@ -75,6 +83,8 @@ def test_a_failure_in_a_collected_file_is_the_test_s(parasuite: Parasuite, scrip
     [
         pytest.param("true", "copy 1 wrote no file that matches out-1*.xml", id="no file"),
         pytest.param("echo hello > out-${PARASUITE_COPY}x.xml", "is not a JUnit file", id="no JUnit"),
+        pytest.param("mkdir out-${PARASUITE_COPY}.xml", "copy 1 wrote no file that matches out-1*.xml", id="folder"),
+        pytest.param("ln -s /dev/zero out-${PARASUITE_COPY}.xml", "copy 1 wrote no file that", id="device"),
     ],
 )
 def test_a_missing_or_broken_junit_file_makes_the_run_prove_nothing(
