@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import shutil
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from rich.console import Console
 
 from parasuite import __version__, interpreter, session
-from parasuite.config import ConfigError, project_settings, resolve
+from parasuite.config import ConfigError, project_settings, resolve, settle
 from parasuite.judging import judge, write_reports
 from parasuite.launch import Command, PytestTree, Target
 from parasuite.limits import limits
@@ -37,7 +39,7 @@ Exit codes:
 """
 
 
-def _stop(message: str) -> None:
+def _stop(message: str) -> NoReturn:
     """Say what is wrong on stderr and exit with USAGE."""
     click.echo(f"parasuite: {message}", err=True)
     sys.exit(ExitCode.USAGE)
@@ -114,14 +116,17 @@ def _run(
         )
         _check_copies(spec.copies)
         found = interpreter.find(spec, os.environ)
-        console = Console(stderr=True)
-        report, problems = session.run(spec, python=found, cwd=cwd, environ=os.environ, progress=_progress(console))
-    except (ConfigError, RunFolderError) as error:
+    except ConfigError as error:
         _stop(str(error))
-        return
+    progress = _progress(Console(stderr=True))
+    try:
+        report, problems = session.run(spec, python=found, cwd=cwd, environ=os.environ, progress=progress)
+    except RunFolderError as error:
+        _stop(str(error))
     except OSError as error:
         # A disk that filled up, a limit that was reached: the run proves nothing, and what it wrote can be reported.
-        click.echo(f"parasuite failed: {error}; `parasuite report` tells what was learned", err=True)
+        told = f"parasuite report {shlex.quote(str(spec.output_dir))}"
+        click.echo(f"parasuite failed: {error}; `{told}` tells what was learned", err=True)
         sys.exit(ExitCode.BLIND)
     _tell(report, problems)
 
@@ -154,19 +159,21 @@ def _progress(console: Console) -> Progress:
 
 
 @_main.command("report", short_help="report an earlier run again")
-@click.argument("folder", metavar="[DIR]", default=".parasuite")
-def _report(folder: str) -> None:
+@click.argument("folder", metavar="[DIR]", required=False)
+def _report(folder: str | None) -> None:
     """Judge the run in DIR anew, write its reports and exit with the run's own code.
 
-    DIR is a run folder or what holds it; the latest run below .parasuite where none is given. A run without an
-    end, because parasuite was killed, is reported as far as it went (exit code 3).
+    DIR is a run folder or what holds it; where none is given, the latest run in the output folder that is set in
+    pyproject.toml or the environment, else in .parasuite. A run without an end, because parasuite was killed, is
+    reported as far as it went (exit code 3).
     """
     try:
+        if folder is None:
+            folder, _ = settle("output-dir", None, os.environ, project_settings(Path.cwd()))
         run_folder = RunFolder.open(Path(folder))
         report = judge(run_folder)
-    except RunFolderError as error:
+    except (ConfigError, RunFolderError) as error:
         _stop(str(error))
-        return
     _tell(report, write_reports(run_folder, report))
 
 
@@ -175,12 +182,17 @@ def _report(folder: str) -> None:
 def _doctor(asked: str) -> None:
     """Try the sensors out with a planted collision; say what is visible here, what is not, what to do about it.
 
-    Exits with 0 if what can be seen here is proven to be seen, with 3 if not.
+    Exits with 0 if what can be seen here is proven to be seen, with 3 if not, or if a sensor in LIST is missing.
     """
-    sight = look(tuple(name.strip() for name in asked.split(",")))
+    try:
+        sensors, _ = settle("sensors", asked, {}, {})
+    except ConfigError as error:
+        _stop(str(error))
+    sight = look(sensors)
     for line in doctor_lines(sight):
         click.echo(line)
-    sys.exit(ExitCode.BLIND if sight.problem else ExitCode.PASSED)
+    named_and_missing = sight.missing and sensors != ("auto",)
+    sys.exit(ExitCode.BLIND if sight.problem or named_and_missing else ExitCode.PASSED)
 
 
 def _tell(report: Report, problems: Sequence[str]) -> None:
@@ -234,6 +246,7 @@ def main() -> None:
     # Where no run is under way there is nothing to tidy up. click would exit with 1, which says that a test failed.
     signal.signal(signal.SIGINT, lambda *_: sys.exit(ExitCode.INTERRUPTED))
     arguments = sys.argv[1:]
-    split = arguments.index("--") if "--" in arguments else len(arguments)
-    # Everything behind the first -- belongs to the target; click would lose where it stood.
+    # Everything behind the first -- belongs to the target of a run; click would lose where it stood.
+    has_target = arguments[:1] == ["run"] and "--" in arguments
+    split = arguments.index("--") if has_target else len(arguments)
     _main(args=arguments[:split], obj=arguments[split + 1 :], prog_name="parasuite")

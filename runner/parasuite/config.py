@@ -133,6 +133,27 @@ def project_settings(folder: Path) -> dict[str, Any]:
     return found
 
 
+def settle(
+    name: str, on_command_line: str | None, environ: Mapping[str, str], project: Mapping[str, Any]
+) -> tuple[Any, str]:
+    """One setting's value, and where it comes from. *on_command_line*: None where it was not given there.
+
+    Raises ConfigError.
+    """
+    given = (
+        ("command line", f"--{name}", on_command_line),
+        ("environment", variable(name), environ.get(variable(name)) or None),
+        ("pyproject.toml", f"[tool.parasuite] {name}", project.get(name)),
+    )
+    for origin, label, text in given:
+        if text is not None:
+            try:
+                return _READERS[name](",".join(map(str, text)) if isinstance(text, list) else str(text)), origin
+            except ConfigError as error:
+                raise ConfigError(f"{label} {error}") from None
+    return _DEFAULTS[name], "default"
+
+
 def resolve(
     *,
     target: Target,
@@ -144,21 +165,8 @@ def resolve(
     project: Mapping[str, Any],
 ) -> RunSpec:
     """Settle every setting. *command_line*: setting -> text, None where it was not given. Raises ConfigError."""
-    values, origins = dict(_DEFAULTS), dict.fromkeys(_DEFAULTS, "default")
-    for name, reader in _READERS.items():
-        given = (
-            ("command line", f"--{name}", command_line.get(name)),
-            ("environment", variable(name), environ.get(variable(name)) or None),
-            ("pyproject.toml", f"[tool.parasuite] {name}", project.get(name)),
-        )
-        for origin, label, text in given:
-            if text is not None:
-                try:
-                    values[name] = reader(",".join(map(str, text)) if isinstance(text, list) else str(text))
-                except ConfigError as error:
-                    raise ConfigError(f"{label} {error}") from None
-                origins[name] = origin
-                break
+    settled = {name: settle(name, command_line.get(name), environ, project) for name in _READERS}
+    values = {name: value for name, (value, _) in settled.items()}
     spec = RunSpec(
         target=target,
         copies=values["copies"],
@@ -171,7 +179,7 @@ def resolve(
         pytest_args=pytest_args,
         collect_junit=values["collect-junit"],
         sensors=values["sensors"],
-        origins=origins,
+        origins={name: origin for name, (_, origin) in settled.items()},
     )
     _check(spec)
     return spec

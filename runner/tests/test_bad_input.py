@@ -46,6 +46,18 @@ def test_wrong_usage_is_one_line_and_starts_nothing(
     assert not (parasuite.cwd / ".parasuite").exists()
 
 
+def test_doctor_refuses_a_sensor_that_there_is_not(parasuite: Parasuite) -> None:
+    finished = parasuite("doctor", "--sensors", "seccomp,nose")
+    assert (finished.code, "--sensors is auto, none or a list of" in finished.stderr) == (2, True)
+
+
+def test_doctor_fails_where_a_sensor_that_it_was_asked_for_is_missing(parasuite: Parasuite) -> None:
+    # A process under one exact sensor can have no second.
+    finished = parasuite("run", "-j", "1", "--", sys.executable, "-m", "parasuite", "doctor", "--sensors", "seccomp")
+    output = (finished.folder / "copies" / "000" / "output.log").read_text()
+    assert ("exit status 3" in finished.stdout, "seccomp: missing" in output) == (True, True), output
+
+
 def test_too_many_copies_are_told_what_the_machine_holds(parasuite: Parasuite) -> None:
     told = parasuite("run", "-j", "100000").stderr
     assert all(word in told for word in ("memory", "file descriptors", "processes", "use -j "))
@@ -74,6 +86,21 @@ def test_pyproject_and_environment_set_what_the_command_line_does_not(parasuite:
     assert (finished.run["copies"], finished.run["fail_on"]) == (1, "never")
     assert finished.run["origins"]["copies"] == "environment"
     assert finished.run["origins"]["fail-on"] == "pyproject.toml"
+
+
+def test_report_looks_where_the_settings_put_the_runs(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\noutput-dir = 'by-project'\n")
+    environ = {"PARASUITE_OUTPUT_DIR": "by-environment"}
+    for given, place in (({}, "by-project"), (environ, "by-environment")):
+        assert parasuite.run_pytest("-j", "1", "tests/", environ=given).code == 0
+        assert parasuite("report", environ=given).verdict.rpartition("; ")[2].startswith(f"{place}/runs/")
+
+
+def test_report_takes_the_folder_behind_two_dashes(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    assert parasuite.run_pytest("-j", "1", "--output-dir=-there", "tests/").code == 0
+    assert parasuite("report", "--", "-there").code == 0
 
 
 def test_an_output_folder_that_cannot_be_written_is_named(parasuite: Parasuite, suite: Write) -> None:
