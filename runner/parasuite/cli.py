@@ -103,8 +103,8 @@ def _run(
         "collect-junit": collect_junit,
         "sensors": sensors,
     }
-    cwd = Path.cwd()
     try:
+        cwd = _cwd()
         spec = resolve(
             target=_target(target, rest),
             pytest_args=rest if target else (),
@@ -131,18 +131,43 @@ def _run(
     _tell(report, problems)
 
 
+def _cwd() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise ConfigError(f"the current folder cannot be used: {error.strerror}") from error
+
+
 def _target(target: str | None, rest: Sequence[str]) -> Target:
     if target is not None:
-        if not Path(target.partition("::")[0]).exists():
-            raise ConfigError(
-                f"no such file or folder: {target}; a command goes behind --: parasuite run -- {target}"
-            )
+        _check_tree(target)
         return PytestTree(target)
     if rest:
-        if shutil.which(rest[0]) is None:
-            raise ConfigError(f"no such command: {rest[0]}")
+        _check_command(rest[0])
         return Command(tuple(rest))
     return interpreter.corpus()
+
+
+def _check_tree(target: str) -> None:
+    path = target.partition("::")[0]
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
+            f"no such file or folder: {target}; a command goes behind --: parasuite run -- {target}"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{target} cannot be read: {error.strerror}") from error
+    if not os.access(path, os.R_OK):
+        raise ConfigError(f"{target} cannot be read: you lack the permission")
+
+
+def _check_command(program: str) -> None:
+    if shutil.which(program) is not None:
+        return
+    if os.path.dirname(program) and os.path.isfile(program):
+        raise ConfigError(f"{program} is not executable: chmod +x {shlex.quote(program)}")
+    raise ConfigError(f"no such command: {program}")
 
 
 def _check_copies(copies: int) -> None:
@@ -168,12 +193,15 @@ def _report(folder: str | None) -> None:
     reported as far as it went (exit code 3).
     """
     try:
+        cwd = _cwd()
         if folder is None:
-            folder, _ = settle("output-dir", None, os.environ, project_settings(Path.cwd()))
+            folder, _ = settle("output-dir", None, os.environ, project_settings(cwd))
         run_folder = RunFolder.open(Path(folder))
         report = judge(run_folder)
     except (ConfigError, RunFolderError) as error:
         _stop(str(error))
+    except OSError as error:
+        _stop(f"{error.filename or folder} cannot be read: {error.strerror}")
     _tell(report, write_reports(run_folder, report))
 
 

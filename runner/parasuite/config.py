@@ -91,6 +91,8 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "collect-junit": _pattern,
     "sensors": _sensors,
 }
+# Their readers take any text, so that only pyproject.toml's types tell a mistake.
+_FREE_TEXTS = {"output-dir", "python", "collect-junit"}
 _DEFAULTS: dict[str, Any] = {
     "copies": max(2, os.cpu_count() or 2),
     "timeout": None,
@@ -113,23 +115,29 @@ def variable(name: str) -> str:
 def project_settings(folder: Path) -> dict[str, Any]:
     """`[tool.parasuite]` of the pyproject.toml in *folder* or the nearest folder above; {} if there is none.
 
-    Raises ConfigError for a file that is not TOML and for a key that is no setting.
+    Raises ConfigError for a file that is not TOML, a key that is no setting, and a text that is none.
     """
     for candidate in (folder, *folder.parents):
         path = candidate / "pyproject.toml"
-        if path.is_file():
+        # Unlike Path.is_file, no error in a folder that may not be searched: what is above it is nobody's project.
+        if os.path.isfile(path):
             break
     else:
         return {}
     try:
         with path.open("rb") as stream:
-            found = tomllib.load(stream).get("tool", {}).get("parasuite", {})
+            found = tomllib.load(stream)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise ConfigError(f"{path}: [tool.parasuite] is a table of settings")
+    for table in ("tool", "parasuite"):
+        found = found.get(table, {})
+        if not isinstance(found, dict):
+            raise ConfigError(f"{path}: [tool.parasuite] is a table of settings")
     if unknown := sorted(set(found) - set(_READERS)):
         raise ConfigError(f"{path}: [tool.parasuite] has no {unknown[0]!r}; it knows {', '.join(sorted(_READERS))}")
+    for name in _FREE_TEXTS & set(found):
+        if not isinstance(found[name], str):
+            raise ConfigError(f"{path}: [tool.parasuite] {name} is a string, not {found[name]!r}")
     return found
 
 

@@ -63,17 +63,24 @@ def _checked(python: str, origin: str, spec: RunSpec) -> str:
     what = f"the interpreter {python} ({origin})"
     try:
         probe = subprocess.run(
-            [python, "-c", _PROBE, *needs], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+            [python, "-c", _PROBE, *needs],
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+            check=False,
         )
-        version, pytest_version, missing = json.loads(probe.stdout)
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = getattr(error, "strerror", None) or "it does not answer"
         raise ConfigError(f"{what} cannot be started: {reason}; name another: --python PATH") from error
-    except ValueError as error:
-        last = probe.stderr.strip().rpartition("\n")[2]
+    try:
+        (major, minor), pytest_version, missing = json.loads(probe.stdout)
+    except (ValueError, TypeError) as error:
+        last = (probe.stderr or probe.stdout).strip().rpartition("\n")[2]
         raise ConfigError(f"{what} is no working Python: {last}; name another: --python PATH") from error
-    if tuple(version) < _OLDEST_PYTHON:
-        raise ConfigError(f"{what} is Python {version[0]}.{version[1]}; copies need 3.9 or newer: --python PATH")
+    if (major, minor) < _OLDEST_PYTHON:
+        raise ConfigError(f"{what} is Python {major}.{minor}; copies need 3.9 or newer: --python PATH")
     if pytest_version is None:
         raise ConfigError(f"{what} has no pytest; install it there or name the project's own: --python PATH")
     if int(pytest_version.split(".")[0]) < _OLDEST_PYTEST:

@@ -29,7 +29,9 @@ Write = Callable[[str], Path]
         pytest.param(["--fail-on", "blood"], "--fail-on is one of never, warning, error", id="fail-on"),
         pytest.param(["--sensors", "nose"], "--sensors is auto, none or a list of", id="sensor"),
         pytest.param(["no/such/tree"], "no such file or folder: no/such/tree", id="target"),
+        pytest.param(["x" * 300], "File name too long", id="long target"),
         pytest.param(["--", "no-such-command"], "no such command: no-such-command", id="command"),
+        pytest.param(["--", "x" * 300], "no such command: xxx", id="long command"),
         pytest.param(["-k", "x", "--", "true"], "-k and -m select pytest tests", id="-k with a command"),
         pytest.param(["--python", "/no/python", "."], "/no/python (named by --python) cannot be", id="python"),
         pytest.param(["--collect-junit", "x.xml", "-j", "2", "--", "true"], "needs {copy} in its pattern", id="glob"),
@@ -44,6 +46,68 @@ def test_wrong_usage_is_one_line_and_starts_nothing(
     assert complaint in finished.stderr
     assert "Traceback" not in finished.stderr
     assert not (parasuite.cwd / ".parasuite").exists()
+
+
+def test_a_command_that_is_not_executable_is_told_so(parasuite: Parasuite) -> None:
+    (parasuite.cwd / "check.sh").write_text("#!/bin/sh\n")
+    finished = parasuite("run", "--", "./check.sh")
+    assert (finished.code, "./check.sh is not executable: chmod +x ./check.sh" in finished.stderr) == (2, True)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
+def test_a_tree_that_may_not_be_read_is_named(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n").parent.chmod(0)
+    finished = parasuite.run_pytest("tests/")
+    (parasuite.cwd / "tests").chmod(0o700)
+    assert (finished.code, "tests/ cannot be read" in finished.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("command", ["run", "report"])
+def test_a_current_folder_that_was_removed_is_one_line(parasuite: Parasuite, command: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'mkdir gone; cd gone; rmdir ../gone; exec "$0" -m parasuite {command}', sys.executable],
+        cwd=parasuite.cwd,
+        env=dict(parasuite.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "parasuite: the current folder cannot be used: No such file or directory\n"
+
+
+def test_report_names_a_folder_that_cannot_be_read(parasuite: Parasuite) -> None:
+    finished = parasuite("report", "x" * 300)
+    assert (finished.code, "cannot be read: File name too long" in finished.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("printed", ["\\377", "5", "[1,2,3]"])
+def test_an_interpreter_that_is_none_is_refused_whatever_it_prints(
+    parasuite: Parasuite, suite: Write, tmp_path: Path, printed: str
+) -> None:
+    suite("def test_one(): pass\n")
+    program = tmp_path / "no-python"
+    program.write_text(f"#!/bin/sh\nprintf '{printed}'\n")
+    program.chmod(0o755)
+    finished = parasuite("run", "--python", str(program), "tests/")
+    assert (finished.code, f"{program} (named by --python) is no working Python" in finished.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("tool = 3", "[tool.parasuite] is a table of settings"),
+        ("[tool]\nparasuite = 3", "[tool.parasuite] is a table of settings"),
+        ("[tool.parasuite]\noutput-dir = 3", "[tool.parasuite] output-dir is a string, not 3"),
+        ("[tool.parasuite]\npython = ['a', 'b']", "[tool.parasuite] python is a string, not ['a', 'b']"),
+        ("[tool.parasuite]\ncopies = true", "[tool.parasuite] copies needs a whole number"),
+    ],
+)
+def test_a_wrong_type_in_pyproject_is_refused(parasuite: Parasuite, suite: Write, text: str, complaint: str) -> None:
+    suite("def test_one(): pass\n")
+    (parasuite.cwd / "pyproject.toml").write_text(text + "\n")
+    finished = parasuite.run_pytest("tests/")
+    assert (finished.code, complaint in finished.stderr) == (2, True), finished.stderr
 
 
 def test_doctor_refuses_a_sensor_that_there_is_not(parasuite: Parasuite) -> None:
