@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shlex
@@ -118,9 +119,9 @@ def _run(
         found = interpreter.find(spec, os.environ)
     except ConfigError as error:
         _stop(str(error))
-    progress = _progress(Console(stderr=True))
     try:
-        report, problems = session.run(spec, python=found, cwd=cwd, environ=os.environ, progress=progress)
+        with contextlib.closing(_progress(Console(stderr=True))) as progress:
+            report, problems = session.run(spec, python=found, cwd=cwd, environ=os.environ, progress=progress)
     except RunFolderError as error:
         _stop(str(error))
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -50,3 +51,26 @@ def keep(source: Path, target: Path) -> list[str]:
 
     shutil.copytree(source, target, symlinks=True, ignore=ignore)
     return left_out
+
+
+def remove(folder: Path) -> str:
+    """Remove *folder* and all below it; a line that says why not, or "" if it is gone."""
+    try:
+        shutil.rmtree(folder)
+    except OSError:
+        _allow(folder)
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            return f"{folder} could not be removed: {error.filename}: {error.strerror}"
+    return ""
+
+
+def _allow(folder: Path) -> None:
+    """Give back the permissions of each folder below *folder*: a test may have taken them away."""
+    # From the top down, since what a folder holds can be read only after it was allowed.
+    for place, names, _ in os.walk(folder):
+        for path in (os.path.join(place, name) for name in names):
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)

@@ -31,7 +31,7 @@ from parasuite.reports.model import Report
 from parasuite.reports.plain import plural
 from parasuite.results import LineReader, ResultsError, Tally, junit_results
 from parasuite.run_folder import EventLog, RunFolder
-from parasuite.scratch import keep, new_scratch_dir
+from parasuite.scratch import keep, new_scratch_dir, remove
 from parasuite.sensors import sampler
 
 _STEP_S = 0.1
@@ -240,7 +240,8 @@ def run(
             facts["errors"] += _collect_junit(spec, folder, cwd, facts["started_s"])
             return _finish(folder, facts, scratch)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            if left := remove(scratch):
+                progress.say(left)
 
 
 def _run_copies(
@@ -284,7 +285,6 @@ def _run_copies(
         running.until_finished(signals.received)
     finally:
         starter.close()
-        progress.close()
     return running
 
 

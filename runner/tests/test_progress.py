@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,21 @@ def test_a_table_shows_what_each_copy_does_and_no_more_rows_than_there_are_lines
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
     assert "test_y[a]" in text
     assert "34 more" in text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_a_terminal_has_its_cursor_again_when_the_run_folder_cannot_be_made(parasuite: Parasuite) -> None:
+    (parasuite.cwd / "taken").write_text("a file, not a folder")
+    ours, theirs = os.openpty()
+    process = parasuite.start(
+        "run", "--output-dir", "taken", "--", "true", stderr=theirs, environ={"TERM": "xterm", "NO_COLOR": "1"}
+    )
+    os.close(theirs)
+    assert parasuite.finish(process).code == 2
+    told = os.read(ours, 65536)
+    os.close(ours)
+    assert re.findall(rb"\x1b\[\?25[lh]", told) == [b"\x1b[?25l", b"\x1b[?25h"]
+    assert b"cannot write the run folder" in told
 
 
 def test_the_end_of_a_copy_is_a_line() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from parasuite.scratch import keep
+from parasuite.scratch import keep, remove
 
 
 def make_files(folder: Path) -> None:
@@ -39,3 +39,24 @@ def test_on_another_file_system_what_is_too_large_is_named_instead_of_copied(tmp
 def test_files_that_cannot_be_moved_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         keep(tmp_path / "gone", tmp_path / "to")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root needs no permission")
+@pytest.mark.parametrize("mode", [0o000, 0o500])
+def test_a_folder_without_permissions_is_removed_and_nothing_that_a_link_in_it_points_to(
+    tmp_path: Path, mode: int
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir(mode=0o500)
+    closed = tmp_path / "scratch" / "0" / "closed"
+    make_files(closed)
+    (tmp_path / "scratch" / "link").symlink_to(outside)
+    closed.chmod(mode)
+    assert (remove(tmp_path / "scratch"), (tmp_path / "scratch").exists()) == ("", False)
+    assert outside.stat().st_mode & 0o777 == 0o500
+
+
+def test_a_folder_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
+    assert remove(
+        tmp_path / "gone"
+    ) == f"{tmp_path / 'gone'} could not be removed: {tmp_path / 'gone'}: " + os.strerror(errno.ENOENT)
