@@ -196,11 +196,23 @@ def test_a_copy_that_dies_at_import_fails_the_run_and_shows_why(parasuite: Paras
     assert "no database today" in (finished.folder / "junit.xml").read_text()
 
 
-def test_a_test_file_that_cannot_be_imported_is_an_error_in_every_copy(parasuite: Parasuite, suite: Write) -> None:
-    suite("import no_such_module_anywhere\n")
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named 'no_such_module'"),
+        ("raise RuntimeError('no database\\nnot today')", "RuntimeError: no database"),
+        ("raise ImportError('no driver\\nnot today')", "ImportError: no driver"),
+        ("def (", "SyntaxError: "),
+        ("import pytest; pytest.skip('x')", "Using pytest.skip outside of a test will skip the entire module."),
+    ],
+)
+def test_a_test_file_that_cannot_be_imported_is_an_error_in_every_copy_with_its_reason(
+    parasuite: Parasuite, suite: Write, source: str, reason: str
+) -> None:
+    suite(source + "\n")
     finished = parasuite.run_pytest("-j", "2", "tests/")
     assert finished.code == 1
-    assert "error tests/test_it.py in 2 of 2 copies (0, 1)" in finished.stdout
+    assert f"error tests/test_it.py in 2 of 2 copies (0, 1)\n    {reason}" in finished.stdout
 
 
 def test_a_copy_killed_in_the_middle_loses_its_tests_and_hides_none(parasuite: Parasuite, suite: Write) -> None:

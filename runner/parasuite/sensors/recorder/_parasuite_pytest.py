@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from typing import Any
 
@@ -48,6 +49,15 @@ def _reason(report: Any) -> str:
     return str(_tail(message))
 
 
+def _collection_reason(report: Any) -> str:
+    """Why a file could not be collected: of a traceback, the line that names its last exception."""
+    reason = _reason(report)
+    # pytest marks the lines of an exception with an E; a message of several lines has more of them than the one.
+    marked = [line[1:].strip() for line in reason.splitlines() if line.startswith("E ")]
+    named = [line for line in marked if re.match(r"[\w.]+: ", line)]
+    return (named or marked or [reason])[-1]
+
+
 class ResultsPlugin:
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
@@ -73,7 +83,7 @@ class ResultsPlugin:
                 id=report.nodeid or "collection",
                 outcome="error",
                 duration_s=0.0,
-                message="collection failed",
+                message=_collection_reason(report),
                 text=_tail(str(report.longrepr)),
             )
 
