@@ -36,7 +36,7 @@ Exit codes:
   3    parasuite failed or was blind: the run proves nothing
   4    no test ran in any copy
   66   every test passed, and a port finding stands
-  130  interrupted (Ctrl-C)      143  terminated
+  130  interrupted (Ctrl-C)      143  terminated (TERM, HUP)
 """
 
 

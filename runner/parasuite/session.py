@@ -30,7 +30,7 @@ from parasuite.progress import CopyView, Progress, ended_line
 from parasuite.reports.model import Report
 from parasuite.reports.plain import plural
 from parasuite.results import LineReader, ResultsError, Tally, junit_results
-from parasuite.run_folder import EventLog, RunFolder
+from parasuite.run_folder import EventLog, RunFolder, RunFolderError
 from parasuite.scratch import keep, new_scratch_dir, remove
 from parasuite.sensors import sampler
 
@@ -229,8 +229,14 @@ def run(
     with _Signals() as signals:
         folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
         facts = _start_facts(spec, python, folder)
-        # Before all that takes time: a folder without it can be neither reported nor removed with the old ones.
-        folder.write_run(facts)
+        try:
+            # Before all that takes time: a folder without it can be neither reported nor removed with the old ones.
+            folder.write_run(facts)
+        except OSError as error:
+            shutil.rmtree(folder.path, ignore_errors=True)
+            raise RunFolderError(
+                f"cannot write run.json into {folder.path}: {error.strerror}; name another folder with --output-dir"
+            ) from error
         progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {shown(folder.path, cwd)}")
         scratch = new_scratch_dir()
         try:

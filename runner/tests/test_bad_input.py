@@ -274,7 +274,13 @@ def _full() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
-@pytest.mark.parametrize("make", [_closed_pipe, _full])
+UNHEARD = [
+    _closed_pipe,
+    pytest.param(_full, marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")),
+]
+
+
+@pytest.mark.parametrize("make", UNHEARD)
 @pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")], ids="+".join)
 def test_a_run_that_nobody_hears_goes_on_and_ends_with_its_verdict(
     parasuite: Parasuite, suite: Write, streams: tuple[str, ...], make: Callable[[], int]
@@ -290,7 +296,7 @@ def test_a_run_that_nobody_hears_goes_on_and_ends_with_its_verdict(
     assert "Traceback" not in (finished.stderr or "")
 
 
-@pytest.mark.parametrize("make", [_closed_pipe, _full])
+@pytest.mark.parametrize("make", UNHEARD)
 @pytest.mark.parametrize("command", ["report", "doctor", "--help"])
 def test_what_is_only_told_keeps_its_exit_code_where_nobody_hears(
     parasuite: Parasuite, suite: Write, command: str, make: Callable[[], int]
@@ -364,6 +370,16 @@ def test_events_that_found_no_room_make_the_run_blind_not_passed(parasuite: Para
     )  # fmt: skip
     finished = parasuite.finish(limited)
     assert (finished.code, "seccomp" in finished.verdict) == (3, True)
+
+
+def test_a_run_whose_facts_find_no_room_starts_nothing_and_leaves_no_folder(parasuite: Parasuite) -> None:
+    limited = parasuite.start(
+        "run", "-j", "1", "--", "true", "x" * 10_000,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),
+    )  # fmt: skip
+    finished = parasuite.finish(limited)
+    assert (finished.code, "cannot write run.json" in finished.stderr) == (2, True), finished.stderr
+    assert list((parasuite.cwd / ".parasuite" / "runs").iterdir()) == []
 
 
 @pytest.mark.parametrize("kept_lines", [0, 1, 20])
