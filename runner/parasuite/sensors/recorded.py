@@ -1,4 +1,6 @@
-"""Reads what the recorders wrote: one file of events per process, which end at a NUL because they are memory maps."""
+"""Reads what the recorders wrote: files of events, which end at a NUL because they are memory maps, and what those
+that failed said of it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,33 @@ from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 
-from parasuite.events import Event, EventError, decode
+from parasuite.events import Event, EventError, SensorState, decode
 
 FOLDERS = ("pages", "recorder")
 """What a copy's folder must hold for its recorders."""
+_FAILED = ("blind", "partial")
 
 
 def recorded(copy_dir: Path) -> Iterator[list[Event]]:
     """The events of each process of the copy, sorted by time. A torn last line is left out: its process was killed
     in it.
     """
-    for file in sorted((copy_dir / "recorder").glob("*.jsonl")):
+    folder = copy_dir / "recorder"
+    for file in sorted(folder.glob("*.jsonl")):
         lines = file.read_bytes().partition(b"\0")[0].split(b"\n")
         yield sorted(_decoded(lines), key=attrgetter("t_ns"))
+    for state in _FAILED:
+        # Of all of the run, so at no time of it.
+        yield [
+            SensorState(t_ns=0, source="recorder", pid=int(file.stem), sensor="recorder", state=state, why=_why(file))
+            for file in sorted(folder.glob(f"*.{state}"))
+        ]
+
+
+def _why(file: Path) -> str:
+    """What the process that wrote *file* said first."""
+    said = file.read_text(encoding="ascii").partition("\n")[0]
+    return f"process {file.stem}: {said or 'it failed, and the reason found no room on the disk'}"
 
 
 def _decoded(lines: list[bytes]) -> Iterator[Event]:

@@ -12,19 +12,23 @@ import _socket
 import contextlib
 import errno
 import json
-import mmap
+import operator
 import os
-import threading
+import sys
 import time
+from _thread import _local, allocate_lock
+from collections import deque
 
 import _parasuite_tests as tests
-from _parasuite_page import BIND, CONNECT, start_ticks
+from _parasuite_page import BIND, CONNECT, mapped, start_ticks
+from _parasuite_recorder import failed, guarded, source_line
 
 TYPE_CHECKING = False  # As typing has it, without the price of importing that.
 if TYPE_CHECKING:
     from typing import Any
 
-_SIZE = 1 << 18
+_SIZE, _SIZE_MAX = 1 << 18, 1 << 24
+_TEST_MAX = 4096
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
 _UNIX = getattr(_socket, "AF_UNIX", -1)
 _VSOCK = getattr(_socket, "AF_VSOCK", -1)
@@ -46,6 +50,13 @@ _OPTIONS = tuple(
 _AF_INET = _socket.AF_INET
 _SOL_SOCKET = _socket.SOL_SOCKET
 _V6ONLY = (getattr(_socket, "IPPROTO_IPV6", 41), getattr(_socket, "IPV6_V6ONLY", -1))
+# Of the class: a program's own kind of socket may answer with code of its own.
+_family = _socket.socket.family.__get__
+_type = _socket.socket.type.__get__
+_proto = _socket.socket.proto.__get__
+_fileno = _socket.socket.fileno
+_getsockname = _socket.socket.getsockname
+_getsockopt = _socket.socket.getsockopt
 _HAS_COOKIES = os.name == "posix" and hasattr(_socket, "AF_NETLINK")
 _SO_ACCEPTCONN = getattr(_socket, "SO_ACCEPTCONN", 30)
 _SO_BINDTODEVICE = getattr(_socket, "SO_BINDTODEVICE", None)
@@ -61,8 +72,62 @@ def _boot_s() -> float:
     return 0.0
 
 
+def _line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _port(number: Any) -> int:
+    """*number* as a plain int: what Python takes for a port may be of any class that has an index."""
+    return int.__index__(operator.index(number))
+
+
 def _name_of(error: OSError) -> str:
     return errno.errorcode.get(error.errno or 0, str(error.errno))
+
+
+class _Lines:
+    """The files of one process, each twice as long as the one before it.
+
+    Nobody waits here: who comes while another writes leaves it the line. The other may be the very thread that is
+    here now, and stand still until a signal handler or a finalizer that has interrupted it is through.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._path = os.path.join(folder, f"{os.getpid()}-{time.monotonic_ns()}")
+        self._waiting: deque[bytes] = deque()
+        self._writing = allocate_lock()
+        self._maps: list[Any] = []  # All of them, for the reason that `mapped` gives.
+        self._at = self._size = 0
+
+    def add(self, line: bytes) -> None:
+        """Write *line*, which has its end."""
+        self._waiting.append(line)
+        while self._waiting and self._writing.acquire(blocking=False):
+            try:
+                while self._waiting:
+                    self._put(self._waiting.popleft())
+            finally:
+                self._writing.release()
+
+    def _put(self, line: bytes) -> None:
+        if self._at + len(line) > self._size and not self._begin_file():
+            return
+        # The line's end is what commits it, so it is written last.
+        memory, end = self._maps[-1], self._at + len(line) - 1
+        memory[self._at : end] = line[:-1]
+        memory[end] = 10
+        self._at = end + 1
+
+    def _begin_file(self) -> bool:
+        number = len(self._maps)
+        size = min(_SIZE << number, _SIZE_MAX)
+        try:
+            self._maps.append(mapped(f"{self._path}-{number}.jsonl", size))
+        except OSError as error:
+            failed(f"events found no room: {error.strerror}")
+            return False
+        self._at, self._size = 0, size
+        return True
 
 
 class Log:
@@ -72,65 +137,40 @@ class Log:
         self._folder = folder
         self._copy = int(os.environ.get("PARASUITE_COPY", "0"))
         self._boot_s = _boot_s()
-        self._inside = threading.local()
+        self._inside = _local()
+        self._parents: list[_Lines] = []
         self._begin()
 
     def _begin(self) -> None:
+        self._lines = _Lines(self._folder)
+        self._is_introduced = False
+        self._sockets: dict[str, bool] = {}
+        self.pending: dict[int, tuple[int, dict[str, Any]]] = {}
         self._pid = os.getpid()
         self._start = 0.0
         if self._boot_s:
             self._start = round(self._boot_s + start_ticks("self") / os.sysconf("SC_CLK_TCK"), 2)
-        self._sockets: dict[str, bool] = {}
-        self.pending: dict[int, tuple[int, dict[str, Any]]] = {}
-        self._lock = threading.Lock()
-        self._files = 0
-        self._memory: mmap.mmap | None = None
-        self._at = 0
 
     def forked(self) -> None:
         """In a forked child: a file of its own, made when it has something to say."""
+        self._parents.append(self._lines)
         self._begin()
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def _write(self, fields: dict[str, Any]) -> None:
-        line = json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
-        with self._lock:
-            memory = self._memory
-            if memory is None or self._at + len(line) > _SIZE:
-                try:
-                    memory = self._memory = self._open()
-                except OSError:
-                    return  # The run's folder has gone, or its disk is full: the program must not notice.
-            # The line's end is what commits it, so it is written last.
-            memory[self._at : self._at + len(line) - 1] = line[:-1]
-            memory[self._at + len(line) - 1] = 10
-            self._at += len(line)
+        lines = self._lines
+        if not self._is_introduced:
+            self._is_introduced = True
+            lines.add(_line(self._introduction()))
+        lines.add(_line(fields))
 
-    def _open(self) -> mmap.mmap:
-        self._files += 1
-        path = os.path.join(self._folder, f"{self._pid}-{time.monotonic_ns()}-{self._files}.jsonl")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            os.ftruncate(descriptor, _SIZE)
-            memory = mmap.mmap(descriptor, _SIZE)
-        finally:
-            os.close(descriptor)
-        self._at = 0
-        if self._files == 1:
-            self._introduce(memory)
-        return memory
-
-    def _introduce(self, memory: mmap.mmap) -> None:
-        import sys
-
-        name = os.path.basename(sys.executable or "python")
-        command = " ".join([sys.executable or "python", *getattr(sys, "argv", [])])[:500]
+    def _introduction(self) -> dict[str, Any]:
+        program = sys.executable or "python"
+        command = " ".join([program, *map(str, getattr(sys, "argv", None) or ())])[:500]
         fields = self._event("process", ("", "", 0))
-        fields.update(name=name, command=command, parent=getattr(os, "getppid", int)())
-        line = json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
-        memory[0 : len(line)] = line
-        self._at = len(line)
+        fields.update(name=os.path.basename(program), command=command, parent=getattr(os, "getppid", int)())
+        return fields
 
     def _event(self, kind: str, said: tuple[str, str, int]) -> dict[str, Any]:
         test, line, attribution = said
@@ -144,7 +184,7 @@ class Log:
             "tid": tests.native_id(),
         }
         if test:
-            fields.update(test=test, attribution=_ATTRIBUTIONS[attribution])
+            fields.update(test=test[-_TEST_MAX:], attribution=_ATTRIBUTIONS[attribution])
         if line:
             fields["source_line"] = line
         return fields
@@ -158,35 +198,35 @@ class Log:
         """
         found: dict[str, Any] = {}
         with contextlib.suppress(OSError):
-            raw = _socket.socket.getsockopt(sock, _SOL_SOCKET, _SO_COOKIE, 8) if _HAS_COOKIES else b""
+            raw = _getsockopt(sock, _SOL_SOCKET, _SO_COOKIE, 8) if _HAS_COOKIES else b""
             if len(raw) == 8:
                 found["cookie"] = int.from_bytes(raw, "little")
         with contextlib.suppress(OSError):
-            inode = os.fstat(_socket.socket.fileno(sock)).st_ino
+            inode = os.fstat(_fileno(sock)).st_ino
             if inode:
                 found["inode"] = inode
         if "cookie" not in found:
-            found["socket"] = f"recorder:{self._pid}:{_socket.socket.fileno(sock)}"
+            found["socket"] = f"recorder:{self._pid}:{_fileno(sock)}"
         return found
 
     def _endpoint(self, sock: Any, address: Any) -> list[Any] | None:
-        protocol = _PROTOCOLS.get(sock.type & 15)
-        if protocol is None or sock.proto not in _FOLLOWED or not isinstance(address, tuple) or len(address) < 2:
+        protocol = _PROTOCOLS.get(_type(sock) & 15)
+        if protocol is None or _proto(sock) not in _FOLLOWED or not isinstance(address, tuple) or len(address) < 2:
             return None
         v6only = None
-        if sock.family != _AF_INET:
+        if _family(sock) != _AF_INET:
             with contextlib.suppress(OSError):
-                v6only = bool(_socket.socket.getsockopt(sock, *_V6ONLY))
+                v6only = bool(_getsockopt(sock, *_V6ONLY))
         host = address[0]
         if not isinstance(host, str):
             host = bytes(host).decode("ascii", "replace")
-        wildcards = {"": "::" if sock.family != _AF_INET else "0.0.0.0", "<broadcast>": "255.255.255.255"}
+        wildcards = {"": "::" if _family(sock) != _AF_INET else "0.0.0.0", "<broadcast>": "255.255.255.255"}
         host = wildcards.get(host, host).partition("%")[0]
-        return [protocol, host, address[1], 0, v6only]
+        return [protocol, host, _port(address[1]), 0, v6only]
 
     def _name(self, sock: Any) -> list[Any] | None:
         try:
-            return self._endpoint(sock, _socket.socket.getsockname(sock))
+            return self._endpoint(sock, _getsockname(sock))
         except OSError:
             return None
 
@@ -194,7 +234,7 @@ class Log:
         found = []
         for name, option in _OPTIONS:
             with contextlib.suppress(OSError):
-                if _socket.socket.getsockopt(sock, _SOL_SOCKET, option):
+                if _getsockopt(sock, _SOL_SOCKET, option):
                     found.append(name)
         return found + self._device_option(sock)
 
@@ -203,9 +243,9 @@ class Log:
         if _SO_BINDTODEVICE is None:
             return []
         with contextlib.suppress(OSError):
-            host = _socket.socket.getsockname(sock)[0]
+            host = _getsockname(sock)[0]
             if host != "::1" and not host.startswith("127."):
-                name = _socket.socket.getsockopt(sock, _SOL_SOCKET, _SO_BINDTODEVICE, _INTERFACE_NAME_MAX)
+                name = _getsockopt(sock, _SOL_SOCKET, _SO_BINDTODEVICE, _INTERFACE_NAME_MAX)
                 return ["loopback-device"] if name.rstrip(b"\0") == b"lo" else []
         return []
 
@@ -215,7 +255,7 @@ class Log:
     def announced(self, kind: int, sock: Any, address: Any, said: tuple[str, str, int]) -> None:
         """The audit hook's word, before the call: all that is known of native users, and of connects."""
         if kind == BIND:
-            if sock.family in (_UNIX, _VSOCK):
+            if _family(sock) in (_UNIX, _VSOCK):
                 self._named_bind(sock, address, said)
             elif getattr(self._inside, "bind", None) != id(sock):
                 self._native_bind(sock, address, said)
@@ -226,10 +266,10 @@ class Log:
                 self._write({**fields, "destination": to, **self._identity(sock)})
 
     def _native_bind(self, sock: Any, address: Any, said: tuple[str, str, int]) -> None:
-        asked = self._endpoint(sock, address) if sock.family in _INET else None
+        asked = self._endpoint(sock, address) if _family(sock) in _INET else None
         if asked is not None:
             fields = {**self._event("bind", said), "asked": asked, **self._identity(sock)}
-            self.pending[tests.native_id()] = (_socket.socket.fileno(sock), fields)
+            self.pending[tests.native_id()] = (_fileno(sock), fields)
 
     def settle(self) -> None:
         """What came of the calling thread's native bind: asked of its socket at the next thing that the thread
@@ -254,7 +294,7 @@ class Log:
             fields["options"] = self._set_options(sock)
             self._remember(fields)
             self._write({**fields, "got": got})
-            if _socket.socket.getsockopt(sock, _SOL_SOCKET, _SO_ACCEPTCONN):
+            if _getsockopt(sock, _SOL_SOCKET, _SO_ACCEPTCONN):
                 listen = {name: value for name, value in fields.items() if name != "asked"}
                 self._write({**listen, "kind": "listen", "t_ns": time.monotonic_ns(), "got": got})
         except OSError:
@@ -263,36 +303,39 @@ class Log:
             sock.close()
 
     def _named_bind(self, sock: Any, address: Any, said: tuple[str, str, int]) -> None:
-        if sock.family == _VSOCK:
-            asked = ["vsock", str(address[0]), address[1], 0, None]
+        if _family(sock) == _VSOCK:
+            asked = ["vsock", str(address[0]), _port(address[1]), 0, None]
         else:
             # Text, or any buffer.
             name = os.fsdecode(address if isinstance(address, str) else bytes(address))
             if name.startswith("\0"):
                 name = "@" + name[1:].replace("\0", "\\0")
             elif name:
-                name = os.path.abspath(name)
+                with contextlib.suppress(OSError):  # The working folder may have been removed.
+                    name = os.path.abspath(name)
             asked = ["unix", name, 0, 0, None]
         self._write({**self._event("bind", said), "asked": asked, "errno": "?", **self._identity(sock)})
 
     def listening(self, sock: Any, said: tuple[str, str, int], listen: Any) -> None:
         """Carry *listen* out and write down what came of it."""
-        failure = ""
         try:
             listen()
         except OSError as error:
-            failure = _name_of(error)
+            guarded(self._listened, sock, said, _name_of(error))
             raise
-        finally:
-            got = self._name(sock)
-            if got is not None:
-                fields = {**self._event("listen", said), "got": got, **self._identity(sock)}
-                fields["options"] = self._set_options(sock)
-                if failure:
-                    fields["errno"] = failure
-                else:
-                    self._remember(fields)
-                self._write(fields)
+        guarded(self._listened, sock, said, "")
+
+    def _listened(self, sock: Any, said: tuple[str, str, int], failure: str) -> None:
+        got = self._name(sock)
+        if got is None:
+            return
+        fields = {**self._event("listen", said), "got": got, **self._identity(sock)}
+        fields["options"] = self._set_options(sock)
+        if failure:
+            fields["errno"] = failure
+        else:
+            self._remember(fields)
+        self._write(fields)
 
     def _bound(self, sock: Any, address: Any, said: tuple[str, str, int], failure: str) -> None:
         asked = self._endpoint(sock, address)
@@ -311,7 +354,7 @@ class Log:
         self._sockets[str(fields.get("cookie") or fields.get("socket"))] = True
 
     def _let_go(self, sock: Any) -> None:
-        if sock.family not in _INET or _socket.socket.fileno(sock) < 0:
+        if _family(sock) not in _INET or _fileno(sock) < 0:
             return
         identity = self._identity(sock)
         if self._sockets.pop(str(identity.get("cookie") or identity.get("socket")), False):
@@ -320,46 +363,64 @@ class Log:
     # --- Python's class
     # -----------------------------------------------------------------------------------------------
 
+    def _binds(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
+        """What can be said of a bind that is about to be made; None where Python's class has no more to tell of it
+        than the audit hook.
+        """
+        if not isinstance(sock, _socket.socket) or _family(sock) not in _INET:
+            return None
+        test, attribution = tests.current()
+        return test, source_line(frame), attribution
+
     def patch(self, module: Any) -> None:
         """*module*: socket. Its class tells results, and when it lets go of a descriptor."""
         kind = module.socket
         bind, real_close = _socket.socket.bind, kind._real_close
-        finish: Any = getattr(_socket.socket, "__del__")  # noqa: B009 - typeshed does not know it
         log = self
-        import sys
 
-        from _parasuite_recorder import source_line
-
-        def bind_and_tell(self: Any, address: Any, /) -> None:
-            if self.family not in _INET:
-                return bind(self, address)
-            test, attribution = tests.current()
-            said = (test, source_line(sys._getframe(1)), attribution)
+        def bind_and_tell(self: Any, *args: Any) -> None:
+            said = guarded(log._binds, self, sys._getframe(1))
+            if said is None:
+                return bind(self, *args)
+            outer = getattr(log._inside, "bind", None)
             log._inside.bind = id(self)
             try:
-                bind(self, address)
+                bind(self, *args)
             except OSError as error:
                 # An address that Python itself refuses, or cannot resolve, never came to the system.
                 if (error.errno or 0) > 0 and not isinstance(error, _socket.gaierror):
-                    log._bound(self, address, said, _name_of(error))
+                    guarded(log._bound, self, args[0], said, _name_of(error))
                 raise
             finally:
-                log._inside.bind = None
-            log._bound(self, address, said, "")
+                log._inside.bind = outer
+            guarded(log._bound, self, args[0], said, "")
             return None
 
         def _real_close(self: Any, *args: Any, **kwargs: Any) -> Any:
-            log._let_go(self)
+            guarded(log._let_go, self)
             return real_close(self, *args, **kwargs)
-
-        def __del__(self: Any) -> None:
-            with contextlib.suppress(OSError, AttributeError, TypeError):
-                # At the interpreter's end the modules used here may be gone already.
-                log._let_go(self)
-            finish(self)
 
         for function, name in ((bind_and_tell, "bind"), (_real_close, "_real_close")):
             function.__name__ = name
             function.__qualname__ = f"socket.{name}"
         bind_and_tell.__doc__ = bind.__doc__
-        kind.bind, kind._real_close, kind.__del__ = bind_and_tell, _real_close, __del__
+        kind.bind, kind._real_close, kind.__del__ = bind_and_tell, _real_close, _Finalizer(log)
+
+
+class _Finalizer:
+    """`__del__` of Python's sockets: the system's own, which is asked for when a socket is about to go.
+
+    Not a function, for a warning of an unclosed socket names the line that runs then: the program's, as ever.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._finish: Any = getattr(_socket.socket, "__del__")  # noqa: B009 - typeshed does not know it
+
+    def __get__(self, sock: Any, kind: Any = None) -> Any:
+        if sock is None:
+            return self._finish
+        with contextlib.suppress(BaseException):
+            # What a signal handler raises in a finalizer is lost in any program; the socket must be closed after it.
+            guarded(self._log._let_go, sock)
+        return self._finish.__get__(sock, kind)

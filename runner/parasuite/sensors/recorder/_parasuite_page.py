@@ -12,9 +12,13 @@ and without a descriptor, so that closing every descriptor does not hurt it. Sta
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import struct
+import sys
+import time
+from _thread import allocate_lock
 
 TYPE_CHECKING = False  # As typing has it, without the price of importing that.
 if TYPE_CHECKING:
@@ -30,6 +34,9 @@ TEST_MAX, LINE_MAX = 640, 360
 NOTHING, BIND, LISTEN, CONNECT, SEND = range(5)
 # How a test was told.
 BY_THREAD, BY_STARTER, BY_PROCESS = range(3)
+_WITHOUT_DESCRIPTOR: dict[str, Any] = {}
+if sys.version_info >= (3, 13) and os.name == "posix":
+    _WITHOUT_DESCRIPTOR = {"trackfd": False}
 
 
 def start_ticks(pid: Any) -> int:
@@ -39,6 +46,35 @@ def start_ticks(pid: Any) -> int:
             return int(stream.read().rpartition(b")")[2].split()[19])
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def mapped(path: str, size: int) -> mmap.mmap:
+    """A new file of *size* bytes, mapped for writing. Raises OSError, and leaves no file then.
+
+    Keep it for as long as the process lives. Before Python 3.13 it has a descriptor of its own, which the program may
+    have closed without knowing (os.closerange); the number is something of the program's by then, and would be
+    closed when the map goes.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
+    try:
+        _take_room(descriptor, size)
+        return mmap.mmap(descriptor, size, **_WITHOUT_DESCRIPTOR)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _take_room(descriptor: int, size: int) -> None:
+    """Fill the empty file: a hole is filled at the first write to it, and on a full disk that is a SIGBUS."""
+    if hasattr(os, "posix_fallocate"):
+        with contextlib.suppress(OSError):  # Not of every file system; what a full disk says is said below too.
+            os.posix_fallocate(descriptor, 0, size)
+            return
+    while size:
+        size -= os.write(descriptor, bytes(size))
 
 
 def _cut(text: str, limit: int) -> bytes:
@@ -54,17 +90,13 @@ class Page:
         path = os.path.join(folder, str(os.getpid()))
         # Made aside and moved into place: a reader never sees half a page, nor the one of an earlier owner of this
         # pid.
-        aside = f"{path}.new"
-        descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_CLOEXEC", 0), 0o600)
-        try:
-            os.ftruncate(descriptor, SIZE)
-            self._memory = mmap.mmap(descriptor, SIZE)
-        finally:
-            os.close(descriptor)
+        aside = f"{path}.{time.monotonic_ns()}.new"
+        self._memory = mapped(aside, SIZE)
         self._memory[8:16] = struct.pack("=Q", start_ticks("self"))
         self._memory[0:8] = MAGIC
-        self._slots: dict[int, int] = {}
+        self._slots = {0: 0}
         self._next = 1
+        self._claiming = allocate_lock()
         os.replace(aside, path)
 
     def publish(self, tid: int, kind: int, descriptor: int, test: str, line: str, attribution: int) -> None:
@@ -72,6 +104,8 @@ class Page:
         slot = self._slots.get(tid)
         if slot is None:
             slot = self._claim(tid)
+            if slot is None:
+                return
         test_bytes, line_bytes = _cut(test, TEST_MAX), _cut(line, LINE_MAX)
         at = SLOTS_AT + slot * SLOT_SIZE
         memory = self._memory
@@ -81,14 +115,20 @@ class Page:
         memory[at + TEXT_AT : at + TEXT_AT + len(text)] = text
         memory[at : at + HEAD.size] = HEAD.pack(descriptor, kind, attribution, len(test_bytes), len(line_bytes))
 
-    def _claim(self, tid: int) -> int:
-        if tid == 0:
-            return 0
-        slot = self._next
-        # More threads than slots: the oldest loses its own; what it does next claims one again.
-        self._next = slot % (SLOTS - 1) + 1
-        for other in [other for other, taken in self._slots.items() if taken == slot]:
-            del self._slots[other]
-        self._slots[tid] = slot
-        self._memory[TIDS_AT + 4 * slot : TIDS_AT + 4 * slot + 4] = struct.pack("=I", tid)
-        return slot
+    def _claim(self, tid: int) -> int | None:
+        """A slot for *tid*; None while another is claimed. That claim may be one which the signal handler that is
+        here now has interrupted, so it cannot be waited for.
+        """
+        if not self._claiming.acquire(blocking=False):
+            return None
+        try:
+            slot = self._next
+            # More threads than slots: the oldest loses its own; what it does next claims one again.
+            self._next = slot % (SLOTS - 1) + 1
+            for other in [other for other, taken in list(self._slots.items()) if taken == slot]:
+                del self._slots[other]
+            self._slots[tid] = slot
+            self._memory[TIDS_AT + 4 * slot : TIDS_AT + 4 * slot + 4] = struct.pack("=I", tid)
+            return slot
+        finally:
+            self._claiming.release()

@@ -9,6 +9,8 @@ imported.
 from __future__ import annotations
 
 import _socket
+import _thread
+import contextlib
 import os
 import sys
 import sysconfig
@@ -20,9 +22,11 @@ TYPE_CHECKING = False  # As typing has it, without the price of importing that.
 if TYPE_CHECKING:
     from typing import Any
 
-_HERE = os.path.dirname(os.path.abspath(__file__))
-_CWD = os.getcwd()
+_HERE = os.path.join(os.path.normcase(os.path.dirname(os.path.abspath(__file__))), "")
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
+# Of the class: a program's own kind of socket may answer with code of its own.
+_family = _socket.socket.family.__get__
+_fileno = _socket.socket.fileno
 _KINDS = {"socket.bind": BIND, "socket.connect": CONNECT, "socket.sendto": SEND}
 _LINE_FRAMES_MAX = 60
 # Helpers whose callers are asked for: the line that chose the number is theirs.
@@ -34,22 +38,38 @@ def _library_folders() -> tuple[str, ...]:
     return tuple({os.path.join(os.path.normcase(paths[name]), "") for name in ("stdlib", "platstdlib")})
 
 
+def _working_folder() -> str:
+    try:
+        return os.path.join(os.getcwd(), "")
+    except OSError:
+        return ""  # It has been removed.
+
+
 _LIBRARY = _library_folders()
 # Below the library's folder and yet not of it: what was installed there, and Python's own tests.
 _USERS = tuple(folder + part for folder in _LIBRARY for part in ("site-packages", "dist-packages", "test" + os.sep))
+_CWD = _working_folder()
 _shown: dict[str, str] = {}
+
+
+def _absolute(path: str) -> str:
+    """*path* from the root, as _LIBRARY has it; a relative one was found from where the process began."""
+    return os.path.normcase(os.path.normpath(os.path.join(_CWD, path)))
+
+
+def _is_ours(absolute: str) -> bool:
+    """Whether the file is the recorder's or the standard library's."""
+    return absolute.startswith(_HERE) or (absolute.startswith(_LIBRARY) and not absolute.startswith(_USERS))
 
 
 def _show(path: str) -> str:
     """How *path* is written in a source line; "" for the library's own files, the recorder's and generated code."""
     shown = _shown.get(path)
     if shown is None:
-        absolute = os.path.normcase(os.path.abspath(path))
-        is_librarys = absolute.startswith(_LIBRARY) and not absolute.startswith(_USERS)
-        if path.startswith("<") or absolute.startswith(os.path.join(_HERE, "")) or is_librarys:
-            shown = ""
-        else:
-            shown = absolute[len(_CWD) + 1 :] if absolute.startswith(os.path.join(_CWD, "")) else absolute
+        absolute = _absolute(path)
+        shown = "" if path.startswith("<") or _is_ours(absolute) else absolute
+        if shown.startswith(_CWD):
+            shown = shown[len(_CWD) :]
         _shown[path] = shown
     return shown
 
@@ -73,59 +93,145 @@ def source_line(frame: Any) -> str:
     return outermost
 
 
+# Where to say that the recorder failed, what that makes of the run, and which process has said it.
+_folder, _state, _told_by = "", "", 0
+
+
+def guarded(work: Any, *arguments: Any) -> Any:
+    """What *work* returns of *arguments*; None where it fails, which the run is told and the program is not.
+
+    Every step into the recorder's own work goes through here.
+    """
+    try:
+        return work(*arguments)
+    except RecursionError:
+        return None  # The program stands at its limit: there is no room to say more.
+    except Exception as error:
+        # Whatever it is: a program that uses a socket has nothing to do with it.
+        if _is_programs(error):
+            raise
+        if not sys.is_finalizing():  # Else the modules used here may be gone already.
+            failed(f"{type(error).__name__}: {error}")
+        return None
+
+
+def _is_programs(error: Exception) -> bool:
+    """Whether the program's own code raised *error*: a signal handler that ran in the middle of the recorder's
+    work.
+    """
+    traceback = error.__traceback__
+    while traceback is not None:
+        path = traceback.tb_frame.f_code.co_filename
+        if not path.startswith("<frozen ") and not _is_ours(_absolute(path)):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def failed(why: str) -> None:
+    """Have the run know, once for each process, that something of this one is missing."""
+    global _told_by
+    pid = os.getpid()
+    if _told_by != pid:
+        _told_by = pid
+        from _parasuite_failures import tell
+
+        tell(_folder, _state, why)
+
+
 class Recorder:
     """One process' recorder; after a fork it makes a page of its own."""
 
     def __init__(self, folder: str, writes_events: bool) -> None:
         self._pages = os.path.join(folder, "pages")
-        self._folder = folder
-        self._page = Page(self._pages)
+        self._page: Page | None = None
+        self._kept: list[Any] = []
         self.log = None
+        self._make_page()
         if writes_events:
             from _parasuite_log import Log
 
             self.log = Log(os.path.join(folder, "recorder"))
-        tests.on_change(self._process_test)
+        tests.on_change(lambda test: guarded(self._process_test, test))
         inherited = tests.current()[0]
         if inherited:
             self._process_test(inherited)
 
-    def _process_test(self, test: str) -> None:
-        self._page.publish(0, 0, -1, test, "", 0)
+    @property
+    def is_heard(self) -> bool:
+        """Whether there is a page or a log to speak to."""
+        return self._page is not None or self.log is not None
 
-    def say(self, kind: int, descriptor: int, frame: Any) -> tuple[str, str, int]:
-        """Publish that the calling thread is about to make a call of *kind*; what was said."""
+    def _make_page(self) -> None:
+        # An older one stays mapped, for the reason that `mapped` gives.
+        self._kept.append(self._page)
+        self._page = None
+        if not os.path.exists(os.path.join(self._pages, str(os.getpid()))) or _is_main_interpreter():
+            with contextlib.suppress(OSError):
+                # Without room, or the run's folder: whoever watches counts this process as one that says nothing.
+                self._page = Page(self._pages)
+
+    def _process_test(self, test: str) -> None:
+        if self._page is not None:
+            self._page.publish(0, 0, -1, test, "", 0)
+
+    def hears(self, kind: int, arguments: tuple[Any, ...], frame: Any) -> None:
+        """The audit hook's word: a call of *kind* is about to be made, on *arguments*: the socket and the address."""
+        sock = arguments[0]
+        if isinstance(sock, _socket.socket) and (kind == BIND or _family(sock) in _INET):
+            said = self._say(kind, sock, frame)
+            if self.log is not None:
+                self.log.announced(kind, sock, arguments[1], said)
+
+    def hears_listen(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
+        """What was said of a listen that is about to be made; None where there is nothing to say."""
+        if isinstance(sock, _socket.socket) and _family(sock) in _INET:
+            return self._say(LISTEN, sock, frame)
+        return None
+
+    def _say(self, kind: int, sock: Any, frame: Any) -> tuple[str, str, int]:
         test, attribution = tests.current()
         line = source_line(frame)
-        self._page.publish(tests.native_id(), kind, descriptor, test, line, attribution)
+        if self._page is not None:
+            self._page.publish(tests.native_id(), kind, _fileno(sock), test, line, attribution)
         return test, line, attribution
 
     def forked(self) -> None:
-        try:
-            self._page = Page(self._pages)
-        except OSError:
-            return  # The run is over; the parent's page is still mapped, and nobody reads it any more.
+        """In a forked child. The log first: whatever fails, this process must not write into its parent's."""
         if self.log is not None:
-            self.log.forked()
-        tests.forked()
+            guarded(self.log.forked)
+        guarded(self._make_page)
+        guarded(tests.forked)
+
+
+def _is_main_interpreter() -> bool:
+    """Whether this is the process's first interpreter; others would take its page away, and go without."""
+    says_so = getattr(_thread, "_is_main_interpreter", None)
+    if says_so is not None:
+        return bool(says_so())
+    with contextlib.suppress(ImportError):
+        # Before Python 3.12. Imported only where there is a doubt: it is a file of its own.
+        interpreters: Any = __import__("_xxsubinterpreters")
+        return bool(interpreters.get_current() == interpreters.get_main())
+    return True
 
 
 def install(folder: str, writes_events: bool) -> None:
-    """Record this process. Raises OSError if its page cannot be made."""
+    """Record this process, if there is room to do so."""
+    global _folder, _state
+    # Without its events a process is unseen; with them, only their tests and lines may be missing.
+    _folder, _state = folder, "blind" if writes_events else "partial"
     recorder = Recorder(folder, writes_events)
+    if not recorder.is_heard:
+        return
     log = recorder.log
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if log is not None and log.pending:
-            log.settle()
+            guarded(log.settle)
         kind = _KINDS.get(event)
-        if kind is None:
-            return
-        sock = arguments[0]
-        if kind == BIND or sock.family in _INET:
-            said = recorder.say(kind, sock.fileno(), sys._getframe(1))
-            if log is not None:
-                log.announced(kind, sock, arguments[1], said)
+        if kind is not None:
+            guarded(recorder.hears, kind, arguments, sys._getframe(1))
 
     sys.addaudithook(hook)
     if hasattr(os, "register_at_fork"):
@@ -140,7 +246,7 @@ def install(folder: str, writes_events: bool) -> None:
     for name in list(patches):
         module = sys.modules.get(name)
         if module is not None:
-            patches.pop(name)(module)
+            guarded(patches.pop(name), module)
     sys.meta_path.insert(0, _AsImported(patches))
 
 
@@ -149,10 +255,9 @@ def _patch_socket(module: Any, recorder: Recorder) -> None:
     log = recorder.log
 
     def listen_and_say(self: Any, *args: Any) -> Any:
-        if self.family in _INET:
-            said = recorder.say(LISTEN, self.fileno(), sys._getframe(1))
-            if log is not None:
-                return log.listening(self, said, lambda: listen(self, *args))
+        said = guarded(recorder.hears_listen, self, sys._getframe(1))
+        if said is not None and log is not None:
+            return log.listening(self, said, lambda: listen(self, *args))
         return listen(self, *args)
 
     listen_and_say.__doc__ = listen.__doc__
@@ -193,7 +298,7 @@ def _load_then(spec: Any, patch: Any) -> None:
     def exec_module(module: Any) -> None:
         del loader.exec_module
         load(module)
-        patch(module)
+        guarded(patch, module)
 
     try:
         loader.exec_module = exec_module

@@ -2,19 +2,32 @@
 one.
 
 Python imports the first `sitecustomize` on its path and no other (site), so the next one is imported from here, as it
-would have been without this file.
+would have been without this file. Written for any Python from 2.7 on: whichever a copy runs comes by here.
 """
 
+import os
 import sys
 
 
-def _next_of_its_name() -> None:
-    import os
+def _next_of_its_name():
+    # type: () -> None
+    elsewhere = [entry for entry in sys.path if not _is_here(entry)]
+    if sys.version_info < (3, 5):  # noqa: UP036
+        import imp
+
+        try:
+            found = imp.find_module("sitecustomize", elsewhere)
+        except ImportError:
+            return
+        try:
+            imp.load_module("sitecustomize", *found)
+        finally:
+            if found[0]:
+                found[0].close()
+        return
     from importlib.machinery import PathFinder
     from importlib.util import module_from_spec
 
-    here = os.path.dirname(os.path.abspath(__file__))
-    elsewhere = [entry for entry in sys.path if os.path.abspath(entry) != here]
     spec = PathFinder.find_spec("sitecustomize", elsewhere)
     if spec is not None and spec.loader is not None:
         module = module_from_spec(spec)
@@ -22,20 +35,35 @@ def _next_of_its_name() -> None:
         spec.loader.exec_module(module)
 
 
-def _record() -> None:
-    import os
+def _is_here(entry):
+    # type: (str) -> bool
+    try:
+        return os.path.samefile(entry, os.path.dirname(__file__))
+    except OSError:
+        return False  # There is no such folder, or it is below a working folder that has been removed.
 
+
+def _record():
+    # type: () -> None
     mode, folder = os.environ.get("PARASUITE_RECORDER"), os.environ.get("PARASUITE_COPY_DIR")
     if not mode or not folder:
         return
+    why = ""
     try:
-        import _parasuite_recorder
+        if sys.version_info >= (3, 8):  # noqa: UP036
+            import _parasuite_recorder
 
-        _parasuite_recorder.install(folder, mode == "events")
-    except OSError:
-        # The folder has gone: a process that outlives its run. Whoever watches counts it as one that was not
-        # recorded.
-        return
+            _parasuite_recorder.install(folder, mode == "events")
+        elif mode == "events":
+            # Else whoever watches the calls counts it as one that was not recorded.
+            why = "Python %d.%d is too old to be recorded" % sys.version_info[:2]  # noqa: UP031
+    except Exception as error:  # noqa: BLE001
+        # Whatever it is: the program must run as it would without us, and have its own sitecustomize.
+        why = "not recorded: " + repr(error)
+    if why:
+        from _parasuite_failures import tell
+
+        tell(folder, "partial", why)
 
 
 _record()

@@ -1,0 +1,278 @@
+"""The recorder does not change what the program under test sees, and where it fails the run learns of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+from parasuite.events import Event, ProcessSeen, SensorState
+from parasuite.sensors.recorded import recorded
+
+from runner.tests.test_recorder import PATIENCE_S, SUITE_HEAD, binds, environment, record
+
+AT_EVERY_STEP = """
+seen = set()
+def trace(frame, event, argument):
+    if "_parasuite_" not in frame.f_code.co_filename:
+        return None
+    frame.f_trace_opcodes = True
+    step = (frame.f_code, frame.f_lasti)
+    if event in ("line", "opcode") and step not in seen:
+        seen.add(step)
+        interrupt()
+    return trace
+def listen():
+    socket.create_server(("127.0.0.1", 0)).close()
+"""
+
+
+# Runs a program in a mount namespace of its own, where the copy's folder is a disk without any room; gives back what
+# then lies in the folder of the recorders. 77: no such namespace can be made here.
+ON_A_FULL_DISK = """
+import ctypes, os, shutil, subprocess, sys
+folder, kept, program = sys.argv[1:]
+libc = ctypes.CDLL(None)
+maps = {"uid_map": f"0 {os.getuid()} 1", "setgroups": "deny", "gid_map": f"0 {os.getgid()} 1"}
+NEW_USER, NEW_MOUNTS = 0x10000000, 0x20000
+if libc.unshare(NEW_USER | NEW_MOUNTS):
+    sys.exit(77)
+for name, text in maps.items():
+    with open(f"/proc/self/{name}", "w") as stream:
+        stream.write(text)
+if libc.mount(b"none", folder.encode(), b"tmpfs", 0, b"size=256k"):
+    sys.exit(77)
+for name in ("pages", "recorder"):
+    os.mkdir(os.path.join(folder, name))
+try:
+    with open(os.path.join(folder, "full"), "wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(4096))
+except OSError:
+    pass
+done = subprocess.run([sys.executable, program])
+shutil.copytree(os.path.join(folder, "recorder"), kept)
+sys.exit(done.returncode)
+"""
+
+
+def run(tmp_path: Path, code: str, mode: str = "events", *flags: str) -> subprocess.CompletedProcess[str]:
+    """One Python that runs *code* under the recorder; its events are for *recorded*."""
+    (tmp_path / "suite.py").write_text(SUITE_HEAD + textwrap.dedent(code))
+    return subprocess.run(
+        [sys.executable, *flags, "suite.py"],
+        cwd=tmp_path,
+        env=environment(tmp_path / "copy", mode),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+def all_recorded(tmp_path: Path) -> list[Event]:
+    return [event for events in recorded(tmp_path / "copy") for event in events]
+
+
+def failures(tmp_path: Path) -> list[tuple[str, str]]:
+    """The states that the recorders told, and why, without the process."""
+    states = [event for event in all_recorded(tmp_path) if isinstance(event, SensorState)]
+    return [(state.state, state.why.partition(": ")[2]) for state in states]
+
+
+@pytest.mark.parametrize(
+    "interrupt", ["listen()", "thread = threading.Thread(target=listen); thread.start(); thread.join()"]
+)
+def test_sockets_may_be_used_at_any_step_of_the_recorders_work(tmp_path: Path, interrupt: str) -> None:
+    code = f"""
+def interrupt():
+    {interrupt}
+sys.settrace(trace)
+listen()
+sys.settrace(None)
+assert len(seen) > 10
+open("done", "w").write(str(len(seen) + 1))
+"""
+    events = record(tmp_path, AT_EVERY_STEP + code)
+    assert len(binds(events)) == int((tmp_path / "done").read_text())
+    assert len([event for event in events if isinstance(event, ProcessSeen)]) == 1
+    assert failures(tmp_path) == []
+
+
+def test_threads_may_use_sockets_at_any_step_of_publishing(tmp_path: Path) -> None:
+    code = """
+def interrupt():
+    thread = threading.Thread(target=listen); thread.start(); thread.join()
+sys.settrace(trace)
+listen()
+assert len(seen) > 10
+"""
+    assert run(tmp_path, AT_EVERY_STEP + code, "pages").stderr == ""
+    assert failures(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", ["events", "pages"])
+def test_an_exception_of_a_signal_handler_amid_the_recorders_work_is_the_programs(tmp_path: Path, mode: str) -> None:
+    code = """
+class Alarm(Exception):
+    pass
+raised = caught = 0
+def interrupt():
+    global raised
+    frame = sys._getframe()
+    while frame is not None and frame.f_code.co_name != "__get__":
+        frame = frame.f_back
+    if frame is None:  # What is raised in a finalizer is never seen.
+        raised += 1
+        raise Alarm
+while True:
+    before = raised
+    try:
+        sys.settrace(trace)
+        listen()
+    except Alarm:
+        caught += 1
+    finally:
+        sys.settrace(None)
+    if raised == before:
+        break
+assert 10 < raised == caught, (raised, caught)
+"""
+    assert run(tmp_path, AT_EVERY_STEP + code, mode).stderr == ""
+
+
+@pytest.mark.parametrize("mode", ["events", "pages"])
+def test_an_error_of_the_recorder_is_told_to_the_run_and_not_to_the_program(tmp_path: Path, mode: str) -> None:
+    code = """
+        kept, os.environ = os.environ, None
+        socket.create_server(("127.0.0.1", 0)).close()
+        socket.create_server(("127.0.0.1", 0)).close()
+        os.environ = kept
+        """
+    done = run(tmp_path, code, mode)
+    assert (done.returncode, done.stderr) == (0, "")
+    why = "AttributeError: 'NoneType' object has no attribute 'get'"
+    assert failures(tmp_path) == [("blind" if mode == "events" else "partial", why)]
+
+
+def test_a_port_may_be_of_any_class_that_has_an_index(tmp_path: Path) -> None:
+    code = """
+        class Port:
+            def __index__(self):
+                return 0
+        class Number(int):
+            def __index__(self):
+                return self
+        for port in (Port(), Number(0), False):
+            s = socket.socket(); s.bind(("127.0.0.1", port))
+            c = socket.socket(type=socket.SOCK_DGRAM); c.connect(("127.0.0.1", Number(s.getsockname()[1])))
+        """
+    asked = [bind.asked.port for bind in binds(record(tmp_path, code))]
+    assert (asked, {type(port) for port in asked}) == ([0, 0, 0], {int})
+    assert failures(tmp_path) == []
+
+
+def test_a_socket_class_of_the_programs_own_is_not_asked(tmp_path: Path) -> None:
+    code = """
+        class Odd(socket.socket):
+            family = type = proto = property(lambda self: 1 / 0)
+            def fileno(self):
+                return 1 / 0
+        s = Odd(); s.bind(("127.0.0.1", 0)); s.listen(); s.close()
+        """
+    assert len(binds(record(tmp_path, code))) == 1
+    assert failures(tmp_path) == []
+
+
+def test_a_working_folder_that_has_been_removed_disturbs_nobody(tmp_path: Path) -> None:
+    code = """
+        if "here" in sys.argv:
+            raise SystemExit(socket.create_server(("127.0.0.1", 0)).close())
+        itself = os.path.abspath(__file__)
+        os.mkdir("gone"); os.chdir("gone"); os.rmdir("../gone")
+        socket.create_server(("127.0.0.1", 0)).close()
+        s = socket.socket(socket.AF_UNIX)
+        try:
+            s.bind("here")
+        except FileNotFoundError:
+            pass
+        subprocess.run([sys.executable, itself, "here"], check=True)
+        """
+    assert [bind.asked.address for bind in binds(record(tmp_path, code))] == ["127.0.0.1", "here", "127.0.0.1"]
+    assert failures(tmp_path) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mount namespaces are Linux's")
+@pytest.mark.parametrize("mode", ["events", "pages"])
+def test_a_full_disk_takes_the_events_and_not_the_program(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "suite.py").write_text(SUITE_HEAD + 'socket.create_server(("127.0.0.1", 0)).close()\n')
+    (tmp_path / "disk").mkdir()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-c",
+            ON_A_FULL_DISK,
+            str(tmp_path / "disk"),
+            str(tmp_path / "copy" / "recorder"),
+            "suite.py",
+        ],
+        cwd=tmp_path,
+        env={**environment(tmp_path / "unused", mode), "PARASUITE_COPY_DIR": str(tmp_path / "disk")},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    if done.returncode == 77:
+        pytest.skip("no user namespace can be made here")
+    assert (done.returncode, done.stderr) == (0, "")
+    told = [("blind", "it failed, and the reason found no room on the disk")] if mode == "events" else []
+    assert failures(tmp_path) == told
+
+
+def test_what_the_program_opens_after_it_closed_every_descriptor_stays_its_own(tmp_path: Path) -> None:
+    code = """
+        os.closerange(3, 256)
+        kept = [socket.socket() for _ in range(8)]
+        for _ in range(1500):
+            socket.create_server(("127.0.0.1", 0)).close()
+        if os.fork() == 0:
+            assert [os.fstat(sock.fileno()).st_ino for sock in kept]
+            os._exit(0)
+        assert os.wait()[1] == 0
+        assert [os.fstat(sock.fileno()).st_ino for sock in kept]
+        """
+    assert run(tmp_path, code).stderr == ""
+    assert len(list((tmp_path / "copy" / "recorder").iterdir())) > 1
+
+
+def test_a_process_without_a_page_writes_its_events_and_not_into_its_parents(tmp_path: Path) -> None:
+    code = """
+        import shutil
+        shutil.rmtree(os.path.join(os.environ["PARASUITE_COPY_DIR"], "pages"))
+        command = "import socket; socket.create_server(('127.0.0.1', 0)).close()"
+        socket.create_server(("127.0.0.1", 0)).close()
+        if os.fork() == 0:
+            socket.create_server(("127.0.0.1", 0)).close()
+            os._exit(0)
+        os.wait()
+        subprocess.run([sys.executable, "-c", command], check=True)
+        """
+    assert len({bind.pid for bind in binds(record(tmp_path, code))}) == 3
+
+
+def test_an_interpreter_within_the_process_leaves_it_its_page(tmp_path: Path) -> None:
+    code = """
+        try:
+            import _interpreters as interpreters
+        except ImportError:
+            import _xxsubinterpreters as interpreters
+        page = os.path.join(os.environ["PARASUITE_COPY_DIR"], "pages", str(os.getpid()))
+        before = os.stat(page).st_ino
+        other = interpreters.create()
+        interpreters.run_string(other, "import sitecustomize, socket; socket.create_server(('127.0.0.1', 0)).close()")
+        interpreters.destroy(other)
+        assert os.stat(page).st_ino == before
+        """
+    assert len(binds(record(tmp_path, code))) == 1
