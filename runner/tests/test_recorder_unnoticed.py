@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -11,7 +14,7 @@ import pytest
 from parasuite.events import Event, ProcessSeen, SensorState
 from parasuite.sensors.recorded import recorded
 
-from runner.tests.test_recorder import PATIENCE_S, SUITE_HEAD, binds, environment, record
+from runner.tests.test_recorder import PATIENCE_S, RECORDER, SUITE_HEAD, binds, environment, record
 
 AT_EVERY_STEP = """
 seen = set()
@@ -276,3 +279,44 @@ def test_an_interpreter_within_the_process_leaves_it_its_page(tmp_path: Path) ->
         assert os.stat(page).st_ino == before
         """
     assert len(binds(record(tmp_path, code))) == 1
+
+
+def own_sitecustomize(tmp_path: Path, argv: list[str], mode: str = "events") -> str:
+    """What *argv*, a Python, says of the project's own sitecustomize, which says "mine", while it is recorded."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "sitecustomize.py").write_text("import sys\nsys.stdout.write('mine')\n")
+    env = environment(tmp_path / "copy", mode)
+    env.update(PYTHONPATH=os.pathsep.join([str(RECORDER), str(tmp_path / "own")]), PYTHONDONTWRITEBYTECODE="1")
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_a_python_too_old_to_be_recorded_runs_as_ever_and_is_told(tmp_path: Path) -> None:
+    code = "import sys; sys.version_info = (3, 7, 0); import sitecustomize"
+    assert own_sitecustomize(tmp_path, [sys.executable, "-S", "-c", code]) == "mine"
+    assert failures(tmp_path) == [("partial", "Python 3.7 is too old to be recorded")]
+
+
+@pytest.mark.parametrize("mode", ["events", "pages"])
+@pytest.mark.parametrize("version", ["2.7", "3.6", "3.7", "3.8"])
+def test_an_old_python_has_its_own_sitecustomize(tmp_path: Path, version: str, mode: str) -> None:
+    python = shutil.which(f"python{version}")
+    if python is None or subprocess.run([python, "-c", ""], capture_output=True).returncode:
+        pytest.skip(f"no Python {version} here")
+    assert own_sitecustomize(tmp_path, [python, "-c", ""], mode) == "mine"
+
+
+@pytest.mark.parametrize("module", ["sitecustomize", "_parasuite_failures"])
+def test_what_any_python_imports_uses_no_syntax_of_python_3(module: str) -> None:
+    nodes = list(ast.walk(ast.parse((RECORDER / f"{module}.py").read_text())))
+    assert [node for node in nodes if isinstance(node, ast.AnnAssign | ast.JoinedStr | ast.Nonlocal)] == []
+    assert [node for node in nodes if isinstance(node, ast.FunctionDef) and node.returns is not None] == []
+    assert [node for node in nodes if isinstance(node, ast.arg) and node.annotation is not None] == []
+
+
+def test_a_recorder_that_cannot_begin_is_told(tmp_path: Path) -> None:
+    code = "import os, sys; os.environ['PARASUITE_COPY'] = 'x'; import sitecustomize"
+    assert own_sitecustomize(tmp_path, [sys.executable, "-S", "-c", code]) == "mine"
+    why = "not recorded: ValueError(\"invalid literal for int() with base 10: 'x'\")"
+    assert failures(tmp_path) == [("blind", why)]

@@ -48,7 +48,7 @@ def _record():
     mode, folder = os.environ.get("PARASUITE_RECORDER"), os.environ.get("PARASUITE_COPY_DIR")
     if not mode or not folder:
         return
-    why = ""
+    state, why = "partial", ""
     try:
         if sys.version_info >= (3, 8):  # noqa: UP036
             import _parasuite_recorder
@@ -59,11 +59,11 @@ def _record():
             why = "Python %d.%d is too old to be recorded" % sys.version_info[:2]  # noqa: UP031
     except Exception as error:  # noqa: BLE001
         # Whatever it is: the program must run as it would without us, and have its own sitecustomize.
-        why = "not recorded: " + repr(error)
+        state, why = "blind" if mode == "events" else "partial", "not recorded: " + repr(error)
     if why:
         from _parasuite_failures import tell
 
-        tell(folder, "partial", why)
+        tell(folder, state, why)
 
 
 _record()
