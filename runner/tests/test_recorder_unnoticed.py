@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from parasuite.events import Event, ProcessSeen, SensorState
+from parasuite.results import tally_of
 from parasuite.sensors.recorded import recorded
 
 from runner.tests.test_recorder import PATIENCE_S, RECORDER, SUITE_HEAD, binds, environment, record
@@ -320,3 +321,48 @@ def test_a_recorder_that_cannot_begin_is_told(tmp_path: Path) -> None:
     assert own_sitecustomize(tmp_path, [sys.executable, "-S", "-c", code]) == "mine"
     why = "not recorded: ValueError(\"invalid literal for int() with base 10: 'x'\")"
     assert failures(tmp_path) == [("blind", why)]
+
+
+def run_pytest(tmp_path: Path, code: str) -> subprocess.CompletedProcess[str]:
+    """The pytest of a copy that runs *code*; its results are in copy/results.jsonl."""
+    (tmp_path / "test_suite.py").write_text(textwrap.dedent(code))
+    # Nothing of pytest's own may need a descriptor that *code* closes.
+    options = ["-s", "-p", "no:faulthandler", "-p", "no:randomly", "-p", "no:cacheprovider"]
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "_parasuite_pytest", *options, "test_suite.py"],
+        cwd=tmp_path,
+        env=environment(tmp_path / "copy", "pages"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
+def test_results_never_go_into_what_the_program_opens_after_it_closed_every_descriptor(tmp_path: Path) -> None:
+    code = """
+        import os
+        opened = []
+        def test_closes():
+            os.closerange(3, 256)
+            for number in range(8):
+                opened.append(open(f"own-{number}", "wb"))
+        def test_goes_on():
+            pass
+        """
+    done = run_pytest(tmp_path, code)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [(tmp_path / f"own-{number}").read_bytes() for number in range(8)] == [b""] * 8
+    tally = tally_of(tmp_path / "copy" / "results.jsonl")
+    assert [(result.id, result.outcome) for result in tally.results()] == [
+        ("test_suite.py::test_closes", "passed"),
+        ("test_suite.py::test_goes_on", "passed"),
+    ]
+    assert tally.ended == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_results_without_room_do_not_end_pytest(tmp_path: Path) -> None:
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "results.jsonl").symlink_to("/dev/full")
+    done = run_pytest(tmp_path, "def test_passes(): pass")
+    assert done.returncode == 0, done.stdout + done.stderr

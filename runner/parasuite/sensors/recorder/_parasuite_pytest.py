@@ -7,6 +7,7 @@ an inner pytest run stay silent.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,14 +23,32 @@ class _Stream:
     """Appends to results.jsonl by one write(2) a line, so that a line is torn only by the death of its writer."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0), 0o666)
+        self._path = path
         self._owner = os.getpid()
+        self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        self._descriptor = os.open(self._path, flags, 0o666)
+        self._file = self._found()
+
+    def _found(self) -> tuple[int, int] | None:
+        """Which file the descriptor is of; None if it is closed."""
+        with contextlib.suppress(OSError):
+            found = os.fstat(self._descriptor)
+            return found.st_dev, found.st_ino
+        return None
 
     def write(self, event: str, **facts: object) -> None:
         if os.getpid() != self._owner:
             return
         line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **facts}) + "\n"
-        os.write(self._descriptor, line.encode("ascii"))
+        # A result that finds no room is missing, and its test is a lost one; pytest itself goes on.
+        with contextlib.suppress(OSError):
+            # A test that closes every descriptor (os.closerange) closes this one too; its number may be a socket's.
+            if self._found() != self._file:
+                self._open()
+            os.write(self._descriptor, line.encode("ascii"))
 
 
 def _tail(text: str) -> str:
