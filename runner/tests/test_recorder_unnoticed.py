@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -280,6 +281,68 @@ def test_an_interpreter_within_the_process_leaves_it_its_page(tmp_path: Path) ->
         assert os.stat(page).st_ino == before
         """
     assert len(binds(record(tmp_path, code))) == 1
+
+
+def test_the_page_of_before_an_exec_is_void_for_who_still_reads_it(tmp_path: Path) -> None:
+    code = """
+        page = os.path.join(os.environ["PARASUITE_COPY_DIR"], "pages", str(os.getpid()))
+        now = os.open(page, os.O_RDONLY)
+        if len(sys.argv) == 1:
+            os.set_inheritable(now, True)
+            os.execv(sys.executable, [sys.executable, __file__, str(now)])
+        magic, before = os.read(now, 8), os.read(int(sys.argv[1]), 8)
+        assert (magic, before) == (b"PSPAGE1\\0", bytes(8)), (magic, before)
+        """
+    assert run(tmp_path, code, "pages").stderr == ""
+
+
+def test_the_warning_of_an_unclosed_socket_names_the_line_that_it_would_name_unrecorded(tmp_path: Path) -> None:
+    code = """
+        import gc
+        class Own(socket.socket):
+            def __del__(self):
+                super().__del__()
+        def leave(kind):
+            sock = kind()
+            sock.bind(("127.0.0.1", 0))
+            sock = None
+        leave(socket.socket)
+        leave(Own)
+        own = Own()
+        own.itself = own
+        del own
+        gc.collect()
+        """
+    recorded_run = run(tmp_path, code, "events", "-X", "dev")
+    plain_run = run(tmp_path, code, "", "-X", "dev")
+    assert recorded_run.stderr.count("ResourceWarning: unclosed") == 3
+    assert without_numbers(recorded_run.stderr) == without_numbers(plain_run.stderr)
+
+
+def without_numbers(warnings: str) -> str:
+    """*warnings* without descriptors and ports, which are others in each run."""
+    return re.sub(r"fd=\d+|, \d+\)", "", warnings)
+
+
+@pytest.mark.parametrize("mode", ["events", "pages"])
+def test_development_mode_has_nothing_to_say_of_the_recorder(tmp_path: Path, mode: str) -> None:
+    code = """
+        import _socket
+        native = _socket.socket()
+        native.bind(("127.0.0.1", 0))
+        native.listen()
+        native.close()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            with socket.create_connection(server.getsockname()):
+                pass
+        if os.fork() == 0:
+            socket.create_server(("127.0.0.1", 0)).close()
+            sys.exit()
+        os.wait()
+        """
+    done = run(tmp_path, code, mode, "-X", "dev", "-W", "error")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert failures(tmp_path) == []
 
 
 def own_sitecustomize(tmp_path: Path, argv: list[str], mode: str = "events") -> str:

@@ -4,7 +4,7 @@ Whoever watches the process from outside reads it while the caller stands still 
 a slow or dead reader costs nothing. One file per process, named by its pid; mapped shared, so it survives a SIGKILL,
 and without a descriptor, so that closing every descriptor does not hurt it. Standard library, Python 3.9 or newer.
 
-    0     "PSPAGE1" and a NUL, then the process's start in clock ticks since boot (u64; 0 where unknown)
+    0     "PSPAGE1" and a NUL (zeroes: void); the process's start in clock ticks since boot (u64; 0 where unknown)
     64    64 thread ids (u32), one for each slot; slot 0 is the process's own
     512   64 slots of 1 kB: descriptor (i32), kind of call (u8), attribution (u8), lengths of test and line (u16),
           test, line
@@ -77,6 +77,18 @@ def _take_room(descriptor: int, size: int) -> None:
         size -= os.write(descriptor, bytes(size))
 
 
+def _make_void(path: str) -> None:
+    """Have whoever maps the page at *path* see that it is one no more: it was this process's before an exec(2), or an
+    earlier owner's of its pid.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
+        try:
+            os.write(descriptor, bytes(len(MAGIC)))
+        finally:
+            os.close(descriptor)
+
+
 def _cut(text: str, limit: int) -> bytes:
     """The end of a long text: there a test id and a line say what they are."""
     data = text.encode("utf-8", "backslashreplace")
@@ -97,6 +109,7 @@ class Page:
         self._slots = {0: 0}
         self._next = 1
         self._claiming = allocate_lock()
+        _make_void(path)
         os.replace(aside, path)
 
     def publish(self, tid: int, kind: int, descriptor: int, test: str, line: str, attribution: int) -> None:
