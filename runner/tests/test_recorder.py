@@ -200,6 +200,59 @@ def test_a_test_run_inside_a_test_is_the_outer_tests(tmp_path: Path) -> None:
     assert [bind.test for bind in binds(events)] == ["__main__.Outer.test_outer"] * 2
 
 
+def test_tests_that_run_in_threads_at_once_each_have_their_own_sockets(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        def listen():
+            socket.create_server(("127.0.0.1", 0)).close()
+        class Tests(unittest.TestCase):
+            go, running = threading.Event(), threading.Semaphore(0)
+            def test_first(self):
+                self.running.release()
+                self.go.wait()
+                thread = threading.Thread(target=listen)
+                thread.start(); thread.join()
+                listen()
+            def test_second(self):
+                self.running.release()
+                self.go.wait()
+                listen()
+        threads = []
+        for name in ("test_first", "test_second"):
+            threads.append(threading.Thread(target=Tests(name).run))
+            threads[-1].start()
+            Tests.running.acquire()
+        listen()
+        Tests.go.set()
+        for thread in threads:
+            thread.join()
+        """,
+    )
+    assert sorted((bind.test.partition("Tests.")[2], bind.attribution) for bind in binds(events)) == [
+        ("", ""),
+        ("test_first", "thread"),
+        ("test_first", "thread's start"),
+        ("test_second", "thread"),
+    ]
+
+
+def test_an_asyncio_test_names_its_sockets(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        class Inner(unittest.TestCase):
+            def runTest(self):
+                socket.create_server(("127.0.0.1", 0)).close()
+        class Tests(unittest.IsolatedAsyncioTestCase):
+            async def test_serves(self):
+                Inner().run()
+        unittest.main(defaultTest="Tests")
+        """,
+    )
+    assert [(bind.test, bind.attribution) for bind in binds(events)] == [("__main__.Tests.test_serves", "thread")]
+
+
 def test_forked_and_spawned_children_work_for_the_test_that_made_them(tmp_path: Path) -> None:
     events = record(
         tmp_path,

@@ -11,7 +11,7 @@ import contextlib
 import contextvars
 import os
 import sys
-from _thread import get_native_id
+from _thread import get_ident, get_native_id
 
 from _parasuite_page import BY_PROCESS, BY_STARTER, BY_THREAD
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _in_context: contextvars.ContextVar[str] = contextvars.ContextVar("parasuite_test", default="")
-_stack: list[str] = []
-_process_test = ""
+# The tests that run now, by the thread that runs them; at 0 the one that forked this process.
+_running: dict[int, str] = {}
 _changed: list[Any] = []
 
 
@@ -32,55 +32,75 @@ def on_change(listener: Any) -> None:
 
 def current() -> tuple[str, int]:
     """The test that the calling thread works for, and how that is known; ("", 0) outside any test."""
-    test = _in_context.get()
+    test = _in_context.get() or _running.get(get_ident(), "")
     if test:
         return test, BY_THREAD
-    threading = sys.modules.get("threading")
-    if threading is not None:
-        # current_thread() would make a dummy where there is none.
-        thread = threading._active.get(threading.get_ident())
-        test = getattr(thread, "_parasuite_test", "")
-        if test:
-            return test, BY_STARTER
-    if _process_test:
-        return _process_test, BY_PROCESS
+    test = _of_thread().get("_parasuite_test", "")
+    if test:
+        return test, BY_STARTER
+    if _running:
+        return _process_test(), BY_PROCESS
     # Another runner of tests in this process, or one that started it, may have said it in the environment.
     inherited = os.environ.get("PYTEST_CURRENT_TEST", "")
     return (inherited.rpartition(" (")[0] or inherited), BY_PROCESS
 
 
+def _of_thread() -> dict[str, Any]:
+    """The attributes of the calling thread, those that patch_threading gave it among them."""
+    threading = sys.modules.get("threading")
+    # current_thread() would make a dummy where there is none.
+    thread = None if threading is None else threading._active.get(threading.get_ident())
+    return {} if thread is None else thread.__dict__
+
+
+def _process_test() -> str:
+    """The one test that runs; "" where several do: nobody can say for which of them the process works."""
+    tests = list(_running.values())
+    return tests[0] if len(tests) == 1 else ""
+
+
+def _is_within() -> bool:
+    """Whether the calling thread works for a test already: runs it, or was started by it."""
+    return bool(_in_context.get()) or get_ident() in _running or _of_thread().get("_parasuite_is_within", False)
+
+
 @contextlib.contextmanager
 def running(test: str) -> Any:
     """Within the block, *test* runs; an inner one leaves the outer one's name as it is."""
-    global _process_test
-    _stack.append(test)
-    token = None
-    if len(_stack) == 1:
-        token = _in_context.set(test)
-        _process_test = test
-        _tell(test)
+    if _is_within():
+        yield
+        return
+    token = _in_context.set(test)
+    _running.pop(0, None)
+    _running[get_ident()] = test
+    _tell()
     try:
         yield
     finally:
-        _stack.pop()
-        if token is not None:
-            with contextlib.suppress(ValueError):
-                # A runner that yields in one context and goes on in another: the name is overwritten by the next.
-                _in_context.reset(token)
-            _process_test = ""
-            _tell("")
+        _running.pop(get_ident(), None)
+        try:
+            _in_context.reset(token)
+        except ValueError:
+            _in_context.set("")  # A runner that yielded in one context and went on in another.
+        _tell()
 
 
-def _tell(test: str) -> None:
-    for listener in _changed:
-        listener(test)
+def _tell() -> None:
+    told = None
+    while told != _process_test():
+        # Another thread's test may have begun or ended meanwhile, and have been told before this.
+        told = _process_test()
+        for listener in _changed:
+            listener(told)
 
 
 def forked() -> None:
     """In a forked child: it works for the test that forked it, whatever its parent runs next."""
-    global _process_test
-    _process_test = current()[0]
-    _tell(_process_test)
+    test = current()[0]
+    _running.clear()
+    if test:
+        _running[0] = test
+    _tell()
 
 
 # --- the runners ----------------------------------------------------------------------------------------------------
@@ -104,7 +124,7 @@ def patch_unittest_case(case: Any) -> None:
     run = case.TestCase.run
 
     def run_as_test(self: Any, result: Any = None) -> Any:
-        with running(self.id()):
+        with running(str(self.id())):
             return run(self, result)
 
     run_as_test.__doc__ = run.__doc__
@@ -129,10 +149,15 @@ def patch_unittest_suite(suite: Any) -> None:
 
 def patch_threading(threading: Any) -> None:
     """*threading*: the module. A thread works for the test in whose time it was started."""
+    from _parasuite_recorder import guarded
+
     start = threading.Thread.start
 
+    def belongs(thread: Any) -> None:
+        thread.__dict__.update(_parasuite_test=current()[0], _parasuite_is_within=_is_within())
+
     def start_for_test(self: Any) -> None:
-        self._parasuite_test = current()[0]
+        guarded(belongs, self)
         start(self)
 
     start_for_test.__doc__ = start.__doc__
