@@ -16,6 +16,7 @@ from parasuite.events import Event, ProcessSeen, SensorState
 from parasuite.results import tally_of
 from parasuite.sensors.recorded import recorded
 
+from runner.tests.conftest import Parasuite
 from runner.tests.test_recorder import PATIENCE_S, RECORDER, SUITE_HEAD, binds, environment, record
 
 AT_EVERY_STEP = """
@@ -429,3 +430,18 @@ def test_results_without_room_do_not_end_pytest(tmp_path: Path) -> None:
     (tmp_path / "copy" / "results.jsonl").symlink_to("/dev/full")
     done = run_pytest(tmp_path, "def test_passes(): pass")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_reason_is_told_once_for_all_the_processes_of_a_copy(tmp_path: Path) -> None:
+    environment(tmp_path / "copy")
+    for pid in (11, 12, 13):
+        (tmp_path / "copy" / "recorder" / f"{pid}.partial").write_text("too old\nand again\n")
+    states = [event for event in all_recorded(tmp_path) if isinstance(event, SensorState)]
+    assert [(state.state, state.why) for state in states] == [("partial", "process 11 and 2 more: too old")]
+
+
+def test_a_run_whose_recorder_failed_is_blind(parasuite: Parasuite) -> None:
+    code = "import os, socket; os.environ = None; socket.create_server(('127.0.0.1', 0)).close()"
+    done = parasuite("run", "-j", "1", "--sensors", "recorder", "--", sys.executable, "-c", code)
+    assert done.code == 3, done.stdout
+    assert re.search(r"recorder was lost: process \d+: AttributeError: 'NoneType' object has no", done.verdict)

@@ -26,15 +26,20 @@ def recorded(copy_dir: Path) -> Iterator[list[Event]]:
     for state in _FAILED:
         # Of all of the run, so at no time of it.
         yield [
-            SensorState(t_ns=0, source="recorder", pid=int(file.stem), sensor="recorder", state=state, why=_why(file))
-            for file in sorted(folder.glob(f"*.{state}"))
+            SensorState(t_ns=0, source="recorder", sensor="recorder", state=state, why=why)
+            for why in _reasons(sorted(folder.glob(f"*.{state}")))
         ]
 
 
-def _why(file: Path) -> str:
-    """What the process that wrote *file* said first."""
-    said = file.read_text(encoding="ascii").partition("\n")[0]
-    return f"process {file.stem}: {said or 'it failed, and the reason found no room on the disk'}"
+def _reasons(files: list[Path]) -> Iterator[str]:
+    """What the processes that left *files* said first, each reason once, with who said it."""
+    said_by: dict[str, list[str]] = {}
+    for file in files:
+        said = file.read_text(encoding="ascii").partition("\n")[0]
+        said_by.setdefault(said or "it failed, and the reason found no room on the disk", []).append(file.stem)
+    for said, pids in said_by.items():
+        others = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
+        yield f"process {pids[0]}{others}: {said}"
 
 
 def _decoded(lines: list[bytes]) -> Iterator[Event]:
