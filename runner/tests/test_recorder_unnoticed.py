@@ -35,11 +35,11 @@ def listen():
 """
 
 
-# Runs a program in a mount namespace of its own, where the copy's folder is a disk without any room; gives back what
+# Runs a program in a mount namespace of its own, where the copy's folder is a disk with little room; gives back what
 # then lies in the folder of the recorders. 77: no such namespace can be made here.
-ON_A_FULL_DISK = """
+ON_A_SMALL_DISK = """
 import ctypes, os, shutil, subprocess, sys
-folder, kept, program = sys.argv[1:]
+folder, kept, program, room = sys.argv[1:]
 libc = ctypes.CDLL(None)
 maps = {"uid_map": f"0 {os.getuid()} 1", "setgroups": "deny", "gid_map": f"0 {os.getgid()} 1"}
 NEW_USER, NEW_MOUNTS = 0x10000000, 0x20000
@@ -58,10 +58,14 @@ try:
             stream.write(bytes(4096))
 except OSError:
     pass
+full = os.path.join(folder, "full")
+os.truncate(full, os.path.getsize(full) - int(room))
 done = subprocess.run([sys.executable, program])
 shutil.copytree(os.path.join(folder, "recorder"), kept)
 sys.exit(done.returncode)
 """
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="mount namespaces are Linux's")
 
 
 def run(tmp_path: Path, code: str, mode: str = "events", *flags: str) -> subprocess.CompletedProcess[str]:
@@ -103,6 +107,20 @@ open("done", "w").write(str(len(seen) + 1))
     events = record(tmp_path, AT_EVERY_STEP + code)
     assert len(binds(events)) == int((tmp_path / "done").read_text())
     assert len([event for event in events if isinstance(event, ProcessSeen)]) == 1
+    assert failures(tmp_path) == []
+
+
+def test_a_test_with_a_long_name_is_written_down(tmp_path: Path) -> None:
+    code = """
+        class Long(unittest.TestCase):
+            def id(self):
+                return "\\U0001f40d" * 100_000 + "end"
+            def runTest(self):
+                socket.create_server(("127.0.0.1", 0)).close()
+        Long().run()
+        """
+    (bind,) = binds(record(tmp_path, code))
+    assert bind.test.endswith("\U0001f40dend")
     assert failures(tmp_path) == []
 
 
@@ -209,21 +227,13 @@ def test_a_working_folder_that_has_been_removed_disturbs_nobody(tmp_path: Path) 
     assert failures(tmp_path) == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="mount namespaces are Linux's")
-@pytest.mark.parametrize("mode", ["events", "pages"])
-def test_a_full_disk_takes_the_events_and_not_the_program(tmp_path: Path, mode: str) -> None:
-    (tmp_path / "suite.py").write_text(SUITE_HEAD + 'socket.create_server(("127.0.0.1", 0)).close()\n')
+def run_on_a_small_disk(tmp_path: Path, code: str, mode: str, room: int) -> subprocess.CompletedProcess[str]:
+    """As *run*, with *room* bytes for all that the recorder writes."""
+    (tmp_path / "suite.py").write_text(SUITE_HEAD + textwrap.dedent(code))
     (tmp_path / "disk").mkdir()
+    arguments = [str(tmp_path / "disk"), str(tmp_path / "copy" / "recorder"), "suite.py", str(room)]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-I",
-            "-c",
-            ON_A_FULL_DISK,
-            str(tmp_path / "disk"),
-            str(tmp_path / "copy" / "recorder"),
-            "suite.py",
-        ],
+        [sys.executable, "-I", "-c", ON_A_SMALL_DISK, *arguments],
         cwd=tmp_path,
         env={**environment(tmp_path / "unused", mode), "PARASUITE_COPY_DIR": str(tmp_path / "disk")},
         capture_output=True,
@@ -231,10 +241,35 @@ def test_a_full_disk_takes_the_events_and_not_the_program(tmp_path: Path, mode: 
         timeout=PATIENCE_S,
     )
     if done.returncode == 77:
-        pytest.skip("no user namespace can be made here")
+        pytest.skip("no mount namespace can be made here")
+    return done
+
+
+@on_linux
+@pytest.mark.parametrize("mode", ["events", "pages"])
+def test_a_full_disk_takes_the_events_and_not_the_program(tmp_path: Path, mode: str) -> None:
+    done = run_on_a_small_disk(tmp_path, 'socket.create_server(("127.0.0.1", 0)).close()', mode, room=0)
     assert (done.returncode, done.stderr) == (0, "")
     told = [("blind", "it failed, and the reason found no room on the disk")] if mode == "events" else []
     assert failures(tmp_path) == told
+
+
+@on_linux
+@pytest.mark.parametrize(("mode", "room"), [("events", 64 << 10), ("pages", 16 << 10)])
+def test_a_disk_that_fills_up_does_not_take_the_program(tmp_path: Path, mode: str, room: int) -> None:
+    code = """
+        together = threading.Barrier(80)
+        def bind():
+            for _ in range(10):
+                socket.create_server(("127.0.0.1", 0)).close()
+            together.wait()
+        threads = [threading.Thread(target=bind) for _ in range(80)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        """
+    done = run_on_a_small_disk(tmp_path, code, mode, room)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [state for state, _ in failures(tmp_path)] == (["blind"] if mode == "events" else [])
 
 
 def test_what_the_program_opens_after_it_closed_every_descriptor_stays_its_own(tmp_path: Path) -> None:

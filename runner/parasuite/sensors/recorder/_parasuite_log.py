@@ -27,7 +27,7 @@ TYPE_CHECKING = False  # As typing has it, without the price of importing that.
 if TYPE_CHECKING:
     from typing import Any
 
-_SIZE, _SIZE_MAX = 1 << 18, 1 << 24
+_SIZE, _SIZE_MAX = 1 << 14, 1 << 24
 _TEST_MAX = 4096
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
 _UNIX = getattr(_socket, "AF_UNIX", -1)
@@ -110,7 +110,7 @@ class _Lines:
                 self._writing.release()
 
     def _put(self, line: bytes) -> None:
-        if self._at + len(line) > self._size and not self._begin_file():
+        if self._at + len(line) > self._size and not self._begin_file(len(line)):
             return
         # The line's end is what commits it, so it is written last.
         memory, end = self._maps[-1], self._at + len(line) - 1
@@ -118,11 +118,11 @@ class _Lines:
         memory[end] = 10
         self._at = end + 1
 
-    def _begin_file(self) -> bool:
+    def _begin_file(self, needed: int) -> bool:
         number = len(self._maps)
-        size = min(_SIZE << number, _SIZE_MAX)
+        size = max(needed, min(_SIZE << number, _SIZE_MAX))
         try:
-            self._maps.append(mapped(f"{self._path}-{number}.jsonl", size))
+            self._maps.append(mapped(f"{self._path}-{number}.jsonl", size, size))
         except OSError as error:
             failed(f"events found no room: {error.strerror}")
             return False

@@ -28,6 +28,8 @@ MAGIC = b"PSPAGE1\0"
 TIDS_AT, SLOTS_AT = 64, 512
 SLOTS, SLOT_SIZE = 64, 1024
 SIZE = SLOTS_AT + SLOTS * SLOT_SIZE
+# Enough for the few threads that most processes have; there may be thousands of processes.
+_ROOM_AT_FIRST = 8192
 HEAD = struct.Struct("=iBBHH")
 TEXT_AT = 16
 TEST_MAX, LINE_MAX = 640, 360
@@ -48,8 +50,9 @@ def start_ticks(pid: Any) -> int:
         return 0
 
 
-def mapped(path: str, size: int) -> mmap.mmap:
-    """A new file of *size* bytes, mapped for writing. Raises OSError, and leaves no file then.
+def mapped(path: str, size: int, room: int) -> mmap.mmap:
+    """A new file of *size* bytes, mapped; the first *room* of them may be written. Raises OSError, and leaves no file
+    then.
 
     Keep it for as long as the process lives. Before Python 3.13 it has a descriptor of its own, which the program may
     have closed without knowing (os.closerange); the number is something of the program's by then, and would be
@@ -57,7 +60,8 @@ def mapped(path: str, size: int) -> mmap.mmap:
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
-        _take_room(descriptor, size)
+        os.ftruncate(descriptor, size)
+        _take_room(descriptor, 0, room)
         return mmap.mmap(descriptor, size, **_WITHOUT_DESCRIPTOR)
     except OSError:
         with contextlib.suppress(OSError):
@@ -67,14 +71,15 @@ def mapped(path: str, size: int) -> mmap.mmap:
         os.close(descriptor)
 
 
-def _take_room(descriptor: int, size: int) -> None:
-    """Fill the empty file: a hole is filled at the first write to it, and on a full disk that is a SIGBUS."""
+def _take_room(descriptor: int, start: int, end: int) -> None:
+    """Fill a hole of the file: it would be filled at the first write to it, and on a full disk that is a SIGBUS."""
     if hasattr(os, "posix_fallocate"):
         with contextlib.suppress(OSError):  # Not of every file system; what a full disk says is said below too.
-            os.posix_fallocate(descriptor, 0, size)
+            os.posix_fallocate(descriptor, start, end - start)
             return
-    while size:
-        size -= os.write(descriptor, bytes(size))
+    os.lseek(descriptor, start, os.SEEK_SET)
+    while start < end:
+        start += os.write(descriptor, bytes(end - start))
 
 
 def _make_void(path: str) -> None:
@@ -99,11 +104,13 @@ class Page:
     """The writer's end. Raises OSError where the file cannot be made."""
 
     def __init__(self, folder: str) -> None:
-        path = os.path.join(folder, str(os.getpid()))
+        self._path = path = os.path.join(folder, str(os.getpid()))
         # Made aside and moved into place: a reader never sees half a page, nor the one of an earlier owner of this
         # pid.
         aside = f"{path}.{time.monotonic_ns()}.new"
-        self._memory = mapped(aside, SIZE)
+        self._room = _ROOM_AT_FIRST
+        self._memory = mapped(aside, SIZE, self._room)
+        self._inode = os.stat(aside).st_ino
         self._memory[8:16] = struct.pack("=Q", start_ticks("self"))
         self._memory[0:8] = MAGIC
         self._slots = {0: 0}
@@ -136,6 +143,8 @@ class Page:
             return None
         try:
             slot = self._next
+            if SLOTS_AT + (slot + 1) * SLOT_SIZE > self._room and not self._takes_all_room():
+                slot = 1
             # More threads than slots: the oldest loses its own; what it does next claims one again.
             self._next = slot % (SLOTS - 1) + 1
             for other in [other for other, taken in list(self._slots.items()) if taken == slot]:
@@ -145,3 +154,15 @@ class Page:
             return slot
         finally:
             self._claiming.release()
+
+    def _takes_all_room(self) -> bool:
+        """Whether the rest of the page's file has found room."""
+        with contextlib.suppress(OSError):
+            descriptor = os.open(self._path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
+            try:
+                if os.fstat(descriptor).st_ino == self._inode:
+                    _take_room(descriptor, self._room, SIZE)
+                    self._room = SIZE
+            finally:
+                os.close(descriptor)
+        return self._room == SIZE
