@@ -42,7 +42,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
     ended = outcomes(reading.kept, facts["copies"])
     found = judged.findings
     seen = reading.reader.health(facts["sensors_by_name"], facts.get("sensors_in_use", ()), folder.unreadable_lines)
-    results = [_copy_results(folder, outcome, facts) for outcome in ended]
+    results = _none_empty([_copy_results(folder, outcome, facts) for outcome in ended])
     is_pytest = facts["target"]["kind"] != "command"
     errors = facts.get("errors", [])
     decided = verdict(
@@ -122,6 +122,17 @@ def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any])
     message = f"{outcome}, and no test tells why" if outcome.how == "exited" else str(outcome)
     text = tally.internal_error or output_tail(place / "output.log")
     return [*results, TestResult(id="copy", outcome="error", message=message, text=text)]
+
+
+def _none_empty(results: list[list[TestResult]]) -> list[list[TestResult]]:
+    """*results*, with a case for each copy in which no test ran though others ran some.
+
+    Nothing else would tell of it. Where none ran in any copy, the verdict does.
+    """
+    if not any(result.outcome != "not-run" for copy in results for result in copy):
+        return results
+    empty = TestResult(id="copy", outcome="error", message="no test ran in this copy, though others ran some")
+    return [copy or [empty] for copy in results]
 
 
 def output_tail(path: Path) -> str:

@@ -188,6 +188,19 @@ def test_arguments_by_which_pytest_runs_nothing_are_code_4(parasuite: Parasuite,
     assert (finished.code, finished.verdict.startswith("no test ran in any copy")) == (4, True), finished.stdout
 
 
+def test_a_copy_in_which_no_test_ran_though_others_ran_some_is_told(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): pass\n")
+    (parasuite.cwd / "tests" / "conftest.py").write_text(
+        "import os\n"
+        "def pytest_collection_modifyitems(items):\n"
+        "    if os.environ['PARASUITE_COPY'] == '1': items.clear()\n"
+    )
+    finished = parasuite.run_pytest("-j", "2", "tests/")
+    told = "error copy in 1 of 2 copies (1)\n    no test ran in this copy, though others ran some"
+    assert (finished.code, told in finished.stdout) == (1, True), finished.stdout
+    assert "no test ran in this copy" in (finished.folder / "junit.xml").read_text()
+
+
 def test_a_copy_that_dies_at_import_fails_the_run_and_shows_why(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
     (parasuite.cwd / "tests" / "conftest.py").write_text("raise RuntimeError('no database today')\n")
