@@ -129,10 +129,11 @@ def _none_empty(results: list[list[TestResult]]) -> list[list[TestResult]]:
 
     Nothing else would tell of it. Where none ran in any copy, the verdict does.
     """
-    if not any(result.outcome != "not-run" for copy in results for result in copy):
+    ran = [any(result.outcome != "not-run" for result in copy) for copy in results]
+    if not any(ran):
         return results
     empty = TestResult(id="copy", outcome="error", message="no test ran in this copy, though others ran some")
-    return [copy or [empty] for copy in results]
+    return [copy if some else [*copy, empty] for copy, some in zip(results, ran, strict=True)]
 
 
 def output_tail(path: Path) -> str:

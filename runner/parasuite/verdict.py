@@ -157,8 +157,8 @@ def verdict(
     """The verdict, the first that applies: interrupted, blind, failed, nothing ran, findings, passed.
 
     *ended*: how the run ended: "complete", "interrupted", "terminated", "supervisor-lost", or "" for one that has no
-    end. *errors*: what parasuite itself failed at. *is_pytest*: whether every test that
-    ran has a result, so that no result says that nothing ran.
+    end. *errors*: what parasuite itself failed at. *is_pytest*: whether every test that ran has
+    a result, so that without any nothing ran.
     """
     failing = tuple(finding for finding in findings if is_failing(finding, fail_on))
     code, reason = _first_that_applies(outcomes, results, failing, health, ended, errors, is_pytest)

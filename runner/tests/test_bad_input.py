@@ -188,12 +188,15 @@ def test_arguments_by_which_pytest_runs_nothing_are_code_4(parasuite: Parasuite,
     assert (finished.code, finished.verdict.startswith("no test ran in any copy")) == (4, True), finished.stdout
 
 
-def test_a_copy_in_which_no_test_ran_though_others_ran_some_is_told(parasuite: Parasuite, suite: Write) -> None:
+@pytest.mark.parametrize("how", ["items.clear()", "pytest.exit('enough', returncode=0)"])
+def test_a_copy_in_which_no_test_ran_though_others_ran_some_is_told(
+    parasuite: Parasuite, suite: Write, how: str
+) -> None:
     suite("def test_one(): pass\n")
     (parasuite.cwd / "tests" / "conftest.py").write_text(
-        "import os\n"
+        "import os, pytest\n"
         "def pytest_collection_modifyitems(items):\n"
-        "    if os.environ['PARASUITE_COPY'] == '1': items.clear()\n"
+        f"    if os.environ['PARASUITE_COPY'] == '1': {how}\n"
     )
     finished = parasuite.run_pytest("-j", "2", "tests/")
     told = "error copy in 1 of 2 copies (1)\n    no test ran in this copy, though others ran some"
