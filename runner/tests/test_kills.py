@@ -19,7 +19,8 @@ import pytest
 
 from runner.tests.conftest import Finished, Parasuite
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the supervisor is Linux's")
+if sys.platform != "linux":
+    pytest.skip("the supervisor is Linux's", allow_module_level=True)
 
 # A copy with a child in its own session, a daemon that forked twice, and one that is deaf to INT and TERM; all
 # carry the copy's environment, by which the test finds them again.
@@ -215,6 +216,14 @@ def opened_by_its_reader(pipe: Path, process: subprocess.Popen[str]) -> BinaryIO
         except OSError:
             assert process.poll() is None, f"ended with {process.returncode} and never read {pipe}"
             time.sleep(0.02)
+
+
+@pytest.fixture(autouse=True)
+def _hangs_up() -> Iterator[None]:
+    """A terminal's end is heard by what a test starts, though these tests themselves run below nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
