@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -157,9 +157,12 @@ def tally_of(path: Path) -> Tally:
 def distinct(results: Iterable[TestResult]) -> list[TestResult]:
     """*results*, those whose id came before with ` #2`, ` #3` after it: readers of JUnit take equal ids for one."""
     found: dict[str, TestResult] = {}
+    turns: Counter[str] = Counter()
     for result in results:
-        names = itertools.chain([result.id], (f"{result.id} #{turn}" for turn in itertools.count(2)))
-        name = next(name for name in names if name not in found)
+        name = result.id
+        while name in found:
+            turns[result.id] += 1
+            name = f"{result.id} #{turns[result.id] + 1}"
         found[name] = replace(result, id=name)
     return list(found.values())
 
