@@ -122,14 +122,6 @@ def test_what_survives_every_signal_is_returned(
     assert Tree(sleeper.pid, "a-mark").end(0.0) == [seen(sleeper.pid)]
 
 
-def test_a_signal_is_not_sent_to_another_user_of_the_same_id(sleeper: subprocess.Popen[bytes]) -> None:
-    found = seen(sleeper.pid)
-    send_signal(Process(found.pid, found.parent, found.session, found.started - 1), signal.SIGKILL)
-    assert sleeper.stdin is not None
-    sleeper.stdin.close()
-    assert sleeper.wait(NET_S) == 0
-
-
 def refused_with(number: int) -> Callable[[int], NoReturn]:
     """A pidfd_open(2) that answers *number*."""
 
@@ -139,23 +131,23 @@ def refused_with(number: int) -> Callable[[int], NoReturn]:
     return refuse
 
 
-@pytest.fixture(params=["absent", errno.ENOSYS, errno.EPERM, errno.EMFILE])
-def no_pidfd(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Python, a kernel, a sandbox, a process that has no pidfd to give: what this host has is taken away."""
+@pytest.fixture(params=["here", "absent", errno.ENOSYS, errno.EPERM, errno.EMFILE])
+def pidfds(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As this host has them; then those of a Python, a kernel, a sandbox, a process that has none to give."""
     if request.param == "absent":
         monkeypatch.delattr(os, "pidfd_open")
-    else:
+    elif request.param != "here":
         monkeypatch.setattr(os, "pidfd_open", refused_with(request.param))
 
 
-@pytest.mark.usefixtures("no_pidfd")
-def test_without_a_pidfd_a_signal_reaches_its_process_all_the_same(sleeper: subprocess.Popen[bytes]) -> None:
+@pytest.mark.usefixtures("pidfds")
+def test_a_signal_reaches_its_process(sleeper: subprocess.Popen[bytes]) -> None:
     send_signal(seen(sleeper.pid), signal.SIGKILL)
     assert sleeper.wait(NET_S) == -signal.SIGKILL
 
 
-@pytest.mark.usefixtures("no_pidfd")
-def test_without_a_pidfd_no_other_user_of_the_id_gets_the_signal(sleeper: subprocess.Popen[bytes]) -> None:
+@pytest.mark.usefixtures("pidfds")
+def test_a_signal_is_not_sent_to_another_user_of_the_same_id(sleeper: subprocess.Popen[bytes]) -> None:
     found = seen(sleeper.pid)
     send_signal(Process(found.pid, found.parent, found.session, found.started - 1), signal.SIGKILL)
     assert sleeper.stdin is not None

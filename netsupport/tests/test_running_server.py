@@ -213,23 +213,24 @@ def looked_at_once_ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str
     return str(gate)
 
 
-def test_a_server_on_another_address_than_asked_is_named_with_the_one_it_has(looked_at_once_ready: str) -> None:
+def failure_of_one_that_listens(made: str, gate: str) -> ServerError:
+    """How a server fails whose listener, an expression of `port`, is *made* elsewhere than was asked."""
     code = (
-        "import socket, sys; kept = socket.create_server(('127.0.0.2', int(sys.argv[1])));"
-        "open(sys.argv[2], 'w').close(); sys.stdin.read()"
+        f"import socket, sys; port = int(sys.argv[1]); kept = {made};open(sys.argv[2], 'w').close(); sys.stdin.read()"
     )
-    failure = failure_of([sys.executable, "-c", code, "{port}", looked_at_once_ready], timeout_s=0.0)
+    return failure_of([sys.executable, "-c", code, "{port}", gate], timeout_s=0.0)
+
+
+def test_a_server_on_another_address_than_asked_is_named_with_the_one_it_has(looked_at_once_ready: str) -> None:
+    failure = failure_of_one_that_listens("socket.create_server(('127.0.0.2', port))", looked_at_once_ready)
     assert re.search(r"tcp 127.0.0.2:\d+ listening: pid \d+, .* \(the server itself\)", str(failure))
     assert failure.exit_status is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels do not say which socket is IPv6's alone")
 def test_a_server_on_ipv6_alone_is_not_ready_for_an_ipv4_host(looked_at_once_ready: str) -> None:
-    code = (
-        "import socket, sys; kept = socket.create_server(('::', int(sys.argv[1])), family=socket.AF_INET6);"
-        "open(sys.argv[2], 'w').close(); sys.stdin.read()"
-    )
-    failure = failure_of([sys.executable, "-c", code, "{port}", looked_at_once_ready], timeout_s=0.0)
+    made = "socket.create_server(('::', port), family=socket.AF_INET6)"
+    failure = failure_of_one_that_listens(made, looked_at_once_ready)
     assert re.search(r"did not listen in 0 s on 127.0.0.1 .*\n +tcp \[::\]:\d+ listening: .*itself", str(failure))
 
 

@@ -136,7 +136,7 @@ def _cwd() -> Path:
     try:
         return Path.cwd()
     except OSError as error:
-        raise ConfigError(f"the current folder cannot be used: {error.strerror}") from error
+        raise ConfigError(f"the current folder cannot be used: {error.strerror}; change to another one") from error
 
 
 def _target(target: str | None, rest: Sequence[str]) -> Target:

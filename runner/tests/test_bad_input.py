@@ -73,7 +73,10 @@ def test_a_current_folder_that_was_removed_is_one_line(parasuite: Parasuite, com
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "parasuite: the current folder cannot be used: No such file or directory\n"
+    assert (
+        done.stderr
+        == "parasuite: the current folder cannot be used: No such file or directory; change to another one\n"
+    )
 
 
 def test_report_names_a_folder_that_cannot_be_read(parasuite: Parasuite) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -210,12 +212,17 @@ def test_at_any_moment(stubborn: Parasuite, victim: str, seed: int) -> None:
 
 def opened_by_its_reader(pipe: Path, process: subprocess.Popen[str]) -> BinaryIO:
     """*pipe* open for writing as soon as *process* reads it, which then waits for what is written."""
-    while True:
-        try:
-            return os.fdopen(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK), "wb")
-        except OSError:
-            assert process.poll() is None, f"ended with {process.returncode} and never read {pipe}"
-            time.sleep(0.02)
+
+    def stand_in() -> None:
+        process.wait()
+        with contextlib.suppress(FileNotFoundError):
+            os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
+
+    # Who opens a pipe for writing waits for a reader: of a process that has ended, this thread is the one.
+    threading.Thread(target=stand_in, daemon=True).start()
+    opened = os.fdopen(os.open(pipe, os.O_WRONLY), "wb")
+    assert process.poll() is None, f"ended with {process.returncode} and never read {pipe}"
+    return opened
 
 
 @pytest.fixture(autouse=True)

@@ -557,43 +557,37 @@ def test_a_python_without_a_recorder_is_named_and_no_other(
         assert bool(made.watch.notes()) is unrecorded
 
 
+REMEMBERED = 4
+# A process that binds in turn with children of its own, more of them than may be remembered.
+BETWEEN_OTHERS = textwrap.dedent(
+    f"""
+    for _ in range({3 * REMEMBERED}):
+        if os.fork() == 0:
+            socket.socket().bind(("127.0.0.1", 0))
+            os._exit(0)
+        os.wait()
+        socket.socket().bind(("127.0.0.1", 0))
+    """
+)
+
+
 def test_a_process_is_told_with_its_lines_however_many_others_call_between(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    remembered = 4
-    monkeypatch.setattr(callers, "_THREADS_MAX", remembered)
+    monkeypatch.setattr(callers, "_THREADS_MAX", REMEMBERED)
     suite = tmp_path / "suite.py"
-    code = f"""
-        import os, socket
-        for _ in range({3 * remembered}):
-            if os.fork() == 0:
-                socket.socket().bind(("127.0.0.1", 0))
-                os._exit(0)
-            os.wait()
-            socket.socket().bind(("127.0.0.1", 0))
-        """
     with tracer({0: str(tmp_path / "pages")}) as made:
-        suite.write_text(textwrap.dedent(code))
+        suite.write_text("import os, socket\n" + BETWEEN_OTHERS)
         made.start([sys.executable, str(suite)], env=environment(tmp_path, mode="pages"))
         assert made.run() == [0]
         binds = [event for event in made.events if isinstance(event, Bind)]
-        assert (made.watch.failure, len(binds)) == ("", 6 * remembered)
+        assert (made.watch.failure, len(binds)) == ("", 6 * REMEMBERED)
         assert {event.source_line.rpartition(":")[2] for event in binds} == {"<module>"}
 
 
 def test_a_process_that_calls_more_often_than_others_is_introduced_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    remembered = 4
-    monkeypatch.setattr(callers, "_THREADS_MAX", remembered)
-    events = trace(
-        f"""
-        for _ in range({3 * remembered}):
-            if os.fork() == 0:
-                socket.socket().bind(("127.0.0.1", 0))
-                os._exit(0)
-            os.wait()
-            socket.socket().bind(("127.0.0.1", 0))
-        """
-    )
+    monkeypatch.setattr(callers, "_THREADS_MAX", REMEMBERED)
+    events = trace(BETWEEN_OTHERS)
     seen = [event.pid for event in only(events, ProcessSeen)]
     assert sorted(seen) == sorted(set(seen))
 

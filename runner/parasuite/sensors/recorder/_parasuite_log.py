@@ -329,24 +329,23 @@ class Log:
         got = self._name(sock)
         if got is None:
             return
-        fields = {**self._event("listen", said), "got": got, **self._identity(sock)}
-        fields["options"] = self._set_options(sock)
-        if failure:
-            fields["errno"] = failure
-        else:
-            self._remember(fields)
-        self._write(fields)
+        self._ended({**self._event("listen", said), "got": got}, sock, failure)
 
     def _bound(self, sock: Any, address: Any, said: tuple[str, str, int], failure: str) -> None:
         asked = self._endpoint(sock, address)
         if asked is None:
             return
-        fields = {**self._event("bind", said), "asked": asked, **self._identity(sock)}
-        fields["options"] = self._set_options(sock)
+        fields = {**self._event("bind", said), "asked": asked}
+        if not failure:
+            fields["got"] = self._name(sock)
+        self._ended(fields, sock, failure)
+
+    def _ended(self, fields: dict[str, Any], sock: Any, failure: str) -> None:
+        """Write down the call of *fields*, which *sock* has made or failed to make."""
+        fields.update(self._identity(sock), options=self._set_options(sock))
         if failure:
             fields["errno"] = failure
         else:
-            fields["got"] = self._name(sock)
             self._remember(fields)
         self._write(fields)
 
