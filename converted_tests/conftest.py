@@ -44,7 +44,7 @@ settings.load_profile("corpus")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _thrift() -> Iterator[None]:
+def _fast_threads_and_gc() -> Iterator[None]:
     """Let threads take turns every 0.1 ms: at 5 ms a dialogue between two of them takes ten times as long.
 
     What was collected is put out of the garbage collector's sight: walking thousands of test items again and again

@@ -367,7 +367,7 @@ class OfThisHost(socket.socket):
         super().bind(address)
 
 
-def listener(family: int = socket.AF_INET, path: str | os.PathLike[str] = "", backlog: int = 8) -> socket.socket:
+def open_listener(family: int = socket.AF_INET, path: str | os.PathLike[str] = "", backlog: int = 8) -> socket.socket:
     """A bound and listening stream socket: on HOSTv4, on HOSTv6, or, for AF_UNIX, at *path*."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -395,27 +395,27 @@ def listening(
     The listener is bound and listens before its thread starts, so a client may connect at once. With *context*
     each connection begins with TLS. A peer that nobody came for fails the test (ScriptError).
     """
-    with listener(family, path) as door, contextlib.ExitStack() as cleanup:
+    with open_listener(family, path) as listener, contextlib.ExitStack() as cleanup:
         stop_reader, stop_writer = socket.socketpair()
         cleanup.enter_context(stop_reader)
-        cleanup.enter_context(background(lambda: _accept_each(door, stop_reader, peers, context)))
+        cleanup.enter_context(background(lambda: _accept_each(listener, stop_reader, peers, context)))
         # Closed first: a body that ends early, by a failure or on purpose, wakes the thread in accept.
         cleanup.enter_context(stop_writer)
-        name = door.getsockname()
+        name = listener.getsockname()
         yield Server(name, 0) if isinstance(name, str) else Server(name[0], name[1])
 
 
 def _accept_each(
-    door: socket.socket, stop: socket.socket, peers: Iterable[Peer], context: ssl.SSLContext | None
+    listener: socket.socket, stop: socket.socket, peers: Iterable[Peer], context: ssl.SSLContext | None
 ) -> None:
     with selectors.DefaultSelector() as selector:
-        selector.register(door, selectors.EVENT_READ)
+        selector.register(listener, selectors.EVENT_READ)
         selector.register(stop, selectors.EVENT_READ)
         for peer in peers:
             ready = {key.fileobj for key, _ in selector.select(TIMEOUT_S)}
-            if door not in ready:
+            if listener not in ready:
                 raise ScriptError(f"no client came for {peer!r}")
-            connection, _ = door.accept()
+            connection, _ = listener.accept()
             if connection.family != socket.AF_UNIX:
                 # Two replies in a row would wait 40 ms for the client's delayed acknowledgement of the first.
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import TIMEOUT_S, InMemory, listening, transcript
 from converted_tests.strategies import pieces_of
-from converted_tests.test_asynchat.chats import (
+from converted_tests.test_asynchat.support import (
     Chat,
     chat_after,
     chat_over,
@@ -30,7 +30,7 @@ from converted_tests.test_asynchat.chats import (
     faulty_over,
     waiting,
 )
-from converted_tests.test_asyncore.loops import Listener, StubSocket, channel_map, run_until
+from converted_tests.test_asyncore.support import Listener, StubSocket, channel_map, run_until
 from netsupport import HOSTv4
 
 library: Any = asynchat
@@ -146,14 +146,14 @@ class Shouters(Listener):
 @waiting
 def test_a_channel_serves_a_client_until_it_closes_by_itself(use_poll: bool) -> None:
     with channel_map() as channels:
-        door = Shouters(socket.AF_INET, (HOSTv4, 0), channels)
+        listener = Shouters(socket.AF_INET, (HOSTv4, 0), channels)
         with (
-            socket.create_connection(door.socket.getsockname(), TIMEOUT_S) as client,
+            socket.create_connection(listener.socket.getsockname(), TIMEOUT_S) as client,
             client.makefile("rb") as answer,
         ):
             client.sendall(b"hello\nworld\n\nunheard")
-            run_until(lambda: door.accepted and set(channels.values()) == {door}, channels, use_poll)
-            door.close()
+            run_until(lambda: listener.accepted and set(channels.values()) == {listener}, channels, use_poll)
+            listener.close()
             assert answer.read(15) == b"HELLO\nWORLD\n\n"
 
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converted_tests.peers import InMemory, Peer, Say, TakeAll, listening
-from converted_tests.test_asynchat.chats import Chat, chat_over, dial, echo, faulty_over, waiting
-from converted_tests.test_asyncore.loops import SlowSocket, StubSocket, channel_map, run_until
+from converted_tests.test_asynchat.support import Chat, chat_over, dial, echo, faulty_over, waiting
+from converted_tests.test_asyncore.support import SlowSocket, StubSocket, channel_map, run_until
 
 library: Any = asynchat
 

@@ -1,4 +1,4 @@
-"""The worlds of asyncore's tests, and a map of channels that is empty again at the end of a test.
+"""The scenarios of asyncore's tests, and a map of channels that is empty again at the end of a test.
 
 asyncore is imported when a test of it asks: its import is a warning, and newer interpreters have it from a package.
 """
@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from converted_tests.test_asyncore.loops import Channels
-    from converted_tests.test_asyncore.worlds import World
+    from converted_tests.test_asyncore.support import Channels, Scenario
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    from converted_tests.test_asyncore.worlds import FAMILIES, World
+def scenario(request: pytest.FixtureRequest, tmp_path: Path) -> Scenario:
+    from converted_tests.test_asyncore.support import FAMILIES, Scenario
 
     name, waiting = request.param
     family = FAMILIES[name]
@@ -29,12 +28,12 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
         pytest.skip("Unix sockets are missing on this platform")
     if waiting == "poll" and not hasattr(select, "poll"):
         pytest.skip("select.poll is missing on this platform")
-    return World(family, tmp_path / "s", waiting == "poll")
+    return Scenario(family, tmp_path / "s", waiting == "poll")
 
 
 @pytest.fixture
 def channels() -> Iterator[Channels]:
-    from converted_tests.test_asyncore.loops import channel_map
+    from converted_tests.test_asyncore.support import channel_map
 
     with channel_map() as own_map:
         yield own_map

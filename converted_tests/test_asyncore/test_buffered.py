@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converted_tests.test_asyncore.loops import Channels, SlowSocket, StubSocket
-from converted_tests.test_asyncore.worlds import World, everywhere
+from converted_tests.test_asyncore.support import Channels, Scenario, SlowSocket, StubSocket, in_every_scenario
 
 library: Any = asyncore
 
@@ -29,19 +28,19 @@ class Buffered(library.dispatcher_with_send):  # type: ignore[misc]
         self.recv(64)
 
 
-@everywhere
-def test_what_is_sent_in_two_goes_arrives_whole_and_in_order(world: World, channels: Channels) -> None:
+@in_every_scenario
+def test_what_is_sent_in_two_goes_arrives_whole_and_in_order(scenario: Scenario, channels: Channels) -> None:
     first, second = bytes(range(256)) * 2000, b"the end"
-    door = world.listen(channels)
-    client = world.dial(door.socket.getsockname(), channels, Buffered)
-    world.run(lambda: client.connected and door.accepted, channels)
+    listener = scenario.listen(channels)
+    client = scenario.dial(listener.socket.getsockname(), channels, Buffered)
+    scenario.run(lambda: client.connected and listener.accepted, channels)
     client.send(first)
     client.send(second)
     assert client.out_buffer.endswith(second)
-    world.run(lambda: not client.out_buffer, channels)
+    scenario.run(lambda: not client.out_buffer, channels)
     client.close()
-    server = door.accepted[0]
-    world.run(lambda: "close" in server.events, channels)
+    server = listener.accepted[0]
+    scenario.run(lambda: "close" in server.events, channels)
     assert server.received == first + second
 
 

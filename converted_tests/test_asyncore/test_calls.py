@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_asyncore.loops import Channels, Recorder, StubSocket, channel_map, channel_over
+from converted_tests.test_asyncore.support import Channels, Recorder, StubSocket, channel_map, channel_over
 
 DISCONNECTED = [errno.ECONNRESET, errno.ENOTCONN, errno.ESHUTDOWN, errno.ECONNABORTED, errno.EPIPE, errno.EBADF]
 

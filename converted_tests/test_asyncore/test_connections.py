@@ -18,9 +18,18 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S, Peer, Reset, listener, listening, transcript
-from converted_tests.test_asyncore.loops import Channels, Listener, Recorder, needs_poll, run_until
-from converted_tests.test_asyncore.worlds import World, by_select, everywhere, over_internet
+from converted_tests.peers import TIMEOUT_S, Peer, Reset, listening, open_listener, transcript
+from converted_tests.test_asyncore.support import (
+    Channels,
+    Listener,
+    Recorder,
+    Scenario,
+    in_every_scenario,
+    needs_poll,
+    over_tcp,
+    run_until,
+    with_select,
+)
 
 CONNECTED = {"connected": True, "accepting": False, "connecting": False}
 
@@ -32,12 +41,12 @@ RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 """For SO_LINGER: abort the connection by the close."""
 
 
-@everywhere
-def test_handle_connect_is_called_at_the_client_once_it_is_connected(world: World, channels: Channels) -> None:
-    with listener(world.family, world.path) as door:
-        client = world.dial(door.getsockname(), channels)
-        world.run(lambda: client.connected, channels)
-        assert (client.events, client.flags, client.addr) == (["connect"], CONNECTED, door.getsockname())
+@in_every_scenario
+def test_handle_connect_is_called_at_the_client_once_it_is_connected(scenario: Scenario, channels: Channels) -> None:
+    with open_listener(scenario.family, scenario.path) as listener:
+        client = scenario.dial(listener.getsockname(), channels)
+        scenario.run(lambda: client.connected, channels)
+        assert (client.events, client.flags, client.addr) == (["connect"], CONNECTED, listener.getsockname())
 
 
 class ByHand(Listener):
@@ -47,75 +56,79 @@ class ByHand(Listener):
         self.pair: Any = self.accept()
 
 
-@everywhere
-def test_handle_accept_is_called_on_a_listener_where_accept_gives_a_pair(world: World, channels: Channels) -> None:
-    door = ByHand(world.family, world.address, channels)
-    with socket.socket(world.family) as client:
-        client.connect(door.socket.getsockname())
-        world.run(lambda: hasattr(door, "pair"), channels)
-        connection, address = door.pair
+@in_every_scenario
+def test_handle_accept_is_called_on_a_listener_where_accept_gives_a_pair(
+    scenario: Scenario, channels: Channels
+) -> None:
+    listener = ByHand(scenario.family, scenario.address, channels)
+    with socket.socket(scenario.family) as client:
+        client.connect(listener.socket.getsockname())
+        scenario.run(lambda: hasattr(listener, "pair"), channels)
+        connection, address = listener.pair
         with connection:
             assert connection.getsockname() == client.getpeername()
-            assert (address, door.flags, door.events) == (client.getsockname(), LISTENING, [])
-        assert door.accept() is None
+            assert (address, listener.flags, listener.events) == (client.getsockname(), LISTENING, [])
+        assert listener.accept() is None
 
 
-@everywhere
-def test_handle_accepted_gets_the_connection_and_its_address(world: World, channels: Channels) -> None:
-    door = world.listen(channels)
-    with socket.socket(world.family) as client:
-        client.connect(door.socket.getsockname())
-        world.run(lambda: door.accepted, channels)
-        assert door.events == [f"accepted {client.getsockname()!r}"]
-        server = door.accepted[0]
+@in_every_scenario
+def test_handle_accepted_gets_the_connection_and_its_address(scenario: Scenario, channels: Channels) -> None:
+    listener = scenario.listen(channels)
+    with socket.socket(scenario.family) as client:
+        client.connect(listener.socket.getsockname())
+        scenario.run(lambda: listener.accepted, channels)
+        assert listener.events == [f"accepted {client.getsockname()!r}"]
+        server = listener.accepted[0]
         assert (server.flags, server.addr) == (CONNECTED, client.getsockname())
-        assert set(channels.values()) == {door, server}
+        assert set(channels.values()) == {listener, server}
 
 
-@everywhere
-def test_handle_read_is_called_when_data_arrives(world: World, channels: Channels) -> None:
-    client, server = world.connect(channels)
+@in_every_scenario
+def test_handle_read_is_called_when_data_arrives(scenario: Scenario, channels: Channels) -> None:
+    client, server = scenario.connect(channels)
     server.socket.send(b"here you are")
-    world.run(lambda: client.received, channels)
+    scenario.run(lambda: client.received, channels)
     assert (client.events, client.received, server.events) == (["read"], b"here you are", [])
 
 
-@everywhere
-def test_handle_write_is_called_when_the_socket_takes_data(world: World, channels: Channels) -> None:
-    client, server = world.connect(channels)
+@in_every_scenario
+def test_handle_write_is_called_when_the_socket_takes_data(scenario: Scenario, channels: Channels) -> None:
+    client, server = scenario.connect(channels)
     client.outgoing = b"here you are"
-    world.run(lambda: server.received, channels)
+    scenario.run(lambda: server.received, channels)
     assert (client.events, server.events, server.received) == (["write"], ["read"], b"here you are")
 
 
-@everywhere
-def test_handle_close_is_called_when_the_peer_closes(world: World, channels: Channels) -> None:
-    client, server = world.connect(channels)
+@in_every_scenario
+def test_handle_close_is_called_when_the_peer_closes(scenario: Scenario, channels: Channels) -> None:
+    client, server = scenario.connect(channels)
     server.close()
-    world.run(lambda: client.events, channels)
+    scenario.run(lambda: client.events, channels)
     assert (client.events, client.flags, channels) == (["close"], IDLE, {})
 
 
-def lose_the_peer_while_sending(world: World, channels: Channels) -> Recorder:
+def lose_the_peer_while_sending(scenario: Scenario, channels: Channels) -> Recorder:
     """A client whose peer closed with most of what the client has to say unread, once that has been noticed."""
-    client, server = world.connect(channels)
+    client, server = scenario.connect(channels)
     server.readable = lambda: False  # type: ignore[method-assign]
     client.outgoing = bytes(8_000_000)
-    world.run(lambda: client.events, channels)
+    scenario.run(lambda: client.events, channels)
     server.close()
-    world.run(lambda: client.closes, channels)
+    scenario.run(lambda: client.closes, channels)
     return client
 
 
-@everywhere
-def test_a_peer_that_is_gone_in_the_middle_of_sending_closes_the_channel(world: World, channels: Channels) -> None:
-    client = lose_the_peer_while_sending(world, channels)
+@in_every_scenario
+def test_a_peer_that_is_gone_in_the_middle_of_sending_closes_the_channel(
+    scenario: Scenario, channels: Channels
+) -> None:
+    client = lose_the_peer_while_sending(scenario, channels)
     assert (client.events[-1], client.flags, channels) == ("close", IDLE, {})
 
 
-@by_select
-def test_by_select_handle_close_is_called_once_when_the_peer_is_gone(world: World, channels: Channels) -> None:
-    assert lose_the_peer_while_sending(world, channels).closes == 1
+@with_select
+def test_by_select_handle_close_is_called_once_when_the_peer_is_gone(scenario: Scenario, channels: Channels) -> None:
+    assert lose_the_peer_while_sending(scenario, channels).closes == 1
 
 
 @needs_poll
@@ -127,11 +140,11 @@ def test_by_poll_each_sign_of_the_end_calls_handle_close(channels: Channels) -> 
     assert (channel.closes, channel.flags, channels) == (2, IDLE, {})
 
 
-@over_internet
-def test_an_urgent_byte_calls_handle_expt(world: World, channels: Channels) -> None:
-    client, server = world.connect(channels)
+@over_tcp
+def test_an_urgent_byte_calls_handle_expt(scenario: Scenario, channels: Channels) -> None:
+    client, server = scenario.connect(channels)
     client.socket.send(b"!", socket.MSG_OOB)
-    world.run(lambda: server.events, channels)
+    scenario.run(lambda: server.events, channels)
     assert (server.events[0], server.socket.recv(1, socket.MSG_OOB)) == ("expt", b"!")
 
 
@@ -149,51 +162,53 @@ class Careless(Recorder):
         self.errors.append(sys.exc_info()[1])
 
 
-@everywhere
-def test_an_exception_in_a_handler_calls_handle_error_while_it_is_handled(world: World, channels: Channels) -> None:
-    with listener(world.family, world.path) as door:
-        client = world.dial(door.getsockname(), channels, Careless)
-        server, _address = door.accept()
+@in_every_scenario
+def test_an_exception_in_a_handler_calls_handle_error_while_it_is_handled(
+    scenario: Scenario, channels: Channels
+) -> None:
+    with open_listener(scenario.family, scenario.path) as listener:
+        client = scenario.dial(listener.getsockname(), channels, Careless)
+        server, _address = listener.accept()
         with server:
-            world.run(lambda: client.connected, channels)
+            scenario.run(lambda: client.connected, channels)
             server.send(b"!")
-            world.run(lambda: client.errors, channels)
+            scenario.run(lambda: client.errors, channels)
         assert [repr(error) for error in client.errors] == ["ValueError('what is this?')"]
 
 
-@everywhere
-def test_flags_follow_the_life_of_a_connection(world: World, channels: Channels) -> None:
-    door = Recorder(map=channels)
-    assert door.flags == IDLE
-    door.create_socket(world.family)
-    door.bind(world.address)
-    assert door.flags == IDLE
-    door.close()
-    world.path.unlink(missing_ok=True)
+@in_every_scenario
+def test_flags_follow_the_life_of_a_connection(scenario: Scenario, channels: Channels) -> None:
+    listener = Recorder(map=channels)
+    assert listener.flags == IDLE
+    listener.create_socket(scenario.family)
+    listener.bind(scenario.address)
+    assert listener.flags == IDLE
+    listener.close()
+    scenario.path.unlink(missing_ok=True)
 
-    door = world.listen(channels)
-    assert door.flags == LISTENING
-    client = world.dial(door.socket.getsockname(), channels)
+    listener = scenario.listen(channels)
+    assert listener.flags == LISTENING
+    client = scenario.dial(listener.socket.getsockname(), channels)
     assert client.flags in (CONNECTED, {**IDLE, "connecting": True})
-    world.run(lambda: client.connected and door.accepted, channels)
-    server = door.accepted[0]
-    assert (door.flags, client.flags, server.flags) == (LISTENING, CONNECTED, CONNECTED)
+    scenario.run(lambda: client.connected and listener.accepted, channels)
+    server = listener.accepted[0]
+    assert (listener.flags, client.flags, server.flags) == (LISTENING, CONNECTED, CONNECTED)
 
     server.close()
     assert (server.flags, client.flags) == (IDLE, CONNECTED)
-    world.run(lambda: not client.connected, channels)
-    door.close()
-    assert (client.flags, door.flags, channels) == (IDLE, IDLE, {})
+    scenario.run(lambda: not client.connected, channels)
+    listener.close()
+    assert (client.flags, listener.flags, channels) == (IDLE, IDLE, {})
 
 
-@everywhere
+@in_every_scenario
 def test_create_socket_makes_a_stream_socket_that_neither_blocks_nor_is_inherited(
-    world: World, channels: Channels
+    scenario: Scenario, channels: Channels
 ) -> None:
     channel: Any = Recorder(map=channels)
-    channel.create_socket(world.family)
+    channel.create_socket(scenario.family)
     sock = channel.socket
-    assert (sock.family, sock.type) == channel.family_and_type == (world.family, socket.SOCK_STREAM)
+    assert (sock.family, sock.type) == channel.family_and_type == (scenario.family, socket.SOCK_STREAM)
     assert (sock.gettimeout(), os.get_inheritable(sock.fileno())) == (0.0, False)
     assert channels == {sock.fileno(): channel}
 
@@ -207,51 +222,51 @@ def test_create_socket_makes_a_tcp_socket_unless_told_otherwise(channels: Channe
     assert kinds == [(socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM)]
 
 
-@over_internet
-def test_binding_a_port_that_another_channel_has_raises(world: World, channels: Channels) -> None:
-    taken = world.listen(channels).socket.getsockname()
+@over_tcp
+def test_binding_a_port_that_another_channel_has_raises(scenario: Scenario, channels: Channels) -> None:
+    taken = scenario.listen(channels).socket.getsockname()
     other = Recorder(map=channels)
-    other.create_socket(world.family)
+    other.create_socket(scenario.family)
     with pytest.raises(OSError) as caught:
         other.bind(taken)
     assert caught.value.errno == errno.EADDRINUSE
 
 
-@over_internet
-def test_set_reuse_addr_sets_the_option_which_is_off_before(world: World, channels: Channels) -> None:
+@over_tcp
+def test_set_reuse_addr_sets_the_option_which_is_off_before(scenario: Scenario, channels: Channels) -> None:
     channel = Recorder(map=channels)
-    channel.create_socket(world.family)
+    channel.create_socket(scenario.family)
     before = channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     channel.set_reuse_addr()
     after = channel.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
     assert (bool(before), bool(after)) == (False, True)
 
 
-@everywhere
+@in_every_scenario
 def test_a_client_that_connects_and_resets_at_once_does_not_break_the_server(
-    world: World, channels: Channels
+    scenario: Scenario, channels: Channels
 ) -> None:
-    door = world.listen(channels)
-    with socket.socket(world.family) as hasty:
+    listener = scenario.listen(channels)
+    with socket.socket(scenario.family) as hasty:
         hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        hasty.connect(door.socket.getsockname())
-    world.run(lambda: len(door.accepted) == 1 and not door.accepted[0].connected, channels)
+        hasty.connect(listener.socket.getsockname())
+    scenario.run(lambda: len(listener.accepted) == 1 and not listener.accepted[0].connected, channels)
 
-    with socket.socket(world.family) as patient:
-        patient.connect(door.socket.getsockname())
+    with socket.socket(scenario.family) as patient:
+        patient.connect(listener.socket.getsockname())
         patient.send(b"hello")
-        world.run(lambda: door.accepted[-1].received, channels)
-    assert (len(door.accepted), door.accepted[1].received) == (2, b"hello")
+        scenario.run(lambda: listener.accepted[-1].received, channels)
+    assert (len(listener.accepted), listener.accepted[1].received) == (2, b"hello")
 
 
-@over_internet
-def test_a_refused_connection_raises_out_of_the_connect_event(world: World, channels: Channels) -> None:
-    with socket.socket(world.family) as nobody:
-        nobody.bind(world.address)
-        client = world.dial(nobody.getsockname(), channels)
+@over_tcp
+def test_a_refused_connection_raises_out_of_the_connect_event(scenario: Scenario, channels: Channels) -> None:
+    with socket.socket(scenario.family) as nobody:
+        nobody.bind(scenario.address)
+        client = scenario.dial(nobody.getsockname(), channels)
         assert client.flags == {**IDLE, "connecting": True}
         with pytest.raises(ConnectionRefusedError):
-            world.run(lambda: client.connected, channels)
+            scenario.run(lambda: client.connected, channels)
         assert client.flags == {**IDLE, "connecting": True}
 
 
@@ -283,17 +298,17 @@ class Chatter(Recorder):
             self.close()
 
 
-@everywhere
-def test_a_dialogue_with_a_server_ends_the_loop_by_itself(world: World, channels: Channels) -> None:
+@in_every_scenario
+def test_a_dialogue_with_a_server_ends_the_loop_by_itself(scenario: Scenario, channels: Channels) -> None:
     script = transcript("""
         S: hello
         C: HELLO
         S: how are you?
         C: HOW ARE YOU?
     """)
-    with listening(script, family=world.family, path=world.path) as server:
-        client = world.dial(server.address, channels, Chatter)
-        asyncore.loop(TIMEOUT_S, world.use_poll, channels)
+    with listening(script, family=scenario.family, path=scenario.path) as server:
+        client = scenario.dial(server.address, channels, Chatter)
+        asyncore.loop(TIMEOUT_S, scenario.use_poll, channels)
     assert client.events == ["connect", "read", "write", "read", "write", "close"]
 
 
@@ -302,12 +317,12 @@ def aborts_after_one_line() -> Peer:
     yield Reset()
 
 
-@over_internet
-def test_a_reset_by_the_server_is_a_close(world: World, channels: Channels) -> None:
-    with listening(aborts_after_one_line(), family=world.family) as server:
-        client = world.dial(server.address, channels, Chatter)
+@over_tcp
+def test_a_reset_by_the_server_is_a_close(scenario: Scenario, channels: Channels) -> None:
+    with listening(aborts_after_one_line(), family=scenario.family) as server:
+        client = scenario.dial(server.address, channels, Chatter)
         client.outgoing = b"go on\r\n"
-        world.run(lambda: not channels, channels)
+        scenario.run(lambda: not channels, channels)
     assert client.events[-1] == "close"
 
 

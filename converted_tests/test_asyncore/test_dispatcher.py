@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_asyncore.loops import Channels, Recorder, StubSocket, channel_map, channel_over
+from converted_tests.test_asyncore.support import Channels, Recorder, StubSocket, channel_map, channel_over
 
 library: Any = asyncore
 
@@ -50,11 +50,11 @@ def test_a_dispatcher_takes_the_default_map_unless_given_another(monkeypatch: py
 
 
 def test_a_connected_socket_makes_a_connected_channel_that_does_not_block() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as door, socket.create_connection(door.getsockname()) as sock:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as sock:
         with channel_map() as channels:
             channel = Recorder(sock, channels)
             assert channels == {sock.fileno(): channel}
-            assert (channel.addr, channel.connected, sock.gettimeout()) == (door.getsockname(), True, 0.0)
+            assert (channel.addr, channel.connected, sock.gettimeout()) == (listener.getsockname(), True, 0.0)
 
 
 @pytest.mark.parametrize("code", [errno.ENOTCONN, errno.EINVAL], ids=errno.errorcode.get)

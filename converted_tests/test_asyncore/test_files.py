@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_asyncore.loops import channel_map, needs_poll, run_until
+from converted_tests.test_asyncore.support import channel_map, needs_poll, run_until
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="asyncore wraps files on POSIX alone")
 

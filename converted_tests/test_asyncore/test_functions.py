@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_asyncore.loops import (
+from converted_tests.test_asyncore.support import (
     PASSED_ON,
     Events,
     Recorder,

@@ -12,8 +12,18 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Reset, Silence, dialled, listener, listening, transcript
-from converted_tests.test_ftplib.server import WELCOME, dialogue
+from converted_tests.peers import (
+    SHORT_S,
+    TIMEOUT_S,
+    Peer,
+    Reset,
+    Silence,
+    dialled,
+    listening,
+    open_listener,
+    transcript,
+)
+from converted_tests.test_ftplib.support import WELCOME, dialogue
 
 Call = Callable[[ftplib.FTP], object]
 
@@ -151,8 +161,8 @@ def test_a_session_of_simple_commands_over_a_real_listener() -> None:
 @contextlib.contextmanager
 def urgent(replies: bytes) -> Iterator[tuple[ftplib.FTP, socket.socket]]:
     """A client and the server's end of its TCP connection: a socket pair has no urgent data."""
-    with listener() as door, socket.create_connection(door.getsockname()) as client:
-        server, _ = door.accept()
+    with open_listener() as listener, socket.create_connection(listener.getsockname()) as client:
+        server, _ = listener.accept()
         with server, contextlib.closing(ftplib.FTP()) as ftp:
             server.settimeout(TIMEOUT_S)
             server.sendall(WELCOME + replies)

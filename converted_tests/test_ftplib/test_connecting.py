@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import SHORT_S, Dialled, InMemory, Peer, Silence, dialled, listening, transcript
-from converted_tests.test_ftplib.server import FileServer, visit
+from converted_tests.test_ftplib.support import FileServer, visit
 from netsupport import HOSTv4, HOSTv6, bind_port
 
 DEFAULT = socket._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]

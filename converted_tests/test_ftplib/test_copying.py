@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from converted_tests.peers import listening
-from converted_tests.test_ftplib.server import FileServer, dialogue, visit
+from converted_tests.test_ftplib.support import FileServer, dialogue, visit
 from netsupport import HOSTv4
 
 pytestmark = pytest.mark.usefixtures("active_mode_stays_on_this_host")

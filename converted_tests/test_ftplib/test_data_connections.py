@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from converted_tests.peers import SHORT_S, Peer, Silence, dialled, listening, transcript
-from converted_tests.test_ftplib.server import WELCOME, FileServer, Prepared, dialogue, visit
+from converted_tests.test_ftplib.support import WELCOME, FileServer, Prepared, dialogue, visit
 from netsupport import HOSTv4, HOSTv6, bind_port
 
 pytestmark = pytest.mark.usefixtures("active_mode_stays_on_this_host")
@@ -135,9 +135,9 @@ def test_a_port_that_the_server_takes_note_of_without_a_2_is_error_reply() -> No
 
 def test_makeport_listens_on_every_address_and_announces_the_control_connections() -> None:
     server = FileServer()
-    with visit(server) as ftp, ftp.makeport() as door:
-        host, port = door.getsockname()
-        assert (door.family, host, bool(door.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))) == (
+    with visit(server) as ftp, ftp.makeport() as listener:
+        host, port = listener.getsockname()
+        assert (listener.family, host, bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))) == (
             socket.AF_INET,
             "0.0.0.0",
             True,
@@ -149,9 +149,9 @@ def test_makeport_listens_on_every_address_and_announces_the_control_connections
 @pytest.mark.usefixtures("ipv6")
 def test_makeport_over_IPv6_uses_the_extended_form() -> None:
     server = FileServer()
-    with visit(server, family=socket.AF_INET6) as ftp, ftp.makeport() as door:
-        assert (door.family, door.getsockname()[0]) == (socket.AF_INET6, "::")
-        port = door.getsockname()[1]
+    with visit(server, family=socket.AF_INET6) as ftp, ftp.makeport() as listener:
+        assert (listener.family, listener.getsockname()[0]) == (socket.AF_INET6, "::")
+        port = listener.getsockname()[1]
     assert server.heard == [f"EPRT |2|::1|{port}|".encode(), b"QUIT"]
 
 
@@ -168,8 +168,8 @@ def test_both_sockets_of_active_mode_have_the_clients_timeout(
 ) -> None:
     expected = process_timeout_s if expected_s == "the process's" else expected_s
     with visit(FileServer({b"NLST": b""}), make()) as ftp:
-        with ftp.makeport() as door:
-            assert door.gettimeout() == expected
+        with ftp.makeport() as listener:
+            assert listener.gettimeout() == expected
         ftp.set_pasv(False)
         with ftp.transfercmd("NLST") as connection:
             assert connection.gettimeout() == expected

@@ -10,7 +10,7 @@ import ftplib
 import pytest
 
 from converted_tests.peers import InMemory, dialled, listening, transcript
-from converted_tests.test_ftplib.server import FileServer, dialogue, visit
+from converted_tests.test_ftplib.support import FileServer, dialogue, visit
 from netsupport import HOSTv4
 
 ALL_ASKED = b"331 password\r\n332 account\r\n230 in\r\n"

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import InMemory, dialled, listening, transcript
 from converted_tests.strategies import line_text, pieces_of, wire_bytes
-from converted_tests.test_ftplib.server import dialogue
+from converted_tests.test_ftplib.support import dialogue
 
 
 def reading(text: str, maxline: int | None = None) -> ftplib.FTP:

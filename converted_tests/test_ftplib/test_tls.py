@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import Dialled, InMemory, dialled, listening
-from converted_tests.test_ftplib.server import WELCOME, FileServer, dialogue, visit
+from converted_tests.test_ftplib.support import WELCOME, FileServer, dialogue, visit
 from netsupport import HOSTv4
 
 KEYFILE_IS_GONE = pytest.mark.skipif(

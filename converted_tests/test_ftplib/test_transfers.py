@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import InMemory, dialled
 from converted_tests.strategies import pieces_of
-from converted_tests.test_ftplib.server import FileServer, Prepared, dialogue, visit
+from converted_tests.test_ftplib.support import FileServer, Prepared, dialogue, visit
 
 pytestmark = pytest.mark.usefixtures("active_mode_stays_on_this_host")
 

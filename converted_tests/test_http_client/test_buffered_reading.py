@@ -8,7 +8,7 @@ from http.client import HTTPResponse, IncompleteRead
 
 import pytest
 
-from converted_tests.test_http_client.dialogue import chunks, message, response_of
+from converted_tests.test_http_client.support import chunks, message, response_of
 
 LINES = [b"first line\n", b"second\n", b"\n", b"third, without an end"]
 BODY = b"".join(LINES)

@@ -8,7 +8,7 @@ from http.client import HTTPConnection, HTTPResponse, IncompleteRead, LineTooLon
 import pytest
 
 from converted_tests.peers import listening
-from converted_tests.test_http_client.dialogue import (
+from converted_tests.test_http_client.support import (
     LIMIT_BYTES,
     Reading,
     Wire,

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converted_tests.peers import listening
-from converted_tests.test_http_client.dialogue import (
+from converted_tests.test_http_client.support import (
     EXAMPLE_HOST,
     IDENTITY,
     Old,

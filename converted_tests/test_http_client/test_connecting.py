@@ -15,8 +15,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from converted_tests.peers import SHORT_CONNECT_S, Silence, dialled, listener, listening
-from converted_tests.test_http_client.dialogue import IDENTITY, Wire, fetch, message, origin
+from converted_tests.peers import SHORT_CONNECT_S, Silence, dialled, listening, open_listener
+from converted_tests.test_http_client.support import IDENTITY, Wire, fetch, message, origin
 from netsupport import HOSTv4
 
 OK = message("HTTP/1.1 200 OK", "Content-Length: 2", body=b"hi")
@@ -146,10 +146,10 @@ def test_nobody_listening_is_a_refusal_and_no_connection() -> None:
 )
 def test_the_timeout_reaches_the_socket(arguments: dict[str, float | None], expected_s: float | None) -> None:
     before_s = socket.getdefaulttimeout()
-    with listener() as door:
+    with open_listener() as listener:
         socket.setdefaulttimeout(30)
         try:
-            connection = HTTPConnection(*netloc_of(door), **arguments)  # type: ignore[arg-type]
+            connection = HTTPConnection(*netloc_of(listener), **arguments)  # type: ignore[arg-type]
             connection.connect()
         finally:
             socket.setdefaulttimeout(before_s)
@@ -174,19 +174,19 @@ def test_a_server_that_says_nothing_runs_into_the_timeout() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 on its loopback")
 def test_the_source_address_is_where_the_connection_comes_from() -> None:
-    with listener() as door:
-        connection = HTTPConnection(*netloc_of(door), source_address=("127.0.0.3", 0))
+    with open_listener() as listener:
+        connection = HTTPConnection(*netloc_of(listener), source_address=("127.0.0.3", 0))
         connection.connect()
-        accepted, address = door.accept()
+        accepted, address = listener.accept()
         with accepted:
             assert (address[0], address) == ("127.0.0.3", connection.sock.getsockname())
         connection.close()
 
 
 def test_the_source_port_is_bound_before_connecting() -> None:
-    with listener() as door, listener() as holder:
+    with open_listener() as listener, open_listener() as holder:
         # The port is held already: to be refused it is the proof that it was asked for.
-        connection = HTTPConnection(*netloc_of(door), source_address=netloc_of(holder))
+        connection = HTTPConnection(*netloc_of(listener), source_address=netloc_of(holder))
         with pytest.raises(OSError) as caught:
             connection.connect()
         assert caught.value.errno == errno.EADDRINUSE
@@ -200,8 +200,8 @@ def test_the_source_address_is_kept_as_given(client_context: SSLContext) -> None
 
 
 def test_small_packets_are_not_held_back() -> None:
-    with listener() as door:
-        connection = HTTPConnection(*netloc_of(door))
+    with open_listener() as listener:
+        connection = HTTPConnection(*netloc_of(listener))
         connection.connect()
         assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
         connection.close()

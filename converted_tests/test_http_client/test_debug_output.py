@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from converted_tests.peers import dialled
-from converted_tests.test_http_client.dialogue import Wire, fetch, message, wired
+from converted_tests.test_http_client.support import Wire, fetch, message, wired
 
 Printed = Callable[[], list[str]]
 HEAD = "send: b'PUT / HTTP/1.1\\r\\n\\r\\n'"

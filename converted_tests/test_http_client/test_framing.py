@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from converted_tests.test_http_client.dialogue import Reading, message, read_or_readinto, response_of
+from converted_tests.test_http_client.support import Reading, message, read_or_readinto, response_of
 
 LENGTH = "Content-Length: 5"
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from converted_tests.peers import Peer, dialled, listening
-from converted_tests.test_http_client.dialogue import Wire, fetch, message, origin, refused_handshake
+from converted_tests.test_http_client.support import Wire, fetch, message, origin, refused_handshake
 
 if TYPE_CHECKING:
     import trustme

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from converted_tests.strategies import pieces_of
-from converted_tests.test_http_client.dialogue import by_read, by_readinto, chunks, message, response_of
+from converted_tests.test_http_client.support import by_read, by_readinto, chunks, message, response_of
 
 bodies = st.binary(max_size=60)
 sizes = st.lists(st.integers(1, 20), min_size=1, max_size=5)

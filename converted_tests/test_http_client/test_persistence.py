@@ -11,7 +11,7 @@ from http.client import BadStatusLine, HTTPConnection, RemoteDisconnected
 import pytest
 
 from converted_tests.peers import Peer, Reset, listening, transcript
-from converted_tests.test_http_client.dialogue import fetch, message, origin
+from converted_tests.test_http_client.support import fetch, message, origin
 
 KEPT = message("HTTP/1.1 200 OK", "Content-Length: 4", body=b"kept")
 CLOSED = message("HTTP/1.1 200 OK", "Connection: close", "Content-Length: 6", body=b"closed")

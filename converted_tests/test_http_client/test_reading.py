@@ -12,7 +12,7 @@ from typing import cast
 import pytest
 
 from converted_tests.peers import canned, listening
-from converted_tests.test_http_client.dialogue import (
+from converted_tests.test_http_client.support import (
     Reading,
     Wire,
     begun,

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pytest
 
 from converted_tests.peers import canned, listening
-from converted_tests.test_http_client.dialogue import (
+from converted_tests.test_http_client.support import (
     EXAMPLE_HOST,
     IDENTITY,
     chunks,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converted_tests.test_http_client.dialogue import message, wired
+from converted_tests.test_http_client.support import message, wired
 
 Value = str | bytes | int
 

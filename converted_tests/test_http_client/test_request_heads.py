@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converted_tests.test_http_client.dialogue import EXAMPLE_HOST, IDENTITY, Old, message, wired, written
+from converted_tests.test_http_client.support import EXAMPLE_HOST, IDENTITY, Old, message, wired, written
 
 CONTROLS = [chr(code) for code in range(32)]
 NOT_IN_URLS = [*CONTROLS, " ", "\x7f"]

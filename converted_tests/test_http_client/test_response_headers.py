@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converted_tests.test_http_client.dialogue import FIELDS_MAX, LIMIT_BYTES, Wire, begun, message, response_of
+from converted_tests.test_http_client.support import FIELDS_MAX, LIMIT_BYTES, Wire, begun, message, response_of
 
 TOKEN = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 VISIBLE = "".join(map(chr, [*range(0x21, 0x7F), *range(0x80, 0x100)]))

@@ -15,7 +15,7 @@ from http.client import (
 
 import pytest
 
-from converted_tests.test_http_client.dialogue import EXAMPLE_HOST, IDENTITY, fetch, message, wired
+from converted_tests.test_http_client.support import EXAMPLE_HOST, IDENTITY, fetch, message, wired
 
 OK = message("HTTP/1.1 200 OK", "Content-Length: 2", body=b"hi")
 NEXT = message("HTTP/1.1 200 OK", "Content-Length: 4", body=b"next")

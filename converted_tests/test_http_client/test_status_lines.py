@@ -17,7 +17,7 @@ from http.client import (
 import pytest
 
 from converted_tests.peers import listening
-from converted_tests.test_http_client.dialogue import (
+from converted_tests.test_http_client.support import (
     FIELDS_MAX,
     LIMIT_BYTES,
     Wire,

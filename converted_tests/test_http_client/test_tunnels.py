@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from converted_tests.peers import StartTLS, dialled, listening
-from converted_tests.test_http_client.dialogue import IDENTITY, LIMIT_BYTES, Wire, fetch, message, origin
+from converted_tests.test_http_client.support import IDENTITY, LIMIT_BYTES, Wire, fetch, message, origin
 
 if TYPE_CHECKING:
     import trustme

@@ -33,7 +33,7 @@ from converted_tests.peers import (
 )
 from netsupport import HOSTv4, bind_port
 
-from .server import GREETING, HOST_NAME, UPGRADE, offline, served, served_after_STLS, served_by_SSL
+from .support import GREETING, HOST_NAME, UPGRADE, offline, served, served_after_STLS, served_by_SSL
 
 needs_key_files = pytest.mark.skipif(
     sys.version_info >= (3, 12), reason="Python 3.12 took keyfile and certfile away from poplib"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from converted_tests.peers import TIMEOUT_S, InMemory, Peer, Reset, listening
 from converted_tests.strategies import pieces_of, wire_bytes
 
-from .server import left_of, offline, served
+from .support import left_of, offline, served
 
 LINE_MAX = 2048
 

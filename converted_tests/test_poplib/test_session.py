@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from .server import left_of, offline, served, served_after_STLS, served_by_SSL
+from .support import left_of, offline, served, served_after_STLS, served_by_SSL
 
 Served = Callable[[str], AbstractContextManager[poplib.POP3]]
 Command = Callable[[poplib.POP3], object]

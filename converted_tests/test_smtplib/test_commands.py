@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .server import ME, folded, offline, served
+from .support import ME, folded, offline, served
 
 Command = Callable[[smtplib.SMTP], object]
 

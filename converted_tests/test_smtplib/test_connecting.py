@@ -14,10 +14,19 @@ from unittest import mock
 
 import pytest
 
-from converted_tests.peers import SHORT_CONNECT_S, TIMEOUT_S, Dialled, Peer, Silence, listener, listening, transcript
+from converted_tests.peers import (
+    SHORT_CONNECT_S,
+    TIMEOUT_S,
+    Dialled,
+    Peer,
+    Silence,
+    listening,
+    open_listener,
+    transcript,
+)
 from netsupport import HOSTv4, bind_port
 
-from .server import ME, answered, served
+from .support import ME, answered, served
 
 BOTH = pytest.mark.parametrize("kind", [smtplib.SMTP, smtplib.LMTP])
 
@@ -247,9 +256,9 @@ def test_two_clients_at_two_ports_do_not_meet() -> None:
 
 
 def test_the_backlog_takes_a_client_whose_server_has_not_accepted_yet() -> None:
-    with listener() as door:
+    with open_listener() as listener:
         with pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
-            smtplib.SMTP(HOSTv4, door.getsockname()[1], ME, timeout=SHORT_CONNECT_S)
+            smtplib.SMTP(HOSTv4, listener.getsockname()[1], ME, timeout=SHORT_CONNECT_S)
 
 
 # --- not connected, and told about it -----------------------------------------------------------------

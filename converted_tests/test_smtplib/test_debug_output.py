@@ -15,7 +15,7 @@ import pytest
 
 from converted_tests.peers import TIMEOUT_S, listening
 
-from .server import ME, answered, dialogue, offline
+from .support import ME, answered, dialogue, offline
 
 
 def test_a_session_at_debug_level_1(capsys: pytest.CaptureFixture[str]) -> None:

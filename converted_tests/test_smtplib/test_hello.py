@@ -13,7 +13,7 @@ from hypothesis import given
 from converted_tests.peers import TIMEOUT_S, listening
 from converted_tests.strategies import wire_bytes
 
-from .server import ME, dialogue, hello, offline, served
+from .support import ME, dialogue, hello, offline, served
 
 
 def test_ehlo_returns_the_whole_reply_with_the_greeting_text_first() -> None:

@@ -16,7 +16,7 @@ import pytest
 from converted_tests.peers import TIMEOUT_S, listening, transcript
 from netsupport import bind_unix_socket
 
-from .server import ME, offline, served
+from .support import ME, offline, served
 
 SCRIPT = f"""
     S: 220 mailbox

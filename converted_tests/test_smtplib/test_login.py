@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .server import hello, offline, served
+from .support import hello, offline, served
 
 # base64 of "joe" and of "secret", of NUL joe NUL secret, and of the two prompts that servers use for LOGIN.
 JOE, SECRET, PLAIN = "am9l", "c2VjcmV0", "AGpvZQBzZWNyZXQ="

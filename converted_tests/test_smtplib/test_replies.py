@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from converted_tests.peers import TIMEOUT_S, Peer, Reset, canned, listening
 from converted_tests.strategies import pieces_of, wire_bytes
 
-from .server import ME, offline, served
+from .support import ME, offline, served
 
 LINE_MAX = 8192
 

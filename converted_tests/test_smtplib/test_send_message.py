@@ -10,7 +10,7 @@ from email.message import EmailMessage, Message
 
 import pytest
 
-from .server import folded, hello, offline, served
+from .support import folded, hello, offline, served
 
 UTF8 = {"smtputf8": "", "8bitmime": ""}
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import InMemory, Peer, Say, listening
 
-from .server import ME, folded, hello, offline, served
+from .support import ME, folded, hello, offline, served
 
 ANN, JOE, SUE = "ann@a.test", "joe@b.test", "sue@c.test"
 EVERYTHING_ACCEPTED = b"250 OK\r\n250 OK\r\n354 go\r\n250 taken\r\n"

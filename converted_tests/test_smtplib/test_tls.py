@@ -20,7 +20,7 @@ import pytest
 from converted_tests.peers import TIMEOUT_S, Dialled, Peer, StartTLS, connected, dialled, listening, transcript
 from netsupport import HOSTv4
 
-from .server import ME, dialogue, hello, offline, served
+from .support import ME, dialogue, hello, offline, served
 
 GOODBYE = "C: quit\nS: 221 bye"
 UPGRADE = hello("STARTTLS", "SIZE 1") + "C: STARTTLS\nS: 220 go ahead\nTLS\n"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from converted_tests.test_socket.kit import Pair, datagram_pair, tcp_pair, unix_pair
+from converted_tests.test_socket.support import Pair, datagram_pair, tcp_pair, unix_pair
 
 
 @pytest.fixture(params=["tcp4", "tcp6", "unix"])

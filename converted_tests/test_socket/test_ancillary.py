@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from converted_tests.test_socket.kit import unix_pair
+from converted_tests.test_socket.support import unix_pair
 
 INT_BYTES = array.array("i").itemsize
 RIGHTS = (socket.SOL_SOCKET, getattr(socket, "SCM_RIGHTS", 1))

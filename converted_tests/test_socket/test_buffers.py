@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import canned
-from converted_tests.test_socket.kit import datagram_pair, unix_pair
+from converted_tests.test_socket.support import datagram_pair, unix_pair
 
 MESSAGE = b"into a buffer"
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S, Peer, Say, TakeAll, listener, listening
-from converted_tests.test_socket.kit import echo, refusing
+from converted_tests.peers import TIMEOUT_S, Peer, Say, TakeAll, listening, open_listener
+from converted_tests.test_socket.support import echo, refusing
 from netsupport import HOSTv4, HOSTv6, bind_port
 
 Info = tuple[int, int, int, str, Any]
@@ -84,19 +84,19 @@ def test_an_address_is_a_pair(address: Any) -> None:
 @pytest.mark.usefixtures("restored_default")
 def test_without_a_timeout_the_default_counts(default: float | None) -> None:
     socket.setdefaulttimeout(default)
-    with listener() as door, socket.create_connection(door.getsockname()) as client:
+    with open_listener() as listener, socket.create_connection(listener.getsockname()) as client:
         assert client.gettimeout() == default
 
 
 def test_no_timeout_is_stronger_than_the_default(process_timeout_s: float) -> None:
-    with listener() as door, socket.create_connection(door.getsockname(), timeout=None) as client:
+    with open_listener() as listener, socket.create_connection(listener.getsockname(), timeout=None) as client:
         assert (client.gettimeout(), socket.getdefaulttimeout()) == (None, process_timeout_s)
 
 
 def test_a_timeout_is_given_by_position_or_by_keyword() -> None:
-    with listener() as door:
-        with socket.create_connection(door.getsockname(), 30) as by_position:
-            with socket.create_connection(door.getsockname(), timeout=30) as by_keyword:
+    with open_listener() as listener:
+        with socket.create_connection(listener.getsockname(), 30) as by_position:
+            with socket.create_connection(listener.getsockname(), timeout=30) as by_keyword:
                 assert (by_position.gettimeout(), by_keyword.gettimeout()) == (30, 30)
 
 
@@ -109,7 +109,7 @@ def test_a_timeout_is_set_before_the_connection_is_tried(monkeypatch: pytest.Mon
             super().connect(address)
 
     monkeypatch.setattr(socket, "socket", Watched)
-    with listener() as door, socket.create_connection(door.getsockname(), 2.5):
+    with open_listener() as listener, socket.create_connection(listener.getsockname(), 2.5):
         assert timeouts == [2.5]
 
 
@@ -117,9 +117,9 @@ def test_a_timeout_is_set_before_the_connection_is_tried(monkeypatch: pytest.Mon
     os.name != "posix" or os.uname().sysname != "Linux", reason="127.0.0.2 is a local address on Linux"
 )
 def test_the_source_address_is_where_the_server_sees_the_client() -> None:
-    with listener() as door:
-        with socket.create_connection(door.getsockname(), TIMEOUT_S, ("127.0.0.2", 0)) as client:
-            accepted, address = door.accept()
+    with open_listener() as listener:
+        with socket.create_connection(listener.getsockname(), TIMEOUT_S, ("127.0.0.2", 0)) as client:
+            accepted, address = listener.accept()
             with accepted:
                 assert address == client.getsockname()
                 assert address[0] == "127.0.0.2"
@@ -142,10 +142,10 @@ def test_the_source_port_is_bound_before_the_connection_is_tried(monkeypatch: py
 
 
 def test_a_source_port_in_use_is_an_error() -> None:
-    with socket.socket() as owner, listener() as door:
+    with socket.socket() as owner, open_listener() as listener:
         port = bind_port(owner)
         with pytest.raises(OSError) as caught:
-            socket.create_connection(door.getsockname(), TIMEOUT_S, source_address=(HOSTv4, port))
+            socket.create_connection(listener.getsockname(), TIMEOUT_S, source_address=(HOSTv4, port))
         assert caught.value.errno == errno.EADDRINUSE
 
 
@@ -155,10 +155,10 @@ def test_without_a_source_address_nothing_is_bound(monkeypatch: pytest.MonkeyPat
         def bind(self, address: Any) -> None:
             raise AssertionError(address)
 
-    with listener() as door:
+    with open_listener() as listener:
         monkeypatch.setattr(socket, "socket", Unbound)
-        with socket.create_connection(door.getsockname(), TIMEOUT_S, source_address) as client:
-            assert client.getpeername() == door.getsockname()
+        with socket.create_connection(listener.getsockname(), TIMEOUT_S, source_address) as client:
+            assert client.getpeername() == listener.getsockname()
 
 
 def test_a_refused_connection_passes_its_error_number_on() -> None:
@@ -168,11 +168,11 @@ def test_a_refused_connection_passes_its_error_number_on() -> None:
 
 
 def test_the_name_is_looked_up_for_streams_of_any_family(monkeypatch: pytest.MonkeyPatch) -> None:
-    with listener() as door:
-        lookup = Lookup([_tcp(door.getsockname())])
+    with open_listener() as listener:
+        lookup = Lookup([_tcp(listener.getsockname())])
         monkeypatch.setattr(socket, "getaddrinfo", lookup)
         with socket.create_connection(("host.example", 25), TIMEOUT_S) as client:
-            assert client.getpeername() == door.getsockname()
+            assert client.getpeername() == listener.getsockname()
     assert lookup.asked == [("host.example", 25, 0, socket.SOCK_STREAM)]
 
 
@@ -188,8 +188,10 @@ def test_the_next_address_is_tried_when_one_fails(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_first_connection_is_the_only_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    with listener() as first, listener() as second:
-        monkeypatch.setattr(socket, "getaddrinfo", Lookup([_tcp(door.getsockname()) for door in (first, second)]))
+    with open_listener() as first, open_listener() as second:
+        monkeypatch.setattr(
+            socket, "getaddrinfo", Lookup([_tcp(listener.getsockname()) for listener in (first, second)])
+        )
         with socket.create_connection(("host.example", 25), TIMEOUT_S) as client:
             assert client.getpeername() == first.getsockname()
         second.setblocking(False)

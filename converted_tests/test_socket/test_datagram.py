@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from converted_tests.test_socket.kit import Pair, datagram_pair, tcp_pair
+from converted_tests.test_socket.support import Pair, datagram_pair, tcp_pair
 from netsupport import HOSTv4
 
 TEXT = b"whole or not at all"

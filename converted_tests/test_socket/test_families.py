@@ -190,13 +190,13 @@ def test_an_algorithm_that_the_kernel_lacks_is_not_found() -> None:
 
 
 def test_sctp_carries_a_stream_over_the_loop() -> None:
-    with _probed("AF_INET", socket.SOCK_STREAM, "IPPROTO_SCTP") as door:
+    with _probed("AF_INET", socket.SOCK_STREAM, "IPPROTO_SCTP") as listener:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP) as client:
-            door.bind((HOSTv4, 0))
-            door.listen()
+            listener.bind((HOSTv4, 0))
+            listener.listen()
             client.settimeout(TIMEOUT_S)
-            client.connect(door.getsockname())
-            accepted, _ = door.accept()
+            client.connect(listener.getsockname())
+            accepted, _ = listener.accept()
             with accepted:
                 client.sendall(b"over SCTP")
                 assert accepted.recv(100) == b"over SCTP"
@@ -255,16 +255,16 @@ def test_the_buffer_of_a_vsock_socket_stays_between_its_limits() -> None:
 def test_a_vsock_stream_reaches_its_own_machine() -> None:
     # VMADDR_CID_LOCAL; the port is the kernel's choice, and nothing here waits without a limit.
     local = getattr(socket, "VMADDR_CID_LOCAL", 1)
-    with _probed("AF_VSOCK", socket.SOCK_STREAM) as door, _probed("AF_VSOCK", socket.SOCK_STREAM) as client:
+    with _probed("AF_VSOCK", socket.SOCK_STREAM) as listener, _probed("AF_VSOCK", socket.SOCK_STREAM) as client:
         try:
-            door.bind((local, socket.VMADDR_PORT_ANY))
-            door.listen()
+            listener.bind((local, socket.VMADDR_PORT_ANY))
+            listener.listen()
             client.settimeout(SHORT_CONNECT_S)
-            client.connect(door.getsockname())
+            client.connect(listener.getsockname())
         except OSError as failure:
             pytest.skip(f"no VSOCK loop-back here: {failure}")
         client.settimeout(TIMEOUT_S)
-        accepted, address = door.accept()
+        accepted, address = listener.accept()
         with accepted:
             assert address == client.getsockname()
             client.sendall(b"over VSOCK")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import TIMEOUT_S, Peer, Reset, canned, connected, listening
 from converted_tests.strategies import pieces_of
-from converted_tests.test_socket.kit import Pair, drain, echo, fill, unix_pair
+from converted_tests.test_socket.support import Pair, drain, echo, fill, unix_pair
 
 LINES = b"first line\nsecond line\nthe rest"
 

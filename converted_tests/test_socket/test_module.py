@@ -15,7 +15,7 @@ import sys
 
 import pytest
 
-from converted_tests.test_socket.kit import loaded_again
+from converted_tests.test_socket.support import loaded_again
 
 OWN_NAMES = {
     "fromfd",

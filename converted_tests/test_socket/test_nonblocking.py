@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S, listener
-from converted_tests.test_socket.kit import Pair, unix_pair
+from converted_tests.peers import TIMEOUT_S, open_listener
+from converted_tests.test_socket.support import Pair, unix_pair
 
 State = tuple[float | None, bool, bool]
 
@@ -102,9 +102,9 @@ def test_setblocking_fails_on_a_closed_descriptor() -> None:
 
 @pytest.mark.parametrize("timeout", [None, TIMEOUT_S], ids=["blocking listener", "listener with a timeout"])
 def test_an_accepted_socket_blocks(timeout: float | None) -> None:
-    with listener() as door, socket.create_connection(door.getsockname(), TIMEOUT_S):
-        door.settimeout(timeout)
-        accepted, _ = door.accept()
+    with open_listener() as listener, socket.create_connection(listener.getsockname(), TIMEOUT_S):
+        listener.settimeout(timeout)
+        accepted, _ = listener.accept()
         with accepted:
             assert _state(accepted) == BLOCKING
 
@@ -113,21 +113,21 @@ def test_an_accepted_socket_blocks(timeout: float | None) -> None:
 def test_an_accepted_socket_has_the_default_timeout_if_there_is_one(
     process_timeout_s: float, timeout: float | None
 ) -> None:
-    with listener() as door, socket.create_connection(door.getsockname(), TIMEOUT_S):
-        door.settimeout(timeout)
-        accepted, _ = door.accept()
+    with open_listener() as listener, socket.create_connection(listener.getsockname(), TIMEOUT_S):
+        listener.settimeout(timeout)
+        accepted, _ = listener.accept()
         with accepted:
             assert _state(accepted) == (process_timeout_s, True, True)
 
 
 def test_a_non_blocking_accept_takes_a_client_that_waits_and_waits_for_none() -> None:
-    with listener() as door:
-        door.setblocking(False)
+    with open_listener() as listener:
+        listener.setblocking(False)
         with pytest.raises(BlockingIOError):
-            door.accept()
-        with socket.create_connection(door.getsockname(), TIMEOUT_S) as client:
-            assert select.select([door], [], [], TIMEOUT_S)[0] == [door]
-            accepted, address = door.accept()
+            listener.accept()
+        with socket.create_connection(listener.getsockname(), TIMEOUT_S) as client:
+            assert select.select([listener], [], [], TIMEOUT_S)[0] == [listener]
+            accepted, address = listener.accept()
             with accepted:
                 assert address == client.getsockname()
                 assert accepted.gettimeout() is None
@@ -153,13 +153,13 @@ def test_a_non_blocking_send_takes_what_fits() -> None:
 
 
 def test_a_non_blocking_connect_goes_on_by_itself() -> None:
-    with listener() as door, socket.socket() as client:
+    with open_listener() as listener, socket.socket() as client:
         client.setblocking(False)
         try:
-            client.connect(door.getsockname())
+            client.connect(listener.getsockname())
         except BlockingIOError:
             assert select.select([], [client], [], TIMEOUT_S)[1] == [client]
-        accepted, address = door.accept()
+        accepted, address = listener.accept()
         with accepted:
             assert address == client.getsockname()
         assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from converted_tests.peers import TIMEOUT_S, Peer, TakeAll, listening
-from converted_tests.test_socket.kit import loaded_again, tcp_pair, unix_pair
+from converted_tests.test_socket.support import loaded_again, tcp_pair, unix_pair
 from netsupport import HOSTv4, bind_port
 
 

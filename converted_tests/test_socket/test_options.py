@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import TIMEOUT_S
-from converted_tests.test_socket.kit import datagram_pair, tcp_pair, unix_pair
+from converted_tests.test_socket.support import datagram_pair, tcp_pair, unix_pair
 from netsupport import HOSTv4, HOSTv6, bind_port
 
 REUSE = (socket.SOL_SOCKET, socket.SO_REUSEADDR)
@@ -141,13 +141,13 @@ def test_two_listeners_cannot_have_one_port() -> None:
 
 @pytest.mark.parametrize("backlog", [(), (0,), (-1,), (1,), (65_536,)])
 def test_a_listener_accepts_whatever_its_backlog(backlog: tuple[int, ...]) -> None:
-    with socket.socket() as door, socket.socket() as client:
-        bind_port(door)
-        door.settimeout(TIMEOUT_S)
-        door.listen(*backlog)
+    with socket.socket() as listener, socket.socket() as client:
+        bind_port(listener)
+        listener.settimeout(TIMEOUT_S)
+        listener.listen(*backlog)
         client.settimeout(TIMEOUT_S)
-        client.connect(door.getsockname())
-        accepted, address = door.accept()
+        client.connect(listener.getsockname())
+        accepted, address = listener.accept()
         with accepted:
             assert address == client.getsockname()
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converted_tests.peers import SHORT_S
-from converted_tests.test_socket.kit import Pair, datagram_pair, unix_pair
+from converted_tests.test_socket.support import Pair, datagram_pair, unix_pair
 
 MESSAGE = b"twenty-four bytes of it."
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_socket.kit import HAS_IPV6_CONSTANTS, Pair, datagram_pair
+from converted_tests.test_socket.support import HAS_IPV6_CONSTANTS, Pair, datagram_pair
 
 pytestmark = [
     pytest.mark.usefixtures("ipv6"),

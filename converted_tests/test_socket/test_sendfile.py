@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Silence, TakeAll, connected, listening
-from converted_tests.test_socket.kit import datagram_pair, drain, fill, loaded_again, unix_pair
+from converted_tests.test_socket.support import datagram_pair, drain, fill, loaded_again, unix_pair
 
 DATA = bytes(range(256)) * 1200
 """300 kB: more than a socket's buffers hold."""

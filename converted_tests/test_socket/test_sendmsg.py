@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import SHORT_S
 from converted_tests.strategies import pieces_of
-from converted_tests.test_socket.kit import Pair, datagram_pair, fill, tcp_pair, unix_pair
+from converted_tests.test_socket.support import Pair, datagram_pair, fill, tcp_pair, unix_pair
 
 MESSAGE = b"gathered from several places"
 

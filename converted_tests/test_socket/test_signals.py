@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import TIMEOUT_S, background, listener
-from converted_tests.test_socket.kit import drain, fill, interrupted_by, tcp_pair, unix_pair
+from converted_tests.peers import TIMEOUT_S, background, open_listener
+from converted_tests.test_socket.support import drain, fill, interrupted_by, tcp_pair, unix_pair
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no interval timers here"),
@@ -69,8 +69,8 @@ def test_a_raising_handler_ends_a_sending_call(call: Callable[[socket.socket], o
 
 
 def test_a_raising_handler_ends_accept_and_no_timeout_is_told() -> None:
-    with listener() as door, pytest.raises(Alarm), interrupted_by(_raise):
-        door.accept()
+    with open_listener() as listener, pytest.raises(Alarm), interrupted_by(_raise):
+        listener.accept()
 
 
 @pytest.mark.parametrize("timeout", [None, TIMEOUT_S], ids=["blocking", "with a timeout"])
@@ -113,10 +113,10 @@ def test_a_returning_handler_lets_sendall_go_on_to_the_last_byte(timeout: float 
 
 
 def test_a_returning_handler_lets_accept_go_on() -> None:
-    with listener() as door, socket.socket() as client:
+    with open_listener() as listener, socket.socket() as client:
         client.settimeout(TIMEOUT_S)
-        with interrupted_by(lambda: client.connect(door.getsockname())):
-            accepted, address = door.accept()
+        with interrupted_by(lambda: client.connect(listener.getsockname())):
+            accepted, address = listener.accept()
         with accepted:
             assert address == client.getsockname()
 

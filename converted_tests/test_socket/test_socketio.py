@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_socket.kit import drain, fill, unix_pair
+from converted_tests.test_socket.support import drain, fill, unix_pair
 
 
 class Broken(socket.socket):

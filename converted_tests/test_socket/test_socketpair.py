@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import TIMEOUT_S
-from converted_tests.test_socket.kit import loaded_again
+from converted_tests.test_socket.support import loaded_again
 from netsupport import HOSTv4, HOSTv6
 
 

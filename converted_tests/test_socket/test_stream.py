@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import TIMEOUT_S, Peer, Reset, Say, Take, TakeAll, connected, listening
 from converted_tests.strategies import pieces_of
-from converted_tests.test_socket.kit import Pair, echo, refusing, tcp_pair, unix_pair
+from converted_tests.test_socket.support import Pair, echo, refusing, tcp_pair, unix_pair
 
 TEXT = b"every byte in order"
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from converted_tests.peers import SHORT_CONNECT_S, SHORT_S, TIMEOUT_S, Peer, Silence, listener, listening
-from converted_tests.test_socket.kit import Pair, echo, fill, tcp_pair, unix_pair
+from converted_tests.peers import SHORT_CONNECT_S, SHORT_S, TIMEOUT_S, Peer, Silence, listening, open_listener
+from converted_tests.test_socket.support import Pair, echo, fill, tcp_pair, unix_pair
 
 
 def silent() -> Peer:
@@ -125,13 +125,13 @@ def test_datagrams_time_out_and_would_block_in_the_same_way(datagrams: Pair) -> 
 
 
 def test_accept_times_out_and_would_block_in_the_same_way() -> None:
-    with listener() as door:
-        door.settimeout(0.001)
+    with open_listener() as listener:
+        listener.settimeout(0.001)
         with pytest.raises(TimeoutError, match="timed out"):
-            door.accept()
-        door.settimeout(0.0)
+            listener.accept()
+        listener.settimeout(0.0)
         with pytest.raises(BlockingIOError):
-            door.accept()
+            listener.accept()
 
 
 @pytest.mark.parametrize("call", ["send", "sendall"])
@@ -164,12 +164,12 @@ def test_a_timeout_may_be_changed_between_two_calls() -> None:
 
 
 def test_a_connection_that_nobody_accepts_times_out() -> None:
-    with listener(backlog=0) as door:
+    with open_listener(backlog=0) as listener:
         waiting = []
 
         def connect_until_the_queue_is_full() -> None:
             for _ in range(8):
-                waiting.append(socket.create_connection(door.getsockname(), SHORT_CONNECT_S))
+                waiting.append(socket.create_connection(listener.getsockname(), SHORT_CONNECT_S))
 
         try:
             with pytest.raises(TimeoutError) as caught:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converted_tests.peers import TIMEOUT_S, listening
-from converted_tests.test_socket.kit import echo
+from converted_tests.test_socket.support import echo
 from netsupport import bind_unix_socket
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="abstract names are Linux' own")
@@ -36,7 +36,7 @@ def test_an_unbound_socket_has_an_empty_name() -> None:
 
 
 def test_a_client_reaches_a_server_by_its_path(tmp_path: Path) -> None:
-    path = str(tmp_path / "door")
+    path = str(tmp_path / "socket")
     with listening(echo(), family=socket.AF_UNIX, path=path) as server, socket.socket(socket.AF_UNIX) as client:
         client.settimeout(TIMEOUT_S)
         client.connect(path)
@@ -120,15 +120,15 @@ def test_an_empty_path_is_refused() -> None:
 @linux_only
 def test_a_client_reaches_a_server_by_its_abstract_name() -> None:
     name = _abstract()
-    with socket.socket(socket.AF_UNIX) as door, socket.socket(socket.AF_UNIX) as client:
-        for sock in (door, client):
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        for sock in (listener, client):
             sock.settimeout(TIMEOUT_S)
-        door.bind(name)
-        door.listen()
+        listener.bind(name)
+        listener.listen()
         client.connect(name)
-        accepted, address = door.accept()
+        accepted, address = listener.accept()
         with accepted:
-            assert (door.getsockname(), client.getpeername(), address) == (name, name, "")
+            assert (listener.getsockname(), client.getpeername(), address) == (name, name, "")
             accepted.sendall(b"text")
             assert client.recv(100) == b"text"
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from converted_tests.test_socket_ssl.ends import NAME
+from converted_tests.test_socket_ssl.support import NAME
 
 
 @pytest.fixture(scope="module")

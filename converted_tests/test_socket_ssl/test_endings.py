@@ -13,7 +13,7 @@ import ssl
 import pytest
 
 from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Reset, Say, Silence, StopTLS, Take, canned, listening
-from converted_tests.test_socket_ssl.ends import NAME, echoing, saying, wrapped
+from converted_tests.test_socket_ssl.support import NAME, echoing, saying, wrapped
 
 
 def is_open(descriptor: int) -> bool:

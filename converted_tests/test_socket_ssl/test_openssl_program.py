@@ -20,10 +20,10 @@ from converted_tests.peers import (
     TIMEOUT_S,
     Peer,
     Say,
-    listener,
     listening,
+    open_listener,
 )
-from converted_tests.test_socket_ssl.ends import NAME, one_line, wrapped
+from converted_tests.test_socket_ssl.support import NAME, one_line, wrapped
 from netsupport import RunningServer, ServerError, running_server
 
 # --- the openssl program, a process of its own -----------------------------------------------------------
@@ -119,6 +119,6 @@ def test_an_external_client_talks_to_a_server_of_this_process(
 
 
 def test_a_listener_has_a_port_that_nobody_else_can_bind() -> None:
-    with listener() as door, socket.socket() as other, pytest.raises(OSError) as caught:
-        other.bind(door.getsockname())
+    with open_listener() as listener, socket.socket() as other, pytest.raises(OSError) as caught:
+        other.bind(listener.getsockname())
     assert caught.value.errno == errno.EADDRINUSE

@@ -23,7 +23,7 @@ from converted_tests.peers import (
     listening,
     transcript,
 )
-from converted_tests.test_socket_ssl.ends import NAME, echoing, one_line, refusing, saying, wrapped
+from converted_tests.test_socket_ssl.support import NAME, echoing, one_line, refusing, saying, wrapped
 from netsupport import HOSTv4, bind_port
 
 LARGE = bytes(range(256)) * 1200

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_socketserver.servers import EchoDatagram, EchoLine, place, stream_client
+from converted_tests.test_socketserver.support import EchoDatagram, EchoLine, place, stream_client
 from netsupport import HOSTv4
 
 library: Any = socketserver

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import TIMEOUT_S, background
 from converted_tests.strategies import wire_bytes
-from converted_tests.test_socketserver.servers import datagram_client, rest, stream_client
+from converted_tests.test_socketserver.support import datagram_client, rest, stream_client
 from netsupport import HOSTv4
 
 CLIENT = ("192.0.2.1", 80)

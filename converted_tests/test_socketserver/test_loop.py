@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import background
-from converted_tests.test_socketserver.servers import LOOK_S, EchoLine, Notes, rest, serving, stream_client
+from converted_tests.test_socketserver.support import LOOK_S, EchoLine, Notes, rest, serving, stream_client
 from netsupport import HOSTv4
 
 READY = [("key", 1)]

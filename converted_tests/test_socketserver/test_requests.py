@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_socketserver.servers import (
+from converted_tests.test_socketserver.support import (
     EchoDatagram,
     EchoLine,
     Notes,

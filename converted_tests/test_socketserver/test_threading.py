@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_socketserver.servers import EchoLine, Notes, failing, rest, stream_client
+from converted_tests.test_socketserver.support import EchoLine, Notes, failing, rest, stream_client
 from netsupport import HOSTv4
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from converted_tests.test_ssl.ends import Ends, Memory, serving, through_memory, tls_connection
+from converted_tests.test_ssl.support import Ends, Memory, serving, through_memory, tls_connection
 
 
 @pytest.fixture(scope="session")

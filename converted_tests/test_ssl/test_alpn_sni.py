@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from converted_tests.test_ssl.certificates import der
-from converted_tests.test_ssl.ends import handshake_outcomes, serving, through_memory, tls_connection, trusting
+from converted_tests.test_ssl.support import handshake_outcomes, serving, through_memory, tls_connection, trusting
 
 FIRST, SECOND, THIRD, FOURTH = "foo", "bar", "milkshake", "http/3.0"
 OFFERED_BY_SERVER = [FIRST, SECOND, THIRD]

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from converted_tests.peers import canned, dialled
-from converted_tests.test_ssl.ends import plain_connection, tls_sockets, unverified
+from converted_tests.test_ssl.support import plain_connection, tls_sockets, unverified
 
 SECRET = b"DELETE /everything HTTP/1.0\r\n\r\n"
 REASON = "Closed before TLS handshake with data in recv buffer."

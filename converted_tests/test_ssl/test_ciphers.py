@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from converted_tests.test_ssl.certificates import ffdhe2048
-from converted_tests.test_ssl.ends import handshake_outcomes, serving, through_memory, tls_connection, trusting
+from converted_tests.test_ssl.support import handshake_outcomes, serving, through_memory, tls_connection, trusting
 
 TLS_1_3_CIPHERS = {"TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"}
 TLSv1_2 = ssl.TLSVersion.TLSv1_2

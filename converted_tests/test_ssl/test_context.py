@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_ssl.ends import Memory, through_memory
+from converted_tests.test_ssl.support import Memory, through_memory
 
 CLIENT, SERVER = ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER
 TLSv1_2, TLSv1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3

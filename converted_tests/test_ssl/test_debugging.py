@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from converted_tests.test_ssl.ends import serving, through_memory, tls_connection, trusting
+from converted_tests.test_ssl.support import serving, through_memory, tls_connection, trusting
 
 PRIVATE: Any = ssl
 Content, Alert, Message = PRIVATE._TLSContentType, PRIVATE._TLSAlertType, PRIVATE._TLSMessageType

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import Peer, Reset, Say, listening
-from converted_tests.test_ssl.ends import Ends, exactly, tls_dialled, unwrap
+from converted_tests.test_ssl.support import Ends, exactly, tls_dialled, unwrap
 
 
 def one_line_then_eof() -> Peer:

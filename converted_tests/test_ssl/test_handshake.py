@@ -26,10 +26,10 @@ from converted_tests.peers import (
     StopTLS,
     background,
     connected,
-    listener,
     listening,
+    open_listener,
 )
-from converted_tests.test_ssl.ends import (
+from converted_tests.test_ssl.support import (
     Refusal,
     echo_of,
     echoing,
@@ -57,7 +57,7 @@ def family(request: pytest.FixtureRequest) -> int:
 def test_a_client_wraps_a_connected_socket(
     family: int, client_context: ssl.SSLContext, server_context: ssl.SSLContext, tmp_path: Any
 ) -> None:
-    with listening(echoing(), family=family, path=tmp_path / "door", context=server_context) as server:
+    with listening(echoing(), family=family, path=tmp_path / "socket", context=server_context) as server:
         with socket.socket(family) as plain:
             plain.settimeout(TIMEOUT_S)
             plain.connect(server.address)
@@ -68,7 +68,7 @@ def test_a_client_wraps_a_connected_socket(
 def test_a_client_connects_a_wrapped_socket(
     family: int, client_context: ssl.SSLContext, server_context: ssl.SSLContext, tmp_path: Any
 ) -> None:
-    with listening(echoing(), family=family, path=tmp_path / "door", context=server_context) as server:
+    with listening(echoing(), family=family, path=tmp_path / "socket", context=server_context) as server:
         with socket.socket(family) as plain:
             plain.settimeout(TIMEOUT_S)
             with client_context.wrap_socket(plain, server_hostname="localhost") as client:
@@ -164,12 +164,12 @@ def test_a_socket_wrapped_after_connecting_does_not_connect_again(client_context
 
 
 def test_a_socket_with_a_pending_connect_does_not_connect_again(client_context: ssl.SSLContext) -> None:
-    with listener() as door, socket.socket() as plain:
+    with open_listener() as listener, socket.socket() as plain:
         plain.setblocking(False)
         with client_context.wrap_socket(plain, server_hostname="x", do_handshake_on_connect=False) as client:
-            client.connect_ex(door.getsockname())
+            client.connect_ex(listener.getsockname())
             with pytest.raises(ValueError, match=r"^attempt to connect already-connected SSLSocket!$"):
-                client.connect_ex(door.getsockname())
+                client.connect_ex(listener.getsockname())
 
 
 def test_a_handshake_that_fails_while_connecting_leaves_no_tls_behind(
@@ -240,15 +240,15 @@ def test_connecting_obeys_the_timeout(client_context: ssl.SSLContext) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a full queue of connections wait in silence")
 def test_connect_ex_tells_of_a_timeout(client_context: ssl.SSLContext) -> None:
-    with listener(backlog=0) as door, contextlib.ExitStack() as cleanup:
+    with open_listener(backlog=0) as listener, contextlib.ExitStack() as cleanup:
         for _ in range(3):
             filler = cleanup.enter_context(socket.socket())
             filler.setblocking(False)
-            filler.connect_ex(door.getsockname())
+            filler.connect_ex(listener.getsockname())
         plain = cleanup.enter_context(socket.socket())
         plain.settimeout(SHORT_S)
         client = cleanup.enter_context(client_context.wrap_socket(plain, server_hostname="localhost"))
-        assert client.connect_ex(door.getsockname()) == errno.EAGAIN
+        assert client.connect_ex(listener.getsockname()) == errno.EAGAIN
         assert client.version() is None
 
 
@@ -289,12 +289,12 @@ def test_a_handshake_without_blocking_gives_the_timeout_back(client_context: ssl
 def test_an_accepting_tls_socket_gives_tls_sockets(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
-    with listener() as plain_door, server_context.wrap_socket(plain_door, server_side=True) as door:
-        address = door.getsockname()
+    with open_listener() as plain_listener, server_context.wrap_socket(plain_listener, server_side=True) as listener:
+        address = listener.getsockname()
         seen: list[Any] = []
 
         def accept() -> None:
-            connection, peer = door.accept()
+            connection, peer = listener.accept()
             with connection:
                 seen.append(
                     (type(connection), connection.server_side, connection.context, connection.version(), peer)
@@ -310,12 +310,12 @@ def test_an_accepting_tls_socket_gives_tls_sockets(
 
 
 def test_an_accepted_socket_is_wrapped_as_its_listener_was(server_context: ssl.SSLContext) -> None:
-    with listener() as plain_door:
+    with open_listener() as plain_listener:
         with server_context.wrap_socket(
-            plain_door, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
-        ) as door:
-            with socket.create_connection(door.getsockname(), TIMEOUT_S):
-                accepted: Any = door.accept()[0]
+            plain_listener, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+        ) as listener:
+            with socket.create_connection(listener.getsockname(), TIMEOUT_S):
+                accepted: Any = listener.accept()[0]
                 with accepted:
                     assert (accepted.do_handshake_on_connect, accepted.suppress_ragged_eofs) == (False, False)
                     assert accepted.server_side is True
@@ -323,10 +323,13 @@ def test_an_accepted_socket_is_wrapped_as_its_listener_was(server_context: ssl.S
 
 def test_a_clients_context_does_not_accept() -> None:
     context = unverified()
-    with listener() as plain_door, context.wrap_socket(plain_door, do_handshake_on_connect=False) as door:
-        with socket.create_connection(door.getsockname(), TIMEOUT_S):
+    with (
+        open_listener() as plain_listener,
+        context.wrap_socket(plain_listener, do_handshake_on_connect=False) as listener,
+    ):
+        with socket.create_connection(listener.getsockname(), TIMEOUT_S):
             with pytest.raises(ssl.SSLError, match="a server socket with a PROTOCOL_TLS_CLIENT context"):
-                door.accept()
+                listener.accept()
 
 
 def test_a_servers_context_is_no_clients(server_context: ssl.SSLContext) -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from converted_tests.strategies import pieces_of, wire_bytes
-from converted_tests.test_ssl.ends import serving, through_memory, trusting
+from converted_tests.test_ssl.support import serving, through_memory, trusting
 
 
 @pytest.fixture(scope="module")

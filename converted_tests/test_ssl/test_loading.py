@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from converted_tests.test_ssl.certificates import der, encrypted_key, hashed_folder, hashed_list, revocation_list
-from converted_tests.test_ssl.ends import handshake_outcomes, serving, through_memory, trusting
+from converted_tests.test_ssl.support import handshake_outcomes, serving, through_memory, trusting
 
 CertificateFiles = tuple[Path, Path, Path]
 

@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from converted_tests.test_ssl.certificates import der, hashed_folder
-from converted_tests.test_ssl.ends import through_memory
+from converted_tests.test_ssl.support import through_memory
 
 CertificateFiles = tuple[Path, Path, Path]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from converted_tests.test_ssl.ends import (
+from converted_tests.test_ssl.support import (
     Memory,
     handshake_outcomes,
     serving,

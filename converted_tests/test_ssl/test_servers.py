@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 import trustme
 
-from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Silence, background, listener, listening
+from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, Silence, background, listening, open_listener
 from converted_tests.test_ssl.certificates import der
-from converted_tests.test_ssl.ends import Refusal, echoing, serving
+from converted_tests.test_ssl.support import Refusal, echoing, serving
 from netsupport import HOST
 
 CertificateFiles = tuple[Path, Path, Path]
@@ -83,11 +83,11 @@ class _TLSEcho(asyncore.dispatcher_with_send):
 
 def test_a_server_built_on_asyncore_answers(client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> None:
     channels: dict[Any, Any] = {}
-    with listener() as door:
-        address = door.getsockname()
+    with open_listener() as listener:
+        address = listener.getsockname()
 
         def serve() -> None:
-            plain, _ = door.accept()
+            plain, _ = listener.accept()
             _TLSEcho(plain, server_context, channels)
             asyncore.loop(timeout=TIMEOUT_S, map=channels)
 

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from converted_tests.peers import TIMEOUT_S, listening
-from converted_tests.test_ssl.ends import (
+from converted_tests.test_ssl.support import (
     echoing,
     handshake,
     serving,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from converted_tests.peers import SHORT_S, TIMEOUT_S, Peer, StartTLS, StopTLS, background, connected, listening
-from converted_tests.test_ssl.ends import tls_connection, tls_dialled
+from converted_tests.test_ssl.support import tls_connection, tls_dialled
 
 
 def with_starttls(context: ssl.SSLContext) -> Peer:
@@ -40,7 +40,7 @@ def test_tls_begins_and_ends_within_a_connection(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext, tmp_path: Path
 ) -> None:
     # Over TCP the two small writes of the end, answer and close_notify, would wait 40 ms for an acknowledgement.
-    with listening(with_starttls(server_context), family=socket.AF_UNIX, path=tmp_path / "door") as server:
+    with listening(with_starttls(server_context), family=socket.AF_UNIX, path=tmp_path / "socket") as server:
         with socket.socket(socket.AF_UNIX) as plain:
             plain.settimeout(TIMEOUT_S)
             plain.connect(server.address)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trustme
 
-from converted_tests.test_ssl.ends import Ends, Memory, handshake, through_memory, trusting
+from converted_tests.test_ssl.support import Ends, Memory, handshake, through_memory, trusting
 
 PRIVATE: Any = ssl
 

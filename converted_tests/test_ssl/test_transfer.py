@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import SHORT_S, Peer, TakeAll, listening
-from converted_tests.test_ssl.ends import Ends, echoing, exactly, tls_connection, tls_dialled
+from converted_tests.test_ssl.support import Ends, echoing, exactly, tls_connection, tls_dialled
 
 NAME = "<class 'ssl.SSLSocket'>"
 

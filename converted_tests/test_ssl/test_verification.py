@@ -16,7 +16,7 @@ from cryptography import x509
 
 from converted_tests.peers import listening
 from converted_tests.test_ssl.certificates import der, issued, name, revocation_list
-from converted_tests.test_ssl.ends import (
+from converted_tests.test_ssl.support import (
     Memory,
     Refusal,
     echo_of,

@@ -10,7 +10,7 @@ import ssl
 import pytest
 import trustme
 
-from converted_tests.test_ssl.ends import (
+from converted_tests.test_ssl.support import (
     handshake,
     handshake_outcomes,
     serving,

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from converted_tests.test_ssl.ends import handshake, plain_connection
+from converted_tests.test_ssl.support import handshake, plain_connection
 
 pytestmark = [
     pytest.mark.skipif(sys.version_info >= (3, 12), reason="ssl.wrap_socket is gone since Python 3.12"),

@@ -20,7 +20,7 @@ import pytest
 import trustme
 
 from converted_tests.peers import TIMEOUT_S
-from converted_tests.test_ssl.ends import plain_connection, serving, tls_connection, trusting, unverified
+from converted_tests.test_ssl.support import plain_connection, serving, tls_connection, trusting, unverified
 from netsupport import HOST, bind_port
 
 PRIVATE: Any = ssl

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import Dialled, InMemory, Peer, TakeAll, dialled, listening, transcript
-from converted_tests.test_telnetlib.wire import HOST, PORT, Telnet, in_memory, telnet
+from converted_tests.test_telnetlib.support import HOST, PORT, Telnet, in_memory, telnet
 from netsupport import HOSTv4, bind_port
 
 DEFAULT = socket._GLOBAL_DEFAULT_TIMEOUT  # type: ignore[attr-defined]

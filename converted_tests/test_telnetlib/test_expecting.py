@@ -17,7 +17,7 @@ from typing import TextIO
 import pytest
 
 from converted_tests.peers import TIMEOUT_S, Canned, Peer, Silence, listening, transcript
-from converted_tests.test_telnetlib.wire import PACKET, Telnet, telnet
+from converted_tests.test_telnetlib.support import PACKET, Telnet, telnet
 
 LONG = b"x" * 120 + b"login: "
 

@@ -13,7 +13,7 @@ from telnetlib import DO, DONT, ECHO, IAC, NAWS, NOOPT, SB, SE, SGA, TTYPE, WILL
 import pytest
 
 from converted_tests.peers import Peer, TakeAll, listening
-from converted_tests.test_telnetlib.wire import Telnet, in_memory, telnet
+from converted_tests.test_telnetlib.support import Telnet, in_memory, telnet
 
 Told = list[tuple[bytes, bytes]]
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from converted_tests.peers import SHORT_CONNECT_S, TIMEOUT_S, Peer, Silence, listening, transcript
 from converted_tests.strategies import pieces_of, wire_bytes
-from converted_tests.test_telnetlib.wire import PACKET, Telnet, in_memory, telnet
+from converted_tests.test_telnetlib.support import PACKET, Telnet, in_memory, telnet
 
 LONG = b"".join(b"%04d " % number for number in range(40))
 """Four packets of text in which nothing repeats."""

@@ -405,7 +405,7 @@ def test_a_listener_on_IPv6_listens_on_the_loopback_address() -> None:
 
 
 def test_two_listeners_at_once_have_two_ports() -> None:
-    with peers.listener() as first, peers.listener() as second:
+    with peers.open_listener() as first, peers.open_listener() as second:
         assert first.getsockname() != second.getsockname()
 
 

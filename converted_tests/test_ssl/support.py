@@ -12,7 +12,7 @@ from typing import Any
 
 import trustme
 
-from converted_tests.peers import TIMEOUT_S, Peer, Server, StartTLS, listener
+from converted_tests.peers import TIMEOUT_S, Peer, Server, StartTLS, open_listener
 
 End = ssl.SSLObject | ssl.SSLSocket
 Ends = tuple[ssl.SSLSocket, ssl.SSLSocket]
@@ -121,13 +121,13 @@ def plain_connection(family: int = socket.AF_INET) -> Iterator[tuple[socket.sock
             cleanup.enter_context(client)
         else:
             client = cleanup.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            door = cleanup.enter_context(listener(family))
-            client.connect(door.getsockname())
-            server, _ = door.accept()
+            listener = cleanup.enter_context(open_listener(family))
+            client.connect(listener.getsockname())
+            server, _ = listener.accept()
             # A flight of the handshake must not wait for the acknowledgement of the one before.
             server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            door.close()
+            listener.close()
         cleanup.enter_context(server)
         client.settimeout(TIMEOUT_S)
         server.settimeout(TIMEOUT_S)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from converted_tests.peers import InMemory, Peer, Say, Take
-from converted_tests.test_asyncore.loops import Channels, StubSocket, needs_poll
+from converted_tests.test_asyncore.support import Channels, StubSocket, needs_poll
 
 Terminator = bytes | int | None
 

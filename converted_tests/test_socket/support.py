@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
-from converted_tests.peers import TIMEOUT_S, Peer, listener
+from converted_tests.peers import TIMEOUT_S, Peer, open_listener
 from netsupport import HOSTv4, HOSTv6, bind_port
 
 Pair = tuple[socket.socket, socket.socket]
@@ -24,11 +24,11 @@ HAS_IPV6_CONSTANTS = hasattr(socket, "IPV6_RECVHOPLIMIT")
 def tcp_pair(family: int = socket.AF_INET) -> Iterator[Pair]:
     """The client's and the server's end of a TCP connection over the loop-back interface."""
     with contextlib.ExitStack() as cleanup:
-        door = cleanup.enter_context(listener(family))
+        listener = cleanup.enter_context(open_listener(family))
         client = cleanup.enter_context(socket.socket(family, socket.SOCK_STREAM))
         client.settimeout(TIMEOUT_S)
-        client.connect(door.getsockname())
-        server = cleanup.enter_context(door.accept()[0])
+        client.connect(listener.getsockname())
+        server = cleanup.enter_context(listener.accept()[0])
         server.settimeout(TIMEOUT_S)
         yield client, server
 

@@ -25,8 +25,8 @@ from converted_tests.peers import (
     StopTLS,
     canned,
     dialled,
-    listener,
     listening,
+    open_listener,
 )
 from netsupport import HOSTv4
 
@@ -104,19 +104,21 @@ class FileServer:
     """The TLS version of each data connection, None in the clear."""
     tls_errors: list[ssl.SSLError] = field(default_factory=list)
     """Of handshakes that the client broke off, and of connections that it left without a word."""
-    _door: socket.socket | None = None
+    _listener: socket.socket | None = None
     _dial: tuple[str, int] | None = None
     _offset: int = 0
     _private: bool = False
 
     def peer(self) -> Peer:
-        with contextlib.ExitStack() as doors:
+        with contextlib.ExitStack() as listeners:
             line = yield WELCOME
             while True:
                 self.heard.append(line)
                 verb, _, argument = line.partition(b" ")
                 if verb in (b"PASV", b"EPSV"):
-                    self._door = doors.enter_context(listener(socket.AF_INET if verb == b"PASV" else socket.AF_INET6))
+                    self._listener = listeners.enter_context(
+                        open_listener(socket.AF_INET if verb == b"PASV" else socket.AF_INET6)
+                    )
                 reply = self.replies.get(verb) or self._answer(verb, argument, line)
                 if verb == b"QUIT":
                     yield Say(reply)
@@ -138,18 +140,18 @@ class FileServer:
         """The reply to *line*, and what the server has to remember of it."""
         match verb:
             case b"PASV":
-                assert self._door is not None
-                numbers = HOSTv4.split(".") + [str(part) for part in divmod(self._door.getsockname()[1], 256)]
+                assert self._listener is not None
+                numbers = HOSTv4.split(".") + [str(part) for part in divmod(self._listener.getsockname()[1], 256)]
                 return f"227 entering passive mode ({','.join(numbers)})\r\n".encode()
             case b"EPSV":
-                assert self._door is not None
-                return f"229 entering extended passive mode (|||{self._door.getsockname()[1]}|)\r\n".encode()
+                assert self._listener is not None
+                return f"229 entering extended passive mode (|||{self._listener.getsockname()[1]}|)\r\n".encode()
             case b"PORT":
                 *host, high, low = argument.decode().split(",")
-                self._door, self._dial = None, (".".join(host), int(high) * 256 + int(low))
+                self._listener, self._dial = None, (".".join(host), int(high) * 256 + int(low))
             case b"EPRT":
                 _, _, host6, port, _ = argument.decode().split("|")
-                self._door, self._dial = None, (host6, int(port))
+                self._listener, self._dial = None, (host6, int(port))
             case b"REST":
                 self._offset = int(argument)
             case b"PROT":
@@ -173,8 +175,8 @@ class FileServer:
         return reply
 
     def _data_connection(self) -> socket.socket:
-        if self._door is not None:
-            connection, address = self._door.accept()
+        if self._listener is not None:
+            connection, address = self._listener.accept()
         else:
             assert self._dial is not None, "a transfer before PASV, EPSV, PORT or EPRT"
             connection, address = socket.create_connection(self._dial, TIMEOUT_S), self._dial

@@ -1,4 +1,4 @@
-"""Channels that note what happens to them, and loops that end by a fact or by a count, never by a clock."""
+"""Channels that record their events, loops that end on a condition or a count (never on a clock), and scenarios."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import select
 import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from converted_tests.peers import TIMEOUT_S
+from netsupport import HOSTv4, HOSTv6
 
 Channels = dict[int, Any]
 """asyncore's map: descriptor -> the channel that has it."""
@@ -199,3 +202,63 @@ def channel_over(sock: Any, kind: type[Recorder] = Recorder, **flags: bool) -> R
 
 
 needs_poll = pytest.mark.skipif(not hasattr(select, "poll"), reason="select.poll is missing on this platform")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A family of addresses and a way to wait for events."""
+
+    family: int
+    path: Path
+    use_poll: bool
+
+    @property
+    def address(self) -> Any:
+        """Where to bind: a port of the kernel's choice, or the path."""
+        match self.family:
+            case socket.AF_INET:
+                return (HOSTv4, 0)
+            case socket.AF_INET6:
+                return (HOSTv6, 0)
+            case _:
+                return str(self.path)
+
+    def run(self, reached: Callable[[], object], channels: Channels) -> None:
+        run_until(reached, channels, self.use_poll)
+
+    def listen(self, channels: Channels) -> Listener:
+        return Listener(self.family, self.address, channels)
+
+    def dial(self, address: Any, channels: Channels, kind: Callable[[None, Channels], Any] = Recorder) -> Any:
+        client = kind(None, channels)
+        client.create_socket(self.family)
+        client.connect(address)
+        return client
+
+    def connect(self, channels: Channels) -> tuple[Recorder, Recorder]:
+        """A client's channel and the server's, with the connection made and its events forgotten."""
+        listener = self.listen(channels)
+        client = self.dial(listener.socket.getsockname(), channels)
+        self.run(lambda: client.connected and listener.accepted, channels)
+        listener.close()
+        server = listener.accepted[0]
+        client.events.clear()
+        return client, server
+
+
+FAMILIES = {"ipv4": socket.AF_INET, "ipv6": socket.AF_INET6, "unix": getattr(socket, "AF_UNIX", None)}
+
+OVER_TCP = [(family, waiting) for family in ("ipv4", "ipv6") for waiting in ("select", "poll")]
+
+SCENARIOS = [*OVER_TCP, ("unix", "select"), ("unix", "poll")]
+
+
+def scenarios(pairs: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("scenario", pairs, indirect=True, ids=["-".join(pair) for pair in pairs])
+
+
+in_every_scenario = scenarios(SCENARIOS)
+
+over_tcp = scenarios(OVER_TCP)
+
+with_select = scenarios([(family, waiting) for family, waiting in SCENARIOS if waiting == "select"])
