@@ -11,7 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from parasuite.sensors import seccomp
 
 from netsupport import reserve_port
 from runner.tests.conftest import Finished, Parasuite, planted
+from runner.tests.golden_names import assert_golden
 
 if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
     pytest.skip("the exact sensors are Linux's", allow_module_level=True)
@@ -152,8 +153,19 @@ def expected(environ: dict[str, str]) -> set[tuple[str, str, tuple[tuple[str, st
     return found
 
 
+def assert_golden_defects(finished: Finished, environ: dict[str, str], without: Set[str] = frozenset()) -> None:
+    """Compare ids and case names with those on file, without those of programs that are missing here."""
+    reserved = dict(pair.split("=") for pair in environ["PLANTED_PORTS"].split(","))
+    reserved["test_hard_coded_abstract_name"] = "@" + environ["PLANTED_NAME"]
+    needs = {f"test_{name}": program for name, program in NATIVE.items()}
+    needs["test_refused_by_static_c"] = environ["PLANTED_STATIC"]
+    programs = environ["PLANTED_PROGRAMS"].split(",")
+    missing = {test for test, program in needs.items() if program not in programs}
+    assert_golden(finished, "defects", reserved, missing | without)
+
+
 @pytest.mark.parametrize("copies", [2, 8])
-def test_each_planted_defect_is_found_with_both_sides(
+def test_each_planted_defect_is_found_with_both_sides_under_its_golden_id(
     parasuite: Parasuite, environ: dict[str, str], copies: int
 ) -> None:
     finished = parasuite.run_pytest("-j", str(copies), planted("defects"), environ=environ)
@@ -166,6 +178,7 @@ def test_each_planted_defect_is_found_with_both_sides(
             held = next(side for side in finding["sides"] if side["role"] == "held")
             assert held["copy"] == (1 if "lost" in held["test"] else 0), finding
             assert any("test_defects.py" in side["source"] for side in finding["sides"]), finding
+    assert_golden_defects(finished, environ)
 
 
 @pytest.mark.parametrize("sensors", ["auto", "recorder,sampler"])
@@ -218,6 +231,7 @@ def test_the_recorder_alone_finds_those_of_python(parasuite: Parasuite, environ:
     assert unknown == set()
     assert "whose holder was gone before it could be asked" in finished.stdout
     assert "programs that are not Python" in finished.stdout
+    assert_golden_defects(finished, environ, without={f"test_{name}" for name in SANS_NATIVE})
 
 
 def refuse_duplicates() -> None:
@@ -258,6 +272,7 @@ def test_where_duplicates_are_refused_the_loss_and_its_cure_are_named_and_nothin
     assert of_others == {*natives, *static, "foreign", "hard_coded_abstract_name"}
     assert {finding["evidence"] for finding in finished.findings} == {"exact", "attempted"}
     assert "whose holder was gone" not in finished.stdout
+    assert_golden_defects(finished, environ)
 
 
 def test_the_planted_folder_is_readable_by_everyone() -> None:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from runner.tests.conftest import Finished, Parasuite, kinds, planted
+from runner.tests.golden_names import assert_golden
 
 Watch = Callable[..., Finished]
 
@@ -38,6 +39,7 @@ def test_a_port_shared_by_reuseport_is_one_error_that_names_both_copies(
         (0, "test_a_server_shares_its_port"),
         (1, "test_a_server_shares_its_port"),
     }
+    assert_golden(finished, "shared", {"test_a_server_shares_its_port": str(port)})
     cases = ElementTree.parse(finished.folder / "junit.xml").iterfind(
         ".//testsuite[@name='parasuite.ports']/testcase"
     )
@@ -66,6 +68,7 @@ def test_eight_copies_of_three_hundred_ephemeral_listeners_are_silent(watched: W
 def test_a_listener_on_every_address_is_exposed(watched: Watch) -> None:
     finished = watched("exposed", "-j", "2")
     assert (finished.code, set(kinds(finished))) == (0, {"exposed"}), finished.stdout
+    assert_golden(finished, "exposed", {})
     assert watched("exposed", "-j", "2", "--fail-on", "warning").code == 66
 
 
@@ -83,6 +86,7 @@ def test_a_fixed_port_in_copies_that_never_overlap_is_hard_coded(
     assert (finished.code, kinds(finished)) == (0, ["hard-coded"]), finished.stdout
     (finding,) = finished.findings
     assert (finding["endpoint"]["port"], finding["copies"], finding["severity"]) == (port, [0, 1, 2], "warning")
+    assert_golden(finished, "hard_coded", {"test_a_server_on_a_fixed_port": str(port)})
 
 
 def test_a_script_s_server_is_watched_as_well(parasuite: Parasuite, port_outside_the_ephemeral_range: int) -> None:
