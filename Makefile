@@ -1,4 +1,4 @@
-# The README's commands. Needs Python 3.11 or newer and make; everything else goes into .venv-<version>.
+# `make help` lists the targets. Needs Python 3.11 or newer and make; everything else goes into .venv.
 PYTHON ?= python3
 # What `make test-all` runs on: one interpreter per word, each a command or a path.
 PYTHONS ?= python3.11 python3.12 python3.13
@@ -8,18 +8,18 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV ?= .venv
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: environment run test test-all test-unprivileged check clean
+.PHONY: environment run test test-all test-unprivileged check clean help
 
-environment: $(STAMP)  ## the virtual environment that the others need
+environment: $(STAMP)  ## create .venv, which the other targets need
 
-run: $(STAMP)  ## eight copies of the corpus at once
+run: $(STAMP)  ## run eight copies of the corpus at once (COPIES=8)
 	$(VENV)/bin/parasuite run -j $(COPIES)
 
-test: $(STAMP)  ## the tests of netsupport, parasuite and the corpus's own helpers, then the corpus once
+test: $(STAMP)  ## run the tests of netsupport, parasuite and the corpus's helpers, then the corpus once
 	$(VENV)/bin/python -m pytest
 	$(VENV)/bin/python -m pytest converted_tests
 
-test-all:  ## `make test` on each of $(PYTHONS)
+test-all:  ## run `make test` on each of PYTHONS
 	@for python in $(PYTHONS); do \
 		command -v "$$python" >/dev/null && "$$python" -c 'import sys' 2>/dev/null \
 			|| { echo "make test-all: no interpreter $$python; name yours: make test-all PYTHONS='...'" >&2; exit 1; }; \
@@ -29,10 +29,10 @@ test-all:  ## `make test` on each of $(PYTHONS)
 		$(MAKE) --no-print-directory test PYTHON="$$python" VENV=".venv-$$(basename "$$python")" || exit 1; \
 	done
 
-test-unprivileged:  ## the tests as uid 65534, in a world-readable clone
+test-unprivileged:  ## run the tests as uid 65534, in a world-readable clone (as root)
 	PYTHON="$(PYTHON)" ci/test-unprivileged
 
-check: $(STAMP)  ## lint, format, types, the direction of imports, the CI files
+check: $(STAMP)  ## check lint, format, types, the direction of imports and the CI files
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -40,8 +40,11 @@ check: $(STAMP)  ## lint, format, types, the direction of imports, the CI files
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows ci/github-actions.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci ci/gitlab-ci.yml
 
-clean:
+clean:  ## remove the environments, the run folders and what was built
 	rm -rf .venv .venv-* .parasuite build dist
+
+help:  ## list these targets
+	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "%-18s  %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 $(STAMP): pyproject.toml
 	@test -n "$(VERSION)" || { echo "make: no $(PYTHON); name an interpreter: make PYTHON=python3.11" >&2; exit 1; }
