@@ -1,0 +1,46 @@
+"""What the documents say of files and figures agrees with the tree and with each other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_relative_link_leads_to_a_file(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def named_in_contributing() -> Iterator[str]:
+    """The paths of the table "to add, change, and always"."""
+    for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines():
+        if line.startswith("| a"):
+            yield from re.findall(r"`([\w*/]+(?:/|\.py|\.md|\.json|\.toml))`", line)
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    roots = (ROOT, ROOT / "runner" / "parasuite")
+    # converted_tests/test_MODULE stands for one folder a module, support.py and fixtures.py for the files in it.
+    names = [name.replace("MODULE", "ssl") for name in named_in_contributing()]
+    missing = [
+        name
+        for name in names
+        if name not in ("support.py", "fixtures.py") and not any(list(root.glob(name)) for root in roots)
+    ]
+    assert (len(names) > 20, missing) == (True, [])
+
+
+def test_readme_and_sensors_agree_on_the_share_of_listeners_that_the_sampler_sees() -> None:
+    readme = re.search(r"sees (\d+) % of listeners that live 200 ms, (\d+) %", (ROOT / "README.md").read_text())
+    row = re.search(r"\| psutil every 1 s \|(.*)", (ROOT / "docs" / "sensors.md").read_text())
+    assert readme is not None
+    assert row is not None
+    of_10_ms, of_200_ms = (row.group(1).split("|")[column].strip() for column in (2, 4))
+    assert [f"{share} %" for share in readme.groups()] == [of_200_ms, of_10_ms]
