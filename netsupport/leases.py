@@ -34,8 +34,6 @@ last user may still come."""
 
 _now_s = time.monotonic
 
-_DRAWS_MAX = 64
-
 _INHERITED_FROM = (200, 10)
 """The lowest descriptor that a reservation gets on its way through exec(3), and the second best: under a low
 `ulimit -n` there is no 200. A shell script names one digit in `exec 3>file`."""
@@ -340,6 +338,9 @@ def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
             with socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
                 probe.bind((host, 0))
         except OSError as refusal:
+            if refusal.errno == errno.EADDRINUSE:
+                # The address exists; only the ephemeral range of UDP is full.
+                return _SOCKET_KINDS[kind]
             raise LeaseError(f"no server can bind {host} here: {refusal}; give an address of this host") from refusal
     return _SOCKET_KINDS[kind]
 
@@ -349,28 +350,13 @@ def _rests(port: int, *, leased: bool) -> bool:
 
 
 def _draw(kinds: tuple[socket.SocketKind, ...]) -> tuple[socket.socket, ...] | None:
-    """Sockets on every address at a number of the kernel's choice that does not rest; None if there is none.
-
-    A number that will not do stays bound until one does: the kernel would soon offer it again.
-    """
-    rejected: list[socket.socket] = []
+    """Sockets on every address at a port of the kernel's choice that does not rest; None if there is none."""
     try:
-        for _ in range(_DRAWS_MAX):
-            drawn: list[socket.socket] = []
-            try:
-                for kind in kinds:
-                    drawn += wildcards.claim_everywhere(drawn[0].getsockname()[1] if drawn else 0, kind)
-            except OSError as refusal:
-                rejected += drawn
-                if refusal.errno not in wildcards.TAKEN:
-                    raise
-                continue
-            if not _rests(drawn[0].getsockname()[1], leased=False):
-                return tuple(drawn)
-            rejected += drawn
-        return None
-    finally:
-        wildcards.close_all(tuple(rejected))
+        return wildcards.draw_everywhere(kinds, lambda port: _rests(port, leased=False))
+    except OSError as refusal:
+        if refusal.errno == errno.EADDRINUSE:
+            return None
+        raise
 
 
 def _held(host: str, guarantee: Guarantee) -> PortLease | None:

@@ -6,6 +6,7 @@ all race and exists for programs that take a number and nothing else; `netsuppor
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 from os import PathLike, fspath
@@ -51,7 +52,8 @@ def bind_port(sock: socket.socket, host: str = HOST) -> int:
     family (pass HOSTv6 for AF_INET6). Where the platform has SO_EXCLUSIVEADDRUSE (Windows) it is set first,
     since there another program's SO_REUSEADDR could take the port otherwise.
 
-    Raises PortGuardError (a ValueError) for a socket with SO_REUSEADDR or SO_REUSEPORT, OSError as bind(2).
+    Raises PortGuardError (a ValueError) for a socket with SO_REUSEADDR or SO_REUSEPORT; OSError as bind(2), and with
+    errno EADDRINUSE if the ephemeral range is full.
     Source: bind(2), ip(7); Microsoft, "Using SO_REUSEADDR and SO_EXCLUSIVEADDRUSE".
     """
     if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type in (
@@ -61,7 +63,14 @@ def bind_port(sock: socket.socket, host: str = HOST) -> int:
         _refuse_shared_ports(sock)
         if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-    sock.bind((host, 0))
+    try:
+        sock.bind((host, 0))
+    except OSError as refusal:
+        if refusal.errno != errno.EADDRINUSE:
+            raise
+        raise OSError(
+            refusal.errno, f"the kernel has no port left for {host} in its ephemeral range; close sockets or widen it"
+        ) from refusal
     port: int = sock.getsockname()[1]
     return port
 

@@ -11,6 +11,7 @@ import errno
 import socket
 import struct
 import sys
+from collections.abc import Callable, Iterable, Sequence
 
 WILDCARDS = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))
 
@@ -18,51 +19,100 @@ TAKEN = frozenset({errno.EADDRINUSE, errno.EACCES})
 """What bind(2) says of a number that somebody has. Windows says EACCES for one that SO_EXCLUSIVEADDRUSE keeps and
 for one in an excluded range."""
 
+_NO_PORT_LEFT = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL})
+"""What bind(2) says for port 0 when the ephemeral range is full: Linux the first, macOS and BSD the second."""
+
+DRAWS_MAX = 64
+
 _NO_SUCH_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
 _IP_LOCAL_PORT_RANGE = 51
 """Narrows the range of one socket's automatic port; Linux 6.3 and later. Source: ip(7)."""
 
 
-def close_all(sockets: tuple[socket.socket, ...]) -> None:
+def close_all(sockets: Iterable[socket.socket]) -> None:
     """Close every one of *sockets*."""
     for sock in sockets:
         sock.close()
 
 
 def claim_everywhere(port: int, kind: socket.SocketKind) -> tuple[socket.socket, ...]:
-    """Return sockets bound to *port* on both wildcards, sharing it with nobody; 0 lets the kernel choose the number.
+    """Return sockets bound to *port*, which is not 0, on both wildcards; no other socket can share the port.
 
     One socket where the host has no IPv6. No socket listens, so a TCP client is refused. Raises OSError as bind(2)
-    if any socket of the host has the number on any address (TCP: a connection or its TIME_WAIT counts), with
+    if any socket of the host has the port on any address (TCP: a connection or its TIME_WAIT counts), with
     nothing left open.
     """
     claimed: list[socket.socket] = []
     try:
-        for family, address in WILDCARDS:
+        _bind_wildcards(port, kind, claimed)
+    except BaseException:
+        close_all(claimed)
+        raise
+    return tuple(claimed)
+
+
+def draw_everywhere(
+    kinds: Sequence[socket.SocketKind], is_unwanted: Callable[[int], bool] = lambda _port: False
+) -> tuple[socket.socket, ...]:
+    """Return sockets bound as by `claim_everywhere`, for each of *kinds*, on one port of the kernel's choice.
+
+    The kernel chooses a port that is free in one address family, for one protocol. Another process may have it in
+    the other family or for the other protocol, so this draws up to DRAWS_MAX times. A rejected port stays bound until
+    the end: the kernel would soon offer it again. Raises OSError (EADDRINUSE) if no draw succeeds.
+    """
+    drawn: list[socket.socket] = []
+    rejected: list[socket.socket] = []
+    try:
+        for _ in range(DRAWS_MAX):
+            rejected += drawn
+            drawn, port = [], 0
             try:
-                sock = socket.socket(family, kind)
+                for kind in kinds:
+                    _bind_wildcards(port, kind, drawn)
+                    port = drawn[0].getsockname()[1]
             except OSError as refusal:
-                if claimed and refusal.errno in _NO_SUCH_FAMILY:
+                if not drawn and refusal.errno in _NO_PORT_LEFT:
                     break
-                raise
-            claimed.append(sock)
+                if refusal.errno not in TAKEN:
+                    raise
+                continue
+            if not is_unwanted(port):
+                claimed, drawn = tuple(drawn), []
+                return claimed
+    finally:
+        close_all(rejected + drawn)
+    raise OSError(errno.EADDRINUSE, "the kernel has no port left that is free on every address")
+
+
+def _bind_wildcards(port: int, kind: socket.SocketKind, bound: list[socket.socket]) -> None:
+    """Bind *kind* to *port* on both wildcards and append each socket to *bound* as soon as it is bound.
+
+    0 lets the kernel choose for the first wildcard. Raises OSError as socket(2) and bind(2).
+    """
+    for place, (family, address) in enumerate(WILDCARDS):
+        try:
+            sock = socket.socket(family, kind)
+        except OSError as refusal:
+            if place and refusal.errno in _NO_SUCH_FAMILY:
+                return
+            raise
+        try:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-            try:
-                sock.bind((address, port))
-            except OSError as refusal:
-                if len(claimed) > 1 and refusal.errno in _NO_SUCH_FAMILY:
-                    claimed.pop().close()
-                    break
-                raise
-            port = sock.getsockname()[1]
-    except BaseException:
-        close_all(tuple(claimed))
-        raise
-    return tuple(claimed)
+            sock.bind((address, port))
+        except OSError as refusal:
+            sock.close()
+            if place and refusal.errno in _NO_SUCH_FAMILY:
+                return
+            raise
+        except BaseException:
+            sock.close()
+            raise
+        bound.append(sock)
+        port = sock.getsockname()[1]
 
 
 def let_children_in(hold: tuple[socket.socket, ...]) -> None:
@@ -85,7 +135,7 @@ def why_no_hold_through() -> str:
     if sys.platform != "linux":
         return f"hold-through is proven on Linux alone, this is {sys.platform}"
     with contextlib.ExitStack() as cleanup:
-        hold = claim_everywhere(0, socket.SOCK_STREAM)
+        hold = draw_everywhere((socket.SOCK_STREAM,))
         cleanup.callback(close_all, hold)
         let_children_in(hold)
         port: int = hold[0].getsockname()[1]

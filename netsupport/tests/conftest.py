@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import netsupport
+from netsupport import HOST, reserve_port
 from netsupport.tests.scenes import NET_S
 
 settings.register_profile("netsupport", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,3 +59,10 @@ def scene() -> Callable[..., Any]:
         return json.loads(outcome.stdout)
 
     return play
+
+
+@pytest.fixture
+def lone_listener() -> Iterator[socket.socket]:
+    """A listener on HOST with a port that no other socket of this host has, on any address or as a client."""
+    with reserve_port(child_reuses_address=False) as lease, socket.create_server((HOST, lease.port)) as sock:
+        yield sock

@@ -18,11 +18,11 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from netsupport import claims, leases, locks, owners, ports, processes, wildcards
-from netsupport.tests import namespaces
+from netsupport.tests import crowd, namespaces
 
 NET_S = 30.0
 """The safety net of every wait; nothing is asserted of it."""
@@ -184,10 +184,47 @@ def draws_beside_a_hold() -> dict[str, Any]:
 @scene((40_000, 40_031))
 def a_draw_of_a_number_that_nobody_holds() -> bool:
     """The control of the self-test's draw."""
-    claimed = wildcards.claim_everywhere(0, socket.SOCK_STREAM)
+    claimed = wildcards.draw_everywhere((socket.SOCK_STREAM,))
     port = claimed[0].getsockname()[1]
     wildcards.close_all(claimed)
     return wildcards.drawn(socket.AF_INET, "127.0.0.1", port)
+
+
+def _taken(address: str, kind: socket.SocketKind, numbers: Iterable[int]) -> contextlib.ExitStack:
+    """Sockets bound to each of *numbers* on *address*, until the stack that is returned is closed."""
+    kept = contextlib.ExitStack()
+    for port in numbers:
+        sock = kept.enter_context(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind))
+        sock.bind((address, port))
+    return kept
+
+
+@scene((40_000, 40_015))
+def one_port_is_free_everywhere(address: str, protocol: str) -> dict[str, Any]:
+    """Fifteen of sixteen ports are taken on *address* for *protocol*: which port does a draw for both give?"""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    with _taken(address, kind, set(range(40_000, 40_016)) - {40_007}):
+        claimed = wildcards.draw_everywhere((socket.SOCK_STREAM, socket.SOCK_DGRAM))
+        drawn = claimed[0].getsockname()[1]
+        wildcards.close_all(claimed)
+        return {"drawn": drawn, "self-test": wildcards.why_no_hold_through()}
+
+
+@scene((40_000, 40_015))
+def no_port_is_free_everywhere() -> dict[str, str]:
+    """All sixteen ports are taken on one address: what do a draw and the self-test say?"""
+    said = {}
+    for address in ("::1", "127.0.0.1"):
+        with _taken(address, socket.SOCK_STREAM, range(40_000, 40_016)):
+            try:
+                wildcards.draw_everywhere((socket.SOCK_STREAM,))
+            except OSError as refusal:
+                said[address] = str(refusal)
+            try:
+                wildcards.why_no_hold_through()
+            except OSError as refusal:
+                said["self-test"] = str(refusal)
+    return said
 
 
 @scene((40_000, 40_015))
@@ -198,6 +235,10 @@ def a_full_ephemeral_range() -> dict[str, Any]:
             kept.callback(wildcards.close_all, wildcards.claim_everywhere(port, socket.SOCK_STREAM))
         lease = kept.enter_context(leases.reserve_port())
         seen: dict[str, Any] = {"reserve": [lease.guarantee, lease.reason]}
+        try:
+            ports.bound_socket().close()
+        except OSError as failure:
+            seen["bind_port"] = str(failure)
         try:
             leases.refused_port().release()
         except leases.LeaseError as failure:
@@ -288,6 +329,58 @@ def a_forked_child() -> dict[str, Any]:
 
 
 @scene()
+def a_listener_in_a_crowd() -> list[int]:
+    """How often the kernel's table is said to list one listener, in 150 reads while other sockets come and go.
+
+    The kernel itself lists it twice in about one of thirty reads.
+    """
+    with crowd.crowders(4), ports.listening_socket("::") as sock:
+        mine = os.fstat(sock.fileno()).st_ino
+        tables = [owners.sockets("tcp", os.getpid()) for _ in range(150)]
+    return sorted({sum(row.inode == mine for row in table) for table in tables})
+
+
+def _in_time_wait() -> int:
+    """The port of a server that closed its only connection first, and is gone."""
+    with ports.listening_socket() as server:
+        port: int = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as connection:
+            connection.shutdown(socket.SHUT_WR)
+            assert client.recv(1) == b""
+            client.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""
+    return port
+
+
+@scene()
+def a_connection_in_time_wait() -> list[Any]:
+    """Who has the port of a connection that both sides have closed?"""
+    port = _in_time_wait()
+    return [port, [str(holder) for holder in owners.holders("tcp", port, os.getpid())]]
+
+
+@scene()
+def a_draw_of_a_port_in_time_wait() -> bool:
+    """Whether a port-0 bind that reuses addresses gets the port of a closed connection."""
+    return wildcards.drawn(socket.AF_INET, "127.0.0.1", _in_time_wait())
+
+
+@scene()
+def a_server_that_ends_with_a_connection_in_time_wait() -> dict[str, Any]:
+    """The error of a server that ended before it listened where it should, and closed a connection first."""
+    code = (
+        "import socket, sys; s = socket.create_server(('127.0.0.2', int(sys.argv[1])));"
+        "client = socket.create_connection(s.getsockname()); s.accept()[0].close();"
+        "client.recv(1); client.close(); sys.exit(3)"
+    )
+    try:
+        with processes.running_server([sys.executable, "-c", code, "{port}"]):
+            raise AssertionError("the server counts as ready")
+    except processes.ServerError as failure:
+        return {"said": str(failure), "status": failure.exit_status, "lost": list(failure.lost)}
+
+
+@scene()
 def a_server_that_hides() -> dict[str, bool]:
     """A server that is not dumpable, beside a test without privilege: nobody can see what it has open."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -308,7 +401,7 @@ def a_fork_in_the_middle(rung: str) -> dict[str, bool]:
     ready, told = os.pipe()
     stay, leave = os.pipe()
     decided = threading.Event()
-    real_claim = wildcards.claim_everywhere
+    real = {name: getattr(wildcards, name) for name in ("claim_everywhere", "draw_everywhere")}
 
     def fork() -> None:
         if os.fork() == 0:
@@ -325,20 +418,25 @@ def a_fork_in_the_middle(rung: str) -> dict[str, bool]:
         else:
             decided.set()
 
-    def claim(port: int, kind: socket.SocketKind) -> tuple[socket.socket, ...]:
-        claimed = real_claim(port, kind)
-        if not thread.ident:
-            thread.start()
-            assert decided.wait(NET_S)
-        return claimed
+    def forked_after(claim: Callable[..., Any]) -> Callable[..., Any]:
+        def claim_and_fork(*arguments: Any) -> Any:
+            claimed = claim(*arguments)
+            if not thread.ident:
+                thread.start()
+                assert decided.wait(NET_S)
+            return claimed
+
+        return claim_and_fork
 
     # Python warns of a fork beside threads, which is what this is about.
     warnings.simplefilter("ignore", DeprecationWarning)
     thread = threading.Thread(target=fork)
     os.register_at_fork(before=about_to_fork)
-    wildcards.claim_everywhere = claim
+    for name, claim in real.items():
+        setattr(wildcards, name, forked_after(claim))
     lease = _reserved(rung)
-    wildcards.claim_everywhere = real_claim
+    for name, claim in real.items():
+        setattr(wildcards, name, claim)
     thread.join(NET_S)
     os.read(ready, 6)
     lease.release()

@@ -312,10 +312,11 @@ def test_this_hosts_self_tests_pass() -> None:
 
 
 def test_a_failure_other_than_in_use_ends_a_draw_and_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(_port: int, _kind: int) -> Any:
+    def exhausted(_family: int, _kind: int) -> Any:
         raise OSError(24, "too many open files")
 
-    monkeypatch.setattr(wildcards, "claim_everywhere", exhausted)
+    monkeypatch.setattr(leases, "_checked", lambda _host, _kind: (socket.SOCK_STREAM,))
+    monkeypatch.setattr(socket, "socket", exhausted)
     with pytest.raises(OSError, match="too many open files"):
         refused_port()
 
@@ -368,20 +369,6 @@ def test_without_a_number_on_any_rung_the_error_says_what_stood_in_the_way(monke
         reserve_port()
     with pytest.raises(LeaseError, match="no port left in its ephemeral range; close sockets"):
         refused_port()
-
-
-def test_a_draw_goes_on_when_the_number_is_taken_on_another_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    real_claim, refusals = wildcards.claim_everywhere, [OSError(errno.EADDRINUSE, "taken on ::")]
-
-    def claim(port: int, kind: socket.SocketKind) -> tuple[socket.socket, ...]:
-        if refusals:
-            raise refusals.pop()
-        return real_claim(port, kind)
-
-    monkeypatch.setattr(wildcards, "claim_everywhere", claim)
-    with refused_port() as lease:
-        assert lease.guarantee == Guarantee.HOLD
-    assert refusals == []
 
 
 def test_when_every_number_drawn_rests_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

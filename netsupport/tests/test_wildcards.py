@@ -12,12 +12,13 @@ import pytest
 
 from netsupport import reserve_port, wildcards
 
+TCP, UDP = (socket.SOCK_STREAM,), (socket.SOCK_DGRAM,)
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="hold-through is offered on Linux alone")
 
 
 @pytest.fixture
 def hold() -> Iterator[tuple[socket.socket, ...]]:
-    claimed = wildcards.claim_everywhere(0, socket.SOCK_STREAM)
+    claimed = wildcards.draw_everywhere((socket.SOCK_STREAM,))
     yield claimed
     wildcards.close_all(claimed)
 
@@ -27,12 +28,29 @@ def number_of(sockets: tuple[socket.socket, ...]) -> int:
     return port
 
 
-@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
-def test_a_claim_is_one_number_on_both_wildcards(kind: socket.SocketKind) -> None:
-    claimed = wildcards.claim_everywhere(0, kind)
+@pytest.mark.parametrize("kinds", [TCP, UDP, TCP + UDP])
+def test_a_draw_is_one_port_on_both_wildcards_for_each_kind(kinds: tuple[socket.SocketKind, ...]) -> None:
+    claimed = wildcards.draw_everywhere(kinds)
     port = number_of(claimed)
-    assert [sock.getsockname()[:2] for sock in claimed] == [("0.0.0.0", port), ("::", port)]
+    assert [(sock.type, *sock.getsockname()[:2]) for sock in claimed] == [
+        (kind, address, port) for kind in kinds for address in ("0.0.0.0", "::")
+    ]
     wildcards.close_all(claimed)
+
+
+@LINUX
+@pytest.mark.parametrize("taken_on", ["::1 tcp", "127.0.0.2 udp"])
+def test_a_draw_goes_on_until_the_port_is_free_in_both_families_and_for_both_protocols(
+    scene: Any, taken_on: str
+) -> None:
+    address, protocol = taken_on.split()
+    assert scene("one_port_is_free_everywhere", address, protocol) == {"drawn": 40_007, "self-test": ""}
+
+
+@LINUX
+def test_where_no_port_is_free_everywhere_a_draw_and_the_self_test_say_so(scene: Any) -> None:
+    said = "[Errno 98] the kernel has no port left that is free on every address"
+    assert scene("no_port_is_free_everywhere") == dict.fromkeys(["::1", "127.0.0.1", "self-test"], said)
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.3"), (socket.AF_INET6, "::1")])
@@ -69,7 +87,7 @@ class WithoutIPv6Addresses(socket.socket):
 @pytest.mark.parametrize("fake", [WithoutIPv6, WithoutIPv6Addresses])
 def test_a_host_without_ipv6_is_claimed_by_its_ipv4_alone(monkeypatch: pytest.MonkeyPatch, fake: Any) -> None:
     monkeypatch.setattr(socket, "socket", fake)
-    claimed = wildcards.claim_everywhere(0, socket.SOCK_STREAM)
+    claimed = wildcards.draw_everywhere(TCP)
     assert [sock.getsockname()[0] for sock in claimed] == ["0.0.0.0"]
     wildcards.close_all(claimed)
 
@@ -79,7 +97,7 @@ def test_any_other_failure_of_ipv6_leaves_nothing_open(monkeypatch: pytest.Monke
     monkeypatch.setattr(socket, "socket", fake)
     monkeypatch.setattr(fake, "refusal", errno.EMFILE)
     with pytest.raises(OSError, match="no IPv6"):
-        wildcards.claim_everywhere(0, socket.SOCK_STREAM)
+        wildcards.draw_everywhere(TCP)
 
 
 def test_where_windows_has_exclusive_addresses_a_claim_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +113,7 @@ def test_where_windows_has_exclusive_addresses_a_claim_asks_for_them(monkeypatch
 
     monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)
     monkeypatch.setattr(socket, "socket", Recording)
-    wildcards.close_all(wildcards.claim_everywhere(0, socket.SOCK_STREAM))
+    wildcards.close_all(wildcards.draw_everywhere(TCP))
     assert asked == [-5, socket.IPV6_V6ONLY, -5]
 
 
