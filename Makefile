@@ -3,12 +3,14 @@ PYTHON ?= python3
 # What `make test-all` runs on: one interpreter per word, each a command or a path.
 PYTHONS ?= python3.11 python3.12 python3.13
 COPIES ?= 8
+# How often `make test-crowded` must pass.
+TIMES ?= 10
 
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 VENV ?= .venv
 STAMP := $(VENV)/.installed-$(VERSION)
 
-.PHONY: environment run test test-all test-unprivileged check clean help
+.PHONY: environment run test test-all test-unprivileged test-crowded check clean help
 
 environment: $(STAMP)  ## create .venv, which the other targets need
 
@@ -31,6 +33,9 @@ test-all:  ## run `make test` on each of PYTHONS
 
 test-unprivileged:  ## run the tests as uid 65534, in a world-readable clone (as root)
 	PYTHON="$(PYTHON)" ci/test-unprivileged
+
+test-crowded: $(STAMP)  ## run the tests $(TIMES) times in a network with 128 ports, beside programs that use them
+	$(VENV)/bin/python -m netsupport.tests.crowd --times $(TIMES) -- $(MAKE) --no-print-directory test
 
 check: $(STAMP)  ## check lint, format, types, the direction of imports and the CI files
 	$(VENV)/bin/ruff check .

