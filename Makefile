@@ -3,6 +3,8 @@ PYTHON ?= python3
 # What `make test-all` runs on: one interpreter per word, each a command or a path.
 PYTHONS ?= python3.11 python3.12 python3.13
 COPIES ?= 8
+# More workers than processors: many tests wait. An idle worker takes over half of what the busiest has left.
+PARALLEL ?= -n 4 --dist worksteal
 # How often `make test-crowded` must pass.
 TIMES ?= 10
 
@@ -18,8 +20,8 @@ run: $(STAMP)  ## run eight copies of the corpus at once (COPIES=8)
 	$(VENV)/bin/parasuite run -j $(COPIES)
 
 test: $(STAMP)  ## run the tests of netsupport, parasuite and the corpus's helpers, then the corpus once
-	$(VENV)/bin/python -m pytest
-	$(VENV)/bin/python -m pytest converted_tests
+	$(VENV)/bin/python -m pytest $(PARALLEL)
+	$(VENV)/bin/python -m pytest $(PARALLEL) converted_tests
 
 test-all:  ## run `make test` on each of PYTHONS
 	@for python in $(PYTHONS); do \

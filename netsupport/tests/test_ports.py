@@ -141,7 +141,9 @@ def test_ports_of_sockets_that_are_all_kept_are_all_different() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="a network of one's own is made with Linux namespaces")
 def test_a_full_range_is_named_when_a_port_of_the_kernels_choice_cannot_be_bound(scene: Any) -> None:
     said = scene("a_full_ephemeral_range")["bind_port"]
-    assert said.endswith("the kernel has no port left for 127.0.0.1 in its ephemeral range; close sockets or widen it")
+    assert said.endswith(
+        "the kernel has no port left for 127.0.0.1 in its ephemeral range; close sockets or widen it"
+    )
 
 
 @pytest.mark.parametrize("host", [HOSTv4, HOSTv6])

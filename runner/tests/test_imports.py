@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,25 @@ def test_the_command_line_and_the_direct_starter_are_imported_without_what_linux
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: parasuite")
+
+
+def test_no_test_module_imports_another() -> None:
+    """What tests share is in a module of its own: pytest may load a test module twice, under two names."""
+    checkout = Path(__file__).parents[2]
+    folders = [checkout / name for name in ("netsupport", "runner", "converted_tests")]
+    files = [file for folder in folders for file in folder.rglob("test_*.py")]
+    assert len(files) > 50
+    imported = [
+        f"{file.relative_to(checkout)} imports {name}"
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        for name in (
+            [f"{node.module}.{alias.name}" for alias in node.names]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else []
+        )
+        if any((file.parent / f"{part}.py").exists() for part in name.split(".") if part.startswith("test_"))
+    ]
+    assert imported == []

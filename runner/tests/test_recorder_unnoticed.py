@@ -17,7 +17,7 @@ from parasuite.results import tally_of
 from parasuite.sensors.recorded import recorded
 
 from runner.tests.conftest import Parasuite
-from runner.tests.test_recorder import PATIENCE_S, RECORDER, SUITE_HEAD, binds, environment, record
+from runner.tests.recording import PATIENCE_S, RECORDER, SUITE_HEAD, binds, environment, record
 
 AT_EVERY_STEP = """
 seen = set()

@@ -28,7 +28,7 @@ from netsupport.tests import namespaces
 if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
 
-from runner.tests.test_recorder import environment
+from runner.tests.recording import environment
 from runner.tests.tracing import Tracer, python, tracer
 
 if TYPE_CHECKING:
