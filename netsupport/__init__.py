@@ -20,7 +20,7 @@ from netsupport.ports import (
     find_unused_port,
     listening_socket,
 )
-from netsupport.processes import RunningServer, ServerError, running_server
+from netsupport.running_server import RunningServer, ServerError, running_server
 
 __all__ = [
     "HOST",

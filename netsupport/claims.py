@@ -16,7 +16,7 @@ class Closable(Protocol):
     def fileno(self) -> int: ...
 
 
-no_fork = threading.RLock()
+fork_lock = threading.RLock()
 """Held while something is open that no claim has yet, or any more: a fork in another thread waits for it."""
 
 
@@ -26,20 +26,20 @@ class Claim:
     Otherwise the child would keep its parent's port numbers long after the parent released them, or died.
     """
 
-    __slots__ = ("__weakref__", "keepers", "released")
+    __slots__ = ("__weakref__", "released", "resources")
 
-    def __init__(self, keepers: tuple[Closable, ...]) -> None:
-        self.keepers = keepers
+    def __init__(self, resources: tuple[Closable, ...]) -> None:
+        self.resources = resources
         self.released = False
         _claims.add(self)
 
     def close(self) -> None:
         """Give all of it back; a second call does nothing."""
-        with no_fork:
+        with fork_lock:
             self.released = True
-            keepers, self.keepers = self.keepers, ()
-            for keeper in keepers:
-                keeper.close()
+            resources, self.resources = self.resources, ()
+            for resource in resources:
+                resource.close()
 
 
 _claims: weakref.WeakSet[Claim] = weakref.WeakSet()
@@ -53,4 +53,4 @@ def close_each(claims: Iterable[Claim]) -> None:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=lambda: close_each(_claims))
-    os.register_at_fork(before=no_fork.acquire, after_in_parent=no_fork.release, after_in_child=no_fork.release)
+    os.register_at_fork(before=fork_lock.acquire, after_in_parent=fork_lock.release, after_in_child=fork_lock.release)

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from netsupport import locks, wildcards
-from netsupport.claims import Claim, Closable, no_fork
+from netsupport.claims import Claim, Closable, fork_lock
 from netsupport.ports import HOST, HOSTv4
 
 Kind = Literal["tcp", "udp", "both"]
@@ -71,7 +71,7 @@ class Guarantee(enum.StrEnum):
 
 
 class Quarantine:
-    """Numbers released lately, with the time until which each rests. Whoever uses it holds `no_fork`.
+    """Numbers released lately, with the time until which each rests. Whoever uses it holds `fork_lock`.
 
     *capacity_max* bounds them: on a host that has few ports the number that rests longest leaves early, so that
     a suite which reserves and releases all the time never runs dry.
@@ -117,14 +117,14 @@ class PortLease:
 
     __slots__ = ("_claim", "guarantee", "host", "port", "reason")
 
-    def __init__(self, port: int, host: str, guarantee: Guarantee, reason: str, *keepers: Closable) -> None:
+    def __init__(self, port: int, host: str, guarantee: Guarantee, reason: str, *resources: Closable) -> None:
         self.port = port
         self.host = host
         """The address it was reserved for. The reservation covers every other address, too."""
         self.guarantee = guarantee
         self.reason = reason
         """Why no better guarantee could be given; "" for the best."""
-        self._claim = Claim(keepers)
+        self._claim = Claim(resources)
 
     @property
     def released(self) -> bool:
@@ -133,7 +133,7 @@ class PortLease:
 
     def release(self) -> None:
         """End the reservation. The number rests for QUARANTINE_S in this process. A second call does nothing."""
-        with no_fork:
+        with fork_lock:
             if not self._claim.released:
                 _quarantine(leased=self.guarantee is Guarantee.LEASE).add(self.port, _now_s())
                 self._claim.close()
@@ -146,7 +146,7 @@ class PortLease:
         """
         copies: list[int] = []
         try:
-            for each in self._claim.keepers:
+            for each in self._claim.resources:
                 copies.append(_high_copy(each.fileno()))
         except BaseException:
             for copy in copies:
@@ -233,20 +233,20 @@ def reserve_port(host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: 
     Raises ValueError for a *host* that is a name, or an unknown *kind*; LeaseError if *host* is no address of this
     host or no number is left; OSError as socket(2), for instance EMFILE. Source: socket(7), unix(7).
     """
-    with no_fork:
+    with fork_lock:
         kinds = _checked(host, kind)
         if kind != "tcp":
             reason = "hold-through needs a server that sets SO_REUSEADDR, and UDP servers do not"
         elif not child_reuses_address:
             reason = "hold-through needs a server that sets SO_REUSEADDR, and this one does not"
         else:
-            reason = hold_through_unproven()
+            reason = why_no_hold_through()
             if not reason:
                 lease = _held(host, Guarantee.HOLD_THROUGH)
                 if lease is not None:
                     return lease
                 reason = "the kernel has no number left in its ephemeral range"
-        unproven = lock_unproven()
+        unproven = why_no_lock()
         if not unproven:
             lease = _leased(host, kinds, reason)
             if lease is not None:
@@ -287,7 +287,7 @@ def refused_port(host: str = HOST) -> PortLease:
     It is bound and does not listen, so the kernel answers a client with a reset (ECONNREFUSED), and nobody else can
     listen there (but see Guarantee.HOLD). Raises as `reserve_port`.
     """
-    with no_fork:
+    with fork_lock:
         _checked(host, "tcp")
         lease = _held(host, Guarantee.HOLD)
     if lease is None:
@@ -295,25 +295,25 @@ def refused_port(host: str = HOST) -> PortLease:
     return lease
 
 
-def hold_through_unproven() -> str:
+def why_no_hold_through() -> str:
     """The self-test of hold-through, once per process: "" if it works here, else why not."""
-    return _untold(wildcards.why_no_hold_through)
+    return _reason(wildcards.why_no_hold_through)
 
 
-def lock_unproven() -> str:
+def why_no_lock() -> str:
     """The self-test of the port lock, once per process: "" if it works here, else why not."""
-    return _untold(locks.why_no_lock)
+    return _reason(locks.why_no_lock)
 
 
-def _untold(self_test: Callable[[], str]) -> str:
+def _reason(self_test: Callable[[], str]) -> str:
     try:
-        return _told(self_test)
+        return _run_once(self_test)
     except OSError as refusal:
         return f"the self-test could not be made: {refusal}"
 
 
 @functools.cache
-def _told(self_test: Callable[[], str]) -> str:
+def _run_once(self_test: Callable[[], str]) -> str:
     """What *self_test* told, remembered for the life of the process; one that could not be made is made again."""
     return self_test()
 

@@ -20,7 +20,7 @@ from typing import Literal
 
 from netsupport import process_tree
 
-Protocol = Literal["tcp", "udp"]
+Transport = Literal["tcp", "udp"]
 
 _TCP_STATES = {1: "established", 2: "syn-sent", 6: "time-wait", 8: "close-wait", 10: "listening"}
 
@@ -38,7 +38,7 @@ class Socket:
     *inode* joins it with descriptors on Linux, *pid* names its process elsewhere; 0 and *uid* -1 where unknown.
     """
 
-    protocol: Protocol
+    protocol: Transport
     address: str
     port: int
     state: str
@@ -73,7 +73,7 @@ class Holder:
         return f"{self.socket}: {f'pid {self.pid}, ' if self.pid else ''}{self.command}"
 
 
-def sockets(protocol: Protocol, pid: int) -> list[Socket]:
+def sockets(protocol: Transport, pid: int) -> list[Socket]:
     """The *protocol* sockets in the network namespace of process *pid*; none if that is gone."""
     if sys.platform == "linux":
         found: list[Socket] = []
@@ -92,7 +92,7 @@ def _printed(*command: str) -> str:  # pragma: no cover - macOS, BSD, Windows
     return subprocess.run(command, capture_output=True, check=False, timeout=30).stdout.decode("utf-8", "replace")
 
 
-def parse_proc_net(protocol: Protocol, text: str) -> list[Socket]:
+def parse_proc_net(protocol: Transport, text: str) -> list[Socket]:
     """The rows of /proc/net/tcp, tcp6, udp or udp6; addresses there are 32-bit words in the host's byte order."""
     found = []
     for line in text.splitlines()[1:]:
@@ -107,7 +107,7 @@ def parse_proc_net(protocol: Protocol, text: str) -> list[Socket]:
     return found
 
 
-def parse_lsof(protocol: Protocol, text: str) -> list[Socket]:
+def parse_lsof(protocol: Transport, text: str) -> list[Socket]:
     """What `lsof -nP -iTCP -FptnT` says, a letter and a value per line: process, type, name, state."""
     found: list[Socket] = []
     pid, name, wildcard = 0, "", ""
@@ -127,7 +127,7 @@ def parse_lsof(protocol: Protocol, text: str) -> list[Socket]:
     return found
 
 
-def parse_netstat(protocol: Protocol, text: str) -> list[Socket]:
+def parse_netstat(protocol: Transport, text: str) -> list[Socket]:
     """What `netstat -a -n -o` says. The words are translated on some systems: a listener is known by peer port 0."""
     found: list[Socket] = []
     for line in text.splitlines():
@@ -139,7 +139,7 @@ def parse_netstat(protocol: Protocol, text: str) -> list[Socket]:
     return found
 
 
-def _named(protocol: Protocol, name: str, state: str, pid: int) -> list[Socket]:
+def _named(protocol: Transport, name: str, state: str, pid: int) -> list[Socket]:
     address, _, port = name.rpartition(":")
     if not port.isdecimal():
         return []
@@ -172,7 +172,7 @@ def answering(rows: Iterable[Socket], host: str, port: int) -> list[Socket]:
     return []
 
 
-def ipv6_alone(protocol: Protocol) -> frozenset[int]:
+def ipv6_alone(protocol: Transport) -> frozenset[int]:
     """The inodes of the sockets in this network namespace that serve no IPv4 (IPV6_V6ONLY).
 
     Empty where the kernel cannot be asked: not Linux, or a sandbox without netlink. Source: sock_diag(7).
@@ -265,7 +265,7 @@ def command_line(pid: int) -> str:
     return ""
 
 
-def holders(protocol: Protocol, port: int, pid: int) -> list[Holder]:
+def holders(protocol: Transport, port: int, pid: int) -> list[Holder]:
     """Every socket with local port *port* in the namespace of process *pid*, with the processes that have it open."""
     rows = [row for row in sockets(protocol, pid) if row.port == port]
     if not rows:

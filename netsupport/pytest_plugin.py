@@ -21,7 +21,7 @@ import pytest
 
 from netsupport.leases import Guarantee, Kind, PortLease, refused_port, reserve_port
 from netsupport.ports import HOST, listening_socket
-from netsupport.processes import RunningServer, running_server
+from netsupport.running_server import RunningServer, running_server
 
 ECOSYSTEM_NAMES = "netsupport_ecosystem_names"
 

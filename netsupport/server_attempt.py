@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netsupport import owners, process_tree
-from netsupport.claims import Claim, no_fork
+from netsupport.claims import Claim, fork_lock
 from netsupport.leases import Guarantee, Kind
 from netsupport.process_tree import pauses
 from netsupport.server_log import ServerLog
@@ -56,7 +56,7 @@ class ServerError(RuntimeError):
         """Why each earlier attempt was given up."""
 
 
-class Lost(Exception):
+class PortTaken(Exception):
     """Somebody else has the port of this attempt."""
 
     def __init__(self, failure: ServerError, *, strangers: bool) -> None:
@@ -94,7 +94,7 @@ class RunningServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ServerRequest:
     """What was asked of `running_server`."""
 
     command: tuple[str, ...]
@@ -107,7 +107,7 @@ class Order:
     cwd: str | os.PathLike[str] | None
 
     @property
-    def protocols(self) -> tuple[owners.Protocol, ...]:
+    def protocols(self) -> tuple[owners.Transport, ...]:
         return ("tcp", "udp") if self.kind == "both" else (self.kind,)
 
     def filled(self, text: str, port: int, descriptor: int = -1) -> str:
@@ -117,17 +117,19 @@ class Order:
 
 @contextlib.contextmanager
 def started(
-    order: Order,
+    request: ServerRequest,
     port: int,
     guarantee: Guarantee,
     handed: socket.socket | None = None,
     lost: tuple[str, ...] = (),
 ) -> Iterator[RunningServer]:
-    """One attempt: start, wait until ready, yield, end the tree. Raises Lost if somebody else has *port*."""
+    """One attempt: start, wait until ready, yield, end the tree. Raises PortTaken if somebody else has *port*."""
     descriptors = () if handed is None else (handed.fileno(),)
-    command = tuple(order.filled(word, port, *descriptors) for word in order.command)
+    command = tuple(request.filled(word, port, *descriptors) for word in request.command)
     mark = secrets.token_hex(8)
-    environment = os.environ | {name: order.filled(value, port, *descriptors) for name, value in order.env.items()}
+    environment = os.environ | {
+        name: request.filled(value, port, *descriptors) for name, value in request.env.items()
+    }
     environment[process_tree.MARK] = ":".join(filter(None, (os.environ.get(process_tree.MARK), mark)))
     with contextlib.ExitStack() as cleanup:
         log = ServerLog()
@@ -138,19 +140,21 @@ def started(
             stdin=subprocess.PIPE,
             stdout=log.sink,
             stderr=log.sink,
-            cwd=order.cwd,
+            cwd=request.cwd,
             env=environment,
             pass_fds=descriptors,
             start_new_session=True,
         )
         tree = process_tree.Tree(process.pid, mark, process_tree.started_at(process.pid))
         cleanup.callback(_hang_up, process)
-        cleanup.callback(_end, process, tree, order.grace_s, watchdog, os.getpid())
+        cleanup.callback(_end, process, tree, request.grace_s, watchdog, os.getpid())
         watchdog.tell(tree)
         if handed is not None:
             # The server has its own copy now: if it dies, clients are refused and do not hang in a backlog.
             handed.close()
-        yield _Attempt(order, tree, RunningServer(command, order.host, port, guarantee, process, log, lost)).ready()
+        yield _Attempt(
+            request, tree, RunningServer(command, request.host, port, guarantee, process, log, lost)
+        ).ready()
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,7 @@ def _watchdog(mark: str) -> Iterator[_Watchdog]:
         yield _Watchdog(None)
         return
     with contextlib.ExitStack() as cleanup:
-        with no_fork:
+        with fork_lock:
             process = cleanup.enter_context(
                 subprocess.Popen(
                     command,
@@ -246,13 +250,13 @@ def exit_status_of(process: subprocess.Popen[bytes]) -> int | None:
 class _Attempt:
     """A started server that may not listen yet."""
 
-    order: Order
+    request: ServerRequest
     tree: process_tree.Tree
     server: RunningServer
 
     def ready(self) -> RunningServer:
-        """The server with its port, once it is the one that answers there. Raises ServerError or Lost."""
-        end_s = time.monotonic() + self.order.timeout_s
+        """The server with its port, once it is the one that answers there. Raises ServerError or PortTaken."""
+        end_s = time.monotonic() + self.request.timeout_s
         for _ in pauses():
             # Asked before the look at its sockets: one that ended in between was still looked at.
             status = exit_status_of(self.server.process)
@@ -263,7 +267,7 @@ class _Attempt:
             if status is not None and not members:
                 raise self._failure(f"ended with {status_in_words(status)} before it listened", port, status)
             if time.monotonic() >= end_s:
-                raise self._failure(f"did not listen in {self.order.timeout_s:g} s", port, None)
+                raise self._failure(f"did not listen in {self.request.timeout_s:g} s", port, None)
         raise AssertionError("unreachable")  # pragma: no cover - the pauses never end
 
     def _members(self) -> list[int]:
@@ -288,14 +292,14 @@ class _Attempt:
         """The port that was given, or the one read back; 0 while there is none."""
         if self.server.guarantee is not Guarantee.READ_BACK:
             return self.server.port
-        if self.order.pattern is not None:
-            said = self.order.pattern.search(self.server.log.beginning())
+        if self.request.pattern is not None:
+            said = self.request.pattern.search(self.server.log.beginning())
             return int(said.group(1)) if said else 0
         rows = [
             row
-            for protocol in self.order.protocols
+            for protocol in self.request.protocols
             for row in owners.sockets(protocol, self._look_from(members))
-            if row.serves and owners.answering([row], self.order.host, row.port)
+            if row.serves and owners.answering([row], self.request.host, row.port)
         ]
         ports = {row.port for row in self._owned(rows, members)} if rows else set()
         if len(ports) > 1:
@@ -305,8 +309,8 @@ class _Attempt:
 
     def _answers(self, port: int, members: list[int]) -> bool:
         """Whether a client of *port* meets this server, for each protocol. Raises if it may meet a stranger, too."""
-        for protocol in self.order.protocols:
-            rows = owners.answering(owners.sockets(protocol, self._look_from(members)), self.order.host, port)
+        for protocol in self.request.protocols:
+            rows = owners.answering(owners.sockets(protocol, self._look_from(members)), self.request.host, port)
             owned = self._owned(rows, members) if rows else []
             if len(owned) < len(rows):
                 strange = [row for row in rows if row not in owned]
@@ -318,10 +322,10 @@ class _Attempt:
         return True
 
     def _failure(self, what: str, port: int, status: int | None) -> Exception:
-        """What went wrong, with who has the port and the last output; a Lost if that is the reason."""
+        """What went wrong, with who has the port and the last output; a PortTaken if that is the reason."""
         holders = [
             holder
-            for protocol in self.order.protocols
+            for protocol in self.request.protocols
             if port
             for holder in owners.holders(protocol, port, os.getpid())
         ]
@@ -331,7 +335,7 @@ class _Attempt:
             holder for holder in holders if holder.lives and holder.pid not in family and holder.socket not in hidden
         ]
         output = self.server.output()
-        where = f"{self.order.host} port {port}" if port else self.order.host
+        where = f"{self.request.host} port {port}" if port else self.request.host
         lines = [f"{shown(self.server.command)} {what} on {where}"]
         lines += [f"  {holder}{' (the server itself)' if holder.pid in family else ''}" for holder in holders]
         lines.append(f"its last output:\n{tail(output)}")
@@ -339,7 +343,7 @@ class _Attempt:
         reserved = self.server.guarantee in (Guarantee.HOLD_THROUGH, Guarantee.LEASE, Guarantee.PICK)
         said_so = any(words in output.lower() for words in _IN_USE)
         if reserved and (strangers or (said_so and status is not None)):
-            return Lost(failure, strangers=bool(strangers))
+            return PortTaken(failure, strangers=bool(strangers))
         return failure
 
 

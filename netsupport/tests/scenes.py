@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from netsupport import claims, leases, locks, owners, ports, processes, wildcards
+from netsupport import ServerError, claims, leases, locks, owners, ports, running_server, wildcards
 from netsupport.tests import crowd, namespaces
 
 NET_S = 30.0
@@ -66,7 +66,7 @@ def _server(**options: Any) -> Iterator[tuple[int, int]]:
         "sys.stdin.read() or os.read(os.pipe()[0], 1)"
     )
     place = "{fd}" if options.get("pass_fd") else "{port}"
-    with processes.running_server([sys.executable, "-c", code, place, place[1:-1]], **options) as server:
+    with running_server([sys.executable, "-c", code, place, place[1:-1]], **options) as server:
         yield server.port, server.pid
 
 
@@ -374,9 +374,9 @@ def a_server_that_ends_with_a_connection_in_time_wait() -> dict[str, Any]:
         "client.recv(1); client.close(); sys.exit(3)"
     )
     try:
-        with processes.running_server([sys.executable, "-c", code, "{port}"]):
+        with running_server([sys.executable, "-c", code, "{port}"]):
             raise AssertionError("the server counts as ready")
-    except processes.ServerError as failure:
+    except ServerError as failure:
         return {"said": str(failure), "status": failure.exit_status, "lost": list(failure.lost)}
 
 
@@ -390,7 +390,7 @@ def a_server_that_hides() -> dict[str, bool]:
         "import ctypes, socket, sys; ctypes.CDLL(None).prctl(4, 0)\n"
         "s = socket.create_server(('127.0.0.1', int(sys.argv[1]))); sys.stdin.read()"
     )
-    with processes.running_server([sys.executable, "-c", code, "{port}"]) as server:
+    with running_server([sys.executable, "-c", code, "{port}"]) as server:
         return {"hidden": not owners.descriptors(server.pid), "lost": bool(server.lost)}
 
 
@@ -413,8 +413,8 @@ def a_fork_in_the_middle(rung: str) -> dict[str, bool]:
 
     def about_to_fork() -> None:
         # The last hook to be registered is the first to run: whether the fork has to wait shows here.
-        if claims.no_fork.acquire(blocking=False):
-            claims.no_fork.release()
+        if claims.fork_lock.acquire(blocking=False):
+            claims.fork_lock.release()
         else:
             decided.set()
 

@@ -39,12 +39,12 @@ KINDS: list[leases.Kind] = ["tcp", "udp", "both"]
 
 @pytest.fixture
 def no_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "hold_through_unproven", lambda: "no hold here")
+    monkeypatch.setattr(leases, "why_no_hold_through", lambda: "no hold here")
 
 
 @pytest.fixture
 def no_lock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "lock_unproven", lambda: "no lock here")
+    monkeypatch.setattr(leases, "why_no_lock", lambda: "no lock here")
 
 
 def given_by(**options: Any) -> tuple[Guarantee, str]:
@@ -300,15 +300,15 @@ def test_a_self_test_is_made_once_and_one_that_could_not_be_made_is_made_again(
         return answer
 
     monkeypatch.setattr(locks, "why_no_lock", self_test)
-    told = [leases.lock_unproven() for _ in range(3)]
+    told = [leases.why_no_lock() for _ in range(3)]
     assert told == ["the self-test could not be made: [Errno 24] too many open files", "no", "no"]
     assert answers == ["not reached"]
 
 
 def test_this_hosts_self_tests_pass() -> None:
-    assert leases.lock_unproven() == ""
+    assert leases.why_no_lock() == ""
     if sys.platform == "linux":
-        assert leases.hold_through_unproven() == ""
+        assert leases.why_no_hold_through() == ""
 
 
 def test_a_failure_other_than_in_use_ends_a_draw_and_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:

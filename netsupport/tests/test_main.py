@@ -37,7 +37,7 @@ def test_several_ports_are_printed_one_a_line_and_all_different(capsys: Captured
 
 
 def test_a_picked_port_is_printed_with_a_warning_beside_it(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "lock_unproven", lambda: "no locks")
+    monkeypatch.setattr(leases, "why_no_lock", lambda: "no locks")
     assert main([]) == 0
     assert re.fullmatch(r"netsupport: picked, not leased: .*; no locks\n", capsys.readouterr().err)
 

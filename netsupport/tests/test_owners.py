@@ -245,13 +245,13 @@ def on_every_ipv6_address(kind: socket.SocketKind, *, alone: bool) -> socket.soc
     return sock
 
 
-KINDS: list[tuple[owners.Protocol, socket.SocketKind]] = [("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)]
+KINDS: list[tuple[owners.Transport, socket.SocketKind]] = [("tcp", socket.SOCK_STREAM), ("udp", socket.SOCK_DGRAM)]
 
 
 @LINUX
 @pytest.mark.parametrize(("protocol", "kind"), KINDS)
 def test_a_socket_on_every_ipv6_address_answers_on_ipv4_unless_it_is_ipv6s_alone(
-    protocol: owners.Protocol, kind: socket.SocketKind
+    protocol: owners.Transport, kind: socket.SocketKind
 ) -> None:
     answers = {}
     for alone in (False, True):

@@ -84,7 +84,7 @@ def test_beside_a_hold_no_squatter_can_come_to_the_ipv6_loopback_of_s_servers_po
             refusals.append(refusal)
         return lease
 
-    monkeypatch.setattr("netsupport.processes.reserve_port", tried)
+    monkeypatch.setattr(sys.modules[running_server.__module__], "reserve_port", tried)
     with running_server([*s_server, "-accept", "{port}"]) as server:
         says(server.address, b"a word to the server\n")
         until_said(server, "a word to the server")
@@ -122,7 +122,7 @@ def test_s_server_with_a_squatter_on_the_ipv6_loopback_of_a_picked_port_gets_ano
                 squatters.append((HOSTv6, lease.port))
             return lease
 
-        monkeypatch.setattr("netsupport.processes.reserve_port", squatted)
+        monkeypatch.setattr(sys.modules[running_server.__module__], "reserve_port", squatted)
         with running_server([*s_server, "-accept", "{port}"]) as server:
             says(server.address, b"a word to the server\n")
             until_said(server, "a word to the server")
@@ -136,7 +136,7 @@ def test_when_a_squatter_answers_in_place_of_s_server_it_is_named(
 ) -> None:
     with reserve_port(child_reuses_address=False) as lease, socket.create_server((HOST, lease.port)) as squatter:
         given = leases.PortLease(lease.port, HOST, Guarantee.PICK, "")
-        monkeypatch.setattr("netsupport.processes.reserve_port", lambda *_, **__: given)
+        monkeypatch.setattr(sys.modules[running_server.__module__], "reserve_port", lambda *_, **__: given)
         with pytest.raises(ServerError) as failure, running_server([*s_server, "-accept", "{port}"], attempts=1):
             pass
         socket.create_connection(squatter.getsockname(), NET_S).close()

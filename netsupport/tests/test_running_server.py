@@ -179,7 +179,7 @@ def test_a_stranger_who_answers_in_place_of_a_silent_server_is_told_apart_and_na
             return lease
 
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr("netsupport.processes.reserve_port", reserve_and_squat)
+            patched.setattr(sys.modules[running_server.__module__], "reserve_port", reserve_and_squat)
             failure = failure_of(command, timeout_s=0.05, attempts=2)
         socket.create_connection(squatters[-1].getsockname(), NET_S).close()
     assert re.search(

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from netsupport.leases import Guarantee, Kind, check_host, reserve_port
 from netsupport.ports import HOST, listening_socket
 from netsupport.server_attempt import (
-    Lost,
-    Order,
+    PortTaken,
     RunningServer,
     ServerError,
+    ServerRequest,
     exit_status_of,
     shown,
     started,
@@ -72,7 +72,7 @@ def running_server(
     """
     words = tuple(os.fspath(word) for word in command)
     pattern = re.compile(read_port) if isinstance(read_port, str) else read_port
-    order = Order(
+    request = ServerRequest(
         words,
         host,
         kind,
@@ -82,14 +82,14 @@ def running_server(
         dict(env or {}),
         cwd,
     )
-    _check(order, reads=bool(read_port), passes=pass_fd, attempts=attempts)
+    _check(request, reads=bool(read_port), passes=pass_fd, attempts=attempts)
     with contextlib.ExitStack() as cleanup:
         if pass_fd:
-            server = cleanup.enter_context(_passed(order))
+            server = cleanup.enter_context(_passed(request))
         elif read_port:
-            server = cleanup.enter_context(started(order, 0, Guarantee.READ_BACK))
+            server = cleanup.enter_context(started(request, 0, Guarantee.READ_BACK))
         else:
-            server = cleanup.enter_context(_reserved(order, attempts, child_reuses_address))
+            server = cleanup.enter_context(_reserved(request, attempts, child_reuses_address))
         try:
             yield server
         except BaseException as failure:
@@ -105,14 +105,14 @@ def running_server(
             )
 
 
-def _check(order: Order, *, reads: bool, passes: bool, attempts: int) -> None:
-    texts = [*order.command, *order.env.values()]
-    if not order.command:
+def _check(request: ServerRequest, *, reads: bool, passes: bool, attempts: int) -> None:
+    texts = [*request.command, *request.env.values()]
+    if not request.command:
         raise ValueError("command is empty; give the program and its arguments")
-    check_host(order.host)
+    check_host(request.host)
     if attempts < 1:
         raise ValueError(f"attempts is {attempts}; at least 1 is needed")
-    if passes and (reads or order.kind != "tcp" or os.name != "posix"):
+    if passes and (reads or request.kind != "tcp" or os.name != "posix"):
         raise ValueError("pass_fd hands over a listening TCP socket: POSIX only, kind='tcp', and without read_port")
     if passes and not any("{fd}" in text for text in texts):
         raise ValueError("pass_fd needs {fd} somewhere in command or env, where the server reads the descriptor")
@@ -120,27 +120,27 @@ def _check(order: Order, *, reads: bool, passes: bool, attempts: int) -> None:
         raise ValueError(
             "the server is not told its port; write {port} in command or env, or pass read_port or pass_fd"
         )
-    if reads and order.kind == "both":
+    if reads and request.kind == "both":
         raise ValueError("read_port reads one port and kind='both' has two; reserve one number for both instead")
 
 
 @contextlib.contextmanager
-def _passed(order: Order) -> Iterator[RunningServer]:
-    with listening_socket(order.host) as sock:
-        with started(order, sock.getsockname()[1], Guarantee.PASSED, sock) as server:
+def _passed(request: ServerRequest) -> Iterator[RunningServer]:
+    with listening_socket(request.host) as sock:
+        with started(request, sock.getsockname()[1], Guarantee.PASSED, sock) as server:
             yield server
 
 
 @contextlib.contextmanager
-def _reserved(order: Order, attempts: int, child_reuses_address: bool) -> Iterator[RunningServer]:
+def _reserved(request: ServerRequest, attempts: int, child_reuses_address: bool) -> Iterator[RunningServer]:
     lost: list[str] = []
     reuses = child_reuses_address
     while True:
         with contextlib.ExitStack() as cleanup:
-            lease = cleanup.enter_context(reserve_port(order.host, kind=order.kind, child_reuses_address=reuses))
+            lease = cleanup.enter_context(reserve_port(request.host, kind=request.kind, child_reuses_address=reuses))
             try:
-                server = cleanup.enter_context(started(order, lease.port, lease.guarantee, lost=tuple(lost)))
-            except Lost as attempt:
+                server = cleanup.enter_context(started(request, lease.port, lease.guarantee, lost=tuple(lost)))
+            except PortTaken as attempt:
                 lost.append(f"port {lease.port} ({lease.guarantee}): {str(attempt).splitlines()[0]}")
                 if len(lost) >= attempts:
                     failure = attempt.failure
