@@ -1,1 +1,1 @@
-"""The corpus: what eleven network modules of the standard library promise, told as tests."""
+"""The corpus: what eleven network modules of the standard library promise, as tests."""

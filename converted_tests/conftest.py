@@ -1,4 +1,4 @@
-"""What every test of the corpus gets: certificates, a law about leftovers, Hypothesis off the clock."""
+"""Fixtures for every test of the corpus: certificates, a check for leaks, Hypothesis without deadlines."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from netsupport import HOSTv4, HOSTv6
 if TYPE_CHECKING:
     import trustme
 
-# The fixtures of single modules. Plug-ins, not a conftest.py in each folder: with those, pytest works out again at
-# every hook of every test whose hooks apply, a twelfth of the corpus's processor time.
+# The fixtures of single folders are plug-ins, not a conftest.py in each folder. With those, pytest works out for
+# every hook of every test which conftest applies; that takes a twelfth of the corpus's CPU time.
 pytest_plugins = [
     f"converted_tests.{folder}.fixtures"
     for folder in ("test_asyncore", "test_ftplib", "test_socket", "test_socket_ssl", "test_socketserver", "test_ssl")
@@ -45,10 +45,10 @@ settings.load_profile("corpus")
 
 @pytest.fixture(scope="session", autouse=True)
 def _fast_threads_and_gc() -> Iterator[None]:
-    """Let threads take turns every 0.1 ms: at 5 ms a dialogue between two of them takes ten times as long.
+    """Switch threads every 0.1 ms; at the default of 5 ms a dialogue between two threads takes ten times as long.
 
-    What was collected is put out of the garbage collector's sight: walking thousands of test items again and again
-    is a tenth of the corpus's processor time.
+    Also hide the collected test items from the garbage collector: traversing thousands of them again and again
+    takes a tenth of the corpus's CPU time.
     """
     gc.collect()
     gc.freeze()
@@ -73,7 +73,7 @@ def _sockets_among(descriptors: Iterable[str]) -> frozenset[str]:
         try:
             target = os.readlink(f"/proc/self/fd/{descriptor}")
         except OSError:
-            # The descriptor of the listing itself is gone by now.
+            # This was the descriptor of the listing itself, which is closed by now.
             continue
         if target.startswith("socket:"):
             found.add(f"{descriptor} -> {target}")
@@ -82,16 +82,16 @@ def _sockets_among(descriptors: Iterable[str]) -> frozenset[str]:
 
 @dataclass
 class _Leftovers:
-    """The sockets that were open at the last look."""
+    """The descriptors and sockets that were open at the last call of `look`."""
 
     descriptors: frozenset[str] = frozenset()
     sockets: frozenset[str] = frozenset()
 
     def look(self) -> frozenset[str]:
-        """The sockets that are open now and were not at the last look; what is open now is remembered.
+        """The sockets that were opened since the last call.
 
-        Descriptors with the same numbers as before are taken to be the same: a test that closes a socket which it
-        did not open and opens another in its place goes unnoticed, and each test costs one listdir.
+        A descriptor with the same number as before is taken to be the same one. So a test that closes a socket which
+        it did not open, and opens another in its place, goes unnoticed; in return each test costs one listdir.
         """
         descriptors = _open_descriptors()
         if descriptors == self.descriptors:
@@ -109,8 +109,8 @@ _CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 def _empty_error_queue() -> None:
     """Take what earlier tests left in OpenSSL's queue of errors.
 
-    CPython leaves OpenSSL's own error behind some of the exceptions that it raises, where the thread's next
-    load_verify_locations(cadata=...) finds it and raises it. A call that fails by itself empties the queue.
+    After some exceptions CPython leaves OpenSSL's error in the thread's queue, and the next
+    load_verify_locations(cadata=...) finds and raises it. A call that fails empties the queue.
     """
     with contextlib.suppress(ssl.SSLError):
         _CONTEXT.set_ciphers("no such cipher")
@@ -118,20 +118,20 @@ def _empty_error_queue() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
-    """Fail a test that leaves a thread running or a socket open; and begin with an empty queue of OpenSSL's errors.
+    """Fail a test that leaves a thread running or a socket open; start each with an empty queue of OpenSSL errors.
 
-    Without /proc (macOS, Windows) sockets are told by their ResourceWarning alone, an error here.
+    Without /proc (macOS, Windows) an open socket is only noticed by its ResourceWarning, which is an error here.
     """
     _empty_error_queue()
     threads_before = set(threading.enumerate())
-    _LEFTOVERS.look()  # A module's own server, opened just now, is not this test's.
+    _LEFTOVERS.look()  # A server that a module's fixture has just opened does not belong to this test.
     yield
     for thread in set(threading.enumerate()) - threads_before:
         thread.join(TIMEOUT_S)
     threads_left = [thread.name for thread in set(threading.enumerate()) - threads_before if thread.is_alive()]
     assert not threads_left, f"threads left running: {threads_left}"
     if suspects := _LEFTOVERS.look():
-        # A socket inside a reference cycle is not left behind; it is only not collected yet.
+        # A socket in a reference cycle has not been leaked; it has only not been collected yet.
         gc.collect()
         sockets_left = suspects & _sockets_among(_open_descriptors())
         assert not sockets_left, f"sockets left open: {sorted(sockets_left)}"
@@ -153,7 +153,7 @@ def server_identity(authority: trustme.CA) -> trustme.LeafCert:
 
 @pytest.fixture(scope="session")
 def server_context(server_identity: trustme.LeafCert) -> ssl.SSLContext:
-    """What a TLS server presents: `server_identity`. Shared by all tests: change a copy, not this."""
+    """A TLS server's context, which presents `server_identity`. All tests share it: change a copy, not this."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_identity.configure_cert(context)
     return context
@@ -161,7 +161,7 @@ def server_context(server_identity: trustme.LeafCert) -> ssl.SSLContext:
 
 @pytest.fixture(scope="session")
 def client_context(authority: trustme.CA) -> ssl.SSLContext:
-    """A client that verifies names and trusts `authority` alone. Shared by all tests: change a copy, not this."""
+    """A client's context, which verifies names and trusts only `authority`. All tests share it: change a copy."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(context)
     return context

@@ -1,17 +1,17 @@
-"""Every server of the corpus: a peer says what is answered, a driver says how much of the world is real.
+"""Every server of the corpus: a peer decides what is answered, a driver how much of the connection is real.
 
 A *peer* is a generator. It yields what to send and receives, at that yield, the next line that the client
 sent, without its line ending; it ends the connection by returning. A peer holds no socket, so it can be
 driven by hand (`next(peer)`, `peer.send(line)`) and any driver can carry it:
 
-    canned(server_half)    a socket pair whose server half is written already; no thread
+    canned(server_half)    a socket pair whose server half has been written in advance; no thread
     connected(peer)        a socket pair and a thread
     listening(peer, ...)   a listener on a netsupport port, bound before its thread starts
     InMemory(pieces)       no kernel at all: a socket look-alike that receives exactly these pieces
 
-Use the first of them that can fail for the right reason. Besides plain bytes a peer may yield one of the
-`Action`s below. At the end of input the peer is closed (GeneratorExit). Whatever else a peer raises fails
-the test that opened the driver.
+Use the first of them in which the test can fail for the right reason. A peer may yield plain bytes or one of the
+`Action`s below. At the end of input the peer is closed (GeneratorExit). Any other exception of a peer fails the
+test that opened the driver.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from unittest import mock
 from netsupport import HOSTv4, HOSTv6, bind_port, bind_unix_socket
 
 TIMEOUT_S = 10.0 * float(os.environ.get("CORPUS_TIMEOUT_SCALE", "1"))
-"""The one safety net, on every socket and every join. No test asserts on it: a peer that is silent on purpose is
-met by a client with a timeout of its own. CORPUS_TIMEOUT_SCALE stretches it when many copies share a machine."""
+"""The one safety net, on every socket and every join. No test asserts on it: a client of a peer that is silent on
+purpose sets its own timeout. CORPUS_TIMEOUT_SCALE stretches it when many copies share a machine."""
 
 SHORT_S = 0.005
-"""A timeout that a test waits out, set when nothing else has to happen in time."""
+"""A timeout that the test waits for, used if nothing else has to happen in that time."""
 
 SHORT_CONNECT_S = 0.02
-"""The same where a connection to this host has to be made in that time."""
+"""The same if a connection to this host has to be made in that time."""
 
 _CHUNK_BYTES = 65536
 
@@ -54,17 +54,17 @@ class Action:
 
 
 class Say(Action):
-    """Send *reply* and go on at once, reading nothing; the yield gives b""."""
+    """Send *reply* and continue without reading; the yield gives b""."""
 
 
 class Silence(Action):
-    """Send *reply*, then nothing more until the client hangs up; what it says meanwhile is dropped."""
+    """Send *reply*, then nothing until the client hangs up; what it sends meanwhile is dropped."""
 
 
 class Reset(Action):
     """Send *reply*, then abort the connection: over TCP the client sees ECONNRESET, not an end of file.
 
-    Hear a line first: a connection aborted at once may fail in the client's connect() already (measured).
+    Read a line first: if the connection is aborted at once, the client's connect() may fail (measured).
     """
 
 
@@ -99,16 +99,15 @@ Peer = Generator[Reply, bytes, None]
 
 
 class ScriptError(AssertionError):
-    """A client said something else than the script of its peer expects."""
+    """A client sent something other than its peer's script expects."""
 
 
 def transcript(script: str, context: ssl.SSLContext | None = None) -> Peer:
     """A peer that plays *script*, in the notation of the RFCs.
 
-    `S: text` is sent with CRLF behind it, `C: text` must match the line that arrives (`*` matches anything),
-    a line `TLS` starts TLS with *context*; other lines and blank ones are comments. A client that says
-    something else, or hangs up while a `C:` line is due, fails the test (ScriptError). After the last line
-    the connection ends.
+    `S: text` is sent followed by CRLF, `C: text` must match the line that arrives (`*` matches anything), and a
+    line `TLS` starts TLS with *context*. All other lines are comments. A client that sends something else, or
+    hangs up while a `C:` line is due, fails the test (ScriptError). After the last line the connection ends.
     """
     lines = [line.strip() for line in script.splitlines()]
     steps = [line for line in lines if line.startswith(("S:", "C:")) or line == "TLS"]
@@ -176,7 +175,7 @@ class _Stream:
         return self._cut(len(self._unread))
 
     def answer(self, reply: Reply) -> bytes | None:
-        """Do what the peer yielded; what the client said next, or None when there is no more to hear."""
+        """Do what the peer yielded. Returns what the client sent next, or None at the end of input."""
         data = reply if isinstance(reply, bytes) else reply.reply
         if data:
             self.sock.sendall(data)
@@ -235,7 +234,7 @@ def serve(peer: Peer, sock: socket.socket, context: ssl.SSLContext | None = None
 
 @contextlib.contextmanager
 def background(work: Callable[[], None], name: str = "peer") -> Iterator[threading.Thread]:
-    """Run *work* in a thread beside the body; its failure is the test's failure.
+    """Run *work* in a thread while the body runs; its failure is the test's failure.
 
     At the end of the body the thread is joined. Raises what *work* raised, or TimeoutError if it does not
     end within TIMEOUT_S, most often because the test left its client open.
@@ -262,7 +261,7 @@ def background(work: Callable[[], None], name: str = "peer") -> Iterator[threadi
 
 @dataclass(slots=True)
 class Canned:
-    """A client's socket and, behind it, a server that said everything already."""
+    """A client's socket, connected to a server that has already sent everything."""
 
     client: socket.socket
     _server: socket.socket
@@ -274,7 +273,7 @@ class Canned:
         return _Stream(self._server).rest()
 
     def say(self, more: bytes) -> None:
-        """Let the server say *more*; only with an open end."""
+        """Let the server send *more*; only with an open end."""
         self._server.sendall(more)
 
     def hang_up(self) -> None:
@@ -286,7 +285,7 @@ class Canned:
 def canned(server_half: bytes, *, open_end: bool = False) -> Iterator[Canned]:
     """A socket pair whose server half is *server_half*, then an end of file (unless *open_end*).
 
-    *server_half* must fit a socket buffer (64 kB is safe): nobody is there to write the rest.
+    *server_half* must fit into a socket buffer (64 kB is safe), since no thread could write the rest.
     """
     client, server = socket.socketpair()
     with client, server:
@@ -309,7 +308,7 @@ def connected(peer: Peer, context: ssl.SSLContext | None = None) -> Iterator[soc
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """What one call of `socket.create_connection` asked for; *timeout* ... stands for none given."""
+    """The arguments of one call of `socket.create_connection`; *timeout* is `...` if none was given."""
 
     address: object
     timeout: object = ...
@@ -318,9 +317,9 @@ class Dialled:
 
 @contextlib.contextmanager
 def dialled(client: socket.socket) -> Iterator[list[Dialled]]:
-    """Within the body, `socket.create_connection` gives *client*: for modules that insist on dialling.
+    """Within the body, `socket.create_connection` returns *client*: for modules that insist on connecting themselves.
 
-    The timeout asked for is applied to *client*, as the real function does. Yields the list of what was asked for.
+    The requested timeout is applied to *client*, as by the real function. Yields the list of requests.
     """
     calls: list[Dialled] = []
 
@@ -353,10 +352,10 @@ class Server:
 
 
 class OfThisHost(socket.socket):
-    """A socket that other hosts do not reach, whatever address it is bound to.
+    """A socket that other hosts cannot reach, whatever address it is bound to.
 
-    On Linux it is bound to the loopback device as well. Elsewhere, and where that is refused (before Linux 5.7
-    without CAP_NET_RAW), it is a socket like any other, and a wildcard lets other hosts in while its test runs.
+    On Linux it is also bound to the loopback device. On other systems, and where that is not permitted (before
+    Linux 5.7 without CAP_NET_RAW), it is an ordinary socket: on a wildcard, other hosts reach it during its test.
     """
 
     def bind(self, address: Any, /) -> None:
@@ -393,7 +392,7 @@ def listening(
     """A real listener. The first connection meets the first of *peers*, the second the next, one at a time.
 
     The listener is bound and listens before its thread starts, so a client may connect at once. With *context*
-    each connection begins with TLS. A peer that nobody came for fails the test (ScriptError).
+    each connection begins with TLS. A peer to which no client connected fails the test (ScriptError).
     """
     with open_listener(family, path) as listener, contextlib.ExitStack() as cleanup:
         stop_reader, stop_writer = socket.socketpair()
@@ -445,7 +444,7 @@ class _Pieces(io.RawIOBase):
 class InMemory:
     """A socket look-alike: recv() gives *pieces* one by one, then the end of file; `sent` is what was written.
 
-    For parsers and laws. It has no descriptor, no time and no thread, so it can never block.
+    For parsers and laws. It has no descriptor, timeout or thread, so it can never block.
     """
 
     family = socket.AF_UNSPEC

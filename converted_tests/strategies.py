@@ -8,7 +8,7 @@ line_text = st.text(st.characters(codec="ascii", exclude_characters="\r\n"), max
 """One line of ASCII, control characters included, without an ending."""
 
 wire_bytes = st.binary(max_size=400)
-"""Anything a hostile server may say."""
+"""Anything that a hostile server may send."""
 
 
 @st.composite

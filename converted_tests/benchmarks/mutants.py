@@ -4,15 +4,15 @@
 Usage, from the repository's root: python converted_tests/benchmarks/mutants.py MODULE [options]
 
 A copy of MODULE, first on PYTHONPATH of the tests' process, shadows the module itself (for http.client the
-whole package `http` is copied). First an instrumented copy tells which statements the tests run: only those
+whole package `http` is copied). First an instrumented copy records which statements the tests run; only those
 are mutated. Then the untouched copy must pass. Then each drawn mutant is run against the tests with `-x`;
 a failing test, an interpreter that cannot start and a hang all count as killed. Mutants are drawn by seed:
 the same seed, number of mutants, module and tests give the same mutants.
 
-Left alone: docstrings, annotations, f-strings (CPython 3.11 does not tell where their parts are), __version__.
+Not mutated: docstrings, annotations, f-strings (CPython 3.11 does not record where their parts are), __version__.
 
-Survivors go to stdout with line, operator, before and after; progress to stderr. Exit status: 0 the goal is
-reached, 1 it is not, 2 the tests fail without a mutant or the arguments make no sense.
+Survivors are printed to stdout with line, operator, before and after; progress to stderr. Exit status: 0 the goal
+was reached, 1 it was not, 2 the tests fail without a mutant or the arguments make no sense.
 """
 
 from __future__ import annotations
@@ -373,7 +373,7 @@ def drawn(source: bytes, candidates: Sequence[Mutant], seeds: Sequence[int], mut
     """*mutants_max* of *candidates* in all, the same for the same seeds, at most one per statement and seed.
 
     A statement is drawn first and then one of its faults, so a line full of constants weighs no more than
-    another. Two seeds may draw one mutant; it counts once.
+    another. A mutant that two seeds draw counts once.
     """
     by_statement: dict[Position, list[Mutant]] = {}
     for candidate in candidates:

@@ -1,4 +1,4 @@
-"""Channels of asynchat that keep what they hear, and an echo for them to talk to."""
+"""Channels of asynchat that keep what they receive, and an echo server for them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ waiting = pytest.mark.parametrize(
 
 
 def echo(size: int, in_chunks_of: int) -> Peer:
-    """Takes *size* bytes and says them again in pieces."""
+    """Reads *size* bytes and sends them back in pieces."""
     heard = yield Take(b"", size)
     for chunk in chunks(heard, in_chunks_of):
         yield Say(chunk)

@@ -100,7 +100,7 @@ def test_an_empty_line_is_an_empty_message(use_poll: bool) -> None:
 
 
 class Sized(Chat):
-    """A client of a protocol in which a line tells the length of the message behind it."""
+    """A client of a protocol in which a line gives the length of the message that follows it."""
 
     def found_terminator(self) -> None:
         super().found_terminator()
@@ -128,7 +128,7 @@ def test_found_terminator_may_change_the_terminator_for_what_is_read_already() -
 
 
 class Shouting(Chat):
-    """A server that says each line again in capitals and hangs up after an empty one."""
+    """A server that sends each line back in capitals and hangs up after an empty one."""
 
     def found_terminator(self) -> None:
         super().found_terminator()
@@ -209,7 +209,7 @@ def test_what_may_begin_a_terminator_is_held_back_and_the_rest_collected() -> No
         pytest.param(b"text a", b"a", 0, id="one byte has no shorter beginning"),
     ],
 )
-def test_find_prefix_at_end_tells_how_much_of_a_terminator_ends_the_text(
+def test_find_prefix_at_end_returns_how_much_of_a_terminator_ends_the_text(
     haystack: str | bytes, needle: str | bytes, length: int
 ) -> None:
     assert library.find_prefix_at_end(haystack, needle) == length
@@ -316,7 +316,7 @@ def test_discard_buffers_forgets_both_directions() -> None:
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="the back-port of asynchat does not call itself deprecated")
-def test_importing_the_module_tells_what_to_use_instead() -> None:
+def test_importing_the_module_warns_and_names_the_replacement() -> None:
     advice = (
         "The asynchat module is deprecated and will be removed in Python 3.12. The recommended replacement is asyncio"
     )

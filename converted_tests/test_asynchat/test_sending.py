@@ -1,4 +1,4 @@
-"""asynchat queues what is pushed, bytes and producers alike, and sends it in order, as much as the socket takes.
+"""asynchat queues bytes and producers that are pushed, and sends them in order, as fast as the socket takes them.
 
 The promise is in the library reference of Python 3.11, "asynchat".
 """
@@ -42,7 +42,7 @@ def test_bytes_can_be_pushed_as_a_producer(use_poll: bool) -> None:
 
 
 @waiting
-def test_close_when_done_closes_after_the_last_queued_byte_and_hears_no_answer(use_poll: bool) -> None:
+def test_close_when_done_closes_after_the_last_queued_byte_and_reads_no_answer(use_poll: bool) -> None:
     said = bytes(range(256)) * 1000
     heard: list[bytes] = []
 

@@ -1,6 +1,6 @@
 """The scenarios of asyncore's tests, and a map of channels that is empty again at the end of a test.
 
-asyncore is imported when a test of it asks: its import is a warning, and newer interpreters have it from a package.
+asyncore is imported only when one of its tests asks: importing it warns, and newer Pythons need a package for it.
 """
 
 from __future__ import annotations

@@ -47,10 +47,10 @@ def run_until(reached: Callable[[], object], channels: Channels, use_poll: bool 
 
 
 class Recorder(asyncore.dispatcher):
-    """A channel that notes each event in `events`, keeps what it reads and writes what `outgoing` holds.
+    """A channel that records each event in `events`, keeps what it reads and writes what is in `outgoing`.
 
-    It asks to be told of writability only while it connects or has something to write, so that a loop over it
-    waits for events. poll(2) may show several signs of one end, each of which calls handle_close: `closes` counts
+    It waits for writability only while it connects or has something to write, so that a loop over it waits
+    for events. poll(2) may show several signs of one end, each of which calls handle_close: `closes` counts
     the calls, `events` has the first. An exception in a handler is not swallowed: it fails the test.
     """
 

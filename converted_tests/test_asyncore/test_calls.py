@@ -1,4 +1,4 @@
-"""A dispatcher's calls never wait, and turn the answer of a dead or idle connection into a close or into nothing.
+"""A dispatcher's calls never wait; on a dead connection they close the channel, on an idle one they do nothing.
 
 The promise is in the library reference of Python 3.11, "asyncore"; the error numbers are those of connect(2),
 accept(2), send(2) and recv(2).
@@ -61,7 +61,7 @@ def test_accept_gives_the_connection_and_its_address() -> None:
         pytest.param(TypeError("None is no pair"), id="a socket that gives None"),
     ],
 )
-def test_accept_gives_none_when_the_connection_is_gone(nothing: Exception) -> None:
+def test_accept_returns_none_if_the_connection_has_gone(nothing: Exception) -> None:
     assert channel_over(StubSocket(accept=nothing)).accept() is None
 
 

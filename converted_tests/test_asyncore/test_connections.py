@@ -1,6 +1,6 @@
-"""Over real connections asyncore calls each handler when its event happens, by select and by poll alike.
+"""Over real connections asyncore calls each handler when its event happens, with select and with poll.
 
-The promise is in the library reference of Python 3.11, "asyncore"; what a kernel tells is in tcp(7), unix(7),
+The promise is in the library reference of Python 3.11, "asyncore"; what a kernel reports is in tcp(7), unix(7),
 select(2) and poll(2).
 """
 
@@ -50,7 +50,7 @@ def test_handle_connect_is_called_at_the_client_once_it_is_connected(scenario: S
 
 
 class ByHand(Listener):
-    """Accepts by itself what the listener's default would hand to handle_accepted."""
+    """Accepts connections itself, which by default are accepted for handle_accepted."""
 
     def handle_accept(self) -> None:
         self.pair: Any = self.accept()
@@ -108,7 +108,7 @@ def test_handle_close_is_called_when_the_peer_closes(scenario: Scenario, channel
 
 
 def lose_the_peer_while_sending(scenario: Scenario, channels: Channels) -> Recorder:
-    """A client whose peer closed with most of what the client has to say unread, once that has been noticed."""
+    """A client that has noticed that its peer closed without reading most of what the client sent."""
     client, server = scenario.connect(channels)
     server.readable = lambda: False  # type: ignore[method-assign]
     client.outgoing = bytes(8_000_000)
@@ -119,15 +119,15 @@ def lose_the_peer_while_sending(scenario: Scenario, channels: Channels) -> Recor
 
 
 @in_every_scenario
-def test_a_peer_that_is_gone_in_the_middle_of_sending_closes_the_channel(
-    scenario: Scenario, channels: Channels
-) -> None:
+def test_a_peer_that_disappears_during_sending_closes_the_channel(scenario: Scenario, channels: Channels) -> None:
     client = lose_the_peer_while_sending(scenario, channels)
     assert (client.events[-1], client.flags, channels) == ("close", IDLE, {})
 
 
 @with_select
-def test_by_select_handle_close_is_called_once_when_the_peer_is_gone(scenario: Scenario, channels: Channels) -> None:
+def test_with_select_handle_close_is_called_once_after_the_peer_has_gone(
+    scenario: Scenario, channels: Channels
+) -> None:
     assert lose_the_peer_while_sending(scenario, channels).closes == 1
 
 
@@ -213,7 +213,7 @@ def test_create_socket_makes_a_stream_socket_that_neither_blocks_nor_is_inherite
     assert channels == {sock.fileno(): channel}
 
 
-def test_create_socket_makes_a_tcp_socket_unless_told_otherwise(channels: Channels) -> None:
+def test_create_socket_makes_a_tcp_socket_by_default(channels: Channels) -> None:
     stream: Any = Recorder(map=channels)
     stream.create_socket()
     datagram: Any = Recorder(map=channels)

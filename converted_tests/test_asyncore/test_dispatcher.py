@@ -96,7 +96,7 @@ CLASS = f"{Named.__module__}.Named"
         pytest.param(("::1", 80, 0, 0), {"connected": True}, f"{CLASS} connected ('::1', 80, 0, 0)", id="IPv6"),
     ],
 )
-def test_repr_tells_class_state_and_address(address: object, flags: dict[str, bool], text: str) -> None:
+def test_repr_shows_class_state_and_address(address: object, flags: dict[str, bool], text: str) -> None:
     channel = channel_over(None, Named, **flags)
     channel.addr = address
     assert repr(channel) == f"<{text} at {id(channel):#x}>"
@@ -132,7 +132,7 @@ def test_log_info_prints_type_and_text_unless_the_type_is_ignored(
         pytest.param("handle_close", "warning: unhandled close event\n", id="close"),
     ],
 )
-def test_an_event_that_nobody_handles_prints_a_warning(
+def test_an_event_without_a_handler_prints_a_warning(
     handler: str, warned: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     getattr(Talkative(map={}), handler)()

@@ -1,4 +1,4 @@
-"""asyncore's functions hand an event to the channel it happened to, and clear up behind channels that fail.
+"""asyncore's functions pass an event to the channel that it belongs to, and clean up after channels that fail.
 
 The promise is in the library reference of Python 3.11, "asyncore"; the flags are those of poll(2).
 """
@@ -153,7 +153,7 @@ def test_close_all_goes_on_when_a_descriptor_was_closed_already() -> None:
         pytest.param(ValueError("bad"), id="no OSError"),
     ],
 )
-def test_close_all_raises_the_error_of_a_channel_unless_told_to_ignore_all(failure: Exception) -> None:
+def test_close_all_raises_the_error_of_a_channel_unless_asked_to_ignore_all(failure: Exception) -> None:
     last = StubSocket(close=None)
     channels = {5: StubSocket(close=failure), 6: last}
     with pytest.raises(type(failure)) as caught:
@@ -170,7 +170,7 @@ def test_close_all_never_ignores_what_ends_the_program(failure: type[BaseExcepti
         asyncore.close_all({5: StubSocket(close=failure())}, ignore_all=True)
 
 
-def test_compact_traceback_tells_the_innermost_frame_and_one_line_of_all_frames() -> None:
+def test_compact_traceback_gives_the_innermost_frame_and_one_line_of_all_frames() -> None:
     def inner() -> None:
         raise ValueError("too deep")
 
@@ -195,7 +195,7 @@ def test_compact_traceback_needs_an_exception() -> None:
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="the back-port of asyncore does not call itself deprecated")
-def test_importing_the_module_tells_what_to_use_instead() -> None:
+def test_importing_the_module_warns_and_names_the_replacement() -> None:
     advice = (
         "The asyncore module is deprecated and will be removed in Python 3.12. The recommended replacement is asyncio"
     )
@@ -203,7 +203,7 @@ def test_importing_the_module_tells_what_to_use_instead() -> None:
         runpy.run_path(asyncore.__file__, run_name="asyncore")
 
 
-def test_a_channel_joins_and_leaves_the_map_it_is_told_or_else_its_own() -> None:
+def test_a_channel_joins_and_leaves_the_given_map_or_else_its_own() -> None:
     own: dict[int, Any] = {}
     other: dict[int, Any] = {}
     channel = Recorder(map=own)

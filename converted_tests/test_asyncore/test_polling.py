@@ -45,7 +45,7 @@ def test_poll_asks_select_for_what_each_channel_waits_for(monkeypatch: pytest.Mo
     assert asked == [([3, 5, 7], [4, 5], [3, 4, 5, 7, 8], 0.25)]
 
 
-def test_poll_reads_then_writes_then_tells_exceptional_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_poll_reads_then_writes_then_reports_exceptional_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[int] = []
     channels = {number: Events(then=lambda number=number: order.append(number)) for number in (3, 4, 5)}  # type: ignore[misc]
     monkeypatch.setattr(select, "select", lambda *_lists: ([5, 4], [4, 3], [3, 5]))

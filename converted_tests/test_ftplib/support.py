@@ -35,7 +35,7 @@ WELCOME = b"220 ready\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """A client and, behind it, a server that said everything already."""
+    """A client, connected to a server that has already sent everything."""
 
     ftp: ftplib.FTP
     dialled: list[Dialled]
@@ -49,7 +49,7 @@ class Dialogue:
 
 @contextlib.contextmanager
 def dialogue(replies: bytes = b"", ftp: ftplib.FTP | None = None, *, welcome: bytes = WELCOME) -> Iterator[Dialogue]:
-    """*ftp*, connected to a server that said *welcome*, *replies* and an end of file."""
+    """*ftp*, connected to a server that has sent *welcome*, *replies* and an end of file."""
     client = ftplib.FTP() if ftp is None else ftp
     with canned(welcome + replies) as wire, dialled(wire.client) as calls, contextlib.closing(client):
         client.connect("ftp.example")
@@ -103,7 +103,7 @@ class FileServer:
     protected: list[str | None] = field(default_factory=list)
     """The TLS version of each data connection, None in the clear."""
     tls_errors: list[ssl.SSLError] = field(default_factory=list)
-    """Of handshakes that the client broke off, and of connections that it left without a word."""
+    """Failures of handshakes that the client broke off, and of connections that it left without a command."""
     _listener: socket.socket | None = None
     _dial: tuple[str, int] | None = None
     _offset: int = 0

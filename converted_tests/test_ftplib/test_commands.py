@@ -262,7 +262,7 @@ def test_a_session_that_quit_inside_the_with_block_does_not_quit_twice() -> None
 
 
 @pytest.mark.parametrize("reply", [b"", b"221 cut"], ids=["end of input", "end of input inside the reply"])
-def test_a_server_that_is_gone_does_not_spoil_the_end_of_the_with_block(reply: bytes) -> None:
+def test_a_server_that_has_gone_does_not_disturb_the_end_of_the_with_block(reply: bytes) -> None:
     with dialogue(reply) as talk:
         with talk.ftp:
             pass

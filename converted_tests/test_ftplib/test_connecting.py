@@ -78,7 +78,7 @@ def test_the_source_address_given_to_connect_replaces_the_constructors() -> None
     assert calls == [Dialled(("a.example", 21), DEFAULT, (HOSTv4, 1))]
 
 
-def test_a_port_where_nobody_listens_refuses_the_connection() -> None:
+def test_a_port_without_a_listener_refuses_the_connection() -> None:
     with socket.socket() as silent:
         port = bind_port(silent)
         with ftplib.FTP() as ftp, pytest.raises(ConnectionRefusedError):

@@ -1,4 +1,4 @@
-"""Transfers from server to server (ftpcp), and the small program that ftplib is when it is run.
+"""Transfers from server to server (ftpcp), and `python -m ftplib`.
 
 RFC 959 section 5.2 describes how a client lets two servers transfer between them; the library reference, netrc(5)
 and the program's own help give the rest.

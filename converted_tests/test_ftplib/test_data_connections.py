@@ -1,4 +1,4 @@
-"""How client and server agree on a data connection: who listens, where, and what becomes of it if they differ.
+"""How client and server agree on a data connection: which side listens, where, and what happens if they disagree.
 
 RFC 959 sections 3.3 and 4.1.2 give PORT and PASV, RFC 2428 EPRT and EPSV for IPv6.
 """
@@ -120,7 +120,7 @@ def test_a_port_is_announced_in_the_extended_form(family: socket.AddressFamily, 
         assert talk.said() == said
 
 
-def test_a_family_without_a_number_of_its_own_cannot_be_announced() -> None:
+def test_an_address_family_that_ftp_does_not_number_cannot_be_announced() -> None:
     with dialogue() as talk:
         talk.ftp.af = socket.AF_UNIX
         with pytest.raises(ftplib.error_proto, match=r"^unsupported address family$"):
@@ -228,7 +228,7 @@ def test_a_transfer_gives_the_connection_and_the_expected_size(passive: bool, re
 
 @pytest.mark.parametrize("rest", [2, "2"])
 @BOTH_MODES
-def test_a_transfer_command_restarts_where_it_is_told_to(passive: bool, rest: int | str) -> None:
+def test_a_transfer_command_restarts_at_the_given_offset(passive: bool, rest: int | str) -> None:
     server = FileServer({b"RETR notes": b"data"})
     with visit(server) as ftp:
         ftp.set_pasv(passive)

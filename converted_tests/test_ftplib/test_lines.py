@@ -147,7 +147,7 @@ def test_a_line_above_the_limit_is_not_stored() -> None:
 
 
 class Counting(io.BytesIO):
-    """A file that notes how much is asked of it."""
+    """A file that records how much is requested from it."""
 
     def __init__(self) -> None:
         super().__init__(b"")

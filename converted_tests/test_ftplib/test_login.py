@@ -49,7 +49,7 @@ def test_the_account_is_sent_where_the_server_asks_for_it(credentials: tuple[str
         assert talk.said() == b"USER bob\r\nPASS secret\r\nACCT " + account + b"\r\n"
 
 
-def test_a_user_who_is_let_in_at_once_sends_no_password() -> None:
+def test_a_user_who_is_accepted_at_once_sends_no_password() -> None:
     with dialogue(b"230 come in\r\n") as talk:
         assert talk.ftp.login("bob", "secret", "sales") == "230 come in"
         assert talk.said() == b"USER bob\r\n"
@@ -115,7 +115,7 @@ def test_the_constructor_with_a_user_alone_leaves_the_rest_empty() -> None:
     assert wire.sent == b"USER bob\r\nPASS \r\nACCT \r\n"
 
 
-def test_the_constructor_without_a_user_connects_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_constructor_without_a_user_only_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     with listening(transcript("S: 220 ready\nC: QUIT\nS: 221 bye")) as (host, port):
         monkeypatch.setattr(ftplib.FTP, "port", port)
         with ftplib.FTP(str(host), passwd="unused") as ftp:

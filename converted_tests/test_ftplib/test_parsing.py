@@ -18,7 +18,7 @@ from netsupport import HOSTv6
 PEER = (HOSTv6, 21, 0, 0)
 
 
-# --- 150: how much is to come -------------------------------------------------------------------------
+# --- 150: the size of the transfer ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ PEER = (HOSTv6, 21, 0, 0)
         pytest.param("150 opening (٣ bytes)", None, id="digits of another script"),
     ],
 )
-def test_a_150_reply_gives_the_size_if_it_tells_one(reply: str, size: int | None) -> None:
+def test_a_150_reply_gives_the_size_if_it_contains_one(reply: str, size: int | None) -> None:
     assert ftplib.parse150(reply) == size
 
 
@@ -182,6 +182,6 @@ def test_any_text_behind_the_code_gives_a_value_or_an_error_of_ftplib(code: str,
         assert error.args == (code + text,)  # noqa: PT017 - whether it is raised is left to the text
 
 
-def test_a_port_that_is_no_number_is_ValueError() -> None:
+def test_a_port_that_is_not_a_number_is_ValueError() -> None:
     with pytest.raises(ValueError, match=r"^invalid literal for int"):
         ftplib.parse229("229 (|||http|)", PEER)

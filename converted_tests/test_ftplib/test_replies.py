@@ -1,4 +1,4 @@
-"""How ftplib reads replies and writes commands: three digits and text, by the line, in one line or several.
+"""How ftplib reads replies (three digits and text, in one line or several) and writes commands.
 
 RFC 959 section 4.2 says what the digits mean and how a reply of several lines ends; the library reference of
 ftplib names the exception of each first digit.
@@ -35,7 +35,7 @@ def reading(text: str, maxline: int | None = None) -> ftplib.FTP:
 
 
 @pytest.mark.parametrize("reply", ["150 opening", "220 ready", "331 password"], ids=lambda reply: reply[0])
-def test_a_reply_of_1_2_or_3_is_returned_as_it_stands(reply: str) -> None:
+def test_a_reply_of_1_2_or_3_is_returned_unchanged(reply: str) -> None:
     with dialogue(reply.encode() + b"\r\n") as talk:
         assert talk.ftp.sendcmd("NOOP") == reply
         assert talk.ftp.lastresp == reply[:3]
@@ -93,7 +93,7 @@ def test_every_line_ending_is_cut_off(ending: str, over: str) -> None:
         assert reading(f"200 one{ending}").getline() == "200 one"
 
 
-def test_a_line_loses_one_ending_and_no_more() -> None:
+def test_a_line_loses_exactly_one_ending() -> None:
     assert reading("200 one\r\r\n").getline() == "200 one\r"
 
 

@@ -286,7 +286,7 @@ def test_abort_answered_by_another_code_is_error_proto(reply: str, client_contex
         assert talk.said() == b"ABOR\r\n"
 
 
-# --- whom the client believes ---------------------------------------------------------------------------
+# --- whom the client trusts -----------------------------------------------------------------------------
 
 
 def test_the_control_connection_of_another_host_is_refused(

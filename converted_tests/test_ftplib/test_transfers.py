@@ -29,12 +29,12 @@ CONTENT = bytes(range(256)) * 80
 TEXT = b"one\r\n two \r\n\r\nfour"
 
 
-# --- over real connections, in every way there is ------------------------------------------------------
+# --- over real connections, in every mode ----------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """One way in which client and server may meet."""
+class Mode:
+    """One way to make connections: address family, passive or active, with or without TLS."""
 
     family: socket.AddressFamily
     passive: bool
@@ -53,38 +53,38 @@ Session = Callable[[FileServer], AbstractContextManager[ftplib.FTP]]
 
 @pytest.fixture(
     params=[
-        pytest.param(World(socket.AF_INET, passive=True), id="IPv4 passive"),
-        pytest.param(World(socket.AF_INET, passive=False), id="IPv4 active"),
-        pytest.param(World(socket.AF_INET6, passive=True), id="IPv6 passive"),
-        pytest.param(World(socket.AF_INET6, passive=False), id="IPv6 active"),
-        pytest.param(World(socket.AF_INET, passive=True, tls=True), id="TLS passive"),
-        pytest.param(World(socket.AF_INET, passive=False, tls=True), id="TLS active"),
+        pytest.param(Mode(socket.AF_INET, passive=True), id="IPv4 passive"),
+        pytest.param(Mode(socket.AF_INET, passive=False), id="IPv4 active"),
+        pytest.param(Mode(socket.AF_INET6, passive=True), id="IPv6 passive"),
+        pytest.param(Mode(socket.AF_INET6, passive=False), id="IPv6 active"),
+        pytest.param(Mode(socket.AF_INET, passive=True, tls=True), id="TLS passive"),
+        pytest.param(Mode(socket.AF_INET, passive=False, tls=True), id="TLS active"),
     ]
 )
-def world(request: pytest.FixtureRequest) -> World:
-    world: World = request.param
-    if world.family == socket.AF_INET6:
+def mode(request: pytest.FixtureRequest) -> Mode:
+    mode: Mode = request.param
+    if mode.family == socket.AF_INET6:
         request.getfixturevalue("ipv6")
-    return world
+    return mode
 
 
 @pytest.fixture
-def session(world: World, client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> Session:
-    """A client that is ready to transfer in this world."""
+def session(mode: Mode, client_context: ssl.SSLContext, server_context: ssl.SSLContext) -> Session:
+    """A client that is ready to transfer in this mode."""
 
     @contextlib.contextmanager
     def ready(server: FileServer):  # type: ignore[no-untyped-def]
         server.context = server_context
-        client = ftplib.FTP_TLS(context=client_context) if world.tls else ftplib.FTP()
-        with visit(server, client, world.family) as ftp:
+        client = ftplib.FTP_TLS(context=client_context) if mode.tls else ftplib.FTP()
+        with visit(server, client, mode.family) as ftp:
             if isinstance(ftp, ftplib.FTP_TLS):
                 ftp.auth()
                 ftp.prot_p()
-            ftp.set_pasv(world.passive)
+            ftp.set_pasv(mode.passive)
             server.heard.clear()
             yield ftp
         assert server.tls_errors == []
-        assert [version is not None for version in server.protected] == [world.tls] * len(server.protected)
+        assert [version is not None for version in server.protected] == [mode.tls] * len(server.protected)
 
     return ready
 
@@ -94,46 +94,46 @@ def verbs(server: FileServer) -> list[bytes]:
     return [line.split(b" ")[0] if line.startswith((b"PORT", b"EPRT")) else line for line in server.heard]
 
 
-def test_a_binary_retrieval_gives_the_whole_file(session: Session, world: World) -> None:
+def test_a_binary_retrieval_gives_the_whole_file(session: Session, mode: Mode) -> None:
     server = FileServer({b"RETR notes": CONTENT})
     blocks: list[bytes] = []
     with session(server) as ftp:
         assert ftp.retrbinary("RETR notes", blocks.append) == "226 done"
     assert b"".join(blocks) == CONTENT
-    assert verbs(server) == [b"TYPE I", world.opening, b"RETR notes", b"QUIT"]
+    assert verbs(server) == [b"TYPE I", mode.opening, b"RETR notes", b"QUIT"]
 
 
-def test_a_binary_store_brings_the_whole_file(session: Session, world: World) -> None:
+def test_a_binary_store_brings_the_whole_file(session: Session, mode: Mode) -> None:
     server = FileServer()
     with session(server) as ftp:
         assert ftp.storbinary("STOR notes", io.BytesIO(CONTENT)) == "226 done"
     assert server.stored == {b"STOR notes": CONTENT}
-    assert verbs(server) == [b"TYPE I", world.opening, b"STOR notes", b"QUIT"]
+    assert verbs(server) == [b"TYPE I", mode.opening, b"STOR notes", b"QUIT"]
 
 
-def test_a_retrieval_by_the_line_gives_lines_without_endings(session: Session, world: World) -> None:
+def test_a_retrieval_by_the_line_gives_lines_without_endings(session: Session, mode: Mode) -> None:
     server = FileServer({b"RETR notes": TEXT})
     lines: list[str] = []
     with session(server) as ftp:
         assert ftp.retrlines("RETR notes", lines.append) == "226 done"
     assert lines == ["one", " two ", "", "four"]
-    assert verbs(server) == [b"TYPE A", world.opening, b"RETR notes", b"QUIT"]
+    assert verbs(server) == [b"TYPE A", mode.opening, b"RETR notes", b"QUIT"]
 
 
-def test_a_store_by_the_line_brings_lines_that_end_in_CRLF(session: Session, world: World) -> None:
+def test_a_store_by_the_line_brings_lines_that_end_in_CRLF(session: Session, mode: Mode) -> None:
     server = FileServer()
     with session(server) as ftp:
         assert ftp.storlines("STOR notes", io.BytesIO(b"one\n two \n\nfour")) == "226 done"
     assert server.stored == {b"STOR notes": b"one\r\n two \r\n\r\nfour\r\n"}
-    assert verbs(server) == [b"TYPE A", world.opening, b"STOR notes", b"QUIT"]
+    assert verbs(server) == [b"TYPE A", mode.opening, b"STOR notes", b"QUIT"]
 
 
-def test_one_session_may_transfer_often_and_change_its_mode(session: Session, world: World) -> None:
+def test_one_session_may_transfer_often_and_change_its_mode(session: Session, mode: Mode) -> None:
     server = FileServer({b"RETR a": b"1", b"RETR b": b"22", b"NLST": b"a\r\nb\r\n"})
     blocks: list[bytes] = []
     with session(server) as ftp:
         ftp.retrbinary("RETR a", blocks.append)
-        ftp.set_pasv(not world.passive)
+        ftp.set_pasv(not mode.passive)
         ftp.retrbinary("RETR b", blocks.append)
         assert ftp.nlst() == ["a", "b"]
     assert blocks == [b"1", b"22"]

@@ -1,7 +1,7 @@
-"""What the tests of http.client share: messages as bytes, a wire that remembers, an origin server.
+"""What the tests of http.client share: messages as bytes, a wire that records, an origin server.
 
-A test of what is written or parsed uses `Wire`, which has no kernel in it; a test of connecting, keeping and
-closing uses `origin` behind a listener.
+Tests of what is written or parsed use `Wire`, which needs no kernel. Tests of connecting, keeping and closing use
+`origin` with a listener.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIMIT_BYTES = 65536
 """The longest line that http.client reads, its ending included."""
 
 FIELDS_MAX = 100
-"""How many lines a head may have behind its first, the blank one included."""
+"""How many lines a head may have after its first one, including the blank one."""
 
 
 def message(*lines: str, body: bytes = b"") -> bytes:
@@ -49,8 +49,8 @@ class Stream(io.BufferedReader):
         self.hung_up = True
 
     def flush(self) -> None:
-        # There is nothing to write. A response that nobody closed flushes it when it is collected, and the collector
-        # may have closed the raw file below by then; Python 3.13 tells of such an error, in whatever test it runs.
+        # Nothing to write. A response that was never closed flushes it when it is collected, and the collector
+        # may have closed the raw file below by then; Python 3.13 reports such an error in whichever test runs then.
         pass
 
 
@@ -138,7 +138,7 @@ def by_read(response: HTTPResponse, size: int) -> bytes:
 
 
 def by_readinto(response: HTTPResponse, size: int) -> bytes:
-    """Like `by_read`; what lies behind the bytes that were read must be left alone."""
+    """Like `by_read`; the buffer after the bytes that were read must stay unchanged."""
     buffer = bytearray(b"-" * size)
     count = response.readinto(buffer)
     assert buffer[count:] == b"-" * (size - count)
@@ -151,7 +151,7 @@ read_or_readinto = pytest.mark.parametrize("reading", [by_read, by_readinto], id
 def origin(*replies: Reply, heard: list[bytes] | None = None) -> Peer:
     """An HTTP server: each request, its body included, gets the next of *replies*; after the last it hangs up.
 
-    The requests are collected in *heard*, as they came.
+    The requests are collected in *heard*, in the order of arrival.
     """
     pending: Reply = b""
     for reply in replies:

@@ -1,4 +1,4 @@
-"""A chunked body is decoded chunk by chunk, and one that breaks off says how far it came.
+"""A chunked body is decoded chunk by chunk, and a truncated one reports how far it came.
 RFC 9112 section 7.1 defines chunks, their extensions and the trailer, section 8 what an incomplete body is."""
 
 from __future__ import annotations

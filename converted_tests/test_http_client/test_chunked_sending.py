@@ -37,7 +37,7 @@ def post(*more: str, body: bytes = b"") -> bytes:
 
 
 def sent_with(body: Any, **named: bool) -> list[bytes]:
-    """The calls of send behind the head when *body* goes with endheaders."""
+    """The calls of send after the head if *body* is passed to endheaders."""
     connection, wire = wired()
     connection.putrequest("POST", "/")
     connection.putheader("Transfer-Encoding", "chunked")
@@ -172,7 +172,7 @@ def test_law_what_was_sent_in_chunks_is_read_back_whole(parts: list[bytes]) -> N
 @pytest.mark.parametrize(
     "body", [pytest.param([b"one", b"two"], id="list"), pytest.param(iter([b"one", b"two"]), id="iterator")]
 )
-def test_a_real_server_hears_the_chunks(body: Iterable[bytes]) -> None:
+def test_a_real_server_receives_the_chunks(body: Iterable[bytes]) -> None:
     heard: list[bytes] = []
     with listening(origin(message("HTTP/1.1 200 OK", "Content-Length: 0"), heard=heard)) as (host, port):
         connection = HTTPConnection(str(host), int(port))

@@ -1,5 +1,5 @@
-"""A connection knows its host, port, timeout and source address, and dials when it is first needed.
-RFC 3986 section 3.2 says what an authority is; the rest the manual page of http.client promises."""
+"""A connection knows its host, port, timeout and source address, and connects when it is first needed.
+RFC 3986 section 3.2 says what an authority is; the manual page of http.client promises the rest."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_port_given_leaves_the_host_alone() -> None:
         pytest.param("2001:db8::1x", "1x", id="IPv6 without brackets"),
     ],
 )
-def test_a_port_that_is_no_number_is_refused(netloc: str, port: str) -> None:
+def test_a_port_that_is_not_a_number_is_refused(netloc: str, port: str) -> None:
     with pytest.raises(InvalidURL) as caught:
         HTTPConnection(netloc)
     assert str(caught.value) == f"nonnumeric port: '{port}'"
@@ -127,7 +127,7 @@ def test_connect_may_be_overridden_to_reach_a_unix_socket(tmp_path: Path) -> Non
     assert heard == [message("GET / HTTP/1.1", "Host: example.org", IDENTITY)]
 
 
-def test_nobody_listening_is_a_refusal_and_no_connection() -> None:
+def test_without_a_listener_connecting_is_refused() -> None:
     with socket.socket() as bound:
         bound.bind((HOSTv4, 0))
         connection = HTTPConnection(*netloc_of(bound))
@@ -173,7 +173,7 @@ def test_a_server_that_says_nothing_runs_into_the_timeout() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 on its loopback")
-def test_the_source_address_is_where_the_connection_comes_from() -> None:
+def test_the_connection_comes_from_the_source_address() -> None:
     with open_listener() as listener:
         connection = HTTPConnection(*netloc_of(listener), source_address=("127.0.0.3", 0))
         connection.connect()
@@ -185,7 +185,7 @@ def test_the_source_address_is_where_the_connection_comes_from() -> None:
 
 def test_the_source_port_is_bound_before_connecting() -> None:
     with open_listener() as listener, open_listener() as holder:
-        # The port is held already: to be refused it is the proof that it was asked for.
+        # The port is held already: being refused proves that it was requested.
         connection = HTTPConnection(*netloc_of(listener), source_address=netloc_of(holder))
         with pytest.raises(OSError) as caught:
             connection.connect()

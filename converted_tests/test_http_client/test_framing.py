@@ -37,7 +37,7 @@ LENGTH = "Content-Length: 5"
         pytest.param(("HTTP/0.9 200 OK", LENGTH), True, id="0.9, length"),
     ],
 )
-def test_the_head_tells_whether_the_connection_will_close(lines: tuple[str, ...], will_close: bool) -> None:
+def test_the_head_decides_whether_the_connection_will_close(lines: tuple[str, ...], will_close: bool) -> None:
     assert response_of(message(*lines)).will_close is will_close
 
 
@@ -65,7 +65,7 @@ def test_the_head_tells_whether_the_connection_will_close(lines: tuple[str, ...]
         pytest.param(("HTTP/1.1 303 Other", LENGTH), 5, False, id="303"),
     ],
 )
-def test_the_head_tells_the_length(lines: tuple[str, ...], length: int | None, chunked: bool) -> None:
+def test_the_head_gives_the_length(lines: tuple[str, ...], length: int | None, chunked: bool) -> None:
     response = response_of(message(*lines))
     assert (response.length, response.chunked, response.chunk_left) == (
         length,

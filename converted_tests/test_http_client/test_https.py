@@ -1,5 +1,5 @@
-"""HTTPSConnection speaks TLS before it speaks HTTP, and to nobody whose certificate it cannot believe.
-RFC 9110 section 4.3.4 says what is verified; the manual page of http.client tells what the default context does."""
+"""HTTPSConnection starts with TLS and sends nothing to a server whose certificate it cannot verify.
+RFC 9110 section 4.3.4 says what is verified; the manual page of http.client describes the default context."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_a_certificate_may_be_given_without_authentication_after_the_handshake()
     assert connection.cert_file == "chain.pem"
 
 
-def test_the_name_of_the_host_is_what_tls_asks_for() -> None:
+def test_tls_requests_the_name_of_the_host() -> None:
     asked: list[dict[str, object]] = []
 
     class Noted(ssl.SSLContext):
@@ -311,7 +311,7 @@ def test_a_host_of_the_internet_is_reached_without_verification(
             assert fetch(connection) == (404, b"gone")
 
 
-def test_a_host_of_the_internet_is_refused_if_nobody_vouches_for_it(
+def test_a_host_of_the_internet_is_refused_if_no_authority_vouches_for_it(
     monkeypatch: pytest.MonkeyPatch, named_context: ssl.SSLContext
 ) -> None:
     with resolving(monkeypatch, refused_handshake(named_context), context=None) as port:

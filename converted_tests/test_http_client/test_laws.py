@@ -1,4 +1,4 @@
-"""However the bytes of a response are cut and asked for, the same body comes out, or an HTTPException.
+"""However the bytes of a response are cut and read, the result is the same body, or an HTTPException.
 RFC 9112 section 6.3 makes the length of a body a property of the message alone, never of its packets."""
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ EXPORTED = {
 }
 
 
-def test_a_star_import_gives_the_documented_names_and_no_more() -> None:
+def test_a_star_import_gives_exactly_the_documented_names() -> None:
     namespace: dict[str, object] = {}
     exec("from http.client import *", namespace)
     assert namespace.keys() - {"__builtins__"} == EXPORTED
@@ -140,14 +140,14 @@ def test_an_unknown_protocol_keeps_the_version() -> None:
         ),
     ],
 )
-def test_an_incomplete_read_tells_sizes_and_not_the_data(
+def test_an_incomplete_read_shows_sizes_and_not_the_data(
     failure: http.client.IncompleteRead, expected: int | None, text: str
 ) -> None:
     assert (failure.partial, failure.expected, failure.args) == (b"ab", expected, (b"ab",))
     assert (repr(failure), str(failure)) == (text, text)
 
 
-def test_a_line_too_long_tells_the_limit_and_which_line() -> None:
+def test_an_overlong_line_is_reported_with_the_limit_and_the_kind_of_line() -> None:
     failure = http.client.LineTooLong("chunk size")
     assert str(failure) == "got more than 65536 bytes when reading chunk size"
 

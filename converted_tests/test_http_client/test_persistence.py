@@ -1,4 +1,4 @@
-"""A connection is kept as long as both sides may use it, and dialled anew when it is not.
+"""A connection is kept as long as both sides may use it, and opened again afterwards.
 RFC 9112 section 9.3 says when a connection persists, section 9.5 what a client does when it ends early."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CLOSED = message("HTTP/1.1 200 OK", "Connection: close", "Content-Length: 6", bo
 
 @contextmanager
 def connection_to(*peers: Peer, family: int = socket.AF_INET) -> Iterator[HTTPConnection]:
-    """A client of a listener that meets *peers*, a connection each."""
+    """A client of a listener that serves one connection with each of *peers*."""
     with listening(*peers, family=family) as (host, port):
         connection = HTTPConnection(str(host), int(port))
         try:
@@ -60,7 +60,7 @@ def test_a_kept_connection_is_used_again(ip_family: int) -> None:
     assert [request.split()[1] for request in heard] == [b"/1", b"/2", b"/3"]
 
 
-def test_a_closed_connection_is_dialled_anew(ip_family: int) -> None:
+def test_a_closed_connection_is_opened_again(ip_family: int) -> None:
     with connection_to(origin(CLOSED), origin(CLOSED), origin(KEPT), family=ip_family) as connection:
         assert [fetch(connection) for _ in range(3)] == [(200, b"closed"), (200, b"closed"), (200, b"kept")]
 

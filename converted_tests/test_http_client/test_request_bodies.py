@@ -1,4 +1,4 @@
-"""A body whose length is known gets a Content-Length, and what the caller says of the length is believed.
+"""A body of known length gets a Content-Length; a length that the caller gives is not checked.
 RFC 9110 section 8.6 says when a request has one; text is Latin-1, as http.client's manual promises."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def request(method: str, *more: str, body: bytes = b"") -> bytes:
 
 
 class Sizes(io.BytesIO):
-    """A file that notes how much is asked of it."""
+    """A file that records how much is requested from it."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)
@@ -155,7 +155,7 @@ def test_text_in_an_iterable_is_refused() -> None:
         written("POST", "/", ["text"], {"Content-Length": "4"})
 
 
-def test_a_file_is_read_from_where_it_stands() -> None:
+def test_a_file_is_read_from_its_current_position() -> None:
     file = io.BytesIO(b"skipped, sent")
     file.seek(9)
     assert written("POST", "/", file, {"Content-Length": "4"}) == request("POST", "Content-Length: 4", body=b"sent")
@@ -264,13 +264,13 @@ def test_a_body_arrives_whole_at_a_real_server(ip_family: int) -> None:
     assert heard == [message("PUT / HTTP/1.1", IDENTITY, f"Content-Length: {len(body)}", "Host: h", body=body)]
 
 
-def test_a_server_that_hangs_up_on_a_body_can_still_be_heard() -> None:
+def test_the_reply_of_a_server_that_hangs_up_on_a_body_can_still_be_read() -> None:
     refusal = message("HTTP/1.1 401 Authorization required", "Content-Length: 0")
     with canned(refusal) as wire:
 
         def cut_off() -> Iterator[bytes]:
             yield b"first"
-            # From here on the socket answers EPIPE, as when the other side reads no more.
+            # From here on the socket answers EPIPE, as if the other side had stopped reading.
             wire.client.shutdown(socket.SHUT_WR)
             yield b"second"
 

@@ -1,4 +1,4 @@
-"""putheader writes one header and lets nobody smuggle in another.
+"""putheader writes one header, and no value can smuggle in another.
 RFC 9110 section 5 says what names and values are, RFC 9112 section 5.2 what folding was."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Value = str | bytes | int
 
 
 def header(name: str | bytes, *values: Value) -> bytes:
-    """What putheader writes, without the line end behind it."""
+    """What putheader writes, without the line ending."""
     connection, wire = wired()
     connection.putrequest("GET", "/", skip_host=True, skip_accept_encoding=True)
     connection.putheader(name, *values)

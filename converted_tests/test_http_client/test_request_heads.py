@@ -72,7 +72,7 @@ def test_a_header_that_the_caller_gives_is_not_added_again(
         pytest.param({"skip_host": True, "skip_accept_encoding": True}, (), id="both"),
     ],
 )
-def test_putrequest_adds_what_it_is_not_told_to_skip(skips: dict[str, bool], lines: tuple[str, ...]) -> None:
+def test_putrequest_adds_the_headers_that_are_not_skipped(skips: dict[str, bool], lines: tuple[str, ...]) -> None:
     connection, wire = wired()
     connection.putrequest("GET", "/", **skips)
     connection.endheaders()

@@ -183,5 +183,5 @@ values = st.text(st.sampled_from(VISIBLE), max_size=20)
 
 
 @given(st.lists(st.tuples(names, values), max_size=6))
-def test_law_what_stands_in_the_head_is_what_is_listed(fields: list[tuple[str, str]]) -> None:
+def test_law_the_headers_that_were_sent_are_the_headers_that_are_listed(fields: list[tuple[str, str]]) -> None:
     assert headers_of(*(f"{name}: {value}" for name, value in fields)) == fields

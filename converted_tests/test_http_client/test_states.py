@@ -162,7 +162,7 @@ def test_closing_twice_or_before_connecting_is_harmless() -> None:
     assert connection.sock is None
 
 
-def test_close_lets_go_of_the_response_though_the_socket_fails_to_close() -> None:
+def test_close_drops_the_response_even_if_the_socket_fails_to_close() -> None:
     connection, wire = wired(OK)
     connection.request("GET", "/")
     response = connection.getresponse()

@@ -1,4 +1,4 @@
-"""A tunnel is asked of a proxy by CONNECT, and then the proxy is forgotten: all else is for the destination.
+"""CONNECT asks a proxy for a tunnel; everything after that is addressed to the destination.
 RFC 9110 section 9.3.6 defines CONNECT; a request through it names the destination as if there were no proxy."""
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def test_an_ipv6_destination_goes_in_brackets(destination: str) -> None:
     assert wire.sent.endswith(b"\r\n\r\n" + get("[2001:db8::1]:443"))
 
 
-def test_a_destination_with_a_port_that_is_no_number_is_refused() -> None:
+def test_a_destination_with_a_port_that_is_not_a_number_is_refused() -> None:
     connection = HTTPConnection("proxy.example")
     with pytest.raises(InvalidURL, match="nonnumeric port: 'http'"):
         connection.set_tunnel("destination:http")

@@ -27,14 +27,14 @@ UPGRADE = """
 
 
 def offline(server_half: bytes | Iterable[bytes] = b"", greeting: bytes = GREETING) -> tuple[poplib.POP3, InMemory]:
-    """A client that was greeted and is answered *server_half*, with no kernel behind it."""
+    """A client that was greeted and then receives *server_half*; no kernel is involved."""
     wire = InMemory([greeting, *([server_half] if isinstance(server_half, bytes) else server_half)])
     with dialled(cast(socket.socket, wire)):
         return poplib.POP3("mail.test"), wire
 
 
 def left_of(client: poplib.POP3) -> dict[str, object]:
-    """The client's socket and file; None each after its end, whatever the type stubs say."""
+    """The client's socket and file; both are None after its end, whatever the type stubs say."""
     return {name: vars(client)[name] for name in ("sock", "file")}
 
 

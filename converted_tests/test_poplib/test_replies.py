@@ -138,7 +138,7 @@ def test_any_bytes_give_a_reply_or_the_documented_error(server_half: bytes) -> N
 
 
 @pytest.mark.parametrize("server_half", [b"-ERR what?\r\n", b"+OK\r\nTOP\r\n"], ids=["refused", "cut off"])
-def test_a_server_that_cannot_say_what_it_can_is_an_error(server_half: bytes) -> None:
+def test_a_server_that_does_not_know_CAPA_is_an_error(server_half: bytes) -> None:
     client, wire = offline(server_half)
     with pytest.raises(poplib.error_proto) as unsupported:
         client.capa()
@@ -184,13 +184,13 @@ def test_closing_twice_is_closing_once() -> None:
         assert left_of(client) == {"sock": None, "file": None}
 
 
-def test_close_survives_a_connection_that_is_gone() -> None:
+def test_close_survives_a_connection_that_has_gone() -> None:
     wire = Unwilling(OSError(errno.ENOTCONN, "not connected"))
     closing(wire).close()
     assert wire.closed
 
 
-def test_close_survives_what_Windows_says_of_a_connection_that_is_gone() -> None:
+def test_close_survives_what_Windows_reports_for_a_connection_that_has_gone() -> None:
     error = OSError(errno.EINVAL, "invalid")
     vars(error)["winerror"] = 10022
     wire = Unwilling(error)
@@ -219,7 +219,7 @@ def test_close_gives_up_the_socket_even_if_the_file_fails_to_close() -> None:
     assert (wire.closed, left_of(client)) == (True, {"sock": None, "file": None})
 
 
-def test_close_after_a_reset_meets_a_connection_that_is_really_gone() -> None:
+def test_close_after_a_reset_finds_a_connection_that_has_really_gone() -> None:
     def resetting() -> Peer:
         yield b"+OK ready\r\n"
         yield Reset()

@@ -23,7 +23,7 @@ Command = Callable[[poplib.POP3], object]
 
 @pytest.fixture(params=["plain", "POP3_SSL", "after STLS"])
 def session(request: pytest.FixtureRequest, server_context: ssl.SSLContext, client_context: ssl.SSLContext) -> Served:
-    """`served` in three worlds."""
+    """`served` without TLS, with TLS from the start, and with TLS after STLS."""
     if request.param == "plain":
         return served
     secured = served_by_SSL if request.param == "POP3_SSL" else served_after_STLS
@@ -238,7 +238,7 @@ def test_apop_hashes_the_secret_in_UTF_8() -> None:
         pytest.param(b"+OK <a> <b>\r\n", "<a> <b>", id="from the first bracket to the last"),
     ],
 )
-def test_the_timestamp_is_what_stands_in_brackets(greeting: bytes, digest: str) -> None:
+def test_the_timestamp_is_the_text_in_brackets(greeting: bytes, digest: str) -> None:
     client, wire = offline(b"+OK\r\n", greeting)
     client.apop("u", "s")
     assert wire.sent == f"APOP u {hashlib.md5(f'{digest}s'.encode()).hexdigest()}\r\n".encode()

@@ -58,7 +58,7 @@ def offline(
     esmtp: dict[str, str] | None = None,
     kind: type[smtplib.SMTP] = smtplib.SMTP,
 ) -> tuple[smtplib.SMTP, InMemory]:
-    """A client as it is after a greeting, with no kernel behind it; after EHLO too if *esmtp* gives its features."""
+    """A client after a greeting, and after EHLO if *esmtp* gives its features; no kernel is involved."""
     client, wire = kind(local_hostname=ME), InMemory(server_half)
     client.sock = cast(socket.socket, wire)
     if esmtp is not None:
@@ -70,7 +70,7 @@ def offline(
 
 @contextlib.contextmanager
 def answered(server_half: bytes = b"220 mail.test ready\r\n") -> Iterator[tuple[InMemory, list[Dialled]]]:
-    """Within the body, whoever dials is answered *server_half*. Yields the wire and what was asked for."""
+    """Within the body, every new connection receives *server_half*. Yields the wire and the list of requests."""
     wire = InMemory(server_half)
     with dialled(cast(socket.socket, wire)) as calls:
         yield wire, calls

@@ -91,7 +91,7 @@ def test_vrfy_and_its_alias_give_the_servers_text() -> None:
         assert [client.vrfy("joe@mail.test"), client.verify("joe@mail.test")] == [(252, b"try and see")] * 2
 
 
-def test_vrfy_tells_the_known_from_the_unknown() -> None:
+def test_vrfy_distinguishes_known_and_unknown_addresses() -> None:
     script = """
         S: 220 ready
         C: vrfy joe@mail.test

@@ -85,19 +85,19 @@ def test_connect_without_a_host_dials_this_one(kind: type[smtplib.SMTP]) -> None
     assert calls == [Dialled(("localhost", 25), 7, None)]
 
 
-def test_an_object_without_a_host_dials_nobody() -> None:
+def test_an_object_without_a_host_does_not_connect() -> None:
     with answered() as (_, calls):
         client = smtplib.SMTP(local_hostname=ME)
     assert (calls, client.sock, client.file, client.esmtp_features) == ([], None, None, {})
 
 
 @pytest.mark.parametrize("host", ["mail.test:smtp", "mail.test:"])
-def test_a_port_that_is_no_number_is_an_OSError(host: str) -> None:
+def test_a_port_that_is_not_a_number_is_an_OSError(host: str) -> None:
     with pytest.raises(OSError, match=r"^nonnumeric port$"):
         smtplib.SMTP(host, local_hostname=ME)
 
 
-def test_a_port_argument_that_is_no_number_is_an_OSError() -> None:
+def test_a_port_argument_that_is_not_a_number_is_an_OSError() -> None:
     with pytest.raises(OSError):
         smtplib.SMTP(HOSTv4, "bogus", ME)  # type: ignore[arg-type]
 
@@ -122,13 +122,13 @@ def test_connect_keeps_the_source_address_unless_it_is_given_another() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux owns all of 127.0.0.0/8 without being asked")
 def test_a_chosen_source_port_is_the_clients_end_of_the_connection() -> None:
     with socket.socket() as keeper, listening(silent(b"220 ready\r\n")) as server:
-        # While this number is held on one loopback address, nobody is given it on another.
+        # While this port is held on one loopback address, no other process is assigned it on another.
         chosen = ("127.0.0.2", bind_port(keeper))
         client = smtplib.SMTP(server.host, server.port, ME, timeout=TIMEOUT_S, source_address=chosen)
         assert client.sock is not None
         assert client.sock.getsockname() == chosen
         assert client.source_address == chosen
-        # A reset leaves no TIME-WAIT behind, which would keep the number from a later run for a minute.
+        # A reset leaves no TIME-WAIT, which would block the port for a later run for a minute.
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
 
@@ -261,7 +261,7 @@ def test_the_backlog_takes_a_client_whose_server_has_not_accepted_yet() -> None:
             smtplib.SMTP(HOSTv4, listener.getsockname()[1], ME, timeout=SHORT_CONNECT_S)
 
 
-# --- not connected, and told about it -----------------------------------------------------------------
+# --- not connected, with an error ---------------------------------------------------------------------
 
 
 def test_commands_before_connecting_say_what_to_do() -> None:

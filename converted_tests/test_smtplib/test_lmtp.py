@@ -120,7 +120,7 @@ def test_a_path_where_nothing_is_passes_the_error_on_and_keeps_no_socket(path: s
     assert client.sock is None
 
 
-def test_a_path_where_nobody_listens_passes_the_error_on_and_keeps_no_socket(path: str) -> None:
+def test_a_path_without_a_listener_passes_the_error_on_and_keeps_no_socket(path: str) -> None:
     client = smtplib.LMTP(local_hostname=ME)
     with socket.socket(socket.AF_UNIX) as bound_but_not_listening:
         bind_unix_socket(bound_but_not_listening, path)
@@ -141,7 +141,7 @@ def test_a_Unix_socket_that_cannot_be_made_passes_the_error_on(monkeypatch: pyte
     assert client.sock is None
 
 
-def test_failing_to_connect_is_told_at_debug_level_1(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_failing_to_connect_is_printed_at_debug_level_1(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     client = smtplib.LMTP(local_hostname=ME)
     with pytest.raises(FileNotFoundError):
         client.connect(path)
@@ -151,7 +151,7 @@ def test_failing_to_connect_is_told_at_debug_level_1(path: str, capsys: pytest.C
     assert capsys.readouterr() == ("", f"connect fail: {path}\n")
 
 
-def test_connecting_is_told_at_debug_level_1(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_connecting_is_printed_at_debug_level_1(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     with listening(transcript("S: 220 hi"), family=socket.AF_UNIX, path=path):
         with contextlib.closing(smtplib.LMTP(local_hostname=ME)) as client:
             client.set_debuglevel(1)

@@ -26,7 +26,7 @@ TIMS_ANSWER = "dGltIGI5MTNhNjAyYzdlZGE3YTQ5NWI0ZTZlNzMzNGQzODkw"
 
 
 def joe(server_half: bytes = b"", mechanisms: str | None = None) -> tuple[smtplib.SMTP, Callable[[], bytes]]:
-    """Joe's client and a function that tells what it sent."""
+    """Joe's client, and a function that returns what it sent."""
     client, wire = offline(server_half, {} if mechanisms is None else {"auth": mechanisms})
     client.user, client.password = "joe", "secret"
     return client, lambda: wire.sent
@@ -196,7 +196,7 @@ def test_a_wrong_user_is_refused_with_the_servers_code() -> None:
 
 
 @pytest.mark.parametrize(("initial_response_ok", "answers"), [(True, 5), (False, 6)])
-def test_a_server_that_asks_for_ever_is_given_up(initial_response_ok: bool, answers: int) -> None:
+def test_a_server_that_never_stops_asking_is_given_up(initial_response_ok: bool, answers: int) -> None:
     client, sent = joe(b"334 eA==\r\n" * 20)
     with pytest.raises(smtplib.SMTPException) as given_up:
         client.auth("PLAIN", client.auth_plain, initial_response_ok=initial_response_ok)

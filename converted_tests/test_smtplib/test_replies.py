@@ -119,7 +119,7 @@ def test_a_server_that_sends_64_kB_without_an_ending_is_refused() -> None:
             client.noop()
 
 
-def test_a_file_that_is_gone_is_made_again() -> None:
+def test_getreply_makes_a_file_if_there_is_none() -> None:
     client, _ = offline(b"250 one\r\n250 two\r\n")
     assert client.getreply() == (250, b"one")
     assert client.file is not None

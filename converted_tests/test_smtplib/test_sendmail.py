@@ -33,7 +33,7 @@ def transaction(client: smtplib.SMTP, message: str | bytes = b"Subject: x\r\n\r\
 
 
 def body_of(wire: InMemory) -> bytes:
-    """What went over the wire behind DATA."""
+    """What was sent after DATA."""
     return wire.sent.partition(b"data\r\n")[2]
 
 
@@ -137,7 +137,7 @@ def test_one_recipient_may_be_a_string(recipients: str | list[str]) -> None:
     assert [line for line in folded(wire.sent).splitlines() if line.startswith(b"rcpt")] == [b"rcpt TO:<joe@b.test>"]
 
 
-def test_names_beside_the_addresses_stay_at_home() -> None:
+def test_display_names_are_not_part_of_the_envelope() -> None:
     script = """
         C: mail FROM:<ann@a.test>
         S: 250 OK
@@ -161,7 +161,7 @@ def test_the_null_sender_is_an_empty_pair_of_brackets() -> None:
             client.sendmail("<>", [], b"")
 
 
-def test_the_size_is_told_to_a_server_that_asks_for_it() -> None:
+def test_the_size_is_sent_to_a_server_that_supports_SIZE() -> None:
     client, wire = offline(EVERYTHING_ACCEPTED, {"size": "1000"})
     transaction(client, "12\n4")
     assert folded(wire.sent).startswith(b"mail FROM:<ann@a.test> size=5\r\n")
@@ -307,7 +307,7 @@ def test_421_in_place_of_a_sender_closes_without_a_reset() -> None:
     assert (folded(wire.sent), wire.closed, client.sock) == (b"mail FROM:<ann@a.test>\r\n", True, None)
 
 
-def test_421_to_a_recipient_closes_and_tells_those_refused_so_far() -> None:
+def test_421_to_a_recipient_closes_and_reports_those_refused_so_far() -> None:
     client, wire = offline(b"250 OK\r\n550 no Joe\r\n250 OK\r\n421 closing\r\n", {})
     with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
         client.sendmail(ANN, [JOE, SUE, "tom@d.test", "last@d.test"], b"")

@@ -1,4 +1,4 @@
-"""smtplib promises TLS from the first byte (SMTP_SSL) or from STARTTLS on, and forgets what it heard before.
+"""smtplib promises TLS from the first byte (SMTP_SSL) or from STARTTLS on, and forgets what it received before.
 
 STARTTLS is RFC 3207, implicit TLS RFC 8314 section 3.3.
 """
@@ -39,7 +39,7 @@ EITHER_FILE = pytest.mark.parametrize(
 
 
 def refused_handshake(context: ssl.SSLContext, *before: bytes) -> Peer:
-    """A server that says *before*, one by one, and then starts a handshake that its client breaks off."""
+    """A server that sends *before*, one by one, and then starts a handshake that its client breaks off."""
     for reply in before:
         _ = yield reply
     with contextlib.suppress(ssl.SSLError):
@@ -60,7 +60,7 @@ def test_after_STARTTLS_the_session_goes_on_inside_TLS(
         assert client.quit() == (221, b"bye")
 
 
-def test_STARTTLS_forgets_what_was_heard_in_the_clear(
+def test_STARTTLS_forgets_what_was_received_in_the_clear(
     server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
     script = UPGRADE.replace("C: STARTTLS", f"C: helo {ME}\nS: 250 hi\nC: STARTTLS") + GOODBYE
@@ -223,7 +223,7 @@ def test_SMTP_SSL_refuses_a_timeout_of_0(client_context: ssl.SSLContext) -> None
         smtplib.SMTP_SSL(HOSTv4, 465, ME, timeout=0, context=client_context)
 
 
-def test_SMTP_SSL_tells_whom_it_dials_at_debug_level_1(
+def test_SMTP_SSL_prints_where_it_connects_at_debug_level_1(
     server_context: ssl.SSLContext, client_context: ssl.SSLContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     client = smtplib.SMTP_SSL(local_hostname=ME, context=client_context, timeout=TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""Descriptors travel beside the data of a Unix socket, whole or not at all; the size macros agree with the kernel.
+"""Descriptors travel with the data of a Unix socket, whole or not at all; the size macros agree with the kernel.
 
 Source: unix(7), cmsg(3); RFC 3542 sections 20.2 and 20.3.
 """
@@ -39,7 +39,7 @@ def _rights(*descriptors: int) -> tuple[int, int, bytes]:
 
 @contextlib.contextmanager
 def _pipes(count: int) -> Iterator[list[int]]:
-    """The read ends of *count* pipes; the n-th holds the number n as text and no more."""
+    """The read ends of *count* pipes; the n-th contains just the number n as text."""
     ends = []
     try:
         for number in range(count):
@@ -126,7 +126,7 @@ def test_half_a_descriptor_behind_a_whole_one_is_dropped() -> None:
         assert _contents(_descriptors(ancillary)) == [b"0", b"1"]
 
 
-def test_a_number_that_is_no_descriptor_is_refused_with_the_whole_message() -> None:
+def test_a_number_that_is_not_a_descriptor_is_refused_with_the_whole_message() -> None:
     with unix_pair() as (left, right):
         with pytest.raises(OSError) as caught:
             left.sendmsg([b"text"], [_rights(0x7FFF_0000)])
@@ -191,7 +191,7 @@ def test_asking_for_more_descriptors_than_come_is_fine() -> None:
 def test_asking_for_fewer_descriptors_than_come_loses_the_rest() -> None:
     with _pipes(3) as sent, unix_pair() as (left, right):
         socket.send_fds(left, [b"text"], sent)
-        # Room for three has no padding behind it that a fourth could slip into.
+        # Space for three is not followed by padding that a fourth could use.
         data, received, flags, _ = socket.recv_fds(right, 100, 1)
         assert (data, flags & socket.MSG_CTRUNC) == (b"text", socket.MSG_CTRUNC)
         assert _contents(received) == [b"0"]

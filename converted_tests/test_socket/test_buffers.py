@@ -44,7 +44,7 @@ def test_a_size_limits_what_is_taken(call: str, arguments: tuple[int, ...]) -> N
         assert server.client.recv(100) == MESSAGE[4:]
 
 
-def test_recvfrom_into_tells_the_sender() -> None:
+def test_recvfrom_into_returns_the_sender() -> None:
     buffer = bytearray(20)
     with datagram_pair() as (left, right):
         left.sendto(MESSAGE, right.getsockname())

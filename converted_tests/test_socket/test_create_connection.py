@@ -25,7 +25,7 @@ Info = tuple[int, int, int, str, Any]
 
 
 class Lookup:
-    """Stands in for getaddrinfo: gives *answer* and remembers what it was asked."""
+    """A stub for getaddrinfo: returns *answer* and records its arguments."""
 
     def __init__(self, answer: list[Info]) -> None:
         self.answer = answer
@@ -136,7 +136,7 @@ def test_the_source_port_is_bound_before_the_connection_is_tried(monkeypatch: py
             steps.append(("connect", address))
 
     monkeypatch.setattr(socket, "socket", Watched)
-    # Nothing is bound and nothing is connected: the numbers are only looked at.
+    # Nothing is bound and nothing is connected: the ports are only compared.
     with socket.create_connection((HOSTv4, 4), source_address=("", 5)):
         assert steps == [("bind", ("", 5)), ("connect", (HOSTv4, 4))]
 

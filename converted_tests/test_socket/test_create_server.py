@@ -28,7 +28,7 @@ needs_reuse_port = pytest.mark.skipif(not hasattr(socket, "SO_REUSEPORT"), reaso
 def dual_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     """Skip the test where no socket takes both families; keep its servers to this host where they do.
 
-    No loopback address serves both families, so a dual-stack server stands on the wildcard.
+    No loopback address serves both families, so a dual-stack server is bound to the wildcard.
     """
     if not socket.has_dualstack_ipv6():
         pytest.skip("no socket takes both IPv4 and IPv6 here")
@@ -69,7 +69,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
 
 
 def _exchange(server: socket.socket, address: tuple[str, int]) -> tuple[str, bytes]:
-    """Connect to *address*, be accepted by *server*: the host that it saw, and what it heard."""
+    """Connect to *address* and let *server* accept. Returns the host that it saw, and what it received."""
     server.settimeout(TIMEOUT_S)
     with socket.create_connection(address, TIMEOUT_S) as client:
         accepted, peer = server.accept()
@@ -223,7 +223,7 @@ def test_a_dual_stack_server_is_an_ipv6_socket_that_takes_both() -> None:
 
 
 @pytest.mark.usefixtures("ipv6", "dual_stack")
-def test_dual_stack_is_asked_for_whatever_the_system_does_by_default(made: list[Any]) -> None:
+def test_dual_stack_is_requested_whatever_the_systems_default_is(made: list[Any]) -> None:
     socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
     assert made[-1].calls == [
         ("setsockopt", *REUSE_ADDRESS, 1),

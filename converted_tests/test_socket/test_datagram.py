@@ -41,7 +41,7 @@ def test_what_does_not_fit_is_lost(datagrams: Pair) -> None:
     assert [right.recv(size) for size in (5, 100, 100)] == [TEXT[:5], b"", b"next"]
 
 
-def test_a_connected_socket_sends_to_its_peer_and_hears_nobody_else() -> None:
+def test_a_connected_socket_sends_to_its_peer_and_receives_from_it_alone() -> None:
     with datagram_pair() as (left, right), datagram_pair() as (stranger, _):
         left.connect(right.getsockname())
         stranger.sendto(b"from a stranger", left.getsockname())
@@ -54,7 +54,7 @@ def test_a_connected_socket_sends_to_its_peer_and_hears_nobody_else() -> None:
 def test_a_datagram_to_a_closed_port_comes_back_as_an_error() -> None:
     with datagram_pair() as (left, right):
         left.connect(right.getsockname())
-        # Connected to itself, it keeps its port and hears no one else: to us the port is closed.
+        # Connected to itself, it keeps its port and receives from no other socket: for us the port is closed.
         right.connect(right.getsockname())
         left.send(TEXT)
         with pytest.raises(ConnectionRefusedError):
@@ -94,7 +94,7 @@ ADDRESS = (HOSTv4, 9)
         pytest.param((b"data", None, ADDRESS), "an integer", id="no flags"),
     ],
 )
-def test_sendto_tells_which_argument_is_wrong(arguments: tuple[Any, ...], text: str) -> None:
+def test_sendto_names_the_argument_that_is_wrong(arguments: tuple[Any, ...], text: str) -> None:
     with datagram_pair() as (left, _), pytest.raises(TypeError, match=text):
         left.sendto(*arguments)
 
@@ -126,7 +126,7 @@ def test_any_datagram_arrives_as_it_was_sent(data: bytes) -> None:
         assert right.recvfrom(4096) == (data, left.getsockname())
 
 
-def test_udp_lite_covers_as_much_as_it_was_told_to() -> None:
+def test_udp_lite_checksums_cover_the_requested_length() -> None:
     proto = getattr(socket, "IPPROTO_UDPLITE", None)
     if proto is None or not hasattr(socket, "UDPLITE_SEND_CSCOV"):
         pytest.skip("built without UDP-Lite (RFC 3828)")

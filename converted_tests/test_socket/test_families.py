@@ -1,4 +1,4 @@
-"""Families that only some kernels have work where they are there; the tests of those that are missing say so.
+"""Families that only some kernels have work where they exist; tests of missing ones are skipped with the reason.
 
 Source: vsock(7), packet(7), netlink(7), tipc(7), rds(7); the kernel's documentation of CAN and AF_ALG; RFC 9260.
 """
@@ -69,7 +69,7 @@ def test_can_options_are_kept() -> None:
         assert sock.getsockopt(socket.SOL_CAN_RAW, socket.CAN_RAW_FILTER, len(one_filter)) == one_filter
 
 
-def test_a_can_frame_is_heard_by_the_other_sockets_of_its_bus() -> None:
+def test_a_can_frame_reaches_the_other_sockets_of_its_bus() -> None:
     frame = struct.pack("=IB3x8s", 0x123, 3, b"abc")
     with _probed("AF_CAN", socket.SOCK_RAW, "CAN_RAW") as left:
         try:
@@ -128,7 +128,7 @@ def test_tipc_reaches_a_published_name() -> None:
 def _algorithm(kind: str, name: str) -> Iterator[socket.socket]:
     """A socket of the kernel's cryptography, bound to one algorithm."""
     with _probed("AF_ALG", socket.SOCK_SEQPACKET) as sock:
-        # Its accept makes an operation at once; but no poll ever tells that, so a timeout would only run out.
+        # Its accept returns an operation at once, but poll never reports it, so a timeout would always expire.
         sock.settimeout(None)
         sock.bind((kind, name))
         yield sock

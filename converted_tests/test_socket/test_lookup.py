@@ -1,4 +1,4 @@
-"""Names, services and interfaces are looked up through the C library, and what comes back is made of enumerations.
+"""Names, services and interfaces are looked up through the C library, and the results are enumerations.
 
 Source: getaddrinfo(3), getnameinfo(3), getservbyname(3), if_nameindex(3); RFC 3493, RFC 4007 section 11.
 """
@@ -20,7 +20,7 @@ NUMERIC = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 
 
 def _local_names() -> set[str]:
-    """The names that /etc/hosts gives to HOSTv4: to look them up asks no server."""
+    """The names that /etc/hosts gives to HOSTv4: looking them up needs no server."""
     try:
         lines = Path("/etc/hosts").read_text(encoding="utf-8").splitlines()
     except OSError:

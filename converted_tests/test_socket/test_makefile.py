@@ -1,4 +1,4 @@
-"""makefile gives a file over a socket, raw, buffered or text as it was asked for; both keep the connection.
+"""makefile returns a raw, buffered or text file over a socket; file and socket both keep the connection open.
 
 Source: the library reference, socket.makefile; the io module's "Raw I/O" and "Buffered Streams".
 """
@@ -21,7 +21,7 @@ LINES = b"first line\nsecond line\nthe rest"
 
 
 class Watched(socket.socket):
-    """Remembers how much a file over it asked for and how it was written to."""
+    """Records how much a file over it requested and how it was written to."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -274,7 +274,7 @@ def test_a_second_unbuffered_file_sees_the_next_line(stream_pair: Pair) -> None:
     assert server.recv(100) == b"the rest"
 
 
-def test_a_file_lets_go_of_its_socket_when_it_is_closed() -> None:
+def test_a_file_releases_its_socket_when_it_is_closed() -> None:
     closes = []
 
     class Telling(socket.socket):

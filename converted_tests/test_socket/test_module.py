@@ -158,7 +158,7 @@ def test_the_error_numbers_that_the_module_uses_are_the_systems() -> None:
     assert [getattr(socket, name) for name in names] == [getattr(errno, name) for name in names]
 
 
-def test_without_the_errno_module_linux_numbers_stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_errno_module_linux_numbers_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "errno", None)
     again = loaded_again()
     assert (again.errno, again.EBADF, again.EAGAIN, again.EWOULDBLOCK) == (None, 9, 11, 11)

@@ -1,4 +1,4 @@
-"""Whether a socket blocks is one fact, told alike by its timeout, getblocking and the descriptor's O_NONBLOCK.
+"""Whether a socket blocks is one fact, on which timeout, getblocking and the descriptor's O_NONBLOCK agree.
 
 Source: the library reference, socket.setblocking, socket.settimeout and socket.accept; fcntl(2), accept(2).
 """
@@ -26,7 +26,7 @@ NONBLOCKING: State = (0.0, False, True)
 
 
 def _state(sock: socket.socket) -> State:
-    """The timeout, what getblocking says, and whether the descriptor has O_NONBLOCK."""
+    """The timeout, the result of getblocking, and whether the descriptor has O_NONBLOCK."""
     return sock.gettimeout(), sock.getblocking(), bool(fcntl.fcntl(sock, fcntl.F_GETFL) & os.O_NONBLOCK)
 
 
@@ -46,7 +46,7 @@ STEPS: list[Any] = [
     [(0, BLOCKING), (getattr(socket, "SOCK_NONBLOCK", 0), NONBLOCKING)],
     ids=["plain", "SOCK_NONBLOCK"],
 )
-def test_a_new_socket_goes_from_its_flags_to_what_it_was_told(
+def test_a_new_socket_changes_from_its_flags_to_what_was_set(
     flags: int, before: State, step: Callable[[socket.socket], None], after: State
 ) -> None:
     if before == NONBLOCKING and not flags:
@@ -57,7 +57,7 @@ def test_a_new_socket_goes_from_its_flags_to_what_it_was_told(
         assert (_state(sock), sock.type) == (after, socket.SOCK_STREAM)
 
 
-def test_the_last_word_counts_whatever_was_said_before() -> None:
+def test_the_last_setting_counts_whatever_was_set_before() -> None:
     expected, states = [], []
     with socket.socket() as sock:
         for pair in itertools.permutations(STEPS, 2):
@@ -152,7 +152,7 @@ def test_a_non_blocking_send_takes_what_fits() -> None:
             left.send(bytes(8 << 20))
 
 
-def test_a_non_blocking_connect_goes_on_by_itself() -> None:
+def test_a_non_blocking_connect_continues_in_the_background() -> None:
     with open_listener() as listener, socket.socket() as client:
         client.setblocking(False)
         try:

@@ -1,4 +1,4 @@
-"""A socket object knows its family, kind and protocol, says so, and ends exactly once however it is let go.
+"""A socket object knows and shows its family, kind and protocol, and is closed exactly once, however it is released.
 
 Source: the library reference, "Socket Objects"; socket(2), dup(2), close(2).
 """
@@ -23,7 +23,7 @@ from netsupport import HOSTv4, bind_port
 
 
 class Counting(socket.socket):
-    """Counts how often it is told to close."""
+    """Counts how often it is closed."""
 
     closes = 0
 
@@ -202,12 +202,12 @@ def test_an_ipv6_descriptor_is_recognised() -> None:
 
 
 @pytest.mark.skipif(not hasattr(socket, "SO_PROTOCOL"), reason="the kernel does not tell a socket's protocol")
-def test_the_protocol_is_found_out_where_the_kernel_tells_it() -> None:
+def test_the_protocol_is_looked_up_if_the_kernel_knows_it() -> None:
     with socket.socket() as owner, socket.socket(fileno=owner.detach()) as sock:
         assert sock.proto == socket.IPPROTO_TCP
 
 
-def test_what_the_caller_knows_is_not_asked_again() -> None:
+def test_what_the_caller_passes_is_not_looked_up_again() -> None:
     with socket.socket() as owner, socket.socket(socket.AF_UNIX, fileno=owner.detach()) as sock:
         assert (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_STREAM)
 
@@ -252,7 +252,7 @@ def test_a_closed_socket_does_nothing_more() -> None:
         client.close()
 
 
-def test_a_descriptor_closed_elsewhere_is_told_once() -> None:
+def test_a_descriptor_that_was_closed_elsewhere_is_reported_once() -> None:
     sock = socket.socket()
     os.close(sock.fileno())
     with pytest.raises(OSError) as caught:
@@ -437,7 +437,7 @@ def test_fromshare_rebuilds_a_shared_socket() -> None:
 
 def test_fromshare_hands_the_information_to_the_extension(monkeypatch: pytest.MonkeyPatch) -> None:
     class Sharing(_socket.socket):
-        """Like the extension's type on Windows, with a descriptor's number for the information."""
+        """Like the extension's type on Windows, with a descriptor as the shared information."""
 
         __slots__ = ()
 

@@ -68,7 +68,7 @@ def test_an_option_that_does_not_exist_is_an_error() -> None:
     assert caught.value.errno == errno.ENOPROTOOPT
 
 
-def test_the_kernel_tells_the_kind_of_a_socket() -> None:
+def test_the_kernel_knows_the_kind_of_a_socket() -> None:
     with datagram_pair() as (left, _), tcp_pair() as (client, _):
         kinds = [sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) for sock in (left, client)]
     assert kinds == [socket.SOCK_DGRAM, socket.SOCK_STREAM]
@@ -77,7 +77,7 @@ def test_the_kernel_tells_the_kind_of_a_socket() -> None:
 def test_a_refused_connection_leaves_its_error_for_getsockopt_once() -> None:
     with datagram_pair() as (left, right):
         left.connect(right.getsockname())
-        # Connected to itself, it keeps its port and hears no one else: to us the port is closed.
+        # Connected to itself, it keeps its port and receives from no other socket: for us the port is closed.
         right.connect(right.getsockname())
         left.send(b"to nobody")
         assert select.select([left], [], [], TIMEOUT_S)[0] == [left]

@@ -38,7 +38,7 @@ def _by_recvmsg_into(sock: socket.socket, size: int, *arguments: int) -> Receive
 
 @pytest.fixture(params=[_by_recvmsg, _by_recvmsg_into], ids=["recvmsg", "recvmsg_into"])
 def receive(request: pytest.FixtureRequest) -> Receive:
-    """Both ways to receive a message, behind one signature."""
+    """Both ways to receive a message, under one signature."""
     chosen: Receive = request.param
     return chosen
 

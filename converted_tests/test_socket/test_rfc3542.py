@@ -131,7 +131,7 @@ def test_one_item_is_cut_where_the_room_ends(pair: Pair, room: int, length: int 
     left.sendto(b"message", right.getsockname())
     items, lost = _receive(right, room, into)
     assert lost
-    # RFC 3542 leaves it to the system whether a cut item is told at all.
+    # RFC 3542 leaves it to the system whether a truncated item is reported at all.
     assert {kind: len(data) for kind, data in items.items()} in ({}, {HOP_LIMIT: length})
 
 

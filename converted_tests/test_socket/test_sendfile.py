@@ -49,7 +49,7 @@ def small(tmp_path: Path) -> Iterator[Any]:
 
 
 class Kernel:
-    """Stands in for os.sendfile: does what the steps say, in their order, and remembers how it was called."""
+    """A stub for os.sendfile: follows the steps in order and records its arguments."""
 
     def __init__(self, steps: list[int | OSError]) -> None:
         self.steps = steps
@@ -78,7 +78,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
 
 
 class Reading:
-    """A file that is no more than a read method; remembers how much was asked for."""
+    """A file that has only a read method; records how much was requested."""
 
     def __init__(self, data: bytes) -> None:
         self._data = io.BytesIO(data)
@@ -264,7 +264,7 @@ def test_a_kernel_that_refuses_at_once_is_replaced_by_send(small: Any, monkeypat
 
 
 @needs_kernel
-def test_a_kernel_that_fails_halfway_is_an_error_and_the_file_tells_how_far_it_came(
+def test_a_kernel_that_fails_halfway_is_an_error_and_the_file_shows_how_far_it_came(
     small: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failure = OSError(errno.EIO, "broken disk")
@@ -394,7 +394,7 @@ def test_what_send_did_not_take_is_sent_again(count: int | None, sent: int) -> N
         assert sock.turn == 2 * -(-sent // 3)
 
 
-def test_a_send_that_fails_halfway_tells_by_the_file_how_far_it_came() -> None:
+def test_after_a_send_that_fails_halfway_the_file_shows_how_far_it_came() -> None:
     class Breaking(Hesitant):
         def send(self, data: Any, flags: int = 0) -> int:
             if self.turn == 4:
@@ -469,7 +469,7 @@ def test_a_text_file_is_refused(tmp_path: Path) -> None:
             left.sendfile(file)  # type: ignore[arg-type]
 
 
-def test_a_file_that_tells_no_mode_is_taken_for_binary() -> None:
+def test_a_file_without_a_mode_is_taken_for_binary() -> None:
     assert not hasattr(io.BytesIO(), "mode")
     assert _received(lambda sock: sock.sendfile(io.BytesIO(SMALL))) == (10, SMALL)
 

@@ -1,4 +1,4 @@
-"""sendmsg gathers buffers into one message, with ancillary items beside it, and refuses anything else by type.
+"""sendmsg gathers buffers into one message, with ancillary items, and rejects arguments of any other type.
 
 Source: sendmsg(2), cmsg(3); RFC 3542 section 20.
 """
@@ -170,7 +170,7 @@ def test_a_blocked_sendmsg_times_out(stream_pair: Pair) -> None:
 def test_with_dontwait_a_full_stream_is_an_error_at_once() -> None:
     with unix_pair() as (left, _):
         fill(left)
-        # The flag speaks to the kernel: a timeout would make the object wait by itself.
+        # The flag is for the kernel: with a timeout the object itself would wait.
         left.settimeout(None)
         with pytest.raises(OSError) as caught:
             left.sendmsg([bytes(100_000)], [], socket.MSG_DONTWAIT)

@@ -1,4 +1,4 @@
-"""A signal handler that raises ends a blocked call with its exception; one that returns lets the call go on.
+"""A signal handler that raises ends a blocked call with its exception; after one that returns, the call continues.
 
 Source: PEP 475; signal(7), "Interruption of system calls and library functions by signal handlers".
 """
@@ -68,7 +68,7 @@ def test_a_raising_handler_ends_a_sending_call(call: Callable[[socket.socket], o
             send_until_blocked(client)
 
 
-def test_a_raising_handler_ends_accept_and_no_timeout_is_told() -> None:
+def test_a_raising_handler_ends_accept_without_a_timeout_error() -> None:
     with open_listener() as listener, pytest.raises(Alarm), interrupted_by(_raise):
         listener.accept()
 
@@ -89,14 +89,14 @@ def test_a_raising_handler_ends_sendall(timeout: float | None) -> None:
 
 
 @pytest.mark.parametrize("call", RECEIVING)
-def test_a_returning_handler_lets_a_receiving_call_go_on(call: Callable[[socket.socket], Any]) -> None:
+def test_a_receiving_call_continues_after_a_handler_that_returns(call: Callable[[socket.socket], Any]) -> None:
     with unix_pair() as (left, right), interrupted_by(lambda: right.sendall(b"by the handler")):
         result = call(left)
     assert (result[0] if isinstance(result, tuple) else result) in (b"by the handler", 14)
 
 
 @pytest.mark.parametrize("timeout", [None, TIMEOUT_S], ids=["blocking", "with a timeout"])
-def test_a_returning_handler_lets_sendall_go_on_to_the_last_byte(timeout: float | None) -> None:
+def test_sendall_continues_to_the_last_byte_after_a_handler_that_returns(timeout: float | None) -> None:
     data = bytes(range(256)) * 4096
     received = bytearray()
     with unix_pair() as (left, right):
@@ -112,7 +112,7 @@ def test_a_returning_handler_lets_sendall_go_on_to_the_last_byte(timeout: float 
     assert received == data
 
 
-def test_a_returning_handler_lets_accept_go_on() -> None:
+def test_accept_continues_after_a_handler_that_returns() -> None:
     with open_listener() as listener, socket.socket() as client:
         client.settimeout(TIMEOUT_S)
         with interrupted_by(lambda: client.connect(listener.getsockname())):
@@ -121,7 +121,7 @@ def test_a_returning_handler_lets_accept_go_on() -> None:
             assert address == client.getsockname()
 
 
-def test_a_signal_during_sendall_beside_a_reading_thread_loses_nothing() -> None:
+def test_a_signal_during_sendall_while_a_thread_reads_loses_nothing() -> None:
     data = bytes(range(256)) * 4096
     received = bytearray()
     signals = []

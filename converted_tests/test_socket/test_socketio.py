@@ -1,4 +1,4 @@
-"""SocketIO is the raw file under makefile: it reads or writes as its mode says; a full socket is no broken one.
+"""SocketIO is the raw file under makefile: it reads or writes according to its mode; a full socket is not an error.
 
 Source: the io module's RawIOBase.
 """
@@ -123,7 +123,7 @@ def test_any_other_error_passes_through(error: OSError) -> None:
         assert (reading.value, writing.value) == (error, error)
 
 
-def test_after_a_timeout_nothing_is_read_any_more_and_the_socket_is_not_asked() -> None:
+def test_after_a_timeout_reads_fail_without_touching_the_socket() -> None:
     with Broken() as sock, socket.SocketIO(sock, "rw") as file:
         sock.error = TimeoutError("timed out")
         with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""A stream delivers every byte in order, in pieces of any size, until either side says that no more is coming.
+"""A stream delivers every byte in order, in pieces of any size, until either side ends it.
 
 Source: tcp(7), recv(2), shutdown(2); RFC 9293 sections 3.6 and 3.8.5.
 """
@@ -163,7 +163,7 @@ def test_an_aborted_connection_is_reset() -> None:
             client.recv(1)
 
 
-def test_a_refusing_port_is_an_error_by_connect_and_a_number_by_connect_ex() -> None:
+def test_a_refused_connection_is_an_error_from_connect_and_an_errno_from_connect_ex() -> None:
     with refusing() as address, socket.socket() as first, socket.socket() as second:
         with pytest.raises(ConnectionRefusedError) as caught:
             first.connect(address)

@@ -163,7 +163,7 @@ def test_a_timeout_may_be_changed_between_two_calls() -> None:
         assert client.recv(10) == b"late"
 
 
-def test_a_connection_that_nobody_accepts_times_out() -> None:
+def test_a_connection_that_is_never_accepted_times_out() -> None:
     with open_listener(backlog=0) as listener:
         waiting = []
 

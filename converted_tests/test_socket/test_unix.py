@@ -89,7 +89,7 @@ def test_a_path_that_exists_is_in_use(tmp_path: Path) -> None:
         assert caught.value.errno == errno.EADDRINUSE
 
 
-def test_a_path_that_nobody_listens_at_refuses(tmp_path: Path) -> None:
+def test_a_path_without_a_listener_refuses(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
     with socket.socket(socket.AF_UNIX) as bound, socket.socket(socket.AF_UNIX) as client:
         with pytest.raises(FileNotFoundError):

@@ -58,7 +58,7 @@ def test_a_peer_that_is_silent_later_times_out(
 
 
 def hanging_up() -> Peer:
-    """Gone as soon as the client has spoken; gone before, it would be a reset as often as an end of file."""
+    """Closes as soon as the client has sent something; earlier, it would be a reset as often as an end of file."""
     yield Take(size=1)
 
 
@@ -92,7 +92,7 @@ def test_a_peer_that_resets_later_fails_the_read(
         with socket.create_connection((server.host, server.port), TIMEOUT_S) as plain:
             with client_context.wrap_socket(plain, server_hostname=NAME, suppress_ragged_eofs=False) as sock:
                 sock.write(b"x")
-                # Python up to 3.12.2 takes the reset for an end of file that nobody announced (CPython gh-115627).
+                # Python up to 3.12.2 takes the reset for an unannounced end of file (CPython gh-115627).
                 with pytest.raises((ConnectionResetError, ssl.SSLEOFError)):
                     sock.read(1)
 
@@ -102,7 +102,9 @@ def test_a_peer_that_resets_later_fails_the_read(
     [b"220 no TLS here\r\n", b"HTTP/1.0 400 Bad Request\r\n\r\n", b"\x00" * 64],
     ids=["SMTP", "HTTP", "zeros"],
 )
-def test_a_peer_that_speaks_no_TLS_is_told_by_the_reason(said: bytes, client_context: ssl.SSLContext) -> None:
+def test_a_peer_that_does_not_speak_TLS_is_reported_as_the_reason(
+    said: bytes, client_context: ssl.SSLContext
+) -> None:
     with canned(said) as wire, pytest.raises(ssl.SSLError) as caught:
         client_context.wrap_socket(wire.client, server_hostname=NAME)
     # The second is what OpenSSL 3.2 and later call it.
@@ -119,7 +121,7 @@ def test_a_peer_that_speaks_no_TLS_is_told_by_the_reason(said: bytes, client_con
         pytest.param(b"EHLO localhost\r\n", {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"}, id="SMTP"),
     ],
 )
-def test_a_client_that_speaks_no_TLS_is_told_to_the_server(
+def test_a_client_that_does_not_speak_TLS_is_reported_to_the_server(
     said: bytes, reasons: set[str], server_context: ssl.SSLContext
 ) -> None:
     with canned(said) as wire, pytest.raises(ssl.SSLError) as caught:

@@ -1,6 +1,6 @@
 """TLS with a process that is not Python: the openssl program as a server and as a client.
 
-openssl-s_server(1) and openssl-s_client(1) say what it does; its port is netsupport's to find and to keep.
+openssl-s_server(1) and openssl-s_client(1) describe the program; netsupport finds and keeps its port.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def test_an_external_client_talks_to_a_server_of_this_process(
     assert (heard, done.stdout) == ([b"hello"], b"good bye\n")
 
 
-def test_a_listener_has_a_port_that_nobody_else_can_bind() -> None:
+def test_a_listener_has_a_port_that_no_other_socket_can_bind() -> None:
     with open_listener() as listener, socket.socket() as other, pytest.raises(OSError) as caught:
         other.bind(listener.getsockname())
     assert caught.value.errno == errno.EADDRINUSE

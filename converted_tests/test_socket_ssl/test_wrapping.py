@@ -1,4 +1,4 @@
-"""TLS over a plain socket, as simply as it gets: wrap, read, write, and ask who the peer is.
+"""TLS over a plain socket, as simple as it gets: wrap, read, write, and identify the peer.
 
 The library reference of ssl promises that a wrapped socket reads and writes as a socket does, through TLS.
 """
@@ -120,7 +120,7 @@ def test_connect_ex_shakes_hands_too(client_context: ssl.SSLContext, server_cont
 
 
 @pytest.mark.parametrize("raises", [True, False], ids=["connect", "connect_ex"])
-def test_connecting_a_wrapped_socket_where_nobody_listens_is_refused(
+def test_connecting_a_wrapped_socket_without_a_listener_is_refused(
     raises: bool, client_context: ssl.SSLContext
 ) -> None:
     with socket.socket() as silent, socket.socket() as plain:
@@ -160,7 +160,7 @@ def test_both_ends_may_be_threads_of_one_process(
 # --- reading and writing ---------------------------------------------------------------------------------
 
 
-def test_a_read_takes_no_more_than_it_asks_for(
+def test_a_read_takes_at_most_the_requested_size(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
     with listening(saying(b"hello world"), context=server_context) as server:
@@ -229,7 +229,7 @@ def test_a_page_can_be_read_to_its_end(client_context: ssl.SSLContext, server_co
 @pytest.mark.parametrize(
     ("version", "name"), [(ssl.TLSVersion.TLSv1_2, "TLSv1.2"), (ssl.TLSVersion.TLSv1_3, "TLSv1.3")], ids=str
 )
-def test_a_connection_tells_its_cipher_and_version(
+def test_a_connection_knows_its_cipher_and_version(
     version: ssl.TLSVersion, name: str, authority: trustme.CA, server_context: ssl.SSLContext
 ) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -32,7 +32,7 @@ class EchoDatagram(socketserver.DatagramRequestHandler):
 
 
 def place(family: int, folder: Path) -> Any:
-    """Where a server of *family* is told to listen: a port of the kernel's choice, or a path in *folder*."""
+    """The address where a server of *family* listens: a port of the kernel's choice, or a path in *folder*."""
     if family == socket.AF_INET:
         return (HOSTv4, 0)
     if family == socket.AF_INET6:
@@ -42,7 +42,7 @@ def place(family: int, folder: Path) -> Any:
 
 @contextlib.contextmanager
 def stream_client(server: Any, say: bytes = b"") -> Iterator[socket.socket]:
-    """A client's socket that is connected to *server* and has said *say*."""
+    """A client's socket that is connected to *server* and has sent *say*."""
     with socket.socket(server.address_family) as client:
         client.settimeout(TIMEOUT_S)
         client.connect(server.server_address)
@@ -52,7 +52,7 @@ def stream_client(server: Any, say: bytes = b"") -> Iterator[socket.socket]:
 
 @contextlib.contextmanager
 def datagram_client(server: Any, folder: Path, *say: bytes) -> Iterator[socket.socket]:
-    """A client's socket with a name of its own, that has sent the datagrams *say* to *server*."""
+    """A client's socket with its own address, which has sent the datagrams *say* to *server*."""
     with socket.socket(server.address_family, socket.SOCK_DGRAM) as client:
         client.settimeout(TIMEOUT_S)
         if server.address_family in (socket.AF_INET, socket.AF_INET6):
@@ -67,7 +67,7 @@ def datagram_client(server: Any, folder: Path, *say: bytes) -> Iterator[socket.s
 
 
 def rest(client: socket.socket) -> bytes:
-    """All that a server says until it hangs up."""
+    """Everything that a server sends until it hangs up."""
     with client.makefile("rb") as stream:
         return stream.read()
 

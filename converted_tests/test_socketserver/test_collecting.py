@@ -1,4 +1,4 @@
-"""ForkingMixIn asks for each child that it started, one by one, and at its limit waits for any of them.
+"""ForkingMixIn polls the children that it started, one by one, and at its limit waits for any of them.
 
 The promise is in the library reference, "socketserver", ForkingMixIn, and in waitpid(2), a stub here.
 """
@@ -15,7 +15,7 @@ Wait = tuple[int, int]
 
 
 class Waits:
-    """In place of os.waitpid: its answers are given; `asked` has what it was asked."""
+    """A stub for os.waitpid with given results; `asked` has its arguments."""
 
     def __init__(self, *answers: Wait | Exception) -> None:
         self.answers = list(answers)
@@ -50,7 +50,7 @@ def test_a_server_that_never_forked_has_nothing_to_collect(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(("named", "flags"), [({}, os.WNOHANG), ({"blocking": True}, 0)], ids=["default", "blocking"])
-def test_children_are_asked_for_one_by_one_without_waiting_unless_told_so(
+def test_children_are_polled_one_by_one_and_waited_for_only_on_request(
     named: dict[str, bool], flags: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mixin = mixin_with({101}, monkeypatch, (0, 0), (101, 0))

@@ -1,4 +1,4 @@
-"""A server's constructor binds and listens as its class attributes say, and lets go of the socket if that fails.
+"""A server's constructor binds and listens according to its class attributes, and closes the socket if that fails.
 
 The promise is in the library reference, "socketserver"; the options are those of socket(7) and listen(2).
 """
@@ -149,9 +149,9 @@ def reuse_options(sock: socket.socket) -> tuple[bool, bool]:
 
 
 class SharesNothing(socket.socket):
-    """Tells the reuse options that it had when bind was called, and binds without them.
+    """Records the reuse options that it had when bind was called, and binds without them.
 
-    A datagram socket that has one may be given a number that another such socket has, even for port 0.
+    With one of them, a datagram socket that binds port 0 may be assigned the port of another such socket.
     """
 
     at_bind: tuple[bool, bool] | None = None

@@ -113,7 +113,7 @@ def test_three_datagrams_are_answered_while_the_server_serves_for_ever(kind: Any
     ],
     indirect=True,
 )
-def test_a_slow_client_of_a_threading_server_holds_up_nobody(kind: Any, tmp_path: Path) -> None:
+def test_a_slow_client_of_a_threading_server_does_not_delay_others(kind: Any, tmp_path: Path) -> None:
     server = kind(place(kind.address_family, tmp_path), EchoLine)
     with serving(server), stream_client(server, b"not yet a li") as slow:
         with stream_client(server, b"line\n") as quick:

@@ -339,7 +339,7 @@ def test_at_max_children_the_server_waits_for_one_to_end() -> None:
         busy.shutdown(socket.SHUT_WR)
 
 
-def test_a_child_that_somebody_else_collected_is_forgotten() -> None:
+def test_a_child_that_was_collected_elsewhere_is_forgotten() -> None:
     with Telling(EchoLine) as server, stream_client(server, b"line\n"):
         server.handle_request()
         os.waitpid(only_child(server), 0)

@@ -43,7 +43,7 @@ class StubSelector:
 
 
 class Requests(socketserver.BaseServer):
-    """A server without a socket: `requests` counts those it took; each is gone before it can be accepted."""
+    """A server without a socket: `requests` counts the requests, each of which disappears before it is accepted."""
 
     def __init__(self) -> None:
         super().__init__((HOSTv4, 0), EchoLine)
@@ -113,7 +113,7 @@ def test_handle_request_without_a_timeout_waits_on_for_ever(monkeypatch: pytest.
     assert (selector.waits, server.requests) == ([None, None, None], 1)
 
 
-def test_handle_timeout_is_called_when_nobody_comes() -> None:
+def test_handle_timeout_is_called_if_no_request_arrives() -> None:
     with Notes() as server:
         server.timeout = 0.01
         started_s = time.monotonic()
@@ -123,7 +123,7 @@ def test_handle_timeout_is_called_when_nobody_comes() -> None:
     assert waited_s >= 0.01
 
 
-def test_handle_timeout_is_not_called_when_somebody_comes() -> None:
+def test_handle_timeout_is_not_called_if_a_request_arrives() -> None:
     with Notes() as server, stream_client(server, b"line\n") as client:
         server.timeout = 30.0
         server.handle_request()
@@ -187,7 +187,7 @@ def test_serve_forever_looks_up_every_poll_interval_for_a_shutdown(
     assert (server.requests, server.noted) == (1, ["actions", "actions"])
 
 
-def test_shutdown_ends_serve_forever_and_server_close_lets_go_of_the_socket() -> None:
+def test_shutdown_ends_serve_forever_and_server_close_closes_the_socket() -> None:
     server = socketserver.TCPServer((HOSTv4, 0), EchoLine)
     with background(lambda: server.serve_forever(LOOK_S)) as thread:
         with stream_client(server, b"line\n") as client:

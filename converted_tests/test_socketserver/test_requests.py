@@ -96,7 +96,7 @@ def test_by_default_handle_error_prints_the_peers_address_and_a_traceback(capsys
     assert capsys.readouterr() == ("", rule + told + rule)
 
 
-def test_a_failure_is_told_on_standard_error_and_the_server_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_is_reported_on_standard_error_and_the_server_continues(capsys: pytest.CaptureFixture[str]) -> None:
     with socketserver.TCPServer((HOSTv4, 0), failing(ValueError("bad"))) as server:
         for _ in range(2):
             with stream_client(server) as client:

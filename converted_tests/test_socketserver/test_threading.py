@@ -1,4 +1,4 @@
-"""ThreadingMixIn serves each request in a thread of its own and, when the server is closed, waits for those threads.
+"""ThreadingMixIn serves each request in its own thread, and waits for these threads when the server is closed.
 
 The promise is in the library reference, "socketserver", ThreadingMixIn.
 """

@@ -125,7 +125,7 @@ def hashed_list(folder: Path, authority: trustme.CA, crl: bytes) -> Path:
 
 
 def ffdhe2048() -> bytes:
-    """Diffie-Hellman parameters in PEM: a group that everybody may know. Source: RFC 7919 appendix A.1."""
+    """Diffie-Hellman parameters in PEM: a public group. Source: RFC 7919 appendix A.1."""
     euler, term, n = 0, 1 << 2200, 0
     while term:
         euler += term

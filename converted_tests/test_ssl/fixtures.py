@@ -19,13 +19,13 @@ def rsa_identity(authority: trustme.CA) -> trustme.LeafCert:
 
 @pytest.fixture(scope="session")
 def client_identity(authority: trustme.CA) -> trustme.LeafCert:
-    """What a client shows who is asked for a certificate."""
+    """What a client presents when it is asked for a certificate."""
     return authority.issue_cert("client.example.org", common_name="client")
 
 
 @pytest.fixture(scope="session")
 def strange_authority() -> trustme.CA:
-    """An authority that nobody trusts."""
+    """An authority that no context trusts."""
     return trustme.CA()
 
 

@@ -1,4 +1,4 @@
-"""Both ends of a TLS connection in one thread: through memory or over a real listener, with nobody to wait for."""
+"""Both ends of a TLS connection in one thread, through memory or over a real listener, without waiting."""
 
 from __future__ import annotations
 
@@ -216,7 +216,7 @@ class Refusal:
     heard: list[bytes] = field(default_factory=list)
 
     def by(self, context: ssl.SSLContext) -> Peer:
-        """A peer that begins with TLS and keeps the failure; what is heard after a success is kept too."""
+        """A peer that begins with TLS and keeps the failure; after a success it keeps what it receives."""
         try:
             line = yield StartTLS(context=context)
             while True:

@@ -135,7 +135,7 @@ def named_by(client: ssl.SSLContext, server: ssl.SSLContext, host: str | None) -
     return [*outcomes, pair]
 
 
-def test_a_server_hears_the_name_that_is_asked_for(authority: trustme.CA, server_identity: trustme.LeafCert) -> None:
+def test_a_server_receives_the_requested_name(authority: trustme.CA, server_identity: trustme.LeafCert) -> None:
     heard: Heard = []
     server = serving(server_identity)
     server.set_servername_callback(lambda *arguments: heard.append(arguments))
@@ -144,7 +144,7 @@ def test_a_server_hears_the_name_that_is_asked_for(authority: trustme.CA, server
     assert heard == [(pair.server, "supermessage", server)]
 
 
-def test_a_server_hears_of_a_missing_name(authority: trustme.CA, server_identity: trustme.LeafCert) -> None:
+def test_a_server_learns_that_no_name_was_requested(authority: trustme.CA, server_identity: trustme.LeafCert) -> None:
     heard: Heard = []
     server = serving(server_identity)
     server.set_servername_callback(lambda *arguments: heard.append(arguments))
@@ -152,7 +152,7 @@ def test_a_server_hears_of_a_missing_name(authority: trustme.CA, server_identity
     assert heard == [(pair.server, None, server)]
 
 
-def test_an_international_name_is_heard_in_a_labels(authority: trustme.CA, server_identity: trustme.LeafCert) -> None:
+def test_an_international_name_arrives_as_a_labels(authority: trustme.CA, server_identity: trustme.LeafCert) -> None:
     heard: Heard = []
     server = serving(server_identity)
     server.set_servername_callback(lambda *arguments: heard.append(arguments))
@@ -160,7 +160,7 @@ def test_an_international_name_is_heard_in_a_labels(authority: trustme.CA, serve
     assert [name for _, name, _ in heard] == ["xn--knig-5qa.example.org"]
 
 
-def test_a_disabled_callback_hears_nothing(authority: trustme.CA, server_identity: trustme.LeafCert) -> None:
+def test_a_disabled_callback_is_not_called(authority: trustme.CA, server_identity: trustme.LeafCert) -> None:
     heard: Heard = []
     server = serving(server_identity)
     server.set_servername_callback(lambda *arguments: heard.append(arguments))
@@ -223,7 +223,7 @@ def test_an_exception_in_the_callback_is_a_failed_handshake(
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_something_else_than_a_number_from_the_callback_is_an_internal_error(
+def test_anything_but_a_number_from_the_callback_is_an_internal_error(
     authority: trustme.CA, server_identity: trustme.LeafCert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unraisable: list[type[BaseException]] = []

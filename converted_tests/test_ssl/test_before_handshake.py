@@ -1,4 +1,4 @@
-"""What a peer says in the clear before TLS begins never reaches the program that asked for TLS.
+"""What a peer sends in the clear before TLS begins never reaches the program that asked for TLS.
 
 Source: CVE-2023-40217, the ssl module's changes in Python 3.11.5; tcp(7) on resets.
 """
@@ -24,7 +24,7 @@ REASON = "Closed before TLS handshake with data in recv buffer."
 
 @contextlib.contextmanager
 def spoken_to_and_reset() -> Iterator[socket.socket]:
-    """A socket whose peer said SECRET in the clear and then reset the connection."""
+    """A socket whose peer sent SECRET in the clear and then reset the connection."""
     with plain_connection() as (peer, sock):
         peer.sendall(SECRET)
         # Who closes with something unread resets the connection. RFC 2525 section 2.17.

@@ -153,7 +153,7 @@ def test_checking_names_raises_the_verify_mode() -> None:
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
-def test_checking_names_no_more_keeps_the_verify_mode() -> None:
+def test_turning_name_checks_off_keeps_the_verify_mode() -> None:
     context = client()
     context.check_hostname = False
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, False)
@@ -182,7 +182,7 @@ def test_common_names_are_checked_unless_told_otherwise() -> None:
     assert context.hostname_checks_common_name is True
 
 
-def test_the_flags_beside_the_common_name_are_left_alone() -> None:
+def test_flags_other_than_the_common_names_are_left_alone() -> None:
     context = client()
     before = context._host_flags
     context.hostname_checks_common_name = False
@@ -402,7 +402,7 @@ def test_a_subclass_of_the_object_class_is_used() -> None:
     assert type(wrapped) is OurObject
 
 
-def test_without_a_word_sockets_and_objects_are_of_the_modules_classes() -> None:
+def test_by_default_sockets_and_objects_are_of_the_modules_classes() -> None:
     assert (ssl.SSLContext.sslsocket_class, ssl.SSLContext.sslobject_class) == (ssl.SSLSocket, ssl.SSLObject)
 
 

@@ -1,4 +1,4 @@
-"""For debugging a context writes the keys of its connections to a file and tells a function of every TLS message.
+"""For debugging, a context writes the keys of its connections to a file and calls a function for every TLS message.
 
 Source: the ssl documentation of keylog_filename and SSLContext._msg_callback; SSL_CTX_set_keylog_callback(3),
 the NSS key log format, SSL_CTX_set_msg_callback(3), RFC 8446 appendix B.
@@ -129,7 +129,7 @@ Told = list[tuple[Any, ...]]
 
 
 def listened_to(context: Any) -> Told:
-    """What *context* tells of its messages, without the ends and the bytes."""
+    """What *context* reports of its messages, without the ends and the bytes."""
     told: Told = []
 
     def tell(conn: object, direction: str, version: Any, content: Any, message: Any, data: bytes) -> None:
@@ -141,7 +141,7 @@ def listened_to(context: Any) -> Told:
     return told
 
 
-def test_a_client_tells_of_every_message_of_a_handshake(
+def test_a_client_reports_every_message_of_a_handshake(
     authority: trustme.CA, tls12_server_context: ssl.SSLContext
 ) -> None:
     context = trusting(authority, maximum_version=TLSv1_2)
@@ -161,7 +161,7 @@ def test_a_client_tells_of_every_message_of_a_handshake(
     ]
 
 
-def test_before_each_message_comes_its_header(authority: trustme.CA, tls12_server_context: ssl.SSLContext) -> None:
+def test_each_message_is_preceded_by_its_header(authority: trustme.CA, tls12_server_context: ssl.SSLContext) -> None:
     context = trusting(authority, maximum_version=TLSv1_2)
     told = listened_to(context)
     through_memory(context, tls12_server_context).shaken()
@@ -171,7 +171,9 @@ def test_before_each_message_comes_its_header(authority: trustme.CA, tls12_serve
     assert {step[3] for step in headers} == {Content.HANDSHAKE, Content.CHANGE_CIPHER_SPEC}
 
 
-def test_an_alert_is_told_by_its_name(strange_authority: trustme.CA, tls12_server_context: ssl.SSLContext) -> None:
+def test_an_alert_is_reported_by_its_name(
+    strange_authority: trustme.CA, tls12_server_context: ssl.SSLContext
+) -> None:
     context = trusting(strange_authority, maximum_version=TLSv1_2)
     told = listened_to(context)
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -181,7 +183,7 @@ def test_an_alert_is_told_by_its_name(strange_authority: trustme.CA, tls12_serve
 
 @pytest.fixture
 def inner() -> tuple[Any, Told]:
-    """What OpenSSL calls in place of the callback, and what the callback heard."""
+    """What OpenSSL calls in place of the callback, and what the callback received."""
     heard: Told = []
 
     def tell(*arguments: object) -> str:
@@ -206,7 +208,7 @@ def inner() -> tuple[Any, Told]:
         pytest.param((0x7777, 99, 199), (0x7777, 99, 199), id="nothing known"),
     ],
 )
-def test_what_has_no_name_is_told_as_its_number(
+def test_what_has_no_name_is_reported_as_its_number(
     raw: tuple[int, int, int], shown: tuple[Any, ...], inner: tuple[Any, Told]
 ) -> None:
     call, heard = inner
@@ -215,13 +217,13 @@ def test_what_has_no_name_is_told_as_its_number(
     assert [type(part) for part in heard[0][2:5]] == [type(part) for part in shown]
 
 
-def test_what_the_callback_raises_comes_out_of_the_handshake(
+def test_the_handshake_raises_what_the_callback_raised(
     authority: trustme.CA, tls12_server_context: ssl.SSLContext
 ) -> None:
     context: Any = trusting(authority)
 
     def broken(_conn: object, direction: str, _version: object, _content: object, message: Any, _data: bytes) -> None:
-        # The last message that a client hears; an earlier exception would hide behind SSLWantReadError.
+        # The last message that a client receives; an earlier exception would be hidden by SSLWantReadError.
         if (direction, message) == ("read", Message.FINISHED):
             raise LookupError("on purpose")
 

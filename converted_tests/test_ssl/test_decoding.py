@@ -256,7 +256,7 @@ def test_a_certificates_time_is_in_seconds(text: str, seconds: int) -> None:
         )
     ],
 )
-def test_a_months_english_name_stands_for_its_number(month: str, number: int) -> None:
+def test_an_english_month_name_is_read_as_its_number(month: str, number: int) -> None:
     expected = datetime.datetime(2026, number, 7, 1, 2, 3, tzinfo=datetime.UTC).timestamp()
     assert ssl.cert_time_to_seconds(f"{month}  7 01:02:03 2026 GMT") == expected
 
@@ -281,7 +281,7 @@ def test_a_wrong_time_is_a_value_error(text: str) -> None:
         ssl.cert_time_to_seconds(text)
 
 
-def test_a_wrong_month_is_told_with_the_whole_format() -> None:
+def test_a_wrong_month_is_reported_with_the_whole_format() -> None:
     with pytest.raises(ValueError) as refusal:
         ssl.cert_time_to_seconds("Jon  5 09:34:43 2018 GMT")
     expected = "'Jon  5 09:34:43 2018 GMT' does not match format \"%b %d %H:%M:%S %Y GMT\""

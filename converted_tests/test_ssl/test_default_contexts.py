@@ -204,7 +204,7 @@ def test_the_environment_names_a_key_log(
 
 @both
 @pytest.mark.parametrize("value", [None, ""], ids=["unset", "empty"])
-def test_without_the_environments_word_no_keys_are_logged(
+def test_no_keys_are_logged_unless_the_environment_names_a_file(
     make: Callable[..., ssl.SSLContext], value: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if value is not None:

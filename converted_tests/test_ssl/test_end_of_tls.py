@@ -1,4 +1,4 @@
-"""A connection ends with close_notify, without it, or goes on in the clear; the reader is told which.
+"""A connection ends with close_notify, ends without it, or continues in the clear; the reader learns which.
 
 Source: RFC 8446 section 6.1 (truncation), the ssl documentation of suppress_ragged_eofs and SSLSocket.unwrap, tcp(7).
 """
@@ -57,7 +57,7 @@ def test_a_reset_is_not_taken_for_the_end(client_context: ssl.SSLContext, server
 
 def test_a_broken_record_is_not_taken_for_the_end(ends: Ends) -> None:
     client, server = ends
-    # Around TLS: a record of application data that nobody has encrypted. RFC 8446 section 5.2.
+    # Bypassing TLS: a record of application data that is not encrypted. RFC 8446 section 5.2.
     socket.socket.send(client, b"\x17\x03\x03\x00\x20" + b"x" * 32)
     with pytest.raises(ssl.SSLError) as failure:
         server.recv(5)
@@ -73,7 +73,7 @@ def test_after_tls_data_goes_through_the_plain_socket(ends: Ends) -> None:
     assert client.send(b"cde", socket.MSG_DONTWAIT) == 3
     assert client.sendall(b"fg", socket.MSG_DONTWAIT) is None  # type: ignore[func-returns-value]
     assert server.recv(1) == b"c"
-    # A stream over TCP does not say where its bytes are from.
+    # A stream over TCP does not show where its bytes come from.
     assert server.recvfrom(1) == (b"d", None)
     assert server.recv(3, socket.MSG_WAITALL | socket.MSG_PEEK) == b"efg"
     buffer = bytearray(8)

@@ -1,4 +1,4 @@
-"""ssl gives OpenSSL's numbers names, and the names of a family together form an enumeration.
+"""ssl names OpenSSL's numbers, and the names of one family form an enumeration.
 
 Source: the IANA registry of TLS parameters, RFC 8446 appendix B (content types, alerts, handshake messages), ssl.h.
 """

@@ -1,4 +1,4 @@
-"""A TLS socket shakes hands when it is wrapped, when it connects, or when it is told to, over any stream socket.
+"""A TLS socket performs the handshake when it is wrapped, when it connects, or on request, over any stream socket.
 
 Source: the ssl module's documentation of SSLSocket, "Notes on non-blocking sockets"; RFC 8446 section 2, connect(2).
 """
@@ -239,7 +239,7 @@ def test_connecting_obeys_the_timeout(client_context: ssl.SSLContext) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a full queue of connections wait in silence")
-def test_connect_ex_tells_of_a_timeout(client_context: ssl.SSLContext) -> None:
+def test_connect_ex_reports_a_timeout(client_context: ssl.SSLContext) -> None:
     with open_listener(backlog=0) as listener, contextlib.ExitStack() as cleanup:
         for _ in range(3):
             filler = cleanup.enter_context(socket.socket())
@@ -358,12 +358,12 @@ def test_the_context_of_a_live_socket_can_be_replaced(
 
 
 @pytest.mark.parametrize("failing", ["getpeername", "recv"])
-def test_an_unexpected_error_of_the_plain_socket_comes_through(failing: str) -> None:
+def test_an_unexpected_error_of_the_plain_socket_is_passed_on(failing: str) -> None:
     class Failing(ssl.SSLSocket):
         pass
 
     def broken(sock: ssl.SSLSocket, *_: object) -> bytes:
-        # Before Python 3.12 nobody else would close the descriptor, which has left the plain socket by now.
+        # Before Python 3.12 nothing else would close the descriptor, which no longer belongs to the plain socket.
         sock.close()
         raise OSError(errno.EIO, "broken on purpose")
 

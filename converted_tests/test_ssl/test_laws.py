@@ -66,7 +66,7 @@ def test_cutting_a_handshake_changes_nothing(
 
 
 @given(st.binary(max_size=300))
-def test_whatever_comes_instead_of_a_hello_is_an_ssl_error(
+def test_anything_but_a_hello_is_an_ssl_error(
     contexts: tuple[ssl.SSLContext, ssl.SSLContext], rubbish: bytes
 ) -> None:
     for side in ("client", "server"):

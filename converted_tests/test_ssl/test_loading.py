@@ -121,7 +121,7 @@ PASSWORD = b"open sesame"
 def locked(
     certificate_files: CertificateFiles, server_identity: trustme.LeafCert, tmp_path: Path
 ) -> tuple[Path, Path]:
-    """The server's chain and its key behind PASSWORD."""
+    """The server's chain and its key, encrypted with PASSWORD."""
     key = tmp_path / "locked.pem"
     key.write_bytes(encrypted_key(server_identity, PASSWORD))
     return certificate_files[1], key
@@ -179,7 +179,7 @@ def test_a_password_can_be_too_long(wrapped: Callable[[str], Any], locked: tuple
         server().load_cert_chain(*locked, password=wrapped("a" * 102400))
 
 
-def test_what_a_password_function_raises_comes_through(locked: tuple[Path, Path]) -> None:
+def test_what_a_password_function_raises_is_passed_on(locked: tuple[Path, Path]) -> None:
     def password() -> str:
         raise LookupError("no password today")
 

@@ -1,4 +1,4 @@
-"""ssl.match_hostname, gone since Python 3.12, tells whether a decoded certificate is of the host that was asked for.
+"""ssl.match_hostname (removed in Python 3.12) decides whether a decoded certificate is for the requested host.
 
 Source: RFC 6125 sections 6.4.3 and 6.4.4 (wildcards, common names), RFC 2818 section 3.1 (addresses).
 """
@@ -134,12 +134,12 @@ def test_a_refusal_lists_every_name() -> None:
     )
 
 
-def test_a_common_name_does_not_count_beside_dns_names() -> None:
+def test_the_common_name_is_ignored_if_there_are_dns_names() -> None:
     certificate = alternatively(("DNS", "good.example"), common_name="other.example")
     assert refusal_of(certificate, "other.example") == "hostname 'other.example' doesn't match 'good.example'"
 
 
-def test_a_common_name_counts_beside_alternative_names_of_other_kinds() -> None:
+def test_the_common_name_is_used_if_all_alternative_names_are_of_other_kinds() -> None:
     match(alternatively(("email", "you@example.org"), common_name="good.example"), "good.example")
 
 

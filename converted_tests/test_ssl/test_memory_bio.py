@@ -26,7 +26,7 @@ def test_what_is_written_is_read_once() -> None:
     assert bio.read() == b""
 
 
-def test_writing_tells_how_much_was_taken() -> None:
+def test_writing_returns_how_much_was_taken() -> None:
     bio = ssl.MemoryBIO()
     assert (bio.write(b"foo"), bio.write(b""), bio.write(b"barbaz")) == (3, 0, 6)
     assert bio.read() == b"foobarbaz"
@@ -41,7 +41,7 @@ def test_writing_tells_how_much_was_taken() -> None:
         pytest.param([100], [b"foo"], id="more than there is"),
     ],
 )
-def test_reading_takes_as_much_as_it_is_told(sizes: list[int], pieces: list[bytes]) -> None:
+def test_reading_returns_at_most_the_given_size(sizes: list[int], pieces: list[bytes]) -> None:
     bio = holding(b"foo")
     assert [bio.read(size) for size in sizes] == pieces
 
@@ -116,7 +116,7 @@ def test_nothing_but_a_buffer_can_be_written(data: Any) -> None:
 
 
 @pytest.mark.parametrize("attribute", ["eof", "pending"])
-def test_what_a_bio_tells_cannot_be_set(attribute: str) -> None:
+def test_the_attributes_of_a_bio_cannot_be_set(attribute: str) -> None:
     with pytest.raises(AttributeError):
         setattr(ssl.MemoryBIO(), attribute, 1)
 

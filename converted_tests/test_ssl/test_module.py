@@ -125,7 +125,7 @@ def test_a_negative_number_of_pseudo_random_bytes_is_refused() -> None:
         ssl.RAND_pseudo_bytes(-5)
 
 
-def test_number_tuple_and_text_tell_the_same_version_of_openssl() -> None:
+def test_number_tuple_and_text_give_the_same_version_of_openssl() -> None:
     major, minor, fix, patch, status = ssl.OPENSSL_VERSION_INFO
     number = major << 28 | minor << 20 | fix << 12 | patch << 4 | status
     assert number == ssl.OPENSSL_VERSION_NUMBER

@@ -1,4 +1,4 @@
-"""Which authorities the platform trusts is told by OpenSSL's paths, by the environment and, on Windows, by stores.
+"""The authorities that the platform trusts come from OpenSSL's paths, the environment and, on Windows, stores.
 
 Source: SSL_CTX_set_default_verify_paths(3), the ssl documentation of load_default_certs; a stand-in plays Windows.
 """
@@ -65,7 +65,7 @@ def test_the_environment_names_a_folder_of_certificates(
 
 
 class WindowsStores:
-    """The certificate stores of Windows, as `enum_certificates` tells them."""
+    """The certificate stores of Windows, as `enum_certificates` returns them."""
 
     def __init__(self, **stores: list[tuple[bytes, str, Any]]) -> None:
         self._stores = stores

@@ -45,7 +45,7 @@ def somebody(nobody: ssl.SSLContext, client_identity: trustme.LeafCert) -> ssl.S
 
 
 def asked(pair: Memory) -> Any:
-    """The server's failure when it asked for the client's certificate, or None."""
+    """The server's failure after it asked for the client's certificate, or None."""
     pair.server.verify_client_post_handshake()
     pair.server.write(b"who are you?")
     assert pair.client.read() == b"who are you?"
@@ -136,7 +136,7 @@ def test_a_client_cannot_ask(server: ssl.SSLContext, somebody: ssl.SSLContext) -
         pair.client.verify_client_post_handshake()
 
 
-def test_before_the_handshake_nobody_is_asked(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
+def test_no_certificate_is_requested_before_the_handshake(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
     pair = through_memory(somebody, server)
     with pytest.raises(ssl.SSLError):
         pair.server.verify_client_post_handshake()
@@ -158,7 +158,7 @@ def test_the_agreement_does_not_turn_verification_on(
     assert client.verify_mode == NONE
 
 
-def test_a_socket_asks_as_an_object_does(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
+def test_a_socket_requests_certificates_as_an_object_does(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
     with tls_connection(somebody, server) as (client, end):
         end.verify_client_post_handshake()
         end.sendall(b"who are you?")

@@ -128,7 +128,7 @@ def test_a_servers_certificate_may_be_verified_meanwhile(server_context: ssl.SSL
     assert pem.startswith("-----BEGIN CERTIFICATE-----\n")
 
 
-def test_a_server_of_an_unknown_authority_gives_nothing_to_who_verifies(
+def test_a_verifying_client_reads_nothing_from_a_server_of_an_unknown_authority(
     strange_authority: trustme.CA, authority_file: str
 ) -> None:
     refusal = Refusal()
@@ -139,7 +139,7 @@ def test_a_server_of_an_unknown_authority_gives_nothing_to_who_verifies(
     assert refusal.failure.reason == "TLSV1_ALERT_UNKNOWN_CA"
 
 
-def test_the_server_is_asked_for_by_its_name(
+def test_the_client_requests_the_server_by_its_name(
     server_identity: trustme.LeafCert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[str | None] = []

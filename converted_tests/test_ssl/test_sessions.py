@@ -46,7 +46,7 @@ def counts(context: ssl.SSLContext) -> tuple[int, int]:
     return statistics["accept"], statistics["hits"]
 
 
-def test_a_session_tells_its_id_its_age_and_its_ticket(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
+def test_a_session_shows_its_id_its_age_and_its_ticket(client: ssl.SSLContext, server: ssl.SSLContext) -> None:
     # OpenSSL reads a clock that may lag behind this one by a tick of the kernel, over the edge of a second.
     before_s = int(time.time()) - 1
     session = session_of(client, server)

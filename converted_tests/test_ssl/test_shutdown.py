@@ -16,7 +16,7 @@ from converted_tests.test_ssl.support import tls_connection, tls_dialled
 
 
 def with_starttls(context: ssl.SSLContext) -> Peer:
-    """Lines are sent back in capitals; STARTTLS and ENDTLS do what they say."""
+    """Sends lines back in capitals; STARTTLS starts TLS and ENDTLS ends it."""
     line = yield b""
     while True:
         match line:
@@ -96,7 +96,7 @@ def test_unwrapping_gives_back_the_socket_in_the_clear(
 
 
 def take_the_tickets(client: ssl.SSLSocket, server: ssl.SSLSocket) -> None:
-    """Let *client* read what TLS 1.3 sends after the handshake: who closes with something unread resets."""
+    """Let *client* read what TLS 1.3 sends after the handshake: closing with unread data resets the connection."""
     server.sendall(b"x")
     assert client.recv(1) == b"x"
 
@@ -132,7 +132,7 @@ def test_shutting_down_one_direction_leaves_the_other(
         client.shutdown(socket.SHUT_WR)
         server.sendall(b"x")
         raw = client.recv(65536)
-        # A record of application data, which nobody decrypts any more; before it come the session tickets.
+        # A record of application data, which is no longer decrypted; the session tickets come before it.
         assert raw[:3] == b"\x17\x03\x03"
 
 
@@ -159,7 +159,7 @@ def test_closing_a_file_after_the_socket_ends_tls(
         assert server.recv(100) == b""
 
 
-def test_a_dialled_client_may_leave_without_a_word(
+def test_a_dialled_client_may_leave_without_saying_anything(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
     with listening(with_starttls(server_context), context=server_context) as server:

@@ -78,7 +78,7 @@ def test_an_object_knows_its_side_and_the_name_it_asks_for(memory: Memory) -> No
     assert (memory.client.server_hostname, memory.server.server_hostname) == ("localhost", None)
 
 
-def test_without_a_word_an_object_is_a_clients() -> None:
+def test_by_default_an_object_is_a_clients() -> None:
     context = trusting(check_hostname=False)
     wrapped = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
     assert (wrapped.server_side, wrapped.server_hostname, wrapped.context) == (False, None, context)
@@ -305,8 +305,8 @@ def test_chains_are_lists_of_der(memory: Memory, server_identity: trustme.LeafCe
     assert (server.get_verified_chain(), server.get_unverified_chain()) == ([], [])
 
 
-def test_the_compression_comes_from_openssl(memory: Memory, ends: Ends) -> None:
-    # OpenSSL compresses nothing any more unless its configuration is changed, so it is asked in vain.
+def test_the_compression_method_is_openssls(memory: Memory, ends: Ends) -> None:
+    # By default OpenSSL no longer compresses, so a real connection has no compression to show.
     for end in (memory.client, ends[0]):
         end.__dict__["_sslobj"] = SimpleNamespace(compression=lambda: "ZLIB")
         assert end.compression() == "ZLIB"

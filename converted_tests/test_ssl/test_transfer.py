@@ -72,7 +72,7 @@ def test_what_arrives_is_put_into_a_buffer(receive: Callable[[Any, bytearray], i
     assert buffer == b"hello\0\0\0"
 
 
-def test_a_buffer_takes_no_more_than_it_is_told(ends: Ends) -> None:
+def test_a_buffer_receives_at_most_the_given_size(ends: Ends) -> None:
     client, server = ends
     client.sendall(b"hello")
     buffer = bytearray(8)
@@ -337,7 +337,7 @@ def test_a_file_object_keeps_the_socket_open_until_it_is_closed(ends: Ends) -> N
     assert client.fileno() == -1
 
 
-def test_a_server_hears_every_byte_that_a_client_sends(
+def test_a_server_receives_every_byte_that_a_client_sends(
     client_context: ssl.SSLContext, server_context: ssl.SSLContext
 ) -> None:
     heard: list[bytes] = []

@@ -80,7 +80,7 @@ def test_an_unknown_authority_is_refused_with_code_20(
     assert isinstance(failure.value, ssl.CertificateError | ValueError)
 
 
-def test_without_any_authority_nobody_is_believed(server_context: ssl.SSLContext) -> None:
+def test_without_any_authority_no_certificate_is_trusted(server_context: ssl.SSLContext) -> None:
     assert refusal_of(trusting(), server_context) == (20, "unable to get local issuer certificate")
 
 
@@ -119,12 +119,12 @@ def test_revocation_is_not_asked_about_by_default(authority: trustme.CA, server_
     assert outcomes_of(trusting(authority), server_context) == [None, None]
 
 
-def test_whoever_asks_about_revocation_needs_a_list(authority: trustme.CA, server_context: ssl.SSLContext) -> None:
+def test_checking_revocation_needs_a_revocation_list(authority: trustme.CA, server_context: ssl.SSLContext) -> None:
     context = trusting(authority, verify_flags=ssl.VERIFY_CRL_CHECK_LEAF)
     assert refusal_of(context, server_context) == (3, "unable to get certificate CRL")
 
 
-def test_a_list_without_the_certificate_lets_it_pass(
+def test_a_certificate_that_is_not_on_the_revocation_list_is_accepted(
     authority: trustme.CA, server_context: ssl.SSLContext, crl_file: Path
 ) -> None:
     context = trusting(authority, verify_flags=ssl.VERIFY_CRL_CHECK_LEAF)
@@ -183,7 +183,7 @@ def test_a_name_that_is_not_checked_does_not_matter(authority: trustme.CA, serve
 
 
 @pytest.mark.parametrize("accepted", [True, False], ids=["by default", "turned off"])
-def test_the_common_name_stands_in_for_missing_alternative_names(accepted: bool, authority: trustme.CA) -> None:
+def test_the_common_name_is_used_if_there_are_no_alternative_names(accepted: bool, authority: trustme.CA) -> None:
     server = serving(issued(authority, name(COMMON_NAME="only.example.org")))
     client = trusting(authority, hostname_checks_common_name=accepted)
     if accepted:
@@ -202,19 +202,19 @@ def test_the_common_name_stands_in_for_missing_alternative_names(accepted: bool,
         pytest.param("a.b.example.org", False, id="two labels"),
     ],
 )
-def test_a_wildcard_stands_for_one_label(host: str, accepted: bool, authority: trustme.CA) -> None:
+def test_a_wildcard_matches_one_label(host: str, accepted: bool, authority: trustme.CA) -> None:
     server = serving(authority.issue_cert("*.example.org"))
     outcome, _ = outcomes_of(trusting(authority), server, host)
     assert (outcome is None) is accepted
 
 
-def test_a_partial_wildcard_stands_for_nothing(authority: trustme.CA) -> None:
+def test_a_partial_wildcard_matches_nothing(authority: trustme.CA) -> None:
     leaf = issued(authority, name(COMMON_NAME="x"), x509.SubjectAlternativeName([x509.DNSName("w*.example.org")]))
     outcome, _ = outcomes_of(trusting(authority), serving(leaf), "www.example.org")
     assert isinstance(outcome, ssl.SSLCertVerificationError)
 
 
-# "könig" and, where IDNA 2003 and 2008 part, "straße": ss in the one, a letter of its own in the other.
+# "könig" and, where IDNA 2003 and 2008 part, "straße": ss in the former, a separate letter in the latter.
 KING = "xn--knig-5qa.idn.example.org"
 STREET_2003, STREET_2008 = "strasse.idn.example.org", "xn--strae-oqa.idn.example.org"
 
@@ -231,7 +231,7 @@ STREET_2003, STREET_2008 = "strasse.idn.example.org", "xn--strae-oqa.idn.example
         pytest.param(STREET_2008.encode(), STREET_2008, id="IDNA 2008 in bytes"),
     ],
 )
-def test_an_international_name_is_asked_for_as_a_labels(host: str | bytes, shown: str, authority: trustme.CA) -> None:
+def test_an_international_name_is_requested_as_a_labels(host: str | bytes, shown: str, authority: trustme.CA) -> None:
     heard: list[object] = []
     server = serving(authority.issue_cert(KING, STREET_2003, STREET_2008))
     server.sni_callback = lambda _sock, asked, _context: heard.append(asked)
@@ -317,7 +317,7 @@ def test_a_client_without_a_certificate_is_served_only_where_it_is_optional(
 
 @pytest.fixture
 def suspicious_server(authority: trustme.CA, server_identity: trustme.LeafCert) -> ssl.SSLContext:
-    """A server that asks for certificates of our authority, met by a client with another one's."""
+    """A server that asks for certificates of our authority, and a client with another authority's."""
     context = serving(server_identity, verify_mode=ssl.CERT_REQUIRED)
     authority.configure_trust(context)
     return context

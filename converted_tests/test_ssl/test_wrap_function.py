@@ -1,4 +1,4 @@
-"""ssl.wrap_socket, gone since Python 3.12, makes a context from its arguments and wraps a socket with it.
+"""ssl.wrap_socket (removed in Python 3.12) makes a context from its arguments and wraps a socket with it.
 
 Source: the ssl module's documentation of Python 3.11, "Socket creation".
 """

@@ -298,7 +298,7 @@ def test_a_server_does_not_connect(method: str, server_context: ssl.SSLContext) 
             getattr(wrapped, method)((HOST, 1))
 
 
-def test_connecting_to_a_port_that_nobody_listens_at_is_refused() -> None:
+def test_connecting_to_a_port_without_a_listener_is_refused() -> None:
     with socket.socket() as bound, socket.socket() as plain:
         port = bind_port(bound)
         plain.settimeout(TIMEOUT_S)

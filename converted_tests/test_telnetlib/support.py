@@ -20,14 +20,14 @@ PACKET = 50
 
 @contextlib.contextmanager
 def telnet(server_half: bytes = b"", *, open_end: bool = False) -> Iterator[tuple[Any, Canned]]:
-    """A client and its socket pair, in which the server said *server_half* and, unless *open_end*, hung up."""
+    """A client and its socket pair, on which the server has sent *server_half* and, unless *open_end*, hung up."""
     with canned(server_half, open_end=open_end) as wire, dialled(wire.client), Telnet(HOST, PORT) as client:
         yield client, wire
 
 
 @contextlib.contextmanager
 def in_memory(pieces: bytes | Iterable[bytes] = b"") -> Iterator[tuple[Any, InMemory]]:
-    """A client that receives exactly *pieces*; only for what asks no selector."""
+    """A client that receives exactly *pieces*; only for methods that use no selector."""
     wire = InMemory(pieces)
     with dialled(wire), Telnet(HOST, PORT) as client:  # type: ignore[arg-type]
         yield client, wire

@@ -1,4 +1,4 @@
-"""How telnetlib opens and closes a connection, and the numbers that it knows by name.
+"""How telnetlib opens and closes a connection, and the constants that it defines.
 
 RFC 854 gives the port and the commands; the options are those of the IANA registry "Telnet Options".
 """
@@ -88,7 +88,7 @@ def test_a_timeout_is_the_connections(timeout_s: Any, process_timeout_s: float) 
         assert client.get_socket().gettimeout() == timeout_s
 
 
-def test_a_port_where_nobody_listens_refuses_the_connection() -> None:
+def test_a_port_without_a_listener_refuses_the_connection() -> None:
     with socket.socket() as silent:
         port = bind_port(silent)
         with pytest.raises(ConnectionRefusedError):
@@ -233,7 +233,7 @@ OTHERS = {"PRAGMA_LOGON": 138, "SSPI_LOGON": 139, "PRAGMA_HEARTBEAT": 140, "EXOP
         pytest.param(OTHERS, id="options further on"),
     ],
 )
-def test_a_name_stands_for_one_byte(numbers: dict[str, int]) -> None:
+def test_a_name_is_one_byte(numbers: dict[str, int]) -> None:
     assert {name: getattr(telnetlib, name) for name in numbers} == {
         name: bytes([number]) for name, number in numbers.items()
     }

@@ -81,7 +81,7 @@ def test_expect_of_a_server_that_hangs_up_at_once_is_EOFError() -> None:
 
 
 def test_expect_at_the_end_inside_a_command_is_EOFError_too() -> None:
-    # Something raw is left, so the queue alone is no end of file; expect says so by itself.
+    # Raw data is left, so an empty queue is not the end of file; expect itself notices that.
     with telnet() as (client, _):
         client.fill_rawq()
         client.rawq = b"x"
@@ -93,7 +93,7 @@ def test_expect_waits_on_while_its_time_is_not_over(monkeypatch: pytest.MonkeyPa
     ticks = iter([100.0, 100.0, 100.01, 100.02])
     monkeypatch.setattr(telnetlib, "_time", lambda: next(ticks))
     with telnet(open_end=True) as (client, _):
-        # Three waits in vain: none of the 0.01 s are over, then just all of them, then more.
+        # Three waits without data: before the 0.01 s have passed, exactly when they have, and after.
         assert client.expect([b"none"], 0.01) == (-1, None, b"")
     assert list(ticks) == []
 

@@ -1,4 +1,4 @@
-"""How telnetlib takes commands out of the text, and answers them or tells a callback of them.
+"""How telnetlib removes commands from the text, and answers them or passes them to a callback.
 
 RFC 854 gives the commands and the IAC that comes before them, RFC 855 the subnegotiation.
 """
@@ -169,7 +169,7 @@ def test_data_is_queued_until_it_is_read() -> None:
         assert (client.read_sb_data(), client.read_sb_data()) == (b"data", b"")
 
 
-def test_a_new_subnegotiation_drops_data_that_nobody_read() -> None:
+def test_a_new_subnegotiation_drops_data_that_was_not_read() -> None:
     with in_memory(IAC + SB + b"old" + IAC + SE + IAC + SB + b"new" + IAC + SE) as (client, _):
         client.read_all()
         assert client.read_sb_data() == b"new"

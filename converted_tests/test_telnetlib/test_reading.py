@@ -1,6 +1,6 @@
-"""The eight ways to read from a telnet connection: until something, all, some, and more or less eagerly.
+"""The eight ways to read from a telnet connection: up to a match, everything, something, more or less eagerly.
 
-The library reference of telnetlib tells for each of them what it waits for and what the end of file means to it.
+The library reference of telnetlib says for each of them what it waits for and what it does at the end of file.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def test_a_client_that_never_connected_has_nothing_to_read_and_is_not_at_the_end
     assert [Telnet().read_lazy(), Telnet().read_very_lazy(), Telnet().read_sb_data()] == [b"", b"", b""]
 
 
-def test_sock_avail_tells_whether_a_read_would_wait() -> None:
+def test_sock_avail_says_whether_a_read_would_wait() -> None:
     with telnet(open_end=True) as (client, wire):
         assert client.sock_avail() is False
         wire.say(b"x")
@@ -327,7 +327,7 @@ def test_filling_drops_a_queue_that_is_taken_to_its_end(taken: int, queue: bytes
 
 def test_processing_that_meets_the_end_of_file_keeps_what_it_has() -> None:
     class Short(telnetlib.Telnet):
-        """A queue that says it has more than it has, which only a subclass can bring about."""
+        """A queue that claims to have more than it has; only a subclass can do that."""
 
         def rawq_getchar(self) -> bytes:
             if self.rawq == b"!":  # type: ignore[attr-defined]

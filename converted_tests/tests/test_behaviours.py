@@ -1,4 +1,4 @@
-"""behaviours.toml against the corpus: no behaviour without a test, no test that does not exist."""
+"""Compares behaviours.toml with the corpus: every behaviour has a test, and every listed test exists."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 def everything(client: socket.socket) -> bytes:
-    """All that the peer says, up to its end of file."""
+    """Everything that the peer sends, up to its end of file."""
     return b"".join(iter(lambda: client.recv(65536), b""))
 
 
@@ -68,14 +68,14 @@ def failing_the_test(error: type[BaseException], message: str) -> Iterator[None]
 
 @contextlib.contextmanager
 def dialling_a_listener(*peer: Peer, context: ssl.SSLContext | None = None) -> Iterator[socket.socket]:
-    """A client of a real listener; the other tier beside `connected`."""
+    """A client of a real listener; the alternative to `connected`."""
     with listening(*peer, context=context) as server:
         with socket.create_connection((server.host, server.port), peers.TIMEOUT_S) as client:
             yield client
 
 
 def heard_by(heard: list[bytes], *replies: peers.Reply) -> Peer:
-    """A peer that yields *replies* and notes in *heard* what each yield gave."""
+    """A peer that yields *replies* and records in *heard* what each yield gave."""
     for reply in replies:
         heard.append((yield reply))
 
@@ -313,13 +313,13 @@ def test_what_a_peer_raises_fails_the_test_that_opened_the_driver(driver: Driver
             everything(client)
 
 
-def test_a_peer_that_nobody_came_for_fails_the_test() -> None:
+def test_a_peer_without_a_client_fails_the_test() -> None:
     with failing_the_test(ScriptError, "no client came for"):
         with listening(transcript("S: hello")):
             pass
 
 
-def test_a_second_peer_that_nobody_came_for_fails_the_test() -> None:
+def test_a_second_peer_without_a_client_fails_the_test() -> None:
     with failing_the_test(ScriptError, "no client came for"):
         with dialling_a_listener(transcript("S: one"), transcript("S: two")) as client:
             assert everything(client) == b"one\r\n"
@@ -357,7 +357,7 @@ def test_a_failure_of_the_body_is_not_hidden_by_a_peer_that_is_well() -> None:
 # --- the other drivers -----------------------------------------------------------------------------------
 
 
-def test_canned_has_said_everything_and_shows_what_was_sent() -> None:
+def test_canned_has_sent_everything_and_shows_what_it_received() -> None:
     with canned(b"220 hi\r\n") as wire:
         wire.client.sendall(b"QUIT\r\n")
         assert everything(wire.client) == b"220 hi\r\n"
@@ -373,7 +373,7 @@ def test_canned_with_an_open_end_does_not_end() -> None:
             wire.client.recv(1)
 
 
-def test_dialled_gives_the_socket_with_the_timeout_asked_for_and_tells_what_was_asked() -> None:
+def test_dialled_gives_the_socket_with_the_requested_timeout_and_records_the_request() -> None:
     before = socket.create_connection
     with canned(b"") as wire, dialled(wire.client) as calls:
         assert socket.create_connection(("a.test", 25), 3.5, ("", 0)) is wire.client
@@ -427,7 +427,7 @@ def test_in_memory_notes_what_is_sent_and_that_it_is_closed() -> None:
     assert wire.closed
 
 
-# --- nothing is left behind ------------------------------------------------------------------------------
+# --- nothing leaks ---------------------------------------------------------------------------------------
 
 LEFTOVERS = """
 import socket, threading
@@ -479,7 +479,7 @@ def test_a_test_that_leaves_a_thread_or_a_socket_behind_fails(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux binds a socket to a device")
-def test_a_wildcard_of_this_host_stands_on_the_loopback_device() -> None:
+def test_a_wildcard_of_this_host_is_bound_to_the_loopback_device() -> None:
     with OfThisHost() as sock:
         sock.bind(("", 0))
         sock.listen()
