@@ -1,4 +1,4 @@
-"""Ports for tests that other tests cannot take: the helpers, the held ports, the fixtures."""
+"""Ports that other tests and programs cannot take: helpers, reserved ports, pytest fixtures."""
 
 from netsupport.leases import (
     Guarantee,

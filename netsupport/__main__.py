@@ -1,11 +1,11 @@
-"""`python -m netsupport`: port numbers for shell scripts, and a command that runs with its ports held.
+"""`python -m netsupport`: ports for shell scripts, and commands that run with their ports reserved.
 
     port=$(python -m netsupport)
     python -m netsupport --hold -- openssl s_server -accept {port} ...
     python -m netsupport -n 2 --hold -- ./check.sh          # reads $NETSUPPORT_PORTS
 
-Printed numbers lie outside the range that the kernel gives out, and nothing keeps them once this program has ended.
-With --hold the command takes over the reservation, and keeps it until it and all its children have ended.
+Printed ports are outside the range that the kernel assigns from, but they are not reserved after this program has
+ended. With --hold the command takes over the reservation, until it and all its children have ended.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from netsupport.leases import Guarantee, LeaseError, PortLeases, reserve_ports
 PORTS_VARIABLE = "NETSUPPORT_PORTS"
 
 _CANNOT_EXECUTE, _NOT_FOUND = 126, 127
-"""What a shell answers, so that a script sees no difference."""
+"""The exit statuses of a shell, so that scripts see no difference."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line asks; the exit status. Source of 126 and 127: POSIX, Shell Command Language 2.8.2."""
+    """Run the command line and return the exit status. Source of 126 and 127: POSIX, Shell Command Language 2.8.2."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     place = words.index("--") if "--" in words else len(words)
     own, command = words[:place], words[place + 1 :]
     parser = _parser()
     options = parser.parse_args(own)
     if options.hold != bool(command):
-        parser.error("--hold and a command go together: python -m netsupport --hold -- CMD {port}")
+        parser.error("--hold needs a command, and a command needs --hold: python -m netsupport --hold -- CMD {port}")
     if options.number < 1:
-        parser.error(f"-n is {options.number}; ask for 1 port or more")
+        parser.error(f"-n is {options.number}; it must be 1 or more")
     try:
         leases = reserve_ports(
             options.number,
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             child_reuses_address=bool(command) and not options.no_reuseaddr,
         )
     except (LeaseError, OSError) as failure:
-        print(f"netsupport: {failure}", file=sys.stderr)  # noqa: T201 - this module is the one that talks
+        print(f"netsupport: {failure}", file=sys.stderr)  # noqa: T201 - a command-line program
         return 1
     with leases:
         if command:
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for lease in leases:
             print(lease)  # noqa: T201
         if any(lease.guarantee is Guarantee.PICK for lease in leases):
-            print(f"netsupport: picked, not leased: {leases[0].reason}", file=sys.stderr)  # noqa: T201
+            print(f"netsupport: the port may be taken by another process: {leases[0].reason}", file=sys.stderr)  # noqa: T201
     return 0
 
 
@@ -60,21 +60,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m netsupport",
         usage="%(prog)s [-n N] [--udp] [--hold [--no-reuseaddr] -- CMD ...]",
-        description="Print port numbers, one a line, or run a command with its ports reserved.",
-        epilog="In CMD {port} is the first number, {port1}, {port2}, ... are the first, the second and so on; "
-        f"the environment variable {PORTS_VARIABLE} holds all of them, with blanks between.",
+        description="Print unused ports, one per line, or run a command with its ports reserved.",
+        epilog="In CMD, {port} is replaced by the first port; {port1}, {port2}, ... by the first, the second, ... "
+        f"The environment variable {PORTS_VARIABLE} contains all ports, separated by spaces.",
     )
-    parser.add_argument("-n", "--number", type=int, default=1, metavar="N", help="how many ports (1)")
-    parser.add_argument("--udp", action="store_true", help="for UDP")
-    parser.add_argument("--hold", action="store_true", help="run CMD and keep the ports until it ends")
+    parser.add_argument("-n", "--number", type=int, default=1, metavar="N", help="number of ports (default: 1)")
+    parser.add_argument("--udp", action="store_true", help="reserve UDP ports instead of TCP ports")
+    parser.add_argument("--hold", action="store_true", help="run CMD and keep the ports reserved until it ends")
     parser.add_argument(
-        "--no-reuseaddr", action="store_true", help="CMD does not set SO_REUSEADDR: lease its ports, do not bind them"
+        "--no-reuseaddr",
+        action="store_true",
+        help="CMD does not set SO_REUSEADDR: lock its ports instead of binding them",
     )
     return parser
 
 
 def _run(command: Sequence[str], leases: PortLeases) -> int:
-    """Become *command*, or run it where a process cannot become another; its exit status."""
+    """Replace this process by *command*; on Windows, run it and return its exit status."""
     names = {"{port}": leases[0]} | {f"{{port{place}}}": lease for place, lease in enumerate(leases, 1)}
     filled = list(command)
     for name, lease in names.items():
@@ -88,9 +90,12 @@ def _run(command: Sequence[str], leases: PortLeases) -> int:
             for lease in leases:
                 inherited += lease.inheritable_copies()
         except OSError as failure:
-            print(f"netsupport: cannot hand the ports over: {failure.strerror}; raise `ulimit -n`", file=sys.stderr)  # noqa: T201
+            print(
+                f"netsupport: cannot pass the ports to the command: {failure.strerror}; raise `ulimit -n`",
+                file=sys.stderr,
+            )  # noqa: T201
             return 1
-        # Becoming the command leaves nothing to forward: signals and the exit status are its own.
+        # Replacing this process leaves nothing to forward: signals and the exit status are the command's own.
         with _default_signals():
             os.execvpe(filled[0], filled, environment)
     except OSError as failure:
@@ -103,7 +108,7 @@ def _run(command: Sequence[str], leases: PortLeases) -> int:
 
 @contextlib.contextmanager
 def _default_signals() -> Iterator[None]:
-    """The signals that Python ignores for itself, as a program expects to find them: `yes | head` ends by SIGPIPE."""
+    """Reset the signals that Python ignores to their defaults: `yes | head` ends by SIGPIPE."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     try:
         yield

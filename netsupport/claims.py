@@ -1,4 +1,4 @@
-"""What a process owns until it releases it or dies, and what its forked children do not own with it."""
+"""Resources that belong to one process until it releases them or ends; its forked children do not share them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class Closable(Protocol):
 
 
 fork_lock = threading.RLock()
-"""Held while something is open that no claim has yet, or any more: a fork in another thread waits for it."""
+"""Held whenever a descriptor is open but not (or no longer) owned by a Claim, so that a fork cannot leak it."""
 
 
 class Claim:
-    """Things that the kernel takes back when their process ends; closed once, and in a forked child at its birth.
+    """Resources that are closed together: once, by `close()`, and in every forked child as soon as it starts.
 
-    Otherwise the child would keep its parent's port numbers long after the parent released them, or died.
+    Otherwise the child would keep its parent's ports after the parent has released them, or ended.
     """
 
     __slots__ = ("__weakref__", "released", "resources")
@@ -34,7 +34,7 @@ class Claim:
         _claims.add(self)
 
     def close(self) -> None:
-        """Give all of it back; a second call does nothing."""
+        """Close all resources; a second call does nothing."""
         with fork_lock:
             self.released = True
             resources, self.resources = self.resources, ()

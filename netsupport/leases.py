@@ -1,11 +1,11 @@
-"""Reserve a port number for a program that takes nothing but a number, and say how well it is kept.
+"""Reserve a port for a program that accepts only a port number, and say how well the port is kept.
 
     with reserve_port() as port:
         subprocess.Popen(["openssl", "s_server", "-accept", str(port), ...])
 
-Three rungs, best first. *hold-through*: the number is bound, not listening, on every address, and a server that sets
-SO_REUSEADDR binds beside it. *lease*: a number that the kernel gives to nobody by itself, under a lock that ends
-with its owner. *pick*: unused a moment ago. What depends on the kernel is proven once per process, never assumed.
+Three ways, best first. *hold-through*: this process binds the port on every address, without listening, and a server
+that sets SO_REUSEADDR can bind it too. *lease*: a port that the kernel never assigns by itself, under a lock that
+ends with its owner. *pick*: a port that was unused a moment ago. A self-test, once per process, shows what works.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from netsupport.ports import HOST, HOSTv4
 Kind = Literal["tcp", "udp", "both"]
 
 QUARANTINE_S = 30.0
-"""How long a released number is not handed out again in its process, as long as there are others: late clients of its
-last user may still come."""
+"""How long a process does not reserve a port again after releasing it, as long as there are others: clients of its
+last user may still connect."""
 
 _now_s = time.monotonic
 
 _INHERITED_FROM = (200, 10)
-"""The lowest descriptor that a reservation gets on its way through exec(3), and the second best: under a low
-`ulimit -n` there is no 200. A shell script names one digit in `exec 3>file`."""
+"""The lowest descriptor for a reservation that is passed through exec(3), and a second choice for when `ulimit -n`
+does not allow the first. Shell scripts use single digits, as in `exec 3>file`."""
 
 _SOCKET_KINDS: dict[str, tuple[socket.SocketKind, ...]] = {
     "tcp": (socket.SOCK_STREAM,),
@@ -46,35 +46,36 @@ _SOCKET_KINDS: dict[str, tuple[socket.SocketKind, ...]] = {
 
 
 class LeaseError(RuntimeError):
-    """No port could be reserved; the message says what stood in the way and what to do."""
+    """No port could be reserved. The message says why and what to do."""
 
 
 class Guarantee(enum.StrEnum):
-    """How well a reserved number is kept, best first."""
+    """How well a reserved port is kept, best first."""
 
     PASSED = "passed"
-    """A listening socket of this process, handed to the server: the number was never without an owner."""
+    """This process bound and passed a listening socket to the server: the port always had an owner."""
     READ_BACK = "read-back"
-    """The server bound port 0 and its number was read from it: the number was never without an owner."""
+    """The server bound port 0 and its port was read back: the port always had an owner."""
     HOLD = "hold"
-    """Bound by this process on every address, for nobody else: no other socket can have it. On macOS and BSD one that
-    sets SO_REUSEADDR can all the same, on a single address."""
+    """Bound exclusively by this process on every address: no other socket can bind it. On macOS and BSD a socket that
+    sets SO_REUSEADDR still can, on a single address."""
     HOLD_THROUGH = "hold-through"
-    """Bound by this process on every address, open to sockets that set SO_REUSEADDR. The kernel gives the number to
-    no port-0 bind and no client; only a program that asks for this very number with SO_REUSEADDR can take it."""
+    """Bound by this process on every address; sockets that set SO_REUSEADDR can bind it too. The kernel does not
+    assign the port to port-0 binds or clients. Only a program that binds exactly this port with SO_REUSEADDR can
+    take it."""
     LEASE = "lease"
-    """Outside the range that the kernel gives out, unused on every address when taken, and locked against everyone
-    who uses netsupport (outside Linux: against this user's processes). Only a program that asks for this very number
-    can take it."""
+    """Outside the range that the kernel assigns from, unused on every address when it was leased, and locked against
+    all other users of netsupport (except on Linux: only against this user's processes). Only a program that binds
+    exactly this port can take it."""
     PICK = "pick"
-    """Unused on every address a moment ago, and kept by nothing."""
+    """Unused on every address a moment ago, and not protected."""
 
 
 class Quarantine:
-    """Numbers released lately, with the time until which each rests. Whoever uses it holds `fork_lock`.
+    """Ports that were released recently, with the time until which each rests. Callers hold `fork_lock`.
 
-    *capacity_max* bounds them: on a host that has few ports the number that rests longest leaves early, so that
-    a suite which reserves and releases all the time never runs dry.
+    At most *capacity_max* ports rest. When there are more, the one that was released first becomes available early,
+    so that a suite on a host with few ports can reserve and release all the time.
     """
 
     def __init__(self, rest_s: float, capacity_max: int) -> None:
@@ -82,7 +83,7 @@ class Quarantine:
         self._until_s: dict[int, float] = {}
 
     def add(self, port: int, now_s: float) -> None:
-        """*port* was released at *now_s* and rests from now on."""
+        """Let *port*, released at *now_s*, rest from now on."""
         self._until_s.pop(port, None)
         self._until_s[port] = now_s + self._rest_s
         while len(self._until_s) > self._capacity_max:
@@ -99,7 +100,7 @@ class Quarantine:
 
 @functools.cache
 def _quarantine(*, leased: bool) -> Quarantine:
-    """Of the leased numbers or of those that the kernel draws: no number is both."""
+    """The quarantine of leased ports, or of ports that the kernel assigned: no port is both."""
     if leased:
         return Quarantine(QUARANTINE_S, locks.HIGHEST)
     first, last = locks.ephemeral_range()
@@ -107,12 +108,12 @@ def _quarantine(*, leased: bool) -> Quarantine:
 
 
 class PortLease:
-    """A reserved port number. Int-like, a context manager that releases it, and it says what keeps it.
+    """A reserved port. It behaves like an int, and as a context manager it releases the port at the end.
 
-    `str()`, `int()`, `format()`, `==` and `bind()` take it for its number; `socket.getaddrinfo`, and so
-    `create_connection` and asyncio, insist on a plain int, which is `.port`. Passed on by copy or pickle it is that
-    plain int: this object alone owns the reservation. Dropped without `release()` it is released with a
-    ResourceWarning, as an open file is.
+    `str()`, `int()`, `format()`, `==` and `bind()` treat it as its port number. `socket.getaddrinfo`, and so
+    `create_connection` and asyncio, need a plain int: use `.port`. Copying or pickling gives that plain int, because
+    only this object owns the reservation. If it is garbage-collected before `release()`, the port is released with a
+    ResourceWarning, as with an open file.
     """
 
     __slots__ = ("_claim", "guarantee", "host", "port", "reason")
@@ -120,29 +121,29 @@ class PortLease:
     def __init__(self, port: int, host: str, guarantee: Guarantee, reason: str, *resources: Closable) -> None:
         self.port = port
         self.host = host
-        """The address it was reserved for. The reservation covers every other address, too."""
+        """The address that was asked for. The reservation covers all other addresses too."""
         self.guarantee = guarantee
         self.reason = reason
-        """Why no better guarantee could be given; "" for the best."""
+        """Why there is no better guarantee; "" for the best."""
         self._claim = Claim(resources)
 
     @property
     def released(self) -> bool:
-        """Whether the reservation is over; in a forked child it always is."""
+        """Whether the reservation has ended. In a forked child it always has."""
         return self._claim.released
 
     def release(self) -> None:
-        """End the reservation. The number rests for QUARANTINE_S in this process. A second call does nothing."""
+        """End the reservation. The port rests in this process for QUARANTINE_S. A second call does nothing."""
         with fork_lock:
             if not self._claim.released:
                 _quarantine(leased=self.guarantee is Guarantee.LEASE).add(self.port, _now_s())
                 self._claim.close()
 
     def inheritable_copies(self) -> list[int]:
-        """Descriptors that keep the number across exec(3), in the new program and all its children (POSIX).
+        """Descriptors that keep the port reserved across exec(3), in the new program and all its children (POSIX).
 
-        They are the caller's: the number is free only when the lease is released and they are closed.
-        Raises OSError (EMFILE, EINVAL) where there is no room for them, with nothing left open.
+        The caller owns them: the port becomes free only when the lease is released and they are all closed.
+        Raises OSError (EMFILE, EINVAL) if no descriptors are left, with nothing left open.
         """
         copies: list[int] = []
         try:
@@ -200,16 +201,16 @@ class PortLease:
 
 
 class PortLeases(tuple[PortLease, ...]):
-    """Several reservations, all different, released together."""
+    """Several reservations of different ports, released together."""
 
     __slots__ = ()
 
     def __reduce__(self) -> tuple[type[tuple[int, ...]], tuple[tuple[int, ...]]]:
-        # As a lease alone: what is passed on are the plain numbers.
+        # Copies are plain numbers, as with a single lease.
         return tuple, (tuple(lease.port for lease in self),)
 
     def release(self) -> None:
-        """Release every one of them."""
+        """Release all of them."""
         for lease in self:
             lease.release()
 
@@ -223,15 +224,15 @@ class PortLeases(tuple[PortLease, ...]):
 
 
 def reserve_port(host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: bool = True) -> PortLease:
-    """Reserve a port number for a server that will bind it on *host*, by the best means this host has.
+    """Reserve a port for a server that will bind it on *host*, in the best way that works here.
 
-    The number is unused and kept on every address, whatever *host* says, since a server may bind the wildcard.
-    *kind* says which protocols must have it free. *child_reuses_address*: the server sets SO_REUSEADDR before it
-    binds, as nearly every TCP server on Linux does; a server that does not would find a held number in use, so say
-    False and get a lease. `.guarantee` says what was given and `.reason` why nothing better.
+    The port is unused and kept on every address, not only on *host*, because a server may bind the wildcard. *kind*
+    says for which protocols the port must be free. *child_reuses_address*: whether the server sets SO_REUSEADDR
+    before it binds, as nearly every TCP server on Linux does. For a server that does not, a held port would be in
+    use: pass False to get a lease instead. `.guarantee` says how well the port is kept, `.reason` why not better.
 
-    Raises ValueError for a *host* that is a name, or an unknown *kind*; LeaseError if *host* is no address of this
-    host or no number is left; OSError as socket(2), for instance EMFILE. Source: socket(7), unix(7).
+    Raises ValueError if *host* is a name or *kind* is unknown; LeaseError if *host* is not an address of this host
+    or no port is left; OSError as socket(2), for instance EMFILE. Source: socket(7), unix(7).
     """
     with fork_lock:
         kinds = _checked(host, kind)
@@ -245,18 +246,18 @@ def reserve_port(host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: 
                 lease = _held(host, Guarantee.HOLD_THROUGH)
                 if lease is not None:
                     return lease
-                reason = "the kernel has no number left in its ephemeral range"
+                reason = "the kernel has no port left in its ephemeral range"
         unproven = why_no_lock()
         if not unproven:
             lease = _leased(host, kinds, reason)
             if lease is not None:
                 return lease
-            unproven = "no number is free outside the ephemeral range"
+            unproven = "no port is free outside the ephemeral range"
         return _picked(host, kinds, f"{reason}; {unproven}")
 
 
 def _high_copy(descriptor: int) -> int:
-    """An inheritable copy of *descriptor*, high up, where no shell script's `exec 3>file` closes it."""
+    """An inheritable copy of *descriptor*, so high that `exec 3>file` in a shell script does not close it."""
     import fcntl
 
     first, second = _INHERITED_FROM
@@ -269,7 +270,7 @@ def _high_copy(descriptor: int) -> int:
 def reserve_ports(
     count: int, host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: bool = True
 ) -> PortLeases:
-    """Reserve *count* different numbers as `reserve_port` does; if one fails, none stays reserved."""
+    """Reserve *count* different ports as `reserve_port` does; if one fails, none stays reserved."""
     taken: list[PortLease] = []
     try:
         while len(taken) < count:
@@ -284,8 +285,8 @@ def reserve_ports(
 def refused_port(host: str = HOST) -> PortLease:
     """Reserve a TCP port that refuses connections on every address for as long as you hold it.
 
-    It is bound and does not listen, so the kernel answers a client with a reset (ECONNREFUSED), and nobody else can
-    listen there (but see Guarantee.HOLD). Raises as `reserve_port`.
+    It is bound and does not listen, so the kernel answers clients with a reset (ECONNREFUSED), and no other process
+    can listen there (but see Guarantee.HOLD). Raises as `reserve_port`.
     """
     with fork_lock:
         _checked(host, "tcp")
@@ -296,12 +297,12 @@ def refused_port(host: str = HOST) -> PortLease:
 
 
 def why_no_hold_through() -> str:
-    """The self-test of hold-through, once per process: "" if it works here, else why not."""
+    """The result of the self-test of hold-through, run once per process: "" if it works here, else why not."""
     return _reason(wildcards.why_no_hold_through)
 
 
 def why_no_lock() -> str:
-    """The self-test of the port lock, once per process: "" if it works here, else why not."""
+    """The result of the self-test of the port lock, run once per process: "" if it works here, else why not."""
     return _reason(locks.why_no_lock)
 
 
@@ -309,12 +310,12 @@ def _reason(self_test: Callable[[], str]) -> str:
     try:
         return _run_once(self_test)
     except OSError as refusal:
-        return f"the self-test could not be made: {refusal}"
+        return f"the self-test could not run: {refusal}"
 
 
 @functools.cache
 def _run_once(self_test: Callable[[], str]) -> str:
-    """What *self_test* told, remembered for the life of the process; one that could not be made is made again."""
+    """The result of *self_test*, cached for the process; a test that raised is run again."""
     return self_test()
 
 
@@ -324,14 +325,14 @@ def check_host(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
         return ipaddress.ip_address(host)
     except ValueError:
         raise ValueError(
-            f"host is {host!r}; give an address such as HOST, never a name: nothing is looked up"
+            f"host is {host!r}; it must be an address such as HOST, because names are not looked up"
         ) from None
 
 
 def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
-    """The socket kinds of *kind*; raises for a *host* on which no server could bind."""
+    """The socket kinds of *kind*; raises if no server could bind *host*."""
     if kind not in _SOCKET_KINDS:
-        raise ValueError(f"kind is {kind!r}; say 'tcp', 'udp' or 'both'")
+        raise ValueError(f"kind is {kind!r}; it must be 'tcp', 'udp' or 'both'")
     version = check_host(host).version
     if host not in (HOSTv4, "0.0.0.0"):
         try:
@@ -339,9 +340,9 @@ def _checked(host: str, kind: str) -> tuple[socket.SocketKind, ...]:
                 probe.bind((host, 0))
         except OSError as refusal:
             if refusal.errno == errno.EADDRINUSE:
-                # The address exists; only the ephemeral range of UDP is full.
+                # The address exists. Only the ephemeral range of UDP is full.
                 return _SOCKET_KINDS[kind]
-            raise LeaseError(f"no server can bind {host} here: {refusal}; give an address of this host") from refusal
+            raise LeaseError(f"no server can bind {host} here: {refusal}; use an address of this host") from refusal
     return _SOCKET_KINDS[kind]
 
 
@@ -383,7 +384,7 @@ def _leased(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> Por
 
 
 def _rested_first(numbers: Iterable[int]) -> Iterator[int]:
-    """Each of *numbers*, those that rest at the end, the longest-resting first: a small range does not run dry."""
+    """Those of *numbers* that do not rest, then the others, longest-resting first: a small range is enough."""
     resting = []
     for port in numbers:
         if _rests(port, leased=True):
@@ -394,7 +395,7 @@ def _rested_first(numbers: Iterable[int]) -> Iterator[int]:
 
 
 def _unused(port: int, kinds: tuple[socket.SocketKind, ...], lock: Closable) -> bool:
-    """Whether nobody has *port* on any address; if somebody has, or it cannot be told, *lock* is given back."""
+    """Whether no socket has *port* on any address. If one has, or the check fails, *lock* is released."""
     try:
         for kind in kinds:
             wildcards.close_all(wildcards.claim_everywhere(port, kind))

@@ -1,8 +1,8 @@
-"""A lock per port number, which the kernel opens when its owner dies; and the numbers worth locking.
+"""One lock per port, which the kernel releases when its owner ends; and the ports that may be leased under it.
 
-On Linux the lock is an abstract Unix name (unix(7)): it belongs to a network namespace, just as the port does, and
-excludes all users in it. Any program in any language can take part: it binds `\\0netsupport/port/NUMBER`.
-Elsewhere it is a locked file in a folder of the user.
+On Linux the lock is an abstract Unix socket name (unix(7)). It belongs to a network namespace, as ports do, and
+excludes all users in it. A program in any language can take part by binding `\\0netsupport/port/PORT`.
+On other systems the lock is a locked file in a folder of the user.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LOWEST = 20_000
-"""Below it lie the ports that people give to their databases and web servers."""
+"""Lower ports are the ones that people configure for databases and web servers."""
 
 HIGHEST = 65_535
 
 _NO_PORT = 1 << 16
-"""The self-test's: from here on locks stand for no port."""
+"""Locks from this number on do not belong to a port; the self-test uses them."""
 
 IANA_EPHEMERAL = (49_152, 65_535)
 """RFC 6335 section 6; the default of macOS, Windows and NetBSD."""
 
 
 class Lock:
-    """One port's lock, held until `close()` or the end of the process, however it ends."""
+    """The lock of one port, held until `close()` or until the process ends, for whatever reason."""
 
     __slots__ = ("_descriptor", "_socket")
 
@@ -39,21 +39,21 @@ class Lock:
         self._socket, self._descriptor = sock, descriptor
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Release the lock."""
         if self._socket is not None:
             self._socket.close()
         else:
             os.close(self._descriptor)
 
     def fileno(self) -> int:
-        """The descriptor that keeps the lock."""
+        """The descriptor that holds the lock."""
         return self._descriptor
 
 
 def abstract_name_lock(port: int) -> Lock | None:
-    """Take *port*'s abstract Unix name, or None if somebody in this network namespace has it.
+    """Take the abstract Unix socket name of *port*; None if another socket in this network namespace has it.
 
-    Raises OSError where there are no such names.
+    Raises OSError on systems without abstract names.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
@@ -67,10 +67,10 @@ def abstract_name_lock(port: int) -> Lock | None:
 
 
 def file_lock(port: int) -> Lock | None:
-    """Lock *port*'s file in `lock_folder()`, or None if another process of this user has it.
+    """Lock the file of *port* in `lock_folder()`; None if another process of this user has locked it.
 
-    The file stays behind and means nothing by itself; deleting it would let two processes lock two files of one
-    name. Raises OSError as open(2) and flock(2).
+    The file is never deleted: if it were, two processes could each lock a different file of the same name. A file
+    that is not locked has no meaning. Raises OSError as open(2) and flock(2).
     """
     flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
     descriptor = os.open(lock_folder() / f"port-{port}.lock", flags, 0o600)
@@ -92,10 +92,10 @@ def file_lock(port: int) -> Lock | None:
 
 
 def lock_folder() -> Path:
-    """The folder of this user's lock files: NETSUPPORT_LOCK_DIR, else one that no TMPDIR moves.
+    """The folder of this user's lock files: NETSUPPORT_LOCK_DIR, else a fixed one that does not depend on TMPDIR.
 
-    Copies of a suite that run at once often get a TMPDIR each, and must see the same locks all the same.
-    Raises PermissionError for a folder that another user made or may write to.
+    Test suites that run at the same time often have a TMPDIR each, and still have to see the same locks. Raises
+    PermissionError if the folder belongs to another user, or if another user may write to it.
     """
     named = os.environ.get("NETSUPPORT_LOCK_DIR")
     if sys.platform == "win32":  # pragma: no cover - Windows
@@ -105,25 +105,25 @@ def lock_folder() -> Path:
     folder = Path(named or f"/tmp/netsupport-ports-{os.getuid()}")
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    facts = folder.lstat()
-    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o022:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
         raise PermissionError(
-            f"{folder} must be a folder of uid {os.getuid()} that nobody else may write to; "
-            "remove it or name another in NETSUPPORT_LOCK_DIR"
+            f"{folder} must be a folder that belongs to uid {os.getuid()} and that only this user can write to; "
+            "remove it, or set NETSUPPORT_LOCK_DIR to another folder"
         )
     return folder
 
 
 def port_lock(port: int) -> Lock | None:
-    """The best lock on *port* that this system has, or None if somebody holds it. Raises OSError if it has none."""
+    """Lock *port*; None if it is locked already. Raises OSError if this system offers no lock."""
     if sys.platform == "linux":
         return abstract_name_lock(port)
     return file_lock(port)  # pragma: no cover - macOS, BSD, Windows
 
 
 def why_no_lock() -> str:
-    """Prove that a lock keeps a second one out; "" if it does, else why not. Raises OSError if there are no locks."""
-    # On Linux, where no file stays behind, this process's own, so that no two use one name.
+    """Test whether a lock excludes a second owner; "" if so, else the reason. Raises OSError without any lock."""
+    # On Linux each process uses its own number. Elsewhere all use the same, since each number leaves a file behind.
     number = _NO_PORT + (os.getpid() if sys.platform == "linux" else 0)
     with contextlib.ExitStack() as cleanup:
         first = port_lock(number)
@@ -132,16 +132,16 @@ def why_no_lock() -> str:
             second = port_lock(number)
             if second is not None:
                 second.close()
-                return "this system gave one lock to two owners"
-    # Where the first was refused, another process is at this very test: the lock excludes.
+                return "this system let two owners take the same lock"
+    # If even the first attempt was refused, another process is running this test, which proves that the lock works.
     return ""
 
 
 def ephemeral_range() -> tuple[int, int]:
-    """The first and the last port that the kernel gives out by itself.
+    """The first and the last port that the kernel assigns by itself.
 
-    Source: ip(7), ip_local_port_range (which is per network namespace); on macOS and BSD sysctl
-    net.inet.ip.portrange.first and .last; on Windows, and where that fails, RFC 6335's.
+    Source: ip(7), ip_local_port_range (one per network namespace); on macOS and BSD the sysctls
+    net.inet.ip.portrange.first and .last; on Windows, and if reading fails, the range of RFC 6335.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
@@ -157,7 +157,7 @@ def ephemeral_range() -> tuple[int, int]:
 
 
 def reserved_ports() -> frozenset[int]:
-    """Numbers that the administrator set aside (ip_local_reserved_ports) for an owner; no lease takes them."""
+    """Ports that the administrator has set aside (ip_local_reserved_ports); they are never leased."""
     if sys.platform != "linux":  # pragma: no cover - macOS, BSD, Windows
         return frozenset()
     try:
@@ -181,9 +181,9 @@ def _span(piece: str) -> range:
 
 
 def lease_ranges(ephemeral: tuple[int, int], asked: str = "") -> tuple[range, range]:
-    """The numbers below and above the *ephemeral* range, from LOWEST on, or within *asked*, "first-last".
+    """The ports below and above the *ephemeral* range, from LOWEST to HIGHEST or within *asked*, "first-last".
 
-    Neither part holds a number that the kernel gives out by itself. Raises ValueError if *asked* is no range.
+    The kernel does not assign any of them by itself. Raises ValueError if *asked* is not a range of ports.
     """
     first, last = LOWEST, HIGHEST
     if asked:
@@ -193,16 +193,17 @@ def lease_ranges(ephemeral: tuple[int, int], asked: str = "") -> tuple[range, ra
         except ValueError:
             first = 0
         if not 1 <= first <= last <= HIGHEST:
-            raise ValueError(f'NETSUPPORT_PORT_RANGE is {asked!r}; write "first-last", each from 1 to {HIGHEST}')
+            raise ValueError(f'NETSUPPORT_PORT_RANGE is {asked!r}; it must be "first-last", each from 1 to {HIGHEST}')
     below = range(first, min(last, ephemeral[0] - 1) + 1)
     above = range(max(first, ephemeral[1] + 1), last + 1)
     return below, above
 
 
 def from_a_random_start(ranges: tuple[range, range]) -> Iterator[int]:
-    """Every number of *ranges* once, from a random one on and around.
+    """Every port of *ranges* once, starting at a random one and wrapping around.
 
-    Not the random module: test plug-ins seed it, and copies that all start at the same number collide at each step.
+    Does not use the random module: test plug-ins seed it, and then all processes would try the same ports in the same
+    order.
     """
     below, above = ranges
     count = len(below) + len(above)

@@ -1,7 +1,7 @@
-"""Who has a port: the sockets of a host with their processes, as the kernel lists them.
+"""Which processes have a port: the sockets of a host with their owners, as the kernel lists them.
 
 Linux: /proc/PID/net/{tcp,tcp6,udp,udp6} and /proc/PID/fd (proc_pid_net(5), proc_pid_fd(5)). macOS and BSD: lsof.
-Windows: netstat. A TCP socket that is bound and neither listens nor is connected is in none of them.
+Windows: netstat. None of them lists a TCP socket that is bound but neither listening nor connected.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ _SOCK_DIAG, _DIAG_BY_FAMILY, _DUMP, _V6ONLY = 4, 20, 0x301, 11
 _CLOSE, _LISTEN = 7, 10
 
 _DIAG_REQUEST = struct.Struct("=IHHII BBBBI 48x")
-"""nlmsghdr and inet_diag_req_v2, whose addresses and ports are left open. Source: linux/inet_diag.h."""
+"""nlmsghdr and inet_diag_req_v2, with any address and port. Source: linux/inet_diag.h."""
 
 
 @dataclass(frozen=True, slots=True)
 class Socket:
     """One socket of the host. *state* is "listening" for a TCP listener and "bound" for a UDP socket.
 
-    *inode* joins it with descriptors on Linux, *pid* names its process elsewhere; 0 and *uid* -1 where unknown.
+    On Linux *inode* identifies its descriptors; on other systems *pid* is its process. Both are 0, and *uid* is -1,
+    if unknown.
     """
 
     protocol: Transport
@@ -52,13 +53,13 @@ class Socket:
 
     @property
     def serves(self) -> bool:
-        """Whether it takes connections or datagrams from anyone."""
+        """Whether it accepts connections or datagrams from any peer."""
         return self.state in ("listening", "bound")
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that has a socket. *pid* is 0 and *command* says why where the process cannot be seen."""
+    """A process that has a socket open. If the process cannot be seen, *pid* is 0 and *command* says why."""
 
     socket: Socket
     pid: int
@@ -66,7 +67,7 @@ class Holder:
 
     @property
     def lives(self) -> bool:
-        """Whether some process has it, seen or not; nobody has a connection in TIME_WAIT."""
+        """Whether any process has the socket open, visible or not. No process has a connection in TIME_WAIT open."""
         return bool(self.pid or self.socket.inode)
 
     def __str__(self) -> str:
@@ -74,16 +75,16 @@ class Holder:
 
 
 def sockets(protocol: Transport, pid: int) -> list[Socket]:
-    """The *protocol* sockets in the network namespace of process *pid*; none if that is gone."""
+    """The *protocol* sockets in the network namespace of process *pid*; none if the process has ended."""
     if sys.platform == "linux":
         found: list[Socket] = []
         for name in (protocol, f"{protocol}6"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, OSError):
                 found += parse_proc_net(protocol, Path(f"/proc/{pid}/net/{name}").read_text("ascii"))
-        # While sockets come and go, the kernel lists some of the others twice (3 % of reads beside busy processes).
+        # While sockets are opened and closed, the kernel may list others twice (3 % of reads beside busy processes).
         return list(dict.fromkeys(found))
     if sys.platform == "win32":  # pragma: no cover - Windows
-        # Without -p, which would leave out IPv6: TCPv6 and UDPv6 are protocols of their own there.
+        # Without -p, which would leave out IPv6: for netstat TCPv6 and UDPv6 are separate protocols.
         return parse_netstat(protocol, _printed("netstat", "-a", "-n", "-o"))
     return parse_lsof(protocol, _printed("lsof", "-nP", f"-i{protocol}", "-FptnT"))  # pragma: no cover - macOS, BSD
 
@@ -93,7 +94,7 @@ def _printed(*command: str) -> str:  # pragma: no cover - macOS, BSD, Windows
 
 
 def parse_proc_net(protocol: Transport, text: str) -> list[Socket]:
-    """The rows of /proc/net/tcp, tcp6, udp or udp6; addresses there are 32-bit words in the host's byte order."""
+    """The rows of /proc/net/tcp, tcp6, udp or udp6, where addresses are 32-bit words in the host's byte order."""
     found = []
     for line in text.splitlines()[1:]:
         fields = line.split()
@@ -108,7 +109,7 @@ def parse_proc_net(protocol: Transport, text: str) -> list[Socket]:
 
 
 def parse_lsof(protocol: Transport, text: str) -> list[Socket]:
-    """What `lsof -nP -iTCP -FptnT` says, a letter and a value per line: process, type, name, state."""
+    """The output of `lsof -nP -iTCP -FptnT`: a letter and a value per line, for process, type, name and state."""
     found: list[Socket] = []
     pid, name, wildcard = 0, "", ""
     for line in text.splitlines():
@@ -128,7 +129,7 @@ def parse_lsof(protocol: Transport, text: str) -> list[Socket]:
 
 
 def parse_netstat(protocol: Transport, text: str) -> list[Socket]:
-    """What `netstat -a -n -o` says. The words are translated on some systems: a listener is known by peer port 0."""
+    """The output of `netstat -a -n -o`. States may be translated, so a listener is recognised by peer port 0."""
     found: list[Socket] = []
     for line in text.splitlines():
         fields = line.split()
@@ -148,15 +149,15 @@ def _named(protocol: Transport, name: str, state: str, pid: int) -> list[Socket]
 
 
 def answering(rows: Iterable[Socket], host: str, port: int) -> list[Socket]:
-    """Those of *rows* that get what a client sends to *host* *port*: the most specific address wins.
+    """Those of *rows* that receive what a client sends to *host* *port*: the most specific address wins.
 
-    `::` counts for an IPv4 *host*, too, unless the kernel says that the socket is IPv6's alone; no listing shows it.
+    A socket on `::` also serves an IPv4 *host* unless it is IPv6-only. The tables do not show that.
     """
     here = [row for row in rows if row.serves and row.port == port]
     target = ipaddress.ip_address(host)
     if isinstance(target, ipaddress.IPv6Address):
         target = target.ipv4_mapped or target
-    # However *host* is spelled, the rows spell an address as str() does, and name no scope.
+    # Rows have addresses in the form that str() gives, without a scope, however *host* is written.
     name = str(target).partition("%")[0]
     if target.version == 6:
         here = [row for row in here if ":" in row.address]
@@ -166,16 +167,16 @@ def answering(rows: Iterable[Socket], host: str, port: int) -> list[Socket]:
     for rank in ranks:
         if chosen := [row for row in here if row.address in rank]:
             if target.version == 4 and "::" in rank:
-                alone = ipv6_alone(chosen[0].protocol)
-                return [row for row in chosen if row.inode not in alone]
+                excluded = ipv6_only(chosen[0].protocol)
+                return [row for row in chosen if row.inode not in excluded]
             return chosen
     return []
 
 
-def ipv6_alone(protocol: Transport) -> frozenset[int]:
-    """The inodes of the sockets in this network namespace that serve no IPv4 (IPV6_V6ONLY).
+def ipv6_only(protocol: Transport) -> frozenset[int]:
+    """The inodes of the IPv6-only sockets (IPV6_V6ONLY) in this network namespace.
 
-    Empty where the kernel cannot be asked: not Linux, or a sandbox without netlink. Source: sock_diag(7).
+    Empty if the kernel cannot be asked: not on Linux, or in a sandbox without netlink. Source: sock_diag(7).
     """
     if sys.platform != "linux":  # pragma: no cover - macOS, BSD, Windows
         return frozenset()
@@ -184,13 +185,13 @@ def ipv6_alone(protocol: Transport) -> frozenset[int]:
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG) as link:
             link.send(request)
-            return frozenset(inode for inode, alone in _diag_rows(link) if alone)
+            return frozenset(inode for inode, only_ipv6 in _diag_rows(link) if only_ipv6)
     except OSError:
         return frozenset()
 
 
 def _diag_rows(link: socket.socket) -> Iterator[tuple[int, bool]]:
-    """The inode of each socket that the kernel tells of, and whether it is IPv6's alone.
+    """The inode of each socket in the kernel's reply, and whether the socket is IPv6-only.
 
     A message is a nlmsghdr (16 bytes), an inet_diag_msg (72, of which the inode is the last 4), and attributes.
     """
@@ -201,17 +202,17 @@ def _diag_rows(link: socket.socket) -> Iterator[tuple[int, bool]]:
             length, kind = struct.unpack_from("=IH", answer, start)
             if kind != _DIAG_BY_FAMILY:
                 return
-            alone, at = False, start + 88
+            only_ipv6, at = False, start + 88
             while at < start + length:
                 size, name = struct.unpack_from("=HH", answer, at)
-                alone = alone or (name == _V6ONLY and answer[at + 4] != 0)
+                only_ipv6 = only_ipv6 or (name == _V6ONLY and answer[at + 4] != 0)
                 at += (size + 3) & ~3
-            yield struct.unpack_from("=I", answer, start + 84)[0], alone
+            yield struct.unpack_from("=I", answer, start + 84)[0], only_ipv6
             start += (length + 3) & ~3
 
 
 def descriptors(pid: int) -> frozenset[int]:
-    """The inodes of the sockets that process *pid* has open; none if it is gone or another user's."""
+    """The inodes of the sockets that process *pid* has open; none if it has ended or belongs to another user."""
     inodes = set()
     with contextlib.suppress(OSError):
         for entry in os.scandir(f"/proc/{pid}/fd"):
@@ -223,10 +224,11 @@ def descriptors(pid: int) -> frozenset[int]:
 
 
 def hidden_sockets(rows: Iterable[Socket], pids: Iterable[int]) -> list[Socket]:
-    """Those of *rows* that *pids* must have open where nobody can look: of their user, and to be seen with nobody.
+    """Those of *rows* that a process of *pids* may have open, hidden from us.
 
-    A program with capabilities or a set-user-id bit, or one that asked for it, hides its descriptors from its own
-    user. Source: prctl(2), PR_SET_DUMPABLE; proc_pid_fd(5).
+    They are owned by the same user and not visible in any other process. A program with capabilities or a set-user-id
+    bit hides its descriptors even from its own user, and any program can. Source: prctl(2), PR_SET_DUMPABLE;
+    proc_pid_fd(5).
     """
     uids = {uid for pid in pids if _hides(pid) for uid in _uids(pid)}
     unseen = [row for row in rows if row.inode and row.uid in uids]
@@ -239,10 +241,10 @@ def _hides(pid: int) -> bool:
         for name in os.listdir(f"/proc/{pid}/fd"):
             os.readlink(f"/proc/{pid}/fd/{name}")
     except PermissionError:
-        # Nobody but root can look into a zombie either, and that has nothing open any more.
+        # Only root can inspect a zombie, too, but a zombie has nothing open.
         return process_tree.process(pid) is not None
     except OSError:
-        # It is gone, or has just closed this one.
+        # The process has ended, or has just closed this descriptor.
         return False
     return False
 
@@ -256,7 +258,7 @@ def _uids(pid: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """The command line of process *pid*, or its name, or "" if it is gone."""
+    """The command line of process *pid*; "" if the process has ended."""
     if sys.platform != "linux":  # pragma: no cover - macOS, BSD, Windows
         return _printed("ps", "-o", "command=", "-p", str(pid)).strip() if sys.platform != "win32" else ""
     with contextlib.suppress(OSError):
@@ -286,8 +288,8 @@ def holders(protocol: Transport, port: int, pid: int) -> list[Holder]:
 
 def _unseen(row: Socket) -> str:
     if row.inode == 0:
-        return "no process has it any more"
-    return f"a process of uid {row.uid} that cannot be looked into from here"
+        return "closed by all processes"
+    return f"a process of uid {row.uid} that cannot be inspected from here"
 
 
 def _all_pids() -> list[int]:

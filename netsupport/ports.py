@@ -1,7 +1,7 @@
-"""Ports that are unique because the kernel picked them and the socket is kept.
+"""Ports that are unique because the kernel assigned them and the socket stays open.
 
-`bind_port` has no race: the number is chosen and owned in one system call. `find_unused_port` is
-all race and exists for programs that take a number and nothing else; `netsupport.leases` closes it.
+`bind_port` has no race: one system call chooses the port and takes it. `find_unused_port` is nothing but a race and
+exists for programs that accept only a port number; `netsupport.leases` is the safe way to serve those.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ HOST = HOSTv4
 
 
 class PortGuardError(ValueError):
-    """A socket whose options let another socket have the same port; its message names the option."""
+    """The options of a socket let another socket bind the same port. The message names the option."""
 
 
 def _refuse_shared_ports(sock: socket.socket) -> None:
     """Raise PortGuardError if *sock* could share its port with another socket.
 
-    BSD and macOS return the flag's own value (4 for SO_REUSEADDR, 512 for SO_REUSEPORT), not 1, so any
-    value but 0 counts. A UDP socket is refused as well: Linux hands the same number to two port-0
-    binds that both reuse (measured: 979 distinct ports for 1,000 sockets). Source: socket(7).
+    BSD and macOS return the flag's own value (4 for SO_REUSEADDR, 512 for SO_REUSEPORT) instead of 1, so every
+    value except 0 counts as set. UDP is guarded too: Linux can assign the same port to two port-0 binds
+    if both sockets set the option (measured: 979 distinct ports for 1,000 sockets). Source: socket(7).
     """
     for name in ("SO_REUSEADDR", "SO_REUSEPORT"):
         option = getattr(socket, name, None)
@@ -35,22 +35,22 @@ def _refuse_shared_ports(sock: socket.socket) -> None:
         try:
             value = sock.getsockopt(socket.SOL_SOCKET, option)
         except OSError:
-            # A kernel that knows the constant and not the option cannot share by it.
+            # Python knows the constant but this kernel does not have the option, so the port cannot be shared by it.
             continue
         if value != 0:
             raise PortGuardError(
                 f"{name} is set on this {'TCP' if sock.type == socket.SOCK_STREAM else 'UDP'} socket, so its "
-                f"port would not be unique; leave {name} off before bind_port(), and set it on no test socket"
+                f"port would not be unique; do not set {name} before bind_port(), nor on any other test socket"
             )
 
 
 def bind_port(sock: socket.socket, host: str = HOST) -> int:
-    """Bind *sock* to a port of the kernel's choice on *host* and return its number.
+    """Bind *sock* to a port of the kernel's choice on *host* and return the port.
 
-    No other socket gets that number on that address while *sock* is open: the guarantee is the kernel's.
-    *sock* is an AF_INET or AF_INET6 socket, stream or datagram, not yet bound; *host* is an address of its
-    family (pass HOSTv6 for AF_INET6). Where the platform has SO_EXCLUSIVEADDRUSE (Windows) it is set first,
-    since there another program's SO_REUSEADDR could take the port otherwise.
+    The kernel guarantees that no other socket gets this port on this address while *sock* is open. *sock* is an
+    AF_INET or AF_INET6 socket, stream or datagram, not yet bound; *host* is an address of its family (pass
+    HOSTv6 for AF_INET6). On Windows SO_EXCLUSIVEADDRUSE is set first, because otherwise another program could
+    take the port by setting SO_REUSEADDR.
 
     Raises PortGuardError (a ValueError) for a socket with SO_REUSEADDR or SO_REUSEPORT; OSError as bind(2), and with
     errno EADDRINUSE if the ephemeral range is full.
@@ -76,9 +76,9 @@ def bind_port(sock: socket.socket, host: str = HOST) -> int:
 
 
 def bound_socket(host: str = HOST, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    """Return a socket bound by `bind_port` on *host*; its port stays unique there until you close it.
+    """Return a socket bound by `bind_port` on *host*; no other socket gets its port there until you close it.
 
-    *host* is an IPv4 or IPv6 address, *kind* SOCK_STREAM or SOCK_DGRAM. A stream socket refuses connections
+    *host* is an IPv4 or IPv6 address, *kind* is SOCK_STREAM or SOCK_DGRAM. A stream socket refuses connections
     until you call listen(). Raises OSError as socket(2) and bind(2), with nothing left open.
     """
     sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind)
@@ -93,8 +93,8 @@ def bound_socket(host: str = HOST, kind: socket.SocketKind = socket.SOCK_STREAM)
 def listening_socket(host: str = HOST, backlog: int = 128) -> socket.socket:
     """Return a TCP socket that listens on *host*, on a port of the kernel's choice.
 
-    It accepts connections into its backlog (at most *backlog* of them wait) from the moment this returns, so a
-    client need not wait for a server's thread. Raises OSError as bind(2) and listen(2), with nothing left open.
+    Clients can connect as soon as this returns, before any thread calls accept(); at most *backlog* connections
+    wait. Raises OSError as bind(2) and listen(2), with nothing left open.
     """
     sock = bound_socket(host)
     try:
@@ -108,14 +108,14 @@ def listening_socket(host: str = HOST, backlog: int = 128) -> socket.socket:
 def find_unused_port(
     family: socket.AddressFamily = socket.AF_INET, socktype: socket.SocketKind = socket.SOCK_STREAM
 ) -> int:
-    """Return a port number that was unused a moment ago. It may be taken before you use it.
+    """Return a port that was unused a moment ago. It may be taken before you use it.
 
-    Only for an external program that takes nothing but a number (`openssl s_server -accept PORT`) and for
-    server classes that hide their socket. Anything that can be given a bound socket uses `bind_port`;
-    an external program is better served by `netsupport.reserve_port`, which keeps the number.
+    Only for external programs that accept nothing but a port number (`openssl s_server -accept PORT`) and for
+    server classes that hide their socket. For code that accepts a bound socket use `bind_port`; for an external
+    program prefer `netsupport.reserve_port`, which keeps the port.
 
-    What remains: between the close here and the bind there, any process of the host may be given the
-    number, by port 0 or as the source port of a connection (measured: 1.15 % lost in 20 ms beside 8 busy
+    The race: between the close here and the bind there, the kernel may assign the port to any process of the host,
+    for a port-0 bind or as the source port of a connection (measured: 1.15 % of ports lost in 20 ms beside 8 busy
     processes, 22 % beside 64). Raises OSError as socket(2) and bind(2).
     """
     with socket.socket(family, socktype) as temporary:
@@ -123,17 +123,17 @@ def find_unused_port(
 
 
 def bind_unix_socket(sock: socket.socket, path: str | bytes | PathLike[str]) -> None:
-    """Bind the AF_UNIX *sock* to *path*, which must lie in a folder of the test's own.
+    """Bind the AF_UNIX *sock* to *path*, which should be in a folder that only this test uses.
 
-    Raises ValueError for a path that sockaddr_un cannot hold (107 bytes on Linux, 103 on macOS; unix(7)),
-    naming its length, and OSError as bind(2); FileExistsError is never answered by deleting the file.
+    Raises ValueError, with the length, for a path longer than sockaddr_un can hold (107 bytes on Linux, 103 on
+    macOS; unix(7)), and OSError as bind(2). An existing file at *path* is never deleted.
     """
     raw = fspath(path)
     encoded = raw.encode(sys.getfilesystemencoding(), "surrogateescape") if isinstance(raw, str) else raw
     limit = 107 if sys.platform == "linux" else 103
     if len(encoded) > limit:
         raise ValueError(
-            f"a Unix socket path holds at most {limit} bytes and this one has {len(encoded)}: {raw!r}; "
+            f"a Unix socket path may have at most {limit} bytes, and this one has {len(encoded)}: {raw!r}; "
             "use a shorter temporary folder"
         )
     sock.bind(raw)

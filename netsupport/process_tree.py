@@ -1,8 +1,8 @@
-"""A started process and all that comes of it: who belongs to it, and how it ends.
+"""A started process with all its descendants: which processes belong to it, and how to end them.
 
-Run as a script, it is the watchdog of one tree: it reads the root's process id and start from standard input. When
-that ends, its starter was killed or could not end the tree, and the watchdog does.
-So this file imports the standard library alone.
+Run as a script, this file is the watchdog of one tree. It reads the process id and the start time of the root from
+standard input. When standard input ends, the process that started the tree was killed or could not end the tree, and
+the watchdog ends it. So this file imports only the standard library.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MARK = "NETSUPPORT_SERVER"
-"""The environment variable that each tree is started with. It finds those that left the session and lost their
-parent, as daemons do; only a program that also cleans its environment escapes. A tree started within a tree carries
-both marks, with a colon between them. Read on Linux alone: elsewhere a daemon that left the session escapes."""
+"""The environment variable that marks the processes of a tree. By it we find daemons, which have left the session and
+lost their parent; only a program that also clears its environment escapes. A tree that is started within a tree has
+both marks, separated by a colon. Only Linux lets us read it: on other systems a daemon escapes."""
 
 POLL_MAX_S = 0.05
 
 KILL_PATIENCE_S = 5.0
-"""How long a process may take to be gone after SIGKILL: one that waits for a disk may."""
+"""How long a process may take to end after SIGKILL, for instance because it waits for a disk."""
 
-_NOBODY = -1
+_NO_PROCESS = -1
 """No process has this id, this parent or this session; 0 is the kernel's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A line of the process table. *started*, in clock ticks since boot, tells apart two users of one id."""
+    """A line of the process table. *started*, in clock ticks since boot, distinguishes processes that reuse an id."""
 
     pid: int
     parent: int
@@ -41,7 +41,7 @@ class Process:
 
 
 def pauses() -> Iterator[None]:
-    """Wait a little longer each time, from 1 ms to POLL_MAX_S: for what the kernel reports to nobody."""
+    """Wait a little longer each time, from 1 ms to POLL_MAX_S, where the kernel offers nothing to wait for."""
     pause_s = 0.001
     while True:
         yield
@@ -58,7 +58,7 @@ def process(pid: int) -> Process | None:
 
 
 def started_at(pid: int) -> int:
-    """When process *pid*, which may be a zombie, was started, as in Process; 0 if it cannot be told."""
+    """When process *pid*, which may be a zombie, was started, as in Process; 0 if unknown."""
     fields = _stat(pid)
     return int(fields[19]) if fields else 0
 
@@ -96,10 +96,10 @@ def parse_ps(listing: bytes) -> dict[int, Process]:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """The processes that come of *root*, which was started in a session of its own with MARK=*mark*.
+    """The process *root*, which was started in its own session with MARK=*mark*, and all its descendants.
 
-    *started* is the root's as in Process, 0 where it cannot be told: by it a stranger is known who got the root's id
-    after the root had ended and somebody had reaped it.
+    *started* is the start time of the root as in Process, or 0 if unknown. It shows whether another process has got
+    the root's id after the root had ended and been reaped.
     """
 
     root: int
@@ -107,10 +107,10 @@ class Tree:
     started: int = 0
 
     def members(self) -> list[Process]:
-        """Those alive: descendants, members of the session, and whoever carries the mark."""
+        """The living processes of the tree: descendants, members of the session, and all that carry the mark."""
         table = process_table()
         found = table.get(self.root)
-        root = self.root if found is None or self.started in (0, found.started) else _NOBODY
+        root = self.root if found is None or self.started in (0, found.started) else _NO_PROCESS
         kin = {root}
         grown = True
         while grown:
@@ -124,25 +124,25 @@ class Tree:
             with open(f"/proc/{pid}/environ", "rb") as file:
                 entries = file.read().split(b"\0")
         except OSError:
-            # Another user's process, or gone: not ours to end.
+            # The process belongs to another user or has ended: we need not end it.
             return False
         name = f"{MARK}=".encode()
         return any(e.startswith(name) and self.mark.encode() in e[len(name) :].split(b":") for e in entries)
 
     def end(self, grace_s: float) -> list[Process]:
-        """SIGTERM for all, SIGKILL after *grace_s* seconds for those left; the processes that survived both.
+        """Send SIGTERM to all and, after *grace_s* seconds, SIGKILL to the rest; return those that survived both.
 
-        None survives but another user's, or one that the kernel cannot interrupt.
+        Only processes of another user, or in uninterruptible sleep, can survive.
         """
         members = self.members()
         for number, patience_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, KILL_PATIENCE_S)):
             end_s = time.monotonic() + patience_s
-            told: set[tuple[int, int]] = set()
+            signalled: set[tuple[int, int]] = set()
             for _ in pauses():  # pragma: no branch - the pauses never end
                 for each in members:
-                    # A process forked after the first signal is told, too; nobody is told twice.
-                    if (each.pid, each.started) not in told:
-                        told.add((each.pid, each.started))
+                    # Each process gets the signal once, also one that was forked after the first round.
+                    if (each.pid, each.started) not in signalled:
+                        signalled.add((each.pid, each.started))
                         send_signal(each, number)
                 members = self.members()
                 if not members:
@@ -153,13 +153,13 @@ class Tree:
 
 
 def send_signal(target: Process, number: signal.Signals) -> None:
-    """Send *number* to *target*, and to no other process that has its id by now.
+    """Send *number* to *target*, but not to another process that has got its id in the meantime.
 
-    Where there is no pidfd that is all but certain: the id is looked at, and used a moment later.
+    Without pidfds this is only very likely: the id is checked, and used a moment later.
     """
     with contextlib.suppress(ProcessLookupError, PermissionError), _pidfd(target.pid) as descriptor:
         if sys.platform == "linux":  # pragma: no branch - macOS, BSD
-            # Its parent may have died since, and with it the rest of the row changed.
+            # Compare only the start time: if the parent has ended meanwhile, the rest of the row has changed.
             found = process(target.pid)
             if found is None or found.started != target.started:
                 return
@@ -171,13 +171,13 @@ def send_signal(target: Process, number: signal.Signals) -> None:
 
 @contextlib.contextmanager
 def _pidfd(pid: int) -> Iterator[int | None]:
-    """A descriptor of process *pid*; None where none is to be had. Raises ProcessLookupError if it is gone."""
+    """A descriptor of process *pid*; None if there can be none. Raises ProcessLookupError if it has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
         raise
     except (AttributeError, OSError):
-        # Another system, Linux before 5.3, a sandbox that refuses the call, or no descriptor left.
+        # Another system, Linux before 5.3, a sandbox that forbids the call, or no descriptor left.
         yield None
         return
     try:
@@ -187,9 +187,9 @@ def _pidfd(pid: int) -> Iterator[int | None]:
 
 
 def watch(mark: str) -> None:
-    """The watchdog: wait for the end of standard input, then end the tree, by its mark alone if told of no root."""
+    """Wait for the end of standard input, then end the tree; if it gave no root, find the tree by its mark alone."""
     root, _, started = sys.stdin.read().partition(" ")
-    Tree(int(root or _NOBODY), mark, int(started or 0)).end(grace_s=1.0)
+    Tree(int(root or _NO_PROCESS), mark, int(started or 0)).end(grace_s=1.0)
 
 
 if __name__ == "__main__":

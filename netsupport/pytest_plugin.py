@@ -1,13 +1,12 @@
 """pytest fixtures for ports; every name begins with `netsupport_`.
 
 `netsupport_tcp_port`, `netsupport_udp_port` · `netsupport_tcp_port_factory`, `netsupport_udp_port_factory` (for the
-whole session, no number twice) · `netsupport_listening_socket` · `netsupport_refused_port` ·
-`netsupport_running_server`. They need no pytest-xdist and work beside it: each worker is one more process, and the
-reservations exclude all processes of the host.
+whole session, no port twice) · `netsupport_listening_socket` · `netsupport_refused_port` ·
+`netsupport_running_server`. They work with and without pytest-xdist: a reservation excludes all other processes.
 
-With `netsupport_ecosystem_names = true` in the ini file the names that other plug-ins made known are served, too:
-`unused_tcp_port`, `unused_udp_port`, `free_tcp_port`, each with its `_factory`. Off by default, since pytest lets
-the plug-in that happens to be registered last win, and says nothing.
+With `netsupport_ecosystem_names = true` in the ini file this plug-in also provides the well-known fixtures of other
+plug-ins: `unused_tcp_port`, `unused_udp_port`, `free_tcp_port`, each with its `_factory`. Off by default: if two
+plug-ins define the same fixture, pytest silently takes the one that was registered last.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ ECOSYSTEM_NAMES = "netsupport_ecosystem_names"
 
 
 class PortFactory:
-    """Call it for the number of a port that it gave to nobody before; all of them stay reserved until `close()`."""
+    """Call it for a port that it has not returned before. All its ports stay reserved until `close()`."""
 
     def __init__(self, kind: Kind, *, child_reuses_address: bool = True) -> None:
         self._kind: Kind = kind
@@ -35,7 +34,7 @@ class PortFactory:
         self._leases: dict[int, PortLease] = {}
 
     def __call__(self, host: str = HOST, *, child_reuses_address: bool | None = None) -> int:
-        """As `reserve_port`. *child_reuses_address*: None for what the fixture is made for."""
+        """As `reserve_port`. *child_reuses_address*: None for the default of this factory."""
         reuses = self._child_reuses_address if child_reuses_address is None else child_reuses_address
         with contextlib.ExitStack() as repeats:
             while True:
@@ -43,22 +42,22 @@ class PortFactory:
                 if lease.port not in self._leases:
                     self._leases[lease.port] = lease
                     return lease.port
-                # Kept until another number is found: the kernel might offer it again at once.
+                # Keep this one until another port is found: the kernel might assign it again at once.
                 repeats.enter_context(lease)
 
     @contextlib.contextmanager
     def for_one_test(self) -> Iterator[int]:
-        """A number that is reserved within the body, and given to nobody else after it."""
+        """A port that is reserved within the body, and never returned again after it."""
         port = self()
         yield port
         self._leases[port].release()
 
     def guarantee(self, port: int) -> Guarantee:
-        """How well *port*, which this factory gave, is kept."""
+        """How well *port*, which this factory returned, is kept."""
         return self._leases[port].guarantee
 
     def close(self) -> None:
-        """Release every port that it gave."""
+        """Release all ports."""
         for lease in self._leases.values():
             lease.release()
 
@@ -67,28 +66,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the ini switch."""
     parser.addini(
         ECOSYSTEM_NAMES,
-        "serve the fixtures unused_tcp_port, unused_udp_port, free_tcp_port and their factories from netsupport",
+        "let netsupport provide the fixtures unused_tcp_port, unused_udp_port, free_tcp_port and their factories",
         type="bool",
         default=False,
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the ecosystem's names where the ini switch asks for them."""
+    """Register the fixtures of other plug-ins if the ini switch is on."""
     if config.getini(ECOSYSTEM_NAMES):
         config.pluginmanager.register(_EcosystemNames(), "netsupport-ecosystem-names")
 
 
 @pytest.fixture(scope="session")
 def netsupport_tcp_port_factory() -> Iterator[PortFactory]:
-    """Call it for the number of a TCP port reserved until the end of the session; none comes twice."""
+    """Call it for a TCP port that stays reserved until the end of the session; no port is returned twice."""
     with contextlib.closing(PortFactory("tcp")) as factory:
         yield factory
 
 
 @pytest.fixture(scope="session")
 def netsupport_udp_port_factory() -> Iterator[PortFactory]:
-    """Call it for the number of a UDP port reserved until the end of the session; none comes twice."""
+    """Call it for a UDP port that stays reserved until the end of the session; no port is returned twice."""
     with contextlib.closing(PortFactory("udp")) as factory:
         yield factory
 
@@ -109,21 +108,21 @@ def netsupport_udp_port(netsupport_udp_port_factory: PortFactory) -> Iterator[in
 
 @pytest.fixture
 def netsupport_listening_socket() -> Iterator[socket.socket]:
-    """A TCP socket that listens on HOST, on a port of its own."""
+    """A TCP socket that listens on HOST, on a port that the kernel assigned."""
     with listening_socket() as sock:
         yield sock
 
 
 @pytest.fixture
 def netsupport_refused_port() -> Iterator[int]:
-    """A TCP port that refuses connections for the whole test."""
+    """A TCP port that refuses connections during the whole test."""
     with refused_port() as lease:
         yield lease.port
 
 
 @pytest.fixture
 def netsupport_running_server() -> Iterator[Callable[..., RunningServer]]:
-    """Call it as `netsupport.running_server`: the server runs until the end of the test."""
+    """Call it like `netsupport.running_server`; the server runs until the end of the test."""
     with contextlib.ExitStack() as servers:
 
         def start(command: list[str], **options: Any) -> RunningServer:
@@ -133,7 +132,7 @@ def netsupport_running_server() -> Iterator[Callable[..., RunningServer]]:
 
 
 class _EcosystemNames:
-    """The names of pytest-asyncio and anyio. Their users bind as they please, so these ports are leases."""
+    """The fixtures of pytest-asyncio and anyio. These ports are leases, so that any server can bind them."""
 
     @pytest.fixture(scope="session")
     def unused_tcp_port_factory(self) -> Iterator[PortFactory]:

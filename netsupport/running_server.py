@@ -1,11 +1,11 @@
-"""Run an external server on a port that is its own, and know that it is the one that answers.
+"""Run an external server on a port that no other process has, and make sure that this server answers there.
 
     with running_server(["openssl", "s_server", "-accept", "{port}", ...]) as server:
         socket.create_connection(server.address)
 
-A server that can say which port it took (`read_port`) or take a bound socket (`pass_fd`) needs no reservation;
-any other gets a number from `reserve_port`. It counts as ready when *it*, or a descendant, owns the listening
-socket: a connection that succeeds proves only that somebody answers.
+A server that can report its port (`read_port`) or accept a bound socket (`pass_fd`) needs no reservation; any other
+gets a port from `reserve_port`. A server is ready when its process, or a descendant, owns the listening socket: a
+connection that succeeds would only prove that some process answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from netsupport.server_attempt import (
     ServerError,
     ServerRequest,
     exit_status_of,
-    shown,
+    shell_line,
     started,
     status_in_words,
     tail,
@@ -48,27 +48,28 @@ def running_server(
     cwd: str | os.PathLike[str] | None = None,
     check: bool = True,
 ) -> Iterator[RunningServer]:
-    """Start *command*, wait until it listens on *host*, yield it, and stop it with everything it started.
+    """Start *command*, wait until it listens on *host*, yield it, and stop it with all its descendants.
 
-    In *command* and in the values of *env* (added to the environment), `{port}` and `{host}` are filled in, and
-    `{fd}` with *pass_fd*. Where the port comes from, best first:
+    `{port}` and `{host}` are filled in, in *command* and in the values of *env* (which is added to the environment);
+    so is `{fd}` if *pass_fd* is true. The port comes from one of these, best first:
 
     - *pass_fd*: the server takes over a listening socket, descriptor `{fd}` (POSIX, TCP);
-    - *read_port*: `{port}` is 0 and the server binds what the kernel gives; True reads the port from the table of
-      listening sockets, a pattern from the output, where its first group is the port;
-    - else `reserve_port(host, kind=kind, child_reuses_address=...)`. If somebody else has the port all the same,
-      another number is tried, *attempts* in all; a lease, if it seems that the server does not set SO_REUSEADDR.
+    - *read_port*: `{port}` is 0 and the kernel assigns the server a port. True reads the port from the table of
+      listening sockets; a pattern finds it in the output, as its first group;
+    - otherwise `reserve_port(host, kind=kind, child_reuses_address=...)`. If another process takes the port anyway,
+      this tries another port, up to *attempts* in all. It changes to a lease if the server seems not to set
+      SO_REUSEADDR.
 
-    Ready means that the socket which answers on *host* belongs to the process or a descendant (Windows: to the
-    process). *timeout_s* bounds each attempt; SIGTERM comes before SIGKILL by *grace_s* seconds. Standard input is a
-    pipe on which nothing comes; output is kept. The server ends with all its descendants, on Linux daemons too. If
-    this process is killed, or interrupted while it ends the server, a watchdog does (POSIX). A forked child that
-    leaves the body ends nothing.
+    The server is ready when the socket that answers on *host* belongs to the process or a descendant (on Windows: to
+    the process). *timeout_s* limits each attempt; SIGKILL follows SIGTERM after *grace_s* seconds. Standard input is
+    an open, silent pipe; output is kept. All descendants of the server are ended, on Linux daemons too. If this
+    process is killed, or interrupted while it ends the server, a watchdog ends it (POSIX). A forked child leaving the
+    `with` block does not stop the server.
 
-    Raises ServerError if the server does not start; if it ended in the body with a status other than 0 and *check* is
-    true; or if some process outlives SIGKILL. A failure of the body gets the server's last output as a note.
-    ValueError for a *command* that says nowhere which port to take and for a *host* that is a name; OSError if the
-    command cannot be executed.
+    Raises ServerError if the server does not start; if it ends in the body with a status other than 0 and *check* is
+    true; or if a process survives SIGKILL. If the body raises, the server's last output is added as a note. Raises
+    ValueError if *command* does not say which port to use or *host* is a name; OSError if the command cannot be
+    executed.
     """
     words = tuple(os.fspath(word) for word in command)
     pattern = re.compile(read_port) if isinstance(read_port, str) else read_port
@@ -93,12 +94,12 @@ def running_server(
         try:
             yield server
         except BaseException as failure:
-            failure.add_note(f"the server beside it, {shown(server.command)}, said last:\n{tail(server.output())}")
+            failure.add_note(f"last output of the server {shell_line(server.command)}:\n{tail(server.output())}")
             raise
         status = exit_status_of(server.process)
         if check and status:
             raise ServerError(
-                f"{shown(server.command)} ended with {status_in_words(status)} before it was stopped; "
+                f"{shell_line(server.command)} ended with {status_in_words(status)} before it was stopped; "
                 f"its last output:\n{tail(server.output())}",
                 exit_status=status,
                 output=server.output(),
@@ -108,20 +109,20 @@ def running_server(
 def _check(request: ServerRequest, *, reads: bool, passes: bool, attempts: int) -> None:
     texts = [*request.command, *request.env.values()]
     if not request.command:
-        raise ValueError("command is empty; give the program and its arguments")
+        raise ValueError("command is empty; it must be the program and its arguments")
     check_host(request.host)
     if attempts < 1:
-        raise ValueError(f"attempts is {attempts}; at least 1 is needed")
+        raise ValueError(f"attempts is {attempts}; it must be 1 or more")
     if passes and (reads or request.kind != "tcp" or os.name != "posix"):
-        raise ValueError("pass_fd hands over a listening TCP socket: POSIX only, kind='tcp', and without read_port")
+        raise ValueError("pass_fd passes a listening TCP socket: it needs POSIX, kind='tcp' and no read_port")
     if passes and not any("{fd}" in text for text in texts):
-        raise ValueError("pass_fd needs {fd} somewhere in command or env, where the server reads the descriptor")
+        raise ValueError("pass_fd needs {fd} in command or env, to tell the server which descriptor to use")
     if not (passes or reads or any("{port}" in text for text in texts)):
         raise ValueError(
-            "the server is not told its port; write {port} in command or env, or pass read_port or pass_fd"
+            "the server does not learn its port; write {port} in command or env, or use read_port or pass_fd"
         )
     if reads and request.kind == "both":
-        raise ValueError("read_port reads one port and kind='both' has two; reserve one number for both instead")
+        raise ValueError("read_port reads one port and kind='both' has two; {port} reserves one port for both")
 
 
 @contextlib.contextmanager
@@ -145,13 +146,13 @@ def _reserved(request: ServerRequest, attempts: int, child_reuses_address: bool)
                 if len(lost) >= attempts:
                     failure = attempt.failure
                     raise ServerError(
-                        f"{failure}\ngiven up after {len(lost)} attempts:\n" + "\n".join(f"  {why}" for why in lost),
+                        f"{failure}\ngave up after {len(lost)} attempts:\n" + "\n".join(f"  {why}" for why in lost),
                         exit_status=failure.exit_status,
                         output=failure.output,
                         holders=failure.holders,
                         lost=lost[:-1],
                     ) from None
-                # Nobody to be seen on a held port: it was our own hold, and the server does not set SO_REUSEADDR.
+                # No other process is visible on the held port, so our own hold was in the way: no SO_REUSEADDR.
                 reuses = reuses and attempt.strangers
                 continue
             yield server

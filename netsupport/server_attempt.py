@@ -1,4 +1,4 @@
-"""One attempt to start a server: the processes, the wait until it is the one that answers, and the end of it all."""
+"""One attempt to start a server: start it, wait until it is the process that answers, and end it."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _IN_USE = (
     "port is already allocated",
     os.strerror(errno.EADDRINUSE).lower(),
 )
-"""How programs say, in their last words, that somebody else had their port."""
+"""What programs print when they end because another process has their port."""
 
 _TAIL_CHARACTERS = 4_000
 
 
 class ServerError(RuntimeError):
-    """A server did not start, or failed while it ran. The message has its last output and who holds its port."""
+    """A server did not start, or failed while it ran. The message has its last output and the holders of its port."""
 
     def __init__(
         self,
@@ -48,27 +48,27 @@ class ServerError(RuntimeError):
     ) -> None:
         super().__init__(message)
         self.exit_status = exit_status
-        """As in subprocess: negative for a signal; None if it ran on."""
+        """As in subprocess: negative for a signal; None if the server was still running."""
         self.output = output
         self.holders = tuple(holders)
-        """Who has the port, strangers and the server's own processes alike."""
+        """The processes that have the port, including the server's own."""
         self.lost = tuple(lost)
-        """Why each earlier attempt was given up."""
+        """Why each earlier attempt failed."""
 
 
 class PortTaken(Exception):
-    """Somebody else has the port of this attempt."""
+    """Another process has the port of this attempt."""
 
     def __init__(self, failure: ServerError, *, strangers: bool) -> None:
         super().__init__(str(failure))
         self.failure = failure
         self.strangers = strangers
-        """Whether somebody was seen on the port; if not, only the server's own words say so."""
+        """Whether another process was seen on the port. If not, only the server's output says that it was taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningServer:
-    """A server that listens on *host* *port*. *lost* says why earlier attempts were given up."""
+    """A server that listens on *host* *port*. *lost* says why earlier attempts failed."""
 
     command: tuple[str, ...]
     host: str
@@ -85,17 +85,17 @@ class RunningServer:
 
     @property
     def pid(self) -> int:
-        """The process id of the program that was started; a descendant may be the one that listens."""
+        """The process id of the program that was started. The process that listens may be a descendant."""
         return self.process.pid
 
     def output(self) -> str:
-        """What the server's processes wrote, standard output and error in order; the last million bytes of it."""
+        """The last million bytes of what the server's processes wrote, standard output and error in order."""
         return self.log.end()
 
 
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
-    """What was asked of `running_server`."""
+    """The arguments of `running_server`."""
 
     command: tuple[str, ...]
     host: str
@@ -111,7 +111,7 @@ class ServerRequest:
         return ("tcp", "udp") if self.kind == "both" else (self.kind,)
 
     def filled(self, text: str, port: int, descriptor: int = -1) -> str:
-        """*text* with its placeholders filled in; other braces are left alone, for programs in arguments."""
+        """*text* with its placeholders filled in. Other braces stay as they are: the text may be program code."""
         return text.replace("{port}", str(port)).replace("{host}", self.host).replace("{fd}", str(descriptor))
 
 
@@ -123,7 +123,7 @@ def started(
     handed: socket.socket | None = None,
     lost: tuple[str, ...] = (),
 ) -> Iterator[RunningServer]:
-    """One attempt: start, wait until ready, yield, end the tree. Raises PortTaken if somebody else has *port*."""
+    """One attempt: start, wait until ready, yield, end the tree. Raises PortTaken if another process has *port*."""
     descriptors = () if handed is None else (handed.fileno(),)
     command = tuple(request.filled(word, port, *descriptors) for word in request.command)
     mark = secrets.token_hex(8)
@@ -148,9 +148,9 @@ def started(
         tree = process_tree.Tree(process.pid, mark, process_tree.started_at(process.pid))
         cleanup.callback(_hang_up, process)
         cleanup.callback(_end, process, tree, request.grace_s, watchdog, os.getpid())
-        watchdog.tell(tree)
+        watchdog.guard(tree)
         if handed is not None:
-            # The server has its own copy now: if it dies, clients are refused and do not hang in a backlog.
+            # The server has its own copy now. If we kept ours, clients of a dead server would wait for ever.
             handed.close()
         yield _Attempt(
             request, tree, RunningServer(command, request.host, port, guarantee, process, log, lost)
@@ -159,25 +159,25 @@ def started(
 
 @dataclass(frozen=True, slots=True)
 class _Watchdog:
-    """The process that ends a tree when this process is killed, or fails to; None where there is none."""
+    """The process that ends a tree if this process is killed or fails to end it; None if there is no watchdog."""
 
     process: subprocess.Popen[bytes] | None
 
-    def tell(self, tree: process_tree.Tree) -> None:
-        """Say which tree."""
+    def guard(self, tree: process_tree.Tree) -> None:
+        """Say which tree to end."""
         if self.process is not None and self.process.stdin is not None:  # pragma: no branch - Windows, embedded
             self.process.stdin.write(f"{tree.root} {tree.started}".encode())
             self.process.stdin.flush()
 
     def dismiss(self) -> None:
-        """There is nothing left to end."""
+        """End the watchdog: no process of the tree is left."""
         if self.process is not None:  # pragma: no branch - Windows, embedded
             self.process.kill()
 
 
 @contextlib.contextmanager
 def _watchdog(mark: str) -> Iterator[_Watchdog]:
-    """A watchdog for the tree of *mark*. One that is not dismissed in the body goes to work when that ends."""
+    """A watchdog for the tree of *mark*. Unless it is dismissed in the body, it ends the tree after the body."""
     command = [sys.executable, "-I", "-S", process_tree.__file__, mark]
     if sys.platform == "win32" or not sys.executable:  # pragma: no cover - Windows, embedded
         yield _Watchdog(None)
@@ -195,7 +195,7 @@ def _watchdog(mark: str) -> Iterator[_Watchdog]:
                 )
             )
             assert process.stdin is not None
-            # A forked child of this process must not keep the pipe open: the watchdog waits for its end.
+            # A forked child of this process must not keep the pipe open, because the watchdog waits for its end.
             cleanup.callback(Claim((process.stdin,)).close)
         yield _Watchdog(process)
 
@@ -203,12 +203,12 @@ def _watchdog(mark: str) -> Iterator[_Watchdog]:
 def _end(
     process: subprocess.Popen[bytes], tree: process_tree.Tree, grace_s: float, watchdog: _Watchdog, starter: int
 ) -> None:
-    """End the whole tree, which process *starter* started. Raises ServerError naming what survives SIGKILL.
+    """End the whole tree, which process *starter* started. Raises ServerError that names what survives SIGKILL.
 
-    Interrupted in the middle it leaves the watchdog on guard, which then ends what is left.
+    If this is interrupted, the watchdog is not dismissed and ends the rest of the tree.
     """
     if os.getpid() != starter:
-        # A forked child leaves the body, too: the server is its parent's.
+        # This is a forked child leaving the `with` block: the server belongs to its parent.
         return
     survivors: list[process_tree.Process] = []
     if sys.platform == "win32":  # pragma: no cover - Windows
@@ -216,26 +216,26 @@ def _end(
     else:
         survivors = tree.end(grace_s)
     if process.pid not in [each.pid for each in survivors]:
-        # A zombie whose other threads still run is no member any more, and cannot be reaped before they end.
+        # A zombie is no member of the tree, but as long as other threads of it run it cannot be reaped.
         process.kill()
         process.wait()
     watchdog.dismiss()
     if survivors:
         named = ", ".join(f"pid {each.pid} ({owners.command_line(each.pid)})" for each in survivors)
-        raise ServerError(f"SIGKILL did not end {named}; end it by hand")
+        raise ServerError(f"SIGKILL did not end {named}; end it manually")
 
 
 def _hang_up(process: subprocess.Popen[bytes]) -> None:
-    """Close this end of the standard input of *process*; what was not written by now is lost."""
+    """Close our end of the standard input of *process*, and discard what is still buffered."""
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.close()
 
 
 def exit_status_of(process: subprocess.Popen[bytes]) -> int | None:
-    """The exit status as in subprocess, None while it runs. The process is not reaped, so its id stays its own.
+    """The exit status as in subprocess, None while *process* runs. It is not reaped, so that its id is not reused.
 
-    As there, 0 if nobody can know it: SIGCHLD is ignored, somebody else waited, or this is a forked child.
+    As in subprocess, 0 if unknown: SIGCHLD is ignored, other code has waited, or this is a forked child.
     """
     if process.returncode is None and sys.platform != "win32":
         with contextlib.suppress(ChildProcessError):
@@ -255,10 +255,10 @@ class _Attempt:
     server: RunningServer
 
     def ready(self) -> RunningServer:
-        """The server with its port, once it is the one that answers there. Raises ServerError or PortTaken."""
+        """The server and its port, once this server answers there. Raises ServerError or PortTaken."""
         end_s = time.monotonic() + self.request.timeout_s
         for _ in pauses():
-            # Asked before the look at its sockets: one that ended in between was still looked at.
+            # Get the status before looking at the sockets: a server that ends in between gets one more look.
             status = exit_status_of(self.server.process)
             members = self._members() if status is not None else []
             port = self._port(members)
@@ -276,11 +276,11 @@ class _Attempt:
         return [each.pid for each in self.tree.members()]
 
     def _look_from(self, members: list[int]) -> int:
-        """A living process of the tree: /proc shows the sockets of its network namespace."""
+        """A living process of the tree, whose /proc folder lists the sockets of the tree's network namespace."""
         return members[0] if members else self.server.pid
 
     def _owned(self, rows: list[owners.Socket], members: list[int]) -> list[owners.Socket]:
-        """Those of *rows* that the server or a descendant has open. The whole tree is read only if it must be."""
+        """Those of *rows* that the server or a descendant has open. Reads the whole tree only if necessary."""
         owned = self._owned_by(rows, [self.server.pid])
         return owned if len(owned) == len(rows) else self._owned_by(rows, members or self._members())
 
@@ -289,7 +289,7 @@ class _Attempt:
         return [row for row in rows if row.inode in inodes or row.pid in pids]
 
     def _port(self, members: list[int]) -> int:
-        """The port that was given, or the one read back; 0 while there is none."""
+        """The port that was passed to the server, or the one that is read back; 0 while there is none."""
         if self.server.guarantee is not Guarantee.READ_BACK:
             return self.server.port
         if self.request.pattern is not None:
@@ -308,7 +308,7 @@ class _Attempt:
         return min(ports, default=0)
 
     def _answers(self, port: int, members: list[int]) -> bool:
-        """Whether a client of *port* meets this server, for each protocol. Raises if it may meet a stranger, too."""
+        """Whether clients of *port* reach this server, for each protocol; raises if others may answer too."""
         for protocol in self.request.protocols:
             rows = owners.answering(owners.sockets(protocol, self._look_from(members)), self.request.host, port)
             owned = self._owned(rows, members) if rows else []
@@ -318,11 +318,11 @@ class _Attempt:
             if not owned:
                 return False
             if len(owned) < len(rows):
-                raise self._failure("shares its port with a stranger", port, None)
+                raise self._failure("shares its port with another process", port, None)
         return True
 
     def _failure(self, what: str, port: int, status: int | None) -> Exception:
-        """What went wrong, with who has the port and the last output; a PortTaken if that is the reason."""
+        """The error *what*, with the holders of the port and the last output; PortTaken if that is the reason."""
         holders = [
             holder
             for protocol in self.request.protocols
@@ -336,7 +336,7 @@ class _Attempt:
         ]
         output = self.server.output()
         where = f"{self.request.host} port {port}" if port else self.request.host
-        lines = [f"{shown(self.server.command)} {what} on {where}"]
+        lines = [f"{shell_line(self.server.command)} {what} on {where}"]
         lines += [f"  {holder}{' (the server itself)' if holder.pid in family else ''}" for holder in holders]
         lines.append(f"its last output:\n{tail(output)}")
         failure = ServerError("\n".join(lines), exit_status=status, output=output, holders=holders)
@@ -347,7 +347,7 @@ class _Attempt:
         return failure
 
 
-def shown(command: Sequence[str]) -> str:
+def shell_line(command: Sequence[str]) -> str:
     return shlex.join(command)
 
 

@@ -1,4 +1,4 @@
-"""What a server's processes wrote: a file without a name, since a pipe would stop a server that nobody reads."""
+"""The output of a server, in a file without a name: a pipe that nothing reads would fill up and block the server."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ KEPT_BYTES_MAX = 1_000_000
 
 
 class ServerLog:
-    """Standard output and error of a server, in order. Readable while it runs, and, its end, after `close()`."""
+    """Standard output and error of a server, in order. The end of it can still be read after `close()`."""
 
     def __init__(self) -> None:
         descriptor, name = tempfile.mkstemp(prefix="netsupport-", suffix=".log")
         os.close(descriptor)
         self._path = Path(name)
-        # Appending, so that two processes that open /dev/stdout do not overwrite each other.
+        # Append mode, so that two processes that open /dev/stdout do not overwrite each other.
         self.sink = self._path.open("ab", buffering=0)
         self._reader = self._path.open("rb", buffering=0)
         self._last = ""
         with contextlib.suppress(PermissionError):
-            # Without a name it is gone even if this process is killed. Windows unlinks no open file.
+            # Without a name the file disappears even if this process is killed. Windows cannot unlink an open file.
             self._path.unlink()
 
     def beginning(self) -> str:
-        """The first KEPT_BYTES_MAX bytes: where a server says its port."""
+        """The first KEPT_BYTES_MAX bytes, where a server prints its port."""
         return self._read(0)
 
     def end(self) -> str:
@@ -40,7 +40,7 @@ class ServerLog:
         return (self._reader.read(KEPT_BYTES_MAX) or b"").decode("utf-8", "backslashreplace")
 
     def close(self) -> None:
-        """Keep the end and let the file go."""
+        """Keep the end in memory and delete the file."""
         self._last = self.end()
         self._reader.close()
         self.sink.close()

@@ -1,7 +1,7 @@
-"""One number on every address of the host: bound on both wildcards, exclusively, by this process.
+"""One port on every address of the host: bound exclusively by this process, on both wildcard addresses.
 
-The wildcards decide, not the loopback addresses: a number held on 127.0.0.1 and ::1 can still be drawn on
-127.0.0.2, while `0.0.0.0` and `::` (IPv6 only) together left 0 of 4,000 draws on any address.
+Binding the loopback addresses is not enough: the kernel can still assign a port that is held on 127.0.0.1 and ::1
+to a socket on 127.0.0.2. While a port was held on `0.0.0.0` and `::` (IPv6 only), none of 4,000 port-0 binds got it.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterable, Sequence
 WILDCARDS = ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::"))
 
 TAKEN = frozenset({errno.EADDRINUSE, errno.EACCES})
-"""What bind(2) says of a number that somebody has. Windows says EACCES for one that SO_EXCLUSIVEADDRUSE keeps and
-for one in an excluded range."""
+"""Errors of bind(2) for a port that is taken. Windows reports EACCES for a port that another socket holds with
+SO_EXCLUSIVEADDRUSE, and for a port in an excluded range."""
 
 _NO_PORT_LEFT = frozenset({errno.EADDRINUSE, errno.EADDRNOTAVAIL})
-"""What bind(2) says for port 0 when the ephemeral range is full: Linux the first, macOS and BSD the second."""
+"""Errors of bind(2) for port 0 when the ephemeral range is full: the first on Linux, the second on macOS and BSD."""
 
 DRAWS_MAX = 64
 
 _NO_SUCH_FAMILY = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT})
 
 _IP_LOCAL_PORT_RANGE = 51
-"""Narrows the range of one socket's automatic port; Linux 6.3 and later. Source: ip(7)."""
+"""Limits the ports that the kernel may assign to one socket; Linux 6.3 and later. Source: ip(7)."""
 
 
 def close_all(sockets: Iterable[socket.socket]) -> None:
@@ -39,9 +39,9 @@ def close_all(sockets: Iterable[socket.socket]) -> None:
 def claim_everywhere(port: int, kind: socket.SocketKind) -> tuple[socket.socket, ...]:
     """Return sockets bound to *port*, which is not 0, on both wildcards; no other socket can share the port.
 
-    One socket where the host has no IPv6. No socket listens, so a TCP client is refused. Raises OSError as bind(2)
-    if any socket of the host has the port on any address (TCP: a connection or its TIME_WAIT counts), with
-    nothing left open.
+    Only the IPv4 socket if the host has no IPv6. The sockets do not listen, so the kernel refuses TCP clients. Raises
+    OSError as bind(2), with nothing left open, if any socket of the host has the port on any address; for TCP a
+    connection counts, and so does its TIME_WAIT.
     """
     claimed: list[socket.socket] = []
     try:
@@ -116,24 +116,25 @@ def _bind_wildcards(port: int, kind: socket.SocketKind, bound: list[socket.socke
 
 
 def let_children_in(hold: tuple[socket.socket, ...]) -> None:
-    """Let sockets that set SO_REUSEADDR bind and listen beside *hold*, which was bound exclusively.
+    """Let sockets that set SO_REUSEADDR bind and listen on the port of *hold*, which was bound exclusively.
 
-    The option is set after bind(2) on purpose: with it set before, the hold could have joined a foreign socket
-    that had it, too, and two processes would have believed the number theirs.
+    The option is set after bind(2) on purpose. If it were set before, the hold could share a port with a socket of
+    another process that also sets it, and both processes would take the port for theirs.
     """
     for sock in hold:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
 def why_no_hold_through() -> str:
-    """Prove on this kernel that a held number is kept from strangers and open to children; "" if it is, else why not.
+    """Test on this kernel whether a hold works; "" if it does, else the reason why not.
 
-    With a real hold: a plain socket is refused on every address, the kernel draws the number for no port-0 bind, and
-    a socket with SO_REUSEADDR binds and listens on it; where it does, other hosts do not reach it. Raises OSError for
-    what may pass, EMFILE or a full range: that proves nothing.
+    Takes a real hold and checks that a plain socket cannot bind its port on any address, that the kernel does not
+    assign the port to a port-0 bind, and that a socket with SO_REUSEADDR can bind and listen (on the loopback device
+    only, so that other hosts cannot connect). Raises OSError for temporary conditions (EMFILE, no free port), which
+    prove nothing.
     """
     if sys.platform != "linux":
-        return f"hold-through is proven on Linux alone, this is {sys.platform}"
+        return f"hold-through is available on Linux only, and this is {sys.platform}"
     with contextlib.ExitStack() as cleanup:
         hold = draw_everywhere((socket.SOCK_STREAM,))
         cleanup.callback(close_all, hold)
@@ -143,16 +144,16 @@ def why_no_hold_through() -> str:
             loopback = "127.0.0.1" if family == socket.AF_INET else "::1"
             for host in (loopback, address):
                 if binds(family, host, port, reuse=False):
-                    return f"this kernel let a second socket bind {host} port {port} beside a hold"
+                    return f"this kernel let a second socket bind {host} port {port}, which was held"
                 if drawn(family, host, port):
-                    return f"this kernel drew the held port {port} for a port-0 bind on {host}"
+                    return f"this kernel assigned the held port {port} to a port-0 bind on {host}"
             if not binds(family, address, port, reuse=True):
-                return f"this kernel refuses a socket with SO_REUSEADDR on {address} beside a hold"
+                return f"this kernel does not let a socket with SO_REUSEADDR bind a held port on {address}"
     return ""
 
 
 def binds(family: int, host: str, port: int, *, reuse: bool) -> bool:
-    """Whether a new TCP socket can bind *host* *port* and listen there, on Linux for this host alone."""
+    """Whether a new TCP socket can bind *host* *port* and listen; on Linux only this host could connect to it."""
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, int(reuse))
         keep_to_this_host(sock)
@@ -160,7 +161,7 @@ def binds(family: int, host: str, port: int, *, reuse: bool) -> bool:
             sock.bind((host, port))
             sock.listen(1)
         except OSError as refusal:
-            # EADDRNOTAVAIL: IPv6 is there and ::1 is not (disable_ipv6), so nobody can have the number on it.
+            # EADDRNOTAVAIL: the kernel has IPv6 but no ::1 (disable_ipv6), so no socket can have the port there.
             if refusal.errno in TAKEN | {errno.EADDRNOTAVAIL}:
                 return False
             raise
@@ -168,10 +169,10 @@ def binds(family: int, host: str, port: int, *, reuse: bool) -> bool:
 
 
 def keep_to_this_host(sock: socket.socket) -> None:
-    """Bind *sock* to the loopback device, so that it can listen on a wildcard and be reached by this host alone.
+    """Bind *sock* to the loopback device: even if it listens on a wildcard, only this host can connect to it.
 
-    It changes nothing about what is refused: Linux compares the devices of two sockets only if both have one, and a
-    hold has none. Where it is refused (before Linux 5.7 without CAP_NET_RAW) *sock* stays as it is.
+    This does not affect which binds fail: Linux compares the devices of two sockets only if both are bound to one,
+    and a hold is not. If it is not permitted (before Linux 5.7, without CAP_NET_RAW), *sock* stays as it is.
     """
     if sys.platform == "linux":  # pragma: no branch - macOS, BSD, Windows
         with contextlib.suppress(OSError):
@@ -179,9 +180,9 @@ def keep_to_this_host(sock: socket.socket) -> None:
 
 
 def drawn(family: int, host: str, port: int) -> bool:
-    """Whether the kernel gives *port* to a reusing port-0 bind on *host*; False where it cannot be asked.
+    """Whether the kernel assigns *port* to a port-0 bind on *host* with SO_REUSEADDR; False on kernels before 6.3.
 
-    IP_LOCAL_PORT_RANGE leaves the kernel that one number to choose, which turns a rare event into a certain one.
+    IP_LOCAL_PORT_RANGE leaves the kernel only this port to assign, so one attempt is enough to know.
     """
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -189,7 +190,7 @@ def drawn(family: int, host: str, port: int) -> bool:
             sock.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, struct.pack("I", port | port << 16))
             sock.bind((host, 0))
         except OSError:
-            # Refused, as it should be, or a kernel before 6.3 that has no such option.
+            # The bind failed, as it should; or this kernel is older than 6.3 and does not have the option.
             return False
-        given: int = sock.getsockname()[1]
-        return given == port
+        assigned: int = sock.getsockname()[1]
+        return assigned == port

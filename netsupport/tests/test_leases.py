@@ -273,18 +273,18 @@ def test_a_lease_that_is_released_warns_of_nothing() -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "", "127.0.0", "[::1]"])
 def test_a_name_is_refused_since_nothing_is_looked_up(host: str) -> None:
-    with pytest.raises(ValueError, match="never a name"):
+    with pytest.raises(ValueError, match="names are not looked up"):
         reserve_port(host)
 
 
 def test_an_address_of_another_host_is_refused() -> None:
     # 192.0.2.1 belongs to documentation (RFC 5737).
-    with pytest.raises(LeaseError, match=r"no server can bind 192\.0\.2\.1 here: .*give an address of this host"):
+    with pytest.raises(LeaseError, match=r"no server can bind 192\.0\.2\.1 here: .*use an address of this host"):
         reserve_port("192.0.2.1")
 
 
 def test_an_unknown_kind_is_refused() -> None:
-    with pytest.raises(ValueError, match="kind is 'sctp'; say 'tcp', 'udp' or 'both'"):
+    with pytest.raises(ValueError, match="kind is 'sctp'; it must be 'tcp', 'udp' or 'both'"):
         reserve_port(kind="sctp")  # type: ignore[arg-type]
 
 
@@ -301,7 +301,7 @@ def test_a_self_test_is_made_once_and_one_that_could_not_be_made_is_made_again(
 
     monkeypatch.setattr(locks, "why_no_lock", self_test)
     told = [leases.why_no_lock() for _ in range(3)]
-    assert told == ["the self-test could not be made: [Errno 24] too many open files", "no", "no"]
+    assert told == ["the self-test could not run: [Errno 24] too many open files", "no", "no"]
     assert answers == ["not reached"]
 
 
@@ -358,14 +358,14 @@ def test_a_full_range_is_answered_one_rung_lower_and_then_by_an_error(scene: Any
 @LINUX
 def test_a_range_that_fills_after_the_self_test_is_answered_by_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_draw", lambda _kinds: None)
-    assert given_by() == (Guarantee.LEASE, "the kernel has no number left in its ephemeral range")
+    assert given_by() == (Guarantee.LEASE, "the kernel has no port left in its ephemeral range")
 
 
 @pytest.mark.usefixtures("no_hold")
 def test_without_a_number_on_any_rung_the_error_says_what_stood_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_draw", lambda _kinds: None)
     monkeypatch.setattr(locks, "lease_ranges", lambda *_: (range(0), range(0)))
-    with pytest.raises(LeaseError, match=r"no hold here; no number is free outside .*; and the kernel"):
+    with pytest.raises(LeaseError, match=r"no hold here; no port is free outside .*; and the kernel"):
         reserve_port()
     with pytest.raises(LeaseError, match="no port left in its ephemeral range; close sockets"):
         refused_port()
@@ -406,7 +406,7 @@ def test_where_the_kernel_gives_out_every_number_udp_is_picked_and_tcp_is_held(s
         "udp": "pick",
         "both": "pick",
     }
-    assert seen["udp"][1].endswith("no number is free outside the ephemeral range")
+    assert seen["udp"][1].endswith("no port is free outside the ephemeral range")
 
 
 @LINUX

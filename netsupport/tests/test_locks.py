@@ -90,7 +90,9 @@ def test_a_folder_that_others_may_write_to_or_a_file_in_its_place_is_refused(
     own_folder: Path, spoil: Callable[[Path], Any]
 ) -> None:
     spoil(own_folder)
-    with pytest.raises(PermissionError, match="nobody else may write to; remove it or name another"):
+    with pytest.raises(
+        PermissionError, match="only this user can write to; remove it, or set NETSUPPORT_LOCK_DIR to another"
+    ):
         locks.file_lock(PORT)
 
 
@@ -140,7 +142,7 @@ def test_the_self_test_passes_while_another_process_makes_it(monkeypatch: pytest
 def test_the_self_test_finds_locks_that_do_not_exclude(monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = iter(range(2))
     monkeypatch.setattr(locks, "port_lock", lambda _port: of_this_test(next(numbers)))
-    assert locks.why_no_lock() == "this system gave one lock to two owners"
+    assert locks.why_no_lock() == "this system let two owners take the same lock"
 
 
 def test_the_ephemeral_range_is_the_kernels() -> None:
@@ -186,7 +188,7 @@ def test_no_number_to_lease_is_one_that_the_kernel_gives_out(ephemeral: list[int
 
 @pytest.mark.parametrize("asked", ["many", "0-5", "5-4", "1-65536", "-3", "1-2-3"])
 def test_a_range_that_is_none_is_refused_by_the_name_of_its_variable(asked: str) -> None:
-    with pytest.raises(ValueError, match=f"NETSUPPORT_PORT_RANGE is '{asked}'; write"):
+    with pytest.raises(ValueError, match=f"NETSUPPORT_PORT_RANGE is '{asked}'; it must be"):
         locks.lease_ranges((32_768, 60_999), asked)
 
 

@@ -39,7 +39,9 @@ def test_several_ports_are_printed_one_a_line_and_all_different(capsys: Captured
 def test_a_picked_port_is_printed_with_a_warning_beside_it(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "why_no_lock", lambda: "no locks")
     assert main([]) == 0
-    assert re.fullmatch(r"netsupport: picked, not leased: .*; no locks\n", capsys.readouterr().err)
+    assert re.fullmatch(
+        r"netsupport: the port may be taken by another process: .*; no locks\n", capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("failure", [LeaseError("no number is left"), OSError(errno.EMFILE, "no number is left")])
@@ -58,9 +60,9 @@ def test_a_port_that_cannot_be_had_is_one_line_on_standard_error(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--hold"], "--hold and a command go together"),
-        (["--", "true"], "--hold and a command go together"),
-        (["-n", "0"], "-n is 0; ask for 1 port or more"),
+        (["--hold"], "--hold needs a command, and a command needs --hold"),
+        (["--", "true"], "--hold needs a command, and a command needs --hold"),
+        (["-n", "0"], "-n is 0; it must be 1 or more"),
         (["--tcp"], "unrecognized arguments: --tcp"),
     ],
 )
@@ -129,7 +131,7 @@ class TestHold:
         monkeypatch.setattr(leases, "_high_copy", full)
         assert main(["--hold", "--", "true"]) == 1
         assert capsys.readouterr().err == (
-            "netsupport: cannot hand the ports over: Too many open files; raise `ulimit -n`\n"
+            "netsupport: cannot pass the ports to the command: Too many open files; raise `ulimit -n`\n"
         )
 
     def test_a_command_that_does_not_exist_ends_with_127_as_in_a_shell(self) -> None:

@@ -162,7 +162,7 @@ def test_every_process_that_shares_a_socket_is_a_holder(lone_listener: socket.so
 @LINUX
 def test_a_connection_in_time_wait_is_a_holder_without_a_process(scene: Any) -> None:
     port, holders = scene("a_connection_in_time_wait")
-    assert holders == [f"tcp 127.0.0.1:{port} time-wait: no process has it any more"]
+    assert holders == [f"tcp 127.0.0.1:{port} time-wait: closed by all processes"]
 
 
 @LINUX
@@ -185,7 +185,7 @@ def test_a_socket_in_a_process_that_may_not_be_looked_into_is_named_by_its_user(
     monkeypatch.setattr(owners, "descriptors", lambda _pid: frozenset())
     (holder,) = owners.holders("tcp", lone_listener.getsockname()[1], os.getpid())
     assert holder.pid == 0
-    assert holder.command == f"a process of uid {os.getuid()} that cannot be looked into from here"
+    assert holder.command == f"a process of uid {os.getuid()} that cannot be inspected from here"
 
 
 def test_an_ipv6_address_is_shown_in_brackets() -> None:

@@ -76,7 +76,9 @@ def test_a_socket_that_would_share_its_port_is_refused_by_the_name_of_the_option
         pytest.skip(f"this system has no {name}")
     with socket.socket(family, kind) as sock:
         sock.setsockopt(socket.SOL_SOCKET, getattr(socket, name), 1)
-        with pytest.raises(PortGuardError, match=f"^{name} is set on this (TCP|UDP) socket.*leave {name} off"):
+        with pytest.raises(
+            PortGuardError, match=f"^{name} is set on this (TCP|UDP) socket.*do not set {name} before"
+        ):
             bind_port(sock, FAMILIES[socket.AddressFamily(family)])
         assert sock.getsockname()[1] == 0
 
@@ -200,7 +202,7 @@ def test_a_unix_socket_is_bound_to_a_path_of_any_type(tmp_path: Path, as_type: A
 def test_a_path_that_no_kernel_takes_is_named_with_its_length(excess: int) -> None:
     limit = 107 if sys.platform == "linux" else 103
     with socket.socket(socket.AF_UNIX) as sock:
-        with pytest.raises(ValueError, match=f"at most {limit} bytes and this one has {limit + excess}: 'x"):
+        with pytest.raises(ValueError, match=f"at most {limit} bytes, and this one has {limit + excess}: 'x"):
             bind_unix_socket(sock, "x" * (limit + excess))
 
 

@@ -13,7 +13,7 @@ import pytest
 from netsupport import reserve_port, wildcards
 
 TCP, UDP = (socket.SOCK_STREAM,), (socket.SOCK_DGRAM,)
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="hold-through is offered on Linux alone")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="hold-through is available on Linux only")
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_this_kernel_holds_through() -> None:
 
 def test_the_self_test_says_where_hold_through_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert wildcards.why_no_hold_through() == "hold-through is proven on Linux alone, this is darwin"
+    assert wildcards.why_no_hold_through() == "hold-through is available on Linux only, and this is darwin"
 
 
 @LINUX
@@ -194,8 +194,8 @@ def test_the_self_test_says_where_hold_through_is_not_offered(monkeypatch: pytes
     ("lie", "answer", "complaint"),
     [
         ("binds", True, "let a second socket bind 127.0.0.1"),
-        ("binds", False, "refuses a socket with SO_REUSEADDR on 0.0.0.0"),
-        ("drawn", True, "drew the held port"),
+        ("binds", False, "does not let a socket with SO_REUSEADDR bind a held port on 0.0.0.0"),
+        ("drawn", True, "assigned the held port"),
     ],
 )
 def test_the_self_test_says_what_a_kernel_gets_wrong(
@@ -246,6 +246,5 @@ def test_without_ipv6_addresses_hold_through_and_lease_work_on_ipv4(scene: Any) 
     assert scene("no_ipv6") == {
         "given": ["hold-through", "lease"],
         "child binds it": True,
-        "::1": "no server can bind ::1 here: [Errno 99] Cannot assign requested address; "
-        "give an address of this host",
+        "::1": "no server can bind ::1 here: [Errno 99] Cannot assign requested address; use an address of this host",
     }
