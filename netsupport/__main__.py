@@ -90,10 +90,8 @@ def _run(command: Sequence[str], leases: PortLeases) -> int:
             for lease in leases:
                 inherited += lease.inheritable_copies()
         except OSError as failure:
-            print(
-                f"netsupport: cannot pass the ports to the command: {failure.strerror}; raise `ulimit -n`",
-                file=sys.stderr,
-            )  # noqa: T201
+            why = f"cannot pass the ports to the command: {failure.strerror}; raise `ulimit -n`"
+            print(f"netsupport: {why}", file=sys.stderr)  # noqa: T201
             return 1
         # Replacing this process leaves nothing to forward: signals and the exit status are the command's own.
         with _default_signals():

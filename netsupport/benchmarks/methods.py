@@ -14,17 +14,17 @@ from netsupport import find_unused_port, reserve_port
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """*take* gives a number and what ends its reservation. *reuses*: the later bind sets SO_REUSEADDR."""
+    """*take* returns a port and a function that releases it. *reuses*: the later bind sets SO_REUSEADDR."""
 
     name: str
     take: Callable[[], tuple[int, Callable[[], None]]]
     reuses: bool
     draws_max: int = 1_000_000
-    """How many numbers one small range can give; more exhaust it."""
+    """How many ports a small range can give before it is used up."""
 
 
 def _nothing() -> None:
-    """What ends a reservation that nothing keeps."""
+    """Releases a port that was not reserved."""
 
 
 def _reserved(**options: Any) -> Callable[[], tuple[int, Callable[[], None]]]:
@@ -50,13 +50,13 @@ def all_methods() -> list[Method]:
         methods.append(Method("portpicker", _picked(importlib.import_module("portpicker").pick_unused_port), True))
     with contextlib.suppress(ImportError):
         reserve = importlib.import_module("ephemeral_port_reserve").reserve
-        # Each number rests in TIME_WAIT for a minute: a range of 256 is exhausted by half as many.
+        # Each port stays in TIME_WAIT for a minute: a range of 256 is used up by half as many.
         methods.append(Method("ephemeral-port-reserve", _picked(reserve), reuses=True, draws_max=60))
     with contextlib.suppress(ImportError):
         methods.append(Method("port-for", _picked(importlib.import_module("port_for").select_random), True))
     with contextlib.suppress(ImportError):
         factory = importlib.import_module("anyio.pytest_plugin").FreePortFactory(socket.SOCK_STREAM)
-        # The factory remembers what it gave, and would loop for ever once a small range is used up.
+        # The factory never returns a port twice, and would loop for ever once a small range is used up.
         factory_type = type(factory)
         methods.append(Method("anyio", _picked(lambda: factory_type(socket.SOCK_STREAM)()), reuses=True))
     return methods

@@ -1,10 +1,10 @@
-"""How many reserved numbers are lost beside busy processes.
+"""How many reserved ports are lost to other busy processes.
 
-`python -m netsupport.benchmarks.stress [N] [HAMMERS ...]` takes N numbers by each way beside so many processes.
+`python -m netsupport.benchmarks.stress [N] [HAMMERS ...]` takes N ports in each way, beside so many hammers.
 
-Each way runs in a network namespace of its own, rootless, whose ephemeral range has 256 ports. Hammers bind port 0
-on five addresses, listen, and connect as clients. A victim takes ten numbers, waits 20 ms, as a server takes to
-start, and binds and listens on each; a number on which it cannot is lost.
+Each way runs in its own network namespace, without root, with an ephemeral range of 256 ports. Hammers bind port 0
+on five addresses, listen, and connect as clients. A victim takes ten ports, waits 20 ms, about the time that a server
+needs to start, and then binds and listens on each; a port on which that fails is lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EPHEMERAL = (40_000, 40_255)
 BATCH, GAP_S = 10, 0.020
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::")
 KEPT_IN_ALL = 64
-"""Numbers that all hammers together keep, a quarter of the range."""
+"""Ports that all hammers together keep, a quarter of the range."""
 SECONDS_MAX = 90.0
 
 
@@ -56,7 +56,7 @@ def hammer(kept_max: int) -> None:
 
 
 def binds(port: int, *, reuse: bool) -> bool:
-    """What a server does with its number."""
+    """What a server does with its port."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
         try:
@@ -68,7 +68,7 @@ def binds(port: int, *, reuse: bool) -> bool:
 
 
 def victim(method: Method, count: int, hammers: int) -> dict[str, int]:
-    """Take *count* numbers beside *hammers* processes: how many were taken, lost, and refused at once."""
+    """Take *count* ports beside *hammers* processes; count the ports that were taken, lost, or not given at all."""
     seen = {"taken": 0, "lost": 0, "refused": 0}
     pids = []
     for _ in range(hammers):
@@ -113,7 +113,7 @@ def main() -> None:
             total = collections.Counter[str]()
             for _ in range(1 if method.draws_max >= count else 5):
                 command = [sys.executable, "-m", __spec__.name, "--victim", method.name]
-                # The others need fewer: their losses, where they have any, show at once.
+                # The others need fewer: any losses show at once.
                 wanted = count if method.name.startswith("netsupport") else count // 5
                 rounds = min(wanted, method.draws_max)
                 outcome = subprocess.run([*command, str(rounds), str(number)], capture_output=True, check=True)

@@ -1,4 +1,4 @@
-"""What the tests share: the safety net, hypothesis without a clock, and scenes in a network of their own."""
+"""What the tests share: hypothesis settings, this interpreter in a new process, and scenes in a private network."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def _namespaces_refused() -> str:
 
 @pytest.fixture
 def scene() -> Callable[..., Any]:
-    """Call it with a scene's name and arguments for what was seen there. Skips where namespaces are refused."""
+    """Call it with a scene's name and arguments; returns what the scene saw. Skips without namespaces."""
     if sys.platform != "linux":
-        pytest.skip("a network of one's own is made with Linux namespaces")
+        pytest.skip("private networks need Linux namespaces")
     if _namespaces_refused():
-        pytest.skip(f"this host gives no private network: {_namespaces_refused()}")
+        pytest.skip(f"this host allows no private network: {_namespaces_refused()}")
 
     def play(name: str, *arguments: str) -> Any:
         outcome = python("-W", "error", "-m", "netsupport.tests.scenes", name, *arguments)

@@ -46,7 +46,7 @@ def crowd(ports_held_max: int) -> None:
         held.append([])
         with contextlib.suppress(OSError):
             take_a_port(held[-1])
-        # Seldom all of them at once, so that the number of held ports goes up and down.
+        # Sometimes release many at once, so that the number of held ports goes up and down.
         keep = random.randrange(ports_held_max) if random.random() < 0.01 else ports_held_max - 1
         while len(held) > keep:
             for sock in held.popleft():
@@ -81,7 +81,7 @@ def take_a_port(into: list[socket.socket]) -> None:
 
 @contextlib.contextmanager
 def crowders(count: int) -> Iterator[None]:
-    """Run *count* crowders beside the body. They end with this process, however it ends."""
+    """Run *count* crowders beside the body. They end with this process, for whatever reason it ends."""
     libc = ctypes.CDLL(None)
     pids = []
     try:

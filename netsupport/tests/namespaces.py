@@ -1,4 +1,4 @@
-"""A network of one's own: an own user and network namespace, rootless, in which no stranger can take a port.
+"""A private network: a user and a network namespace, made without root, in which no other program takes a port.
 
 Source: user_namespaces(7), network_namespaces(7); a loopback interface is brought up by netdevice(7).
 """

@@ -1,4 +1,4 @@
-"""Which two sockets may have one port number, per system: data, with the places each verdict was taken from.
+"""Which two sockets may share a port, per system: data, with the source of each verdict.
 
 An address is written as a server's configuration would write it; `::only` is the IPv6 wildcard with IPV6_V6ONLY.
 Options are written `first/second`: none, RA (SO_REUSEADDR), RP (SO_REUSEPORT), EX (SO_EXCLUSIVEADDRUSE).
@@ -14,7 +14,7 @@ OK, INUSE, ACCESS = "ok", "in use", "no access"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Two sockets on one number, and per pair of options whether the second may bind.
+    """Two sockets on one port, and per pair of options whether the second may bind.
 
     *state* of the first: "listening", "bound" (a TCP socket that does not listen) or "udp". *second_protocol*: "" for
     the same as the first's.

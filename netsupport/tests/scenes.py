@@ -1,7 +1,7 @@
-"""Scenes that need a network of their own, each a fresh process; what was seen is printed as JSON.
+"""Scenes that need a private network, each in a new process; they print what they saw as JSON.
 
-`python -m netsupport.tests.scenes NAME [ARGUMENT ...]`. In a private namespace nobody else can take a number, so a
-scene may say "free again" and "never drawn" of the kernel and not of luck.
+`python -m netsupport.tests.scenes NAME [ARGUMENT ...]`. In a private network no other program takes a port, so a
+scene can show "free again" and "never drawn" by what the kernel does, and not by luck.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def _claimable(port: int) -> bool:
 def _server(**options: Any) -> Iterator[tuple[int, int]]:
     code = (
         "import os, socket, sys\n"
-        "number = int(sys.argv[1])\n"
-        "s = socket.socket(fileno=number) if sys.argv[2] == 'fd' else socket.create_server(('127.0.0.1', number))\n"
+        "given = int(sys.argv[1])\n"
+        "s = socket.socket(fileno=given) if sys.argv[2] == 'fd' else socket.create_server(('127.0.0.1', given))\n"
         "sys.stdin.read() or os.read(os.pipe()[0], 1)"
     )
     place = "{fd}" if options.get("pass_fd") else "{port}"
@@ -134,7 +134,7 @@ def sigkilled(rung: str) -> dict[str, bool]:
 
 
 def _exhaust(family: int, address: str, kind: int, *, reuse: bool) -> set[int]:
-    """Every number that the kernel gives to port-0 binds on *address* until it has no more."""
+    """Every port that the kernel assigns to port-0 binds on *address* until it has no more."""
     drawn: set[int] = set()
     with contextlib.ExitStack() as kept:
         while True:
@@ -166,7 +166,7 @@ def _exhaust_clients(family: int, address: str) -> set[int]:
 
 @scene((40_000, 40_031))
 def draws_beside_a_hold() -> dict[str, Any]:
-    """Every number of a range of 32 is drawn, in every way, beside one hold. Which was never drawn?"""
+    """All ports of a range of 32 are drawn, in every way, while one is held. Which was never drawn?"""
     every = set(range(40_000, 40_032))
     missed: dict[str, list[int]] = {}
     addresses = [(socket.AF_INET, host) for host in ("127.0.0.1", "127.0.0.2", "0.0.0.0")]
@@ -182,7 +182,7 @@ def draws_beside_a_hold() -> dict[str, Any]:
 
 
 @scene((40_000, 40_031))
-def a_draw_of_a_number_that_nobody_holds() -> bool:
+def a_draw_of_an_unused_port() -> bool:
     """The control of the self-test's draw."""
     claimed = wildcards.draw_everywhere((socket.SOCK_STREAM,))
     port = claimed[0].getsockname()[1]
@@ -190,10 +190,10 @@ def a_draw_of_a_number_that_nobody_holds() -> bool:
     return wildcards.drawn(socket.AF_INET, "127.0.0.1", port)
 
 
-def _taken(address: str, kind: socket.SocketKind, numbers: Iterable[int]) -> contextlib.ExitStack:
-    """Sockets bound to each of *numbers* on *address*, until the stack that is returned is closed."""
+def _taken(address: str, kind: socket.SocketKind, taken: Iterable[int]) -> contextlib.ExitStack:
+    """Sockets bound to the ports *taken* on *address*, until the returned stack is closed."""
     kept = contextlib.ExitStack()
-    for port in numbers:
+    for port in taken:
         sock = kept.enter_context(socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, kind))
         sock.bind((address, port))
     return kept
@@ -229,7 +229,7 @@ def no_port_is_free_everywhere() -> dict[str, str]:
 
 @scene((40_000, 40_015))
 def a_full_ephemeral_range() -> dict[str, Any]:
-    """All sixteen numbers are taken: what do the helpers give?"""
+    """All sixteen ports are taken: what do the helpers return?"""
     with contextlib.ExitStack() as kept:
         for port in range(40_000, 40_016):
             kept.callback(wildcards.close_all, wildcards.claim_everywhere(port, socket.SOCK_STREAM))
@@ -256,8 +256,8 @@ def _within(span: str, **options: Any) -> leases.PortLease:
 
 
 @scene((1_024, 65_535))
-def no_number_outside_the_ephemeral_range() -> dict[str, Any]:
-    """The kernel gives out every number: what guarantee do UDP and TCP get?"""
+def no_port_outside_the_ephemeral_range() -> dict[str, Any]:
+    """The kernel may assign any port: what guarantee do UDP and TCP get?"""
     seen: dict[str, Any] = {}
     kinds: list[leases.Kind] = ["tcp", "udp", "both"]
     for kind in kinds:
@@ -267,8 +267,8 @@ def no_number_outside_the_ephemeral_range() -> dict[str, Any]:
 
 
 @scene((40_000, 40_015))
-def a_busy_number_outside_the_range() -> dict[str, Any]:
-    """Six numbers may be leased; most are reserved, locked or in use: which one is given, and then none."""
+def a_busy_port_outside_the_range() -> dict[str, Any]:
+    """Six ports may be leased, but most are reserved, locked or in use: one lease is possible, and then none."""
     namespaces.write_sysctl("ipv4/ip_local_reserved_ports", "20001,20003-20004")
     with contextlib.ExitStack() as kept:
         kept.enter_context(socket.create_server(("127.0.0.9", 20_002)))
@@ -297,7 +297,7 @@ def no_ipv6() -> dict[str, Any]:
 
 @scene((40_000, 40_015))
 def one_process_after_another() -> list[int]:
-    """Sixteen numbers and many reservations in turn: the quarantine must not run the process dry."""
+    """Sixteen ports and many reservations in turn: the quarantine must not use them up."""
     given = []
     for _ in range(64):
         with leases.reserve_port() as lease:
@@ -307,14 +307,14 @@ def one_process_after_another() -> list[int]:
 
 @scene()
 def a_forked_child() -> dict[str, Any]:
-    """A process forks, and its parent releases: the child must not keep the number."""
+    """A process forks, and the parent releases its ports: the child must not keep them."""
     held, leased = leases.reserve_port(), leases.reserve_port(kind="both")
-    ready, told = os.pipe()
+    ready, report = os.pipe()
     stay, leave = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(leave)
-        os.write(told, json.dumps([held.released, leased.released]).encode())
+        os.write(report, json.dumps([held.released, leased.released]).encode())
         os.read(stay, 1)
         os._exit(0)
     os.close(stay)
@@ -325,7 +325,7 @@ def a_forked_child() -> dict[str, Any]:
     free = _claimable(held.port) and _claimable(leased.port)
     os.close(leave)
     os.waitpid(pid, 0)
-    return {"released in the child": in_child, "kept by the parent": kept, "free beside the child": free}
+    return {"released in the child": in_child, "kept by the parent": kept, "free while the child lives": free}
 
 
 @scene()
@@ -382,7 +382,7 @@ def a_server_that_ends_with_a_connection_in_time_wait() -> dict[str, Any]:
 
 @scene()
 def a_server_that_hides() -> dict[str, bool]:
-    """A server that is not dumpable, beside a test without privilege: nobody can see what it has open."""
+    """A server that is not dumpable, and a test without privileges, which cannot see the server's descriptors."""
     libc = ctypes.CDLL(None, use_errno=True)
     # No capability is left, CAP_SYS_PTRACE above all. Source: capset(2), version 3.
     assert libc.capset(struct.pack("Ii", 0x20080522, 0), bytes(24)) == 0
@@ -396,9 +396,9 @@ def a_server_that_hides() -> dict[str, bool]:
 
 @scene()
 def a_fork_in_the_middle(rung: str) -> dict[str, bool]:
-    """Another thread forks while a number is bound and has no lease yet; the lease is released beside the child."""
+    """Another thread forks while a port is bound but not yet leased; the lease is released while the child lives."""
     _reserved(rung).release()
-    ready, told = os.pipe()
+    ready, report = os.pipe()
     stay, leave = os.pipe()
     decided = threading.Event()
     real = {name: getattr(wildcards, name) for name in ("claim_everywhere", "draw_everywhere")}
@@ -406,7 +406,7 @@ def a_fork_in_the_middle(rung: str) -> dict[str, bool]:
     def fork() -> None:
         if os.fork() == 0:
             os.close(leave)
-            os.write(told, b"forked")
+            os.write(report, b"forked")
             os.read(stay, 1)
             os._exit(0)
         decided.set()
@@ -428,7 +428,7 @@ def a_fork_in_the_middle(rung: str) -> dict[str, bool]:
 
         return claim_and_fork
 
-    # Python warns of a fork beside threads, which is what this is about.
+    # Python warns of a fork in a process with threads, which is what this scene is about.
     warnings.simplefilter("ignore", DeprecationWarning)
     thread = threading.Thread(target=fork)
     os.register_at_fork(before=about_to_fork)
@@ -443,12 +443,12 @@ def a_fork_in_the_middle(rung: str) -> dict[str, bool]:
     free = _claimable(lease.port)
     os.close(leave)
     os.wait()
-    return {"free beside the child": free}
+    return {"free while the child lives": free}
 
 
 @scene((40_000, 40_015))
 def a_small_range_of_leases() -> list[Any]:
-    """Four numbers may be leased, and twelve are wanted in turn, within the time that each should rest."""
+    """Four ports may be leased, and twelve are reserved in turn, within the time that each should rest."""
     guarantees, given = set(), []
     for _ in range(12):
         with _within("20001-20004", child_reuses_address=False) as lease:

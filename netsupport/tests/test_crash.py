@@ -12,9 +12,9 @@ KEPT = {"kept while it lived": True, "server ended": True, "free again": True}
 @pytest.mark.parametrize(
     "rung", ["socket", "passed", "read-back", "reserved server", "hold", "hold-through", "lease"]
 )
-def test_the_number_of_a_killed_owner_is_free_again(scene: Any, rung: str) -> None:
+def test_the_port_of_a_killed_owner_is_free_again(scene: Any, rung: str) -> None:
     assert scene("sigkilled", rung) == KEPT
 
 
-def test_a_picked_number_was_never_kept(scene: Any) -> None:
+def test_a_picked_port_is_not_kept(scene: Any) -> None:
     assert scene("sigkilled", "pick") == KEPT | {"kept while it lived": False}

@@ -1,4 +1,4 @@
-"""A machine that reserves, serves and releases in any order, against a model of who has which number."""
+"""A state machine that reserves, serves and releases in any order, against a model of which ports are reserved."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIVE_MAX = 40
 
 
 class Reservations(RuleBasedStateMachine):
-    """The model: the numbers reserved now, and when each number was last released, on a clock of the test's own."""
+    """The model: the ports that are reserved, and when each port was last released, on the test's own clock."""
 
     reserved = Bundle("reserved")
 
@@ -38,7 +38,7 @@ class Reservations(RuleBasedStateMachine):
         self.cleanup = contextlib.ExitStack()
         self.now_s = 1_000.0
         self.cleanup.enter_context(mock.patch.object(leases, "_now_s", self.now))
-        # A quarantine of its own: the numbers of other tests rest by the real clock.
+        # Its own quarantine, because the ports of other tests rest by the real clock.
         quarantine = leases.Quarantine(leases.QUARANTINE_S, 1_000)
         self.cleanup.enter_context(mock.patch.object(leases, "_quarantine", return_value=quarantine))
         self.live: dict[int, PortLease] = {}
@@ -93,7 +93,7 @@ class Reservations(RuleBasedStateMachine):
         self.now_s += pause_s
 
     @invariant()
-    def every_number_is_kept_in_its_way(self) -> None:
+    def every_port_is_kept_as_guaranteed(self) -> None:
         for port, lease in self.live.items():
             assert not lease.released
             if lease.guarantee is Guarantee.LEASE:
@@ -102,7 +102,7 @@ class Reservations(RuleBasedStateMachine):
                 assert lease.guarantee in (Guarantee.HOLD, Guarantee.HOLD_THROUGH)
                 with contextlib.suppress(OSError):
                     wildcards.close_all(wildcards.claim_everywhere(port, socket.SOCK_STREAM))
-                    raise AssertionError(f"a stranger bound {lease!r}")
+                    raise AssertionError(f"another socket bound {lease!r}")
 
     def teardown(self) -> None:
         for lease in self.live.values():

@@ -62,7 +62,7 @@ def given_by(**options: Any) -> tuple[Guarantee, str]:
         ({"kind": "both"}, Guarantee.LEASE, "SO_REUSEADDR, and UDP servers do not"),
     ],
 )
-def test_the_best_guarantee_is_given_and_why_it_is_no_better(
+def test_the_best_guarantee_is_given_with_the_reason_why_it_is_no_better(
     options: dict[str, Any], guarantee: Guarantee, reason: str
 ) -> None:
     given, why = given_by(**options)
@@ -77,13 +77,13 @@ def test_where_nothing_can_be_held_a_lease_is_given() -> None:
 
 @pytest.mark.usefixtures("no_hold", "no_lock")
 @pytest.mark.parametrize("kind", KINDS)
-def test_where_nothing_can_be_kept_a_number_is_picked(kind: leases.Kind) -> None:
+def test_where_nothing_can_be_kept_a_port_is_picked(kind: leases.Kind) -> None:
     guarantee, reason = given_by(kind=kind)
     assert guarantee == Guarantee.PICK
     assert reason.endswith("; no lock here")
 
 
-def test_a_held_number_is_refused_to_everyone_else() -> None:
+def test_no_other_socket_can_bind_a_held_port() -> None:
     with refused_port() as lease:
         assert lease.guarantee == Guarantee.HOLD
         with pytest.raises(OSError, match="in use"):
@@ -110,20 +110,20 @@ def test_a_second_server_binds_through_a_hold_when_the_first_has_ended() -> None
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_leased_number_can_be_bound_without_any_option(kind: leases.Kind) -> None:
+def test_a_leased_port_can_be_bound_without_any_option(kind: leases.Kind) -> None:
     with reserve_port(kind=kind, child_reuses_address=False) as lease:
         for each in {"tcp": (1,), "udp": (2,), "both": (1, 2)}[kind]:
             wildcards.close_all(wildcards.claim_everywhere(lease.port, socket.SocketKind(each)))
 
 
-def test_a_leased_number_lies_outside_the_ephemeral_range_and_is_locked() -> None:
+def test_a_leased_port_lies_outside_the_ephemeral_range_and_is_locked() -> None:
     first, last = locks.ephemeral_range()
     with reserve_port(child_reuses_address=False) as lease:
         assert not first <= lease.port <= last
         assert locks.port_lock(lease.port) is None
 
 
-def test_a_range_of_ones_own_bounds_the_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leases_are_limited_to_the_range_that_the_user_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NETSUPPORT_PORT_RANGE", "21000-21999")
     with reserve_ports(5, child_reuses_address=False) as several:
         assert {lease.port // 1000 for lease in several} == {21}
@@ -143,7 +143,7 @@ def test_several_ports_are_all_different_and_released_together() -> None:
     assert all(lease.released for lease in several)
 
 
-def test_when_one_of_several_cannot_be_had_none_stays_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_one_of_several_ports_cannot_be_reserved_none_stays_reserved(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[PortLease] = []
 
     def twice(*arguments: Any, **options: Any) -> PortLease:
@@ -158,7 +158,7 @@ def test_when_one_of_several_cannot_be_had_none_stays_reserved(monkeypatch: pyte
     assert [lease.released for lease in given] == [True, True]
 
 
-def test_a_lease_is_its_number_where_a_number_is_wanted() -> None:
+def test_a_lease_can_be_used_as_its_port_number() -> None:
     with reserve_port() as lease:
         plain = lease.port
         assert (f"{lease}", f"{lease:06d}", str(lease), int(lease), hex(lease), hash(lease)) == (
@@ -171,14 +171,14 @@ def test_a_lease_is_its_number_where_a_number_is_wanted() -> None:
         )
 
 
-def test_a_lease_equals_its_number_and_nothing_else() -> None:
+def test_a_lease_equals_its_port_and_nothing_else() -> None:
     with reserve_ports(2) as (lease, other):
         assert lease == lease.port
         assert lease != other
         assert lease != str(lease)
 
 
-def test_the_number_of_a_lease_is_what_the_resolver_insists_on() -> None:
+def test_the_resolver_accepts_the_port_of_a_lease() -> None:
     with refused_port() as lease, pytest.raises(ConnectionRefusedError):
         socket.create_connection((lease.host, lease.port))
 
@@ -195,13 +195,13 @@ def test_a_lease_shows_what_it_is(state: str) -> None:
 
 
 @pytest.mark.parametrize("passed_on", [copy.copy, copy.deepcopy, lambda lease: pickle.loads(pickle.dumps(lease))])
-def test_a_lease_passed_on_is_the_plain_number(passed_on: Any) -> None:
+def test_a_copy_of_a_lease_is_the_plain_port_number(passed_on: Any) -> None:
     with reserve_port() as lease:
         assert (type(passed_on(lease)), passed_on(lease)) == (int, lease.port)
 
 
 @pytest.mark.parametrize("passed_on", [copy.copy, copy.deepcopy, lambda several: pickle.loads(pickle.dumps(several))])
-def test_several_leases_passed_on_are_the_plain_numbers(passed_on: Any) -> None:
+def test_a_copy_of_several_leases_has_the_plain_port_numbers(passed_on: Any) -> None:
     with reserve_ports(2) as several:
         plain = passed_on(several)
         assert (type(plain), [type(each) for each in plain]) == (tuple, [int, int])
@@ -225,7 +225,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="exec(3) is POSIX")
 
 
 @POSIX
-def test_where_there_is_no_high_descriptor_the_inheritable_copies_lie_lower(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_high_descriptors_the_inheritable_copies_are_lower(monkeypatch: pytest.MonkeyPatch) -> None:
     # The kernel answers this as it answers 200 under a low `ulimit -n`.
     monkeypatch.setattr(leases, "_INHERITED_FROM", (2**30, 10))
     with refused_port() as lease:
@@ -238,7 +238,7 @@ def test_where_there_is_no_high_descriptor_the_inheritable_copies_lie_lower(monk
 
 
 @POSIX
-def test_the_inheritable_copies_of_a_lease_are_all_made_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_either_all_inheritable_copies_of_a_lease_are_made_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
     def only_one(descriptor: int) -> int:
@@ -255,7 +255,7 @@ def test_the_inheritable_copies_of_a_lease_are_all_made_or_none(monkeypatch: pyt
             os.fstat(made[0])
 
 
-def test_a_lease_that_is_dropped_warns_with_its_number() -> None:
+def test_a_lease_that_is_dropped_warns_with_its_port() -> None:
     kept = [reserve_port()]
     port = kept[0].port
     with pytest.warns(ResourceWarning, match=f"port {port} .* was dropped and never released"):
@@ -272,7 +272,7 @@ def test_a_lease_that_is_released_warns_of_nothing() -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "", "127.0.0", "[::1]"])
-def test_a_name_is_refused_since_nothing_is_looked_up(host: str) -> None:
+def test_a_host_name_is_an_error_because_names_are_not_looked_up(host: str) -> None:
     with pytest.raises(ValueError, match="names are not looked up"):
         reserve_port(host)
 
@@ -288,7 +288,7 @@ def test_an_unknown_kind_is_refused() -> None:
         reserve_port(kind="sctp")  # type: ignore[arg-type]
 
 
-def test_a_self_test_is_made_once_and_one_that_could_not_be_made_is_made_again(
+def test_a_self_test_runs_once_unless_it_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers: list[str | OSError] = [OSError(24, "too many open files"), "no", "not reached"]
@@ -300,8 +300,8 @@ def test_a_self_test_is_made_once_and_one_that_could_not_be_made_is_made_again(
         return answer
 
     monkeypatch.setattr(locks, "why_no_lock", self_test)
-    told = [leases.why_no_lock() for _ in range(3)]
-    assert told == ["the self-test could not run: [Errno 24] too many open files", "no", "no"]
+    reasons = [leases.why_no_lock() for _ in range(3)]
+    assert reasons == ["the self-test could not run: [Errno 24] too many open files", "no", "no"]
     assert answers == ["not reached"]
 
 
@@ -322,7 +322,7 @@ def test_a_failure_other_than_in_use_ends_a_draw_and_leaves_nothing_open(monkeyp
 
 
 @pytest.mark.usefixtures("no_hold")
-def test_a_probe_that_fails_otherwise_gives_its_lock_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_fails_otherwise_releases_its_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     locked: list[int] = []
     real_lock = locks.port_lock
 
@@ -339,7 +339,7 @@ def test_a_probe_that_fails_otherwise_gives_its_lock_back(monkeypatch: pytest.Mo
     lock.close()
 
 
-def test_a_draw_passes_over_a_number_that_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_draw_passes_over_a_port_that_rests(monkeypatch: pytest.MonkeyPatch) -> None:
     rests = iter([True, True, False])
     monkeypatch.setattr(leases, "_rests", lambda _port, **_: next(rests))
     with refused_port() as lease:
@@ -348,7 +348,7 @@ def test_a_draw_passes_over_a_number_that_rests(monkeypatch: pytest.MonkeyPatch)
 
 
 @LINUX
-def test_a_full_range_is_answered_one_rung_lower_and_then_by_an_error(scene: Any) -> None:
+def test_in_a_full_range_reserve_port_gives_a_lease_and_then_an_error(scene: Any) -> None:
     seen = scene("a_full_ephemeral_range")
     assert seen["reserve"][0] == "lease"
     assert seen["refused"] == ("the kernel has no port left in its ephemeral range; close sockets or widen the range")
@@ -356,13 +356,13 @@ def test_a_full_range_is_answered_one_rung_lower_and_then_by_an_error(scene: Any
 
 
 @LINUX
-def test_a_range_that_fills_after_the_self_test_is_answered_by_a_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_the_range_fills_up_after_the_self_test_a_lease_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_draw", lambda _kinds: None)
     assert given_by() == (Guarantee.LEASE, "the kernel has no port left in its ephemeral range")
 
 
 @pytest.mark.usefixtures("no_hold")
-def test_without_a_number_on_any_rung_the_error_says_what_stood_in_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_no_port_can_be_reserved_in_any_way_the_error_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_draw", lambda _kinds: None)
     monkeypatch.setattr(locks, "lease_ranges", lambda *_: (range(0), range(0)))
     with pytest.raises(LeaseError, match=r"no hold here; no port is free outside .*; and the kernel"):
@@ -371,13 +371,13 @@ def test_without_a_number_on_any_rung_the_error_says_what_stood_in_the_way(monke
         refused_port()
 
 
-def test_when_every_number_drawn_rests_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_if_every_drawn_port_rests_there_is_no_port(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "_rests", lambda _port, **_: True)
     with pytest.raises(LeaseError, match="no port left"):
         refused_port()
 
 
-def test_a_lease_is_never_a_number_reserved_locked_or_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_is_never_a_port_reserved_locked_or_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     with reserve_ports(4, child_reuses_address=False) as four, socket.socket() as stranger:
         reserved, locked, used, free = (lease.port for lease in four)
         stranger.bind(("127.0.0.9", used))
@@ -399,8 +399,8 @@ class UnixLock(locks.Lock):
 
 
 @LINUX
-def test_where_the_kernel_gives_out_every_number_udp_is_picked_and_tcp_is_held(scene: Any) -> None:
-    seen = scene("no_number_outside_the_ephemeral_range")
+def test_where_the_kernel_assigns_every_port_udp_is_picked_and_tcp_is_held(scene: Any) -> None:
+    seen = scene("no_port_outside_the_ephemeral_range")
     assert {kind: guarantee for kind, (guarantee, _) in seen.items()} == {
         "tcp": "hold-through",
         "udp": "pick",
@@ -410,36 +410,36 @@ def test_where_the_kernel_gives_out_every_number_udp_is_picked_and_tcp_is_held(s
 
 
 @LINUX
-def test_a_lease_passes_over_numbers_in_use_reserved_or_locked(scene: Any) -> None:
-    seen = scene("a_busy_number_outside_the_range")
+def test_a_lease_passes_over_ports_in_use_reserved_or_locked(scene: Any) -> None:
+    seen = scene("a_busy_port_outside_the_range")
     assert seen["first"] == [20_006, "lease"]
     assert seen["second"][0] == "pick"
 
 
 @LINUX
-def test_a_host_with_few_ports_does_not_run_dry(scene: Any) -> None:
+def test_a_host_with_few_ports_does_not_run_out_of_them(scene: Any) -> None:
     given = scene("one_process_after_another")
     assert len(given) == 64
     assert all(earlier != later for earlier, later in itertools.pairwise(given))
 
 
 @LINUX
-def test_a_forked_child_does_not_keep_its_parents_numbers(scene: Any) -> None:
+def test_a_forked_child_does_not_keep_its_parents_ports(scene: Any) -> None:
     assert scene("a_forked_child") == {
         "released in the child": [True, True],
         "kept by the parent": True,
-        "free beside the child": True,
+        "free while the child lives": True,
     }
 
 
 @LINUX
 @pytest.mark.parametrize("rung", ["hold-through", "lease"])
-def test_a_child_forked_by_another_thread_does_not_keep_a_number_that_has_no_lease_yet(scene: Any, rung: str) -> None:
-    assert scene("a_fork_in_the_middle", rung) == {"free beside the child": True}
+def test_a_child_forked_by_another_thread_does_not_keep_a_port_that_has_no_lease_yet(scene: Any, rung: str) -> None:
+    assert scene("a_fork_in_the_middle", rung) == {"free while the child lives": True}
 
 
 @LINUX
-def test_a_small_range_of_leases_gives_the_number_that_rested_longest(scene: Any) -> None:
+def test_a_small_range_of_leases_gives_the_port_that_rested_longest(scene: Any) -> None:
     guarantees, given = scene("a_small_range_of_leases")
     assert guarantees == ["lease"]
     assert set(given[:4]) == {20_001, 20_002, 20_003, 20_004}
@@ -460,7 +460,7 @@ def test_claims_are_closed_together_and_once() -> None:
     rest_s=st.floats(0, 10),
     capacity_max=st.integers(1, 8),
 )
-def test_the_quarantine_holds_the_last_numbers_until_their_time_is_over(
+def test_the_quarantine_holds_the_last_ports_until_their_time_is_over(
     releases: list[tuple[int, float]], asked: int, rest_s: float, capacity_max: int
 ) -> None:
     quarantine = leases.Quarantine(rest_s, capacity_max)
@@ -475,7 +475,7 @@ def test_the_quarantine_holds_the_last_numbers_until_their_time_is_over(
     assert quarantine.holds(asked, now_s) == (kept and last_release_s[asked] + rest_s > now_s)
 
 
-def test_numbers_that_rest_are_the_last_to_be_leased_and_the_longest_resting_first(
+def test_resting_ports_are_leased_last_and_the_longest_resting_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     quarantine = leases.Quarantine(rest_s=30.0, capacity_max=9)

@@ -1,4 +1,4 @@
-"""A lock per port, and the numbers that the kernel does not give out by itself."""
+"""A lock per port, and the ports that the kernel does not assign by itself."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_file_lock_ends_with_the_process_that_took_it(own_folder: Path) -> Non
 @pytest.mark.parametrize(
     "spoil", [lambda folder: folder.mkdir() or folder.chmod(0o777), lambda folder: folder.touch()]
 )
-def test_a_folder_that_others_may_write_to_or_a_file_in_its_place_is_refused(
+def test_a_folder_that_others_can_write_to_or_a_file_in_its_place_is_refused(
     own_folder: Path, spoil: Callable[[Path], Any]
 ) -> None:
     spoil(own_folder)
@@ -96,14 +96,14 @@ def test_a_folder_that_others_may_write_to_or_a_file_in_its_place_is_refused(
         locks.file_lock(PORT)
 
 
-def test_a_link_in_place_of_the_folder_is_refused(own_folder: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_in_place_of_the_folder_is_refused(own_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     own_folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(PermissionError):
         locks.file_lock(PORT)
 
 
-def test_the_folder_of_locks_does_not_move_with_tmpdir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_folder_of_locks_does_not_depend_on_tmpdir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NETSUPPORT_LOCK_DIR")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert not locks.lock_folder().is_relative_to(tmp_path)
@@ -151,7 +151,9 @@ def test_the_ephemeral_range_is_the_kernels() -> None:
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32"])
-def test_a_range_that_cannot_be_read_is_the_one_of_rfc_6335(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+def test_if_the_range_cannot_be_read_it_is_the_one_of_rfc_6335(
+    monkeypatch: pytest.MonkeyPatch, platform: str
+) -> None:
     def unreadable(_name: str) -> str:
         raise FileNotFoundError(errno.ENOENT, "no /proc")
 
@@ -178,7 +180,7 @@ SPANS = st.tuples(PORTS, PORTS).map(sorted)
 
 @settings(max_examples=30)
 @given(ephemeral=SPANS, asked=SPANS | st.none())
-def test_no_number_to_lease_is_one_that_the_kernel_gives_out(ephemeral: list[int], asked: list[int] | None) -> None:
+def test_no_port_to_lease_is_one_that_the_kernel_assigns(ephemeral: list[int], asked: list[int] | None) -> None:
     first, last = asked or (locks.LOWEST, locks.HIGHEST)
     ranges = locks.lease_ranges((ephemeral[0], ephemeral[1]), f"{first}-{last}" if asked else "")
     expected = {port for port in range(first, last + 1) if not ephemeral[0] <= port <= ephemeral[1]}
@@ -187,12 +189,12 @@ def test_no_number_to_lease_is_one_that_the_kernel_gives_out(ephemeral: list[int
 
 
 @pytest.mark.parametrize("asked", ["many", "0-5", "5-4", "1-65536", "-3", "1-2-3"])
-def test_a_range_that_is_none_is_refused_by_the_name_of_its_variable(asked: str) -> None:
+def test_an_invalid_range_is_an_error_that_names_the_variable(asked: str) -> None:
     with pytest.raises(ValueError, match=f"NETSUPPORT_PORT_RANGE is '{asked}'; it must be"):
         locks.lease_ranges((32_768, 60_999), asked)
 
 
-def test_two_processes_start_at_different_numbers() -> None:
+def test_two_processes_start_at_different_ports() -> None:
     whole = locks.lease_ranges((32_768, 60_999))
     starts = {next(locks.from_a_random_start(whole)) for _ in range(64)}
     # 64 equal ones out of 17,304: less likely than any other failure of this machine.

@@ -1,4 +1,4 @@
-"""`python -m netsupport`: numbers for shell scripts, and a command that takes its reservation along."""
+"""`python -m netsupport`: ports for shell scripts, and a command that takes over a reservation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize("options", [[], ["--udp"]])
-def test_a_port_is_printed_alone_and_lies_where_the_kernel_gives_none(options: list[str], capsys: Captured) -> None:
+def test_a_port_outside_the_ephemeral_range_is_printed_alone(options: list[str], capsys: Captured) -> None:
     assert main(options) == 0
     printed = capsys.readouterr()
     first, last = locks.ephemeral_range()
@@ -31,12 +31,12 @@ def test_a_port_is_printed_alone_and_lies_where_the_kernel_gives_none(options: l
     assert printed.err == ""
 
 
-def test_several_ports_are_printed_one_a_line_and_all_different(capsys: Captured) -> None:
+def test_several_ports_are_printed_one_per_line_and_all_different(capsys: Captured) -> None:
     assert main(["-n", "5"]) == 0
     assert len(set(capsys.readouterr().out.splitlines())) == 5
 
 
-def test_a_picked_port_is_printed_with_a_warning_beside_it(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_picked_port_is_printed_with_a_warning(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(leases, "why_no_lock", lambda: "no locks")
     assert main([]) == 0
     assert re.fullmatch(
@@ -44,8 +44,8 @@ def test_a_picked_port_is_printed_with_a_warning_beside_it(capsys: Captured, mon
     )
 
 
-@pytest.mark.parametrize("failure", [LeaseError("no number is left"), OSError(errno.EMFILE, "no number is left")])
-def test_a_port_that_cannot_be_had_is_one_line_on_standard_error(
+@pytest.mark.parametrize("failure", [LeaseError("no port is left"), OSError(errno.EMFILE, "no port is left")])
+def test_a_port_that_cannot_be_reserved_is_one_line_on_standard_error(
     capsys: Captured, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     def refuse(*_args: Any, **_named: Any) -> NoReturn:
@@ -80,7 +80,7 @@ class TestHold:
     def held(self, *words: str) -> Any:
         return python("-m", "netsupport", *words)
 
-    def test_the_command_gets_its_numbers_and_its_status_is_the_answer(self) -> None:
+    def test_the_command_gets_its_ports_and_its_status_is_the_answer(self) -> None:
         outcome = self.held(
             "-n", "2", "--hold", "--", "sh", "-c", "echo {port} {port1} {port2} $NETSUPPORT_PORTS; exit 3"
         )
@@ -122,7 +122,7 @@ class TestHold:
         outcome = python("-c", limited, "--hold", "--", sys.executable, "-c", code, "{port}")
         assert "Address already in use" in outcome.stderr
 
-    def test_where_no_descriptor_is_left_to_hand_over_the_user_is_told_what_to_raise(
+    def test_if_no_descriptor_is_left_the_error_says_which_limit_to_raise(
         self, monkeypatch: pytest.MonkeyPatch, capsys: Captured
     ) -> None:
         def full(_descriptor: int) -> NoReturn:
@@ -144,7 +144,7 @@ class TestHold:
         program.write_text("")
         assert self.held("--hold", "--", str(program)).returncode == 126
 
-    def test_a_command_that_could_not_be_started_leaves_the_number_free(
+    def test_a_command_that_could_not_be_started_leaves_the_port_free(
         self, monkeypatch: pytest.MonkeyPatch, capsys: Captured
     ) -> None:
         asked: list[str] = []

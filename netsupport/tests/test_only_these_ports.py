@@ -1,4 +1,4 @@
-"""The corpus and these tests get ports by port 0 on a kept socket or by netsupport, and in no other way."""
+"""The corpus and these tests get ports only from a socket bound to port 0 that stays open, or from netsupport."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ ROOT = Path(netsupport.__file__).parents[1]
 FOLDERS = (ROOT / "converted_tests", ROOT / "netsupport" / "tests")
 
 TAKES_AN_ADDRESS = frozenset({"bind", "create_server", "start_server", "create_datagram_endpoint", "listen"})
-"""Calls that make a port one's own, beside all classes whose name ends with Server."""
+"""Calls that take a port. Constructors of classes whose name ends with Server count as well."""
 
 OTHER_SOURCES = frozenset({"portpicker", "ephemeral_port_reserve", "port_for", "socket_helper", "support_helper"})
 
 ITS_OWN_TESTS = frozenset({"netsupport/tests/test_ports.py"})
-"""find_unused_port is to be tested, and only there to be called."""
+"""Only the tests of find_unused_port may call it."""
 
 
 def name_of(function: ast.expr) -> str:
@@ -45,7 +45,7 @@ def fixed_numbers(call: ast.Call) -> Iterator[int]:
 
 
 def picks_and_releases(block: ast.With) -> bool:
-    """Whether *block* opens a socket, and returns its number out of the block that closes it."""
+    """Whether *block* opens a socket and returns its port from inside the block, which closes the socket."""
     opens = any(
         isinstance(item.context_expr, ast.Call) and name_of(item.context_expr.func) in ("socket", "bound_socket")
         for item in block.items
@@ -66,9 +66,9 @@ def faults(source: str, where: str) -> list[str]:
             if name in TAKES_AN_ADDRESS or (name.endswith("Server") and name != "BaseServer"):
                 found += [f"{where}:{node.lineno}: {name} with the fixed port {port}" for port in fixed_numbers(node)]
             if name == "find_unused_port" and where not in ITS_OWN_TESTS:
-                found.append(f"{where}:{node.lineno}: find_unused_port releases the number; use reserve_port")
+                found.append(f"{where}:{node.lineno}: find_unused_port releases the port; use reserve_port")
         elif isinstance(node, ast.With) and picks_and_releases(node):
-            found.append(f"{where}:{node.lineno}: returns the number of a socket that it closes; use reserve_port")
+            found.append(f"{where}:{node.lineno}: returns the port of a socket that it closes; use reserve_port")
         elif isinstance(node, ast.Import | ast.ImportFrom):
             names = {part for alias in node.names for part in alias.name.split(".")}
             names |= set((getattr(node, "module", None) or "").split("."))
@@ -82,7 +82,7 @@ def test_no_port_comes_from_anywhere_else() -> None:
     found = [
         fault
         for file in files
-        # scenes.py runs in a network of its own, where a number is nobody else's.
+        # scenes.py runs in a private network, where no other program takes a port.
         if file.name != "scenes.py"
         for fault in faults(file.read_text("utf-8"), file.relative_to(ROOT).as_posix())
     ]
@@ -119,5 +119,5 @@ def test_a_planted_fault_is_found(planted: str) -> None:
         "with listening_socket() as s:\n    port = s.getsockname()[1]",
     ],
 )
-def test_an_innocent_line_is_let_pass(innocent: str) -> None:
+def test_an_innocent_line_is_accepted(innocent: str) -> None:
     assert faults(innocent, "innocent.py") == []

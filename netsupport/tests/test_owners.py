@@ -1,4 +1,4 @@
-"""Who has a port: what the kernel lists, and what lsof and netstat print elsewhere."""
+"""Which processes have a port: what the kernel lists, and what lsof and netstat print on other systems."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_list_of_netstat_is_read_in_any_language() -> None:
 
 @LINUX
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "0.0.0.0", "::"])
-def test_a_listener_of_ones_own_is_in_the_table_with_the_inode_of_its_descriptor(host: str) -> None:
+def test_our_own_listener_is_in_the_table_with_the_inode_of_its_descriptor(host: str) -> None:
     with listening_socket(host) as sock:
         inode = os.fstat(sock.fileno()).st_ino
         expected = Socket("tcp", host, sock.getsockname()[1], "listening", inode, os.getuid())
@@ -122,14 +122,14 @@ def test_a_udp_socket_is_bound_until_it_is_connected() -> None:
 
 @pytest.fixture
 def gone() -> Iterator[int]:
-    """The id of a process that has ended and is not reaped, so that nobody else gets the id."""
+    """The id of a process that has ended and is not reaped, so that no other process gets the id."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         yield process.pid
 
 
 @LINUX
-def test_a_process_that_is_gone_has_no_sockets_no_descriptors_and_no_command(gone: int) -> None:
+def test_a_process_that_has_ended_has_no_sockets_no_descriptors_and_no_command(gone: int) -> None:
     assert owners.sockets("tcp", gone) == []
     assert owners.descriptors(gone) == frozenset()
     assert owners.command_line(gone) == ""
@@ -171,14 +171,14 @@ def test_a_socket_is_listed_once_while_others_come_and_go(scene: Any) -> None:
 
 
 @LINUX
-def test_a_port_that_nobody_has_has_no_holder() -> None:
+def test_an_unused_port_has_no_holder() -> None:
     with listening_socket() as sock:
         port = sock.getsockname()[1]
         assert owners.holders("udp", 65_536 + port, os.getpid()) == []
 
 
 @LINUX
-def test_a_socket_in_a_process_that_may_not_be_looked_into_is_named_by_its_user(
+def test_a_socket_of_a_process_that_cannot_be_inspected_is_named_by_its_user(
     lone_listener: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an unprivileged user meets root's: what /proc would show of the descriptors is made empty."""
@@ -230,7 +230,7 @@ def test_the_most_specific_listener_answers(host: str, listeners: list[str], ans
     ),
     st.sampled_from(["127.0.0.1", "::1"]),
 )
-def test_only_listeners_of_the_very_port_answer_and_all_on_one_address(rows: list[Socket], host: str) -> None:
+def test_only_listeners_on_the_port_answer_and_all_on_one_address(rows: list[Socket], host: str) -> None:
     chosen = owners.answering(rows, host, 80)
     assert all(row.port == 80 and row.state == "listening" for row in chosen)
     assert len({row.address for row in chosen}) <= 1
@@ -250,7 +250,7 @@ KINDS: list[tuple[owners.Transport, socket.SocketKind]] = [("tcp", socket.SOCK_S
 
 @LINUX
 @pytest.mark.parametrize(("protocol", "kind"), KINDS)
-def test_a_socket_on_every_ipv6_address_answers_on_ipv4_unless_it_is_ipv6s_alone(
+def test_a_socket_on_every_ipv6_address_answers_on_ipv4_unless_it_is_ipv6_only(
     protocol: owners.Transport, kind: socket.SocketKind
 ) -> None:
     answers = {}
@@ -277,7 +277,7 @@ def test_where_the_kernel_cannot_be_asked_a_socket_on_every_ipv6_address_counts_
 
 
 @LINUX
-def test_a_socket_is_taken_for_a_hidden_ones_only_if_nobody_else_is_seen_to_have_it(
+def test_a_socket_counts_as_hidden_only_if_no_visible_process_has_it(
     monkeypatch: pytest.MonkeyPatch, gone: int
 ) -> None:
     """A program's own user meets it so, root does not: what /proc would answer is made up."""
@@ -288,10 +288,10 @@ def test_a_socket_is_taken_for_a_hidden_ones_only_if_nobody_else_is_seen_to_have
     def unseen(inode: int, uid: int) -> Socket:
         return Socket("tcp", "127.0.0.1", 80, "listening", inode, uid)
 
-    mine, another_users, nobodys = unseen(1, os.getuid()), unseen(1, os.getuid() + 1), unseen(0, os.getuid())
+    mine, another_users, ownerless = unseen(1, os.getuid()), unseen(1, os.getuid() + 1), unseen(0, os.getuid())
     with listening_socket() as sock:
         seen = unseen(os.fstat(sock.fileno()).st_ino, os.getuid())
-        rows = [mine, another_users, nobodys, seen]
+        rows = [mine, another_users, ownerless, seen]
         assert owners.hidden_sockets(rows, [os.getpid(), gone, 2**30]) == []
         monkeypatch.setattr(owners, "_hides", lambda _pid: True)
         assert owners.hidden_sockets(rows, [os.getpid(), 2**30]) == [mine]

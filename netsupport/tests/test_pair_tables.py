@@ -1,4 +1,4 @@
-"""The table of this system, made with real calls; the others are data that the same test runs on their systems."""
+"""The table of this system, checked with real calls. The same test checks the other tables on their systems."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OPTIONS = {"RA": "SO_REUSEADDR", "RP": "SO_REUSEPORT", "EX": "SO_EXCLUSIVEADDRUS
 
 @pytest.fixture(scope="module")
 def lease() -> Iterator[PortLease]:
-    """A number that nobody else uses on any address, so that a refusal is the pair's own."""
+    """A port that no other socket has on any address, so that only the pair itself can be the reason for an error."""
     with reserve_port(kind="both", child_reuses_address=False) as leased:
         assert leased.guarantee is leases.Guarantee.LEASE
         yield leased
@@ -67,12 +67,12 @@ def verdict(case: Case, port: int, options: str) -> str:
 
 @pytest.mark.skipif(not HERE, reason=f"no table for {sys.platform}")
 @pytest.mark.parametrize("case", HERE, ids=str)
-def test_this_kernel_answers_as_its_table_says(case: Case, lease: PortLease) -> None:
+def test_this_kernel_behaves_as_its_table_says(case: Case, lease: PortLease) -> None:
     assert {options: verdict(case, lease.port, options) for options in case.verdicts} == case.verdicts
 
 
 @pytest.mark.parametrize("system", TABLES)
-def test_a_table_says_one_thing_of_each_pair(system: str) -> None:
+def test_a_table_has_one_row_for_each_pair(system: str) -> None:
     names = [str(case) for case in TABLES[system]]
     assert len(set(names)) == len(names)
     assert {each for case in TABLES[system] for each in case.verdicts.values()} <= {OK, INUSE, ACCESS}
@@ -83,7 +83,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="rows of the table fo
 
 @LINUX
 @pytest.mark.parametrize("option", ["RA", "RP"])
-def test_of_two_bound_sockets_that_share_a_number_the_second_cannot_listen_once_the_first_does(
+def test_of_two_bound_sockets_that_share_a_port_the_second_cannot_listen_once_the_first_does(
     option: str, lease: PortLease
 ) -> None:
     with bound("127.0.0.1", lease.port, socket.SOCK_STREAM, option) as first:
@@ -98,12 +98,12 @@ def test_of_two_bound_sockets_that_share_a_number_the_second_cannot_listen_once_
 
 
 def drawn(port: int, kind: socket.SocketKind, option: str) -> bool:
-    """Whether a port-0 bind gets *port* when that is the one number it may get."""
+    """Whether a port-0 bind gets *port* when the kernel may assign no other."""
     with made("127.0.0.1", kind, option) as sock:
         try:
             sock.setsockopt(socket.IPPROTO_IP, IP_LOCAL_PORT_RANGE, struct.pack("I", port | port << 16))
         except OSError:
-            pytest.skip("this kernel is older than 6.3 and cannot be asked for one number")
+            pytest.skip("this kernel is older than 6.3 and cannot be limited to one port")
         with contextlib.suppress(OSError):
             sock.bind(("127.0.0.1", 0))
         given: int = sock.getsockname()[1]
@@ -114,7 +114,7 @@ def drawn(port: int, kind: socket.SocketKind, option: str) -> bool:
 @LINUX
 @pytest.mark.parametrize("option", ["none", "RA", "RP"])
 @pytest.mark.parametrize("state", ["listening", "bound"])
-def test_a_tcp_number_that_somebody_has_is_never_drawn(option: str, state: str) -> None:
+def test_a_tcp_port_in_use_is_never_drawn(option: str, state: str) -> None:
     with bound("127.0.0.1", 0, socket.SOCK_STREAM, option) as owner:
         if state == "listening":
             owner.listen()
@@ -123,13 +123,13 @@ def test_a_tcp_number_that_somebody_has_is_never_drawn(option: str, state: str) 
 
 @LINUX
 @pytest.mark.parametrize(("option", "repeats"), [("none", False), ("RA", True), ("RP", True)])
-def test_a_udp_number_is_drawn_again_if_both_sockets_reuse_it(option: str, repeats: bool) -> None:
+def test_a_udp_port_is_drawn_again_if_both_sockets_reuse_it(option: str, repeats: bool) -> None:
     with bound("127.0.0.1", 0, socket.SOCK_DGRAM, option) as owner:
         assert drawn(owner.getsockname()[1], socket.SOCK_DGRAM, option) == repeats
 
 
 @LINUX
-def test_a_tcp_number_in_time_wait_is_never_drawn(scene: Any) -> None:
+def test_a_tcp_port_in_time_wait_is_never_drawn(scene: Any) -> None:
     assert scene("a_draw_of_a_port_in_time_wait") is False
 
 
@@ -143,7 +143,7 @@ def test_the_source_port_of_a_live_client_cannot_be_bound(option: str) -> None:
 
 
 @LINUX
-def test_of_two_udp_sockets_that_share_a_number_the_last_to_bind_gets_the_datagrams(lease: PortLease) -> None:
+def test_of_two_udp_sockets_that_share_a_port_the_last_to_bind_gets_the_datagrams(lease: PortLease) -> None:
     with bound("127.0.0.1", lease.port, socket.SOCK_DGRAM, "RA") as first:
         with bound("127.0.0.1", lease.port, socket.SOCK_DGRAM, "RA") as second:
             with socket.socket(type=socket.SOCK_DGRAM) as client:

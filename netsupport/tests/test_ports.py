@@ -60,7 +60,7 @@ def fake_bind_port(fake: FakeSocket) -> int:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bound_port_is_the_sockets_own_number(family: int, kind: int) -> None:
+def test_bind_port_returns_the_port_that_the_socket_has(family: int, kind: int) -> None:
     with socket.socket(family, kind) as sock:
         port = bind_port(sock, FAMILIES[socket.AddressFamily(family)])
         assert port == sock.getsockname()[1] > 0
@@ -69,7 +69,7 @@ def test_a_bound_port_is_the_sockets_own_number(family: int, kind: int) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["SO_REUSEADDR", "SO_REUSEPORT"])
-def test_a_socket_that_would_share_its_port_is_refused_by_the_name_of_the_option(
+def test_a_socket_that_would_share_its_port_is_an_error_that_names_the_option(
     family: int, kind: int, name: str
 ) -> None:
     if not hasattr(socket, name):
@@ -97,7 +97,7 @@ def test_any_value_but_zero_counts_as_set_on_a_fake_socket(value: int, name: str
 
 
 @pytest.mark.parametrize(("name", "raw_flag"), [("SO_REUSEADDR", 4), ("SO_REUSEPORT", 512)])
-def test_the_raw_flags_of_bsd_and_macos_are_refused_on_a_fake_socket(name: str, raw_flag: int) -> None:
+def test_the_raw_flags_of_bsd_and_macos_count_as_set_on_a_fake_socket(name: str, raw_flag: int) -> None:
     with pytest.raises(PortGuardError, match=name):
         fake_bind_port(FakeSocket(socket.AF_INET, socket.SOCK_STREAM, {getattr(socket, name): raw_flag}))
 
@@ -107,7 +107,7 @@ def test_a_kernel_that_does_not_know_an_option_cannot_share_by_it() -> None:
     assert fake_bind_port(FakeSocket(socket.AF_INET, socket.SOCK_STREAM, {socket.SO_REUSEPORT: unknown})) == 49_152
 
 
-def test_a_system_without_an_option_is_not_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_option_that_the_system_does_not_have_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """As Windows, which has no SO_REUSEPORT: a fake socket."""
     absent = socket.SO_REUSEPORT
     monkeypatch.delattr(socket, "SO_REUSEPORT")
@@ -133,14 +133,14 @@ def test_a_socket_of_another_family_is_bound_without_the_guard() -> None:
     assert fake_bind_port(fake) == 49_152
 
 
-def test_ports_of_sockets_that_are_all_kept_are_all_different() -> None:
+def test_sockets_that_are_open_at_once_have_different_ports() -> None:
     sockets = [bound_socket() for _ in range(30)]
     assert len({sock.getsockname()[1] for sock in sockets}) == 30
     for sock in sockets:
         sock.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a network of one's own is made with Linux namespaces")
+@pytest.mark.skipif(sys.platform != "linux", reason="private networks need Linux namespaces")
 def test_a_full_range_is_named_when_a_port_of_the_kernels_choice_cannot_be_bound(scene: Any) -> None:
     said = scene("a_full_ephemeral_range")["bind_port"]
     assert said.endswith(
@@ -156,7 +156,7 @@ def test_a_bound_socket_is_of_the_family_of_its_address(host: str, kind: socket.
 
 
 @pytest.mark.parametrize("host", [HOSTv4, HOSTv6])
-def test_a_listening_socket_takes_connections_at_once(host: str) -> None:
+def test_a_listening_socket_accepts_connections_at_once(host: str) -> None:
     with listening_socket(host) as server, socket.create_connection(server.getsockname()[:2]) as client:
         connection, peer = server.accept()
         connection.close()
@@ -186,7 +186,9 @@ def test_a_socket_that_cannot_listen_is_closed(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_unused_port_is_a_number_that_nothing_keeps(family: socket.AddressFamily, kind: socket.SocketKind) -> None:
+def test_find_unused_port_gives_a_port_for_each_family_and_kind(
+    family: socket.AddressFamily, kind: socket.SocketKind
+) -> None:
     assert 0 < find_unused_port(family, kind) < 65_536
 
 
@@ -199,7 +201,7 @@ def test_a_unix_socket_is_bound_to_a_path_of_any_type(tmp_path: Path, as_type: A
 
 
 @given(excess=st.integers(1, 4_000))
-def test_a_path_that_no_kernel_takes_is_named_with_its_length(excess: int) -> None:
+def test_a_path_that_is_too_long_is_an_error_with_its_length(excess: int) -> None:
     limit = 107 if sys.platform == "linux" else 103
     with socket.socket(socket.AF_UNIX) as sock:
         with pytest.raises(ValueError, match=f"at most {limit} bytes, and this one has {limit + excess}: 'x"):

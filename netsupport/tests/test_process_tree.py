@@ -47,7 +47,7 @@ def test_a_process_is_known_by_its_parent_and_its_session(sleeper: subprocess.Po
     assert process_table()[sleeper.pid] == found
 
 
-def test_a_process_with_brackets_and_blanks_in_its_name_is_read_all_the_same(tmp_path: Path) -> None:
+def test_a_process_name_may_contain_brackets_and_spaces(tmp_path: Path) -> None:
     program = tmp_path / "a) R 1 (b"
     program.symlink_to("/bin/cat")
     with subprocess.Popen([program], stdin=subprocess.PIPE) as child:
@@ -75,13 +75,13 @@ def test_a_member_is_found(sleeper: subprocess.Popen[bytes], root_known: bool, m
     assert [each.pid for each in Tree(root, mark).members()] == [sleeper.pid]
 
 
-def test_a_stranger_who_got_the_id_of_a_root_that_was_reaped_is_no_member(sleeper: subprocess.Popen[bytes]) -> None:
+def test_a_process_that_got_the_id_of_a_reaped_root_is_not_a_member(sleeper: subprocess.Popen[bytes]) -> None:
     started = process_tree.started_at(sleeper.pid)
     assert [each.pid for each in Tree(sleeper.pid, "another", started).members()] == [sleeper.pid]
     assert Tree(sleeper.pid, "another", started - 1).members() == []
 
 
-def test_a_process_that_has_ended_is_told_apart_by_its_start_until_it_is_reaped(
+def test_the_start_time_of_a_process_can_be_read_until_it_is_reaped(
     sleeper: subprocess.Popen[bytes],
 ) -> None:
     started = seen(sleeper.pid).started
@@ -91,7 +91,7 @@ def test_a_process_that_has_ended_is_told_apart_by_its_start_until_it_is_reaped(
     assert process_tree.started_at(2**30) == 0
 
 
-def test_a_stranger_is_no_member(sleeper: subprocess.Popen[bytes]) -> None:
+def test_an_unrelated_process_is_not_a_member(sleeper: subprocess.Popen[bytes]) -> None:
     assert Tree(2**30, "a-mar").members() == []
     assert sleeper.poll() is None
 
@@ -103,14 +103,14 @@ def test_a_tree_ends_by_sigterm_and_then_has_no_members(sleeper: subprocess.Pope
     assert tree.end(NET_S) == []
 
 
-def test_nobody_is_told_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_process_gets_a_signal_once(monkeypatch: pytest.MonkeyPatch) -> None:
     slow, late = Process(2**30, 1, 1, 1), Process(2**30 + 1, 1, 1, 1)
     scans = iter([[slow], [slow], [slow, late], []])
-    told: list[Process] = []
+    signalled: list[Process] = []
     monkeypatch.setattr(Tree, "members", lambda _tree: next(scans))
-    monkeypatch.setattr(process_tree, "send_signal", lambda target, _number: told.append(target))
+    monkeypatch.setattr(process_tree, "send_signal", lambda target, _number: signalled.append(target))
     assert Tree(2**30, "a-mark").end(NET_S) == []
-    assert told == [slow, late]
+    assert signalled == [slow, late]
 
 
 def test_what_survives_every_signal_is_returned(
@@ -123,7 +123,7 @@ def test_what_survives_every_signal_is_returned(
 
 
 def refused_with(number: int) -> Callable[[int], NoReturn]:
-    """A pidfd_open(2) that answers *number*."""
+    """A pidfd_open(2) that fails with errno *number*."""
 
     def refuse(_pid: int) -> NoReturn:
         raise OSError(number, os.strerror(number))
@@ -176,7 +176,7 @@ def test_a_signal_reaches_a_process_whose_parent_died_meanwhile(sleeper: subproc
     assert sleeper.wait(NET_S) == -signal.SIGKILL
 
 
-def test_a_signal_to_a_process_that_is_gone_is_no_failure(sleeper: subprocess.Popen[bytes]) -> None:
+def test_a_signal_to_a_process_that_has_ended_is_not_an_error(sleeper: subprocess.Popen[bytes]) -> None:
     found = seen(sleeper.pid)
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
@@ -185,19 +185,19 @@ def test_a_signal_to_a_process_that_is_gone_is_no_failure(sleeper: subprocess.Po
 
 
 @pytest.mark.parametrize(
-    ("told", "mark", "ends"),
+    ("said", "mark", "ends"),
     [
         ("{pid} {started}", "another", True),
         ("", "a-mark", True),
         ("{pid} 1", "another", False),
         ("", "another", False),
     ],
-    ids=["by its root", "by its mark before it was told", "a stranger with the root's id", "a stranger"],
+    ids=["by its root", "by its mark if no root was given", "another process with the root's id", "another process"],
 )
 def test_the_watchdog_ends_its_own_tree_when_its_input_ends(
-    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, told: str, mark: str, ends: bool
+    sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, said: str, mark: str, ends: bool
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(told.format(pid=sleeper.pid, started=seen(sleeper.pid).started)))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(said.format(pid=sleeper.pid, started=seen(sleeper.pid).started)))
     monkeypatch.setattr(sys, "argv", ["process_tree.py", mark])
     runpy.run_path(process_tree.__file__, run_name="__main__")
     descriptor = os.pidfd_open(sleeper.pid)

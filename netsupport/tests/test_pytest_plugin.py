@@ -36,14 +36,14 @@ def test_a_udp_port_is_an_int_that_can_be_bound(netsupport_udp_port: int) -> Non
         sock.bind((HOST, netsupport_udp_port))
 
 
-def test_factories_give_no_number_twice(
+def test_factories_give_no_port_twice(
     netsupport_tcp_port_factory: PortFactory, netsupport_udp_port_factory: PortFactory
 ) -> None:
     for factory in (netsupport_tcp_port_factory, netsupport_udp_port_factory):
         assert len({factory() for _ in range(20)}) == 20
 
 
-def test_a_factory_is_told_when_the_server_does_not_reuse_its_address(
+def test_a_factory_gives_a_lease_for_a_server_that_does_not_reuse_its_address(
     netsupport_tcp_port_factory: PortFactory,
 ) -> None:
     port = netsupport_tcp_port_factory(child_reuses_address=False)
@@ -51,7 +51,7 @@ def test_a_factory_is_told_when_the_server_does_not_reuse_its_address(
     wildcards.close_all(wildcards.claim_everywhere(port, socket.SOCK_STREAM))
 
 
-def test_a_number_whose_reservation_is_over_is_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_whose_reservation_is_over_is_not_given_again(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.closing(PortFactory("tcp")) as factory:
         with factory.for_one_test() as first:
             pass
@@ -107,7 +107,7 @@ def test_the_ecosystems_names_are_served_when_the_ini_file_asks_for_them(pyteste
     pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
-def test_the_ecosystems_names_are_left_to_others_otherwise(pytester: pytest.Pytester) -> None:
+def test_otherwise_the_ecosystems_names_are_left_to_other_plug_ins(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_name(unused_tcp_port): pass")
     outcome = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider")
     outcome.assert_outcomes(errors=1)
@@ -130,12 +130,12 @@ ONE_WORKER = """
         ports += [netsupport_udp_port_factory() for _ in range(40)]
         with socket.create_connection(("127.0.0.1", int(os.environ["MEETING"])), 30) as meeting:
             meeting.sendall(" ".join(map(str, ports)).encode() + b"\\n")
-            # Nobody leaves before all have come.
+            # No worker goes on before all have arrived.
             assert meeting.recv(1) == b""
 """
 
 
-def test_workers_of_xdist_that_run_at_once_never_share_a_number(
+def test_workers_of_xdist_that_run_at_once_never_share_a_port(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makepyfile(ONE_WORKER)

@@ -73,7 +73,7 @@ def test_s_server_gets_what_a_client_says(
 
 @OPENSSL
 @pytest.mark.skipif(sys.platform != "linux", reason="hold-through is Linux's")
-def test_beside_a_hold_no_squatter_can_come_to_the_ipv6_loopback_of_s_servers_port(
+def test_a_hold_keeps_other_processes_off_the_ipv6_loopback_of_s_servers_port(
     s_server: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refusals: list[object] = []
@@ -110,7 +110,7 @@ def squatter_on(port: int, *, reuse: bool) -> Iterator[socket.socket | OSError]:
 def test_s_server_with_a_squatter_on_the_ipv6_loopback_of_a_picked_port_gets_another(
     s_server: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A picked number is free on 127.0.0.1 and taken on ::1: s_server, which binds [::], dies of it."""
+    """A picked port is free on 127.0.0.1 and taken on ::1: s_server, which binds [::], fails."""
     squatters: list[tuple[str, int]] = []
     with contextlib.ExitStack() as kept:
 
@@ -131,7 +131,7 @@ def test_s_server_with_a_squatter_on_the_ipv6_loopback_of_a_picked_port_gets_ano
 
 
 @OPENSSL
-def test_when_a_squatter_answers_in_place_of_s_server_it_is_named(
+def test_another_process_that_answers_in_place_of_s_server_is_named(
     s_server: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with reserve_port(child_reuses_address=False) as lease, socket.create_server((HOST, lease.port)) as squatter:

@@ -114,7 +114,7 @@ def test_a_server_that_ignores_sigterm_is_killed() -> None:
     assert server.process.returncode == -signal.SIGKILL
 
 
-def test_a_server_that_does_not_reuse_its_address_gets_a_lease_the_second_time() -> None:
+def test_a_server_that_does_not_reuse_its_address_gets_a_lease_at_the_second_attempt() -> None:
     with running_server(tiny()) as server:
         assert server.guarantee == Guarantee.LEASE
     assert len(server.lost) == 1
@@ -146,18 +146,18 @@ def gate(folder: Path, squat: Callable[[int], contextlib.AbstractContextManager[
 
 
 def reusing_listener(port: int) -> socket.socket:
-    """A stranger who asks for the very number of a hold, with SO_REUSEADDR: nothing can keep it out."""
+    """Another process that binds exactly the held port with SO_REUSEADDR, which nothing can prevent."""
     return socket.create_server((HOST, port))
 
 
-def test_a_port_lost_to_a_stranger_is_given_up_for_another(tmp_path: Path) -> None:
+def test_after_losing_its_port_to_another_process_a_server_gets_a_second_port(tmp_path: Path) -> None:
     with gate(tmp_path, reusing_listener) as options, running_server(tiny("--reuse", *options)) as server:
         assert pid_that_answers(server.address) == server.pid
         assert server.guarantee == Guarantee.HOLD_THROUGH
     assert len(server.lost) == 1
 
 
-def test_attempts_are_bounded_and_the_error_names_the_stranger_who_has_the_port(tmp_path: Path) -> None:
+def test_attempts_are_limited_and_the_error_names_the_process_that_has_the_port(tmp_path: Path) -> None:
     with gate(tmp_path, reusing_listener) as options:
         failure = failure_of(tiny("--reuse", *options), attempts=1)
     strangers = [holder for holder in failure.holders if holder.socket.serves]
@@ -168,7 +168,7 @@ def test_attempts_are_bounded_and_the_error_names_the_stranger_who_has_the_port(
     assert failure.exit_status == 1
 
 
-def test_a_stranger_who_answers_in_place_of_a_silent_server_is_told_apart_and_named() -> None:
+def test_another_process_that_answers_in_place_of_a_silent_server_is_named() -> None:
     command = [sys.executable, "-c", "import sys; sys.stdin.read()", "{port}"]
     squatters: list[socket.socket] = []
     with contextlib.ExitStack() as kept:
@@ -188,7 +188,7 @@ def test_a_stranger_who_answers_in_place_of_a_silent_server_is_told_apart_and_na
     assert len(failure.lost) == 1
 
 
-def test_a_port_that_is_shared_with_a_stranger_is_no_success() -> None:
+def test_a_server_that_shares_its_port_with_another_process_is_a_failure() -> None:
     with reserve_port(child_reuses_address=False) as lease, socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         stranger.bind((HOST, lease.port))
@@ -221,7 +221,7 @@ def failure_of_one_that_listens(made: str, gate: str) -> ServerError:
     return failure_of([sys.executable, "-c", code, "{port}", gate], timeout_s=0.0)
 
 
-def test_a_server_on_another_address_than_asked_is_named_with_the_one_it_has(looked_at_once_ready: str) -> None:
+def test_a_server_that_listens_on_the_wrong_address_is_named_with_that_address(looked_at_once_ready: str) -> None:
     failure = failure_of_one_that_listens("socket.create_server(('127.0.0.2', port))", looked_at_once_ready)
     assert re.search(r"tcp 127.0.0.2:\d+ listening: pid \d+, .* \(the server itself\)", str(failure))
     assert failure.exit_status is None
@@ -234,18 +234,18 @@ def test_a_server_on_ipv6_alone_is_not_ready_for_an_ipv4_host(looked_at_once_rea
     assert re.search(r"did not listen in 0 s on 127.0.0.1 .*\n +tcp \[::\]:\d+ listening: .*itself", str(failure))
 
 
-def test_a_server_whose_descriptors_are_hidden_is_no_stranger(scene: Any) -> None:
+def test_a_server_whose_descriptors_are_hidden_is_still_recognised(scene: Any) -> None:
     assert scene("a_server_that_hides") == {"hidden": True, "lost": False}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="a network of one's own is made with Linux namespaces")
+@pytest.mark.skipif(sys.platform != "linux", reason="private networks need Linux namespaces")
 def test_a_server_that_ends_with_a_connection_in_time_wait_is_reported_once(scene: Any) -> None:
     failure = scene("a_server_that_ends_with_a_connection_in_time_wait")
     assert "closed by all processes" in failure["said"]
     assert (failure["status"], failure["lost"]) == (3, [])
 
 
-def test_a_server_that_ends_before_it_listens_is_reported_once_with_its_last_words() -> None:
+def test_a_server_that_ends_before_it_listens_is_reported_once_with_its_last_output() -> None:
     code = "import sys; print('cannot read my certificate'); sys.exit(3)"
     failure = failure_of([sys.executable, "-c", code, "{port}"])
     assert (failure.exit_status, failure.output, failure.lost) == (3, "cannot read my certificate\n", ())
@@ -264,7 +264,7 @@ def test_a_server_that_was_killed_is_reported_with_the_signal(number: int, words
     assert str(failure).endswith("(nothing)")
 
 
-def test_a_server_that_never_says_its_port_is_reported_after_the_timeout() -> None:
+def test_a_server_that_never_prints_its_port_is_reported_after_the_timeout() -> None:
     failure = failure_of(tiny(), read_port=r"never said (\d+)", timeout_s=0.05)
     assert "did not listen in 0.05 s on 127.0.0.1" in str(failure)
 
@@ -278,7 +278,7 @@ def test_a_server_on_several_ports_needs_a_pattern(looked_at_once_ready: str) ->
     assert re.search(r"listens on several ports \(\d+, \d+; give read_port a pattern\)", str(failure))
 
 
-def test_a_failure_of_the_body_is_told_what_the_server_said_last() -> None:
+def test_a_failure_of_the_body_gets_the_servers_last_output_as_a_note() -> None:
     command = tiny("--reuse", "--say", "careful now")
     with pytest.raises(KeyError) as failure, running_server(command):
         raise KeyError("body")
@@ -286,14 +286,14 @@ def test_a_failure_of_the_body_is_told_what_the_server_said_last() -> None:
 
 
 @pytest.mark.parametrize("check", [True, False])
-def test_a_server_that_fails_in_the_body_fails_the_test_unless_it_may(check: bool) -> None:
+def test_a_server_that_fails_in_the_body_fails_the_test_unless_check_is_false(check: bool) -> None:
     expected = pytest.raises(ServerError, match="ended with status 7 before it was stopped") if check else None
     with expected or contextlib.nullcontext(), running_server(tiny("--reuse"), check=check) as server:
         pid_that_answers(server.address, b"quit 7")
         wait_for_end(server.pid)
 
 
-def test_a_server_that_ends_well_in_the_body_is_no_failure() -> None:
+def test_a_server_that_ends_with_status_0_in_the_body_is_not_a_failure() -> None:
     with running_server(tiny("--reuse")) as server:
         pid_that_answers(server.address, b"quit 0")
         wait_for_end(server.pid)
@@ -312,7 +312,7 @@ def test_placeholders_are_filled_in_the_environment_and_other_braces_left_alone(
     assert server.output() == f"{{}} {tmp_path}\n"
 
 
-def test_standard_input_is_open_and_silent_and_the_tests_to_write_on() -> None:
+def test_standard_input_is_an_open_pipe_that_only_the_test_writes_to() -> None:
     code = (
         "import socket, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1])));"
         "print(sys.stdin.readline(), flush=True); s.accept()"
@@ -323,7 +323,7 @@ def test_standard_input_is_open_and_silent_and_the_tests_to_write_on() -> None:
         server.process.stdin.flush()
         with socket.create_connection(server.address):
             wait_for_end(server.pid)
-        # The server is gone: what is written now cannot be delivered, and that is nobody's failure.
+        # The server has ended: what is written now cannot be delivered, and that is not an error.
         server.process.stdin.write(b"too late")
     assert server.output() == "hello\n\n"
 
@@ -341,14 +341,14 @@ def test_standard_input_is_open_and_silent_and_the_tests_to_write_on() -> None:
         (["server"], {"read_port": True, "kind": "both"}, "reads one port and kind='both' has two"),
     ],
 )
-def test_an_order_that_cannot_work_is_refused_before_anything_starts(
+def test_arguments_that_cannot_work_are_an_error_before_anything_starts(
     command: list[str], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message), running_server(command, **options):
         pass
 
 
-def test_a_program_that_is_not_there_is_the_systems_error() -> None:
+def test_a_program_that_does_not_exist_raises_the_systems_error() -> None:
     with (
         pytest.raises(FileNotFoundError, match="/nonexistent/server"),
         running_server(["/nonexistent/server", "{port}"]),
@@ -442,7 +442,7 @@ def test_another_process_than_the_starter_ends_nothing() -> None:
         assert pid_that_answers(server.address) == server.pid
 
 
-def test_an_end_that_fails_in_the_middle_is_completed_by_the_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_watchdog_ends_what_an_interrupted_end_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """As by a signal handler that calls sys.exit."""
 
     def interrupted(_tree: process_tree.Tree, _grace_s: float) -> NoReturn:
@@ -460,7 +460,7 @@ def test_an_end_that_fails_in_the_middle_is_completed_by_the_watchdog(monkeypatc
     assert servers[0].process.wait(NET_S) == -signal.SIGTERM
 
 
-def test_a_server_whose_end_nobody_can_wait_for_is_reported_all_the_same() -> None:
+def test_a_server_that_cannot_be_waited_for_is_still_reported_when_it_ends() -> None:
     """SIGCHLD is ignored: the kernel forgets a child as it ends, and its status with it."""
     code = (
         "import signal, sys; from netsupport import ServerError, running_server\n"

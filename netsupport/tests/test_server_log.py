@@ -10,7 +10,7 @@ from netsupport import server_log
 from netsupport.server_log import ServerLog
 
 
-def test_the_beginning_and_the_end_of_a_long_log_are_both_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_beginning_and_the_end_of_a_long_log_are_both_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server_log, "KEPT_BYTES_MAX", 4)
     log = ServerLog()
     log.sink.write(b"port and then some \xff")

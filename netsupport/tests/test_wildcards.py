@@ -1,4 +1,4 @@
-"""One number on every address, and the self-test that proves what a hold keeps."""
+"""One port on every address, and the self-test of hold-through."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def hold() -> Iterator[tuple[socket.socket, ...]]:
     wildcards.close_all(claimed)
 
 
-def number_of(sockets: tuple[socket.socket, ...]) -> int:
+def port_of(sockets: tuple[socket.socket, ...]) -> int:
     port: int = sockets[0].getsockname()[1]
     return port
 
@@ -31,7 +31,7 @@ def number_of(sockets: tuple[socket.socket, ...]) -> int:
 @pytest.mark.parametrize("kinds", [TCP, UDP, TCP + UDP])
 def test_a_draw_is_one_port_on_both_wildcards_for_each_kind(kinds: tuple[socket.SocketKind, ...]) -> None:
     claimed = wildcards.draw_everywhere(kinds)
-    port = number_of(claimed)
+    port = port_of(claimed)
     assert [(sock.type, *sock.getsockname()[:2]) for sock in claimed] == [
         (kind, address, port) for kind in kinds for address in ("0.0.0.0", "::")
     ]
@@ -54,7 +54,7 @@ def test_where_no_port_is_free_everywhere_a_draw_and_the_self_test_say_so(scene:
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.3"), (socket.AF_INET6, "::1")])
-def test_a_number_that_is_used_on_any_address_cannot_be_claimed(family: int, host: str) -> None:
+def test_a_port_that_is_used_on_any_address_cannot_be_claimed(family: int, host: str) -> None:
     with reserve_port(child_reuses_address=False) as lease, socket.socket(family) as stranger:
         stranger.bind((host, int(lease)))
         with pytest.raises(OSError) as refusal:
@@ -100,8 +100,8 @@ def test_any_other_failure_of_ipv6_leaves_nothing_open(monkeypatch: pytest.Monke
         wildcards.draw_everywhere(TCP)
 
 
-def test_where_windows_has_exclusive_addresses_a_claim_asks_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fake sockets: the option's number means nothing here, so it is recorded and not set."""
+def test_on_windows_a_claim_sets_so_exclusiveaddruse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fake sockets: this option does not exist on this system, so it is recorded and not set."""
     asked: list[int] = []
 
     class Recording(socket.socket):
@@ -119,11 +119,11 @@ def test_where_windows_has_exclusive_addresses_a_claim_asks_for_them(monkeypatch
 
 @LINUX
 @pytest.mark.parametrize("reuse", [False, True])
-def test_a_plain_socket_is_refused_beside_a_hold_and_a_reusing_one_is_let_in(
+def test_only_a_socket_that_reuses_addresses_can_bind_a_held_port(
     hold: tuple[socket.socket, ...], reuse: bool
 ) -> None:
     wildcards.let_children_in(hold)
-    port = number_of(hold)
+    port = port_of(hold)
     outcomes = {
         host: wildcards.binds(family, host, port, reuse=reuse)
         for family, host in (
@@ -148,7 +148,7 @@ def test_a_hold_never_joins_a_foreign_socket_that_reuses_its_address() -> None:
 
 
 @LINUX
-def test_the_self_tests_listeners_are_kept_to_this_host() -> None:
+def test_only_this_host_can_connect_to_the_self_tests_listeners() -> None:
     with socket.socket() as sock:
         wildcards.keep_to_this_host(sock)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16) == b"lo\0"
@@ -160,13 +160,13 @@ def test_a_device_changes_nothing_about_what_is_refused(
     hold: tuple[socket.socket, ...], monkeypatch: pytest.MonkeyPatch, reuse: bool
 ) -> None:
     wildcards.let_children_in(hold)
-    with_device = wildcards.binds(socket.AF_INET, "0.0.0.0", number_of(hold), reuse=reuse)
+    with_device = wildcards.binds(socket.AF_INET, "0.0.0.0", port_of(hold), reuse=reuse)
     monkeypatch.setattr(wildcards, "keep_to_this_host", lambda _sock: None)
-    assert with_device is reuse is wildcards.binds(socket.AF_INET, "0.0.0.0", number_of(hold), reuse=reuse)
+    assert with_device is reuse is wildcards.binds(socket.AF_INET, "0.0.0.0", port_of(hold), reuse=reuse)
 
 
 @LINUX
-def test_where_the_device_is_refused_the_self_test_goes_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_the_device_is_refused_the_self_test_works_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     class Unprivileged(socket.socket):
         """As before Linux 5.7: a fake of its refusal."""
 
@@ -206,13 +206,13 @@ def test_the_self_test_says_what_a_kernel_gets_wrong(
 
 
 @LINUX
-def test_the_self_tests_draw_gives_a_number_that_nobody_holds(scene: Any) -> None:
-    assert scene("a_draw_of_a_number_that_nobody_holds") is True
+def test_the_self_tests_draw_gives_an_unused_port(scene: Any) -> None:
+    assert scene("a_draw_of_an_unused_port") is True
 
 
 @LINUX
-def test_a_draw_is_told_by_the_number_that_came_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kernel without the option would bind any number: its answer is made up here."""
+def test_a_draw_is_recognised_by_the_port_that_the_socket_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kernel without the option would assign any port; this fake does too."""
 
     class Generous(socket.socket):
         def setsockopt(self, *_arguments: Any) -> None:
@@ -226,7 +226,7 @@ def test_a_draw_is_told_by_the_number_that_came_back(monkeypatch: pytest.MonkeyP
     assert not wildcards.drawn(socket.AF_INET, "127.0.0.1", 4_712)
 
 
-def test_an_unexpected_refusal_is_not_taken_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_raised_and_not_taken_for_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wildcards, "TAKEN", frozenset())
     with reserve_port(child_reuses_address=False) as lease, socket.socket() as stranger:
         stranger.bind(("127.0.0.1", int(lease)))
@@ -235,7 +235,7 @@ def test_an_unexpected_refusal_is_not_taken_for_an_answer(monkeypatch: pytest.Mo
 
 
 @LINUX
-def test_a_hold_keeps_its_number_from_every_draw_of_an_exhausted_range(scene: Any) -> None:
+def test_a_hold_keeps_its_port_from_every_draw_of_an_exhausted_range(scene: Any) -> None:
     seen = scene("draws_beside_a_hold")
     assert seen["missed"] == dict.fromkeys(seen["missed"], seen["held"])
     assert len(seen["missed"]) == 13
