@@ -28,6 +28,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from parasuite import proc
 from parasuite.channel import Channel
 from parasuite.sensors import seccomp
 from parasuite.sensors.exact import Exact
@@ -53,7 +54,7 @@ def children_of(pid: int) -> list[int]:
     Source: proc_pid_task(5) where the kernel has CONFIG_PROC_CHILDREN, else a scan by proc_pid_stat(5).
     """
     if not _HAS_CHILDREN_FILES:
-        return [int(entry) for entry in os.listdir("/proc") if entry.isdigit() and _stat(int(entry))[1] == pid]
+        return [other for other in proc.pids() if _stat(other)[1] == pid]
     found: list[int] = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -64,14 +65,14 @@ def children_of(pid: int) -> list[int]:
 
 
 def _stat(pid: int) -> tuple[str, int]:
-    """(state letter, parent) of *pid*; ("X", 0) once it is gone."""
+    """(state letter, parent) of *pid*; ("X", 0) once it is gone. One that is hidden is alive, and nobody's child."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stream:
-            # The second field is the program's name in brackets and may hold anything, brackets too.
-            state, parent = stream.read().rpartition(b")")[2].split()[:2]
+        stat = proc.stat(pid)
     except (FileNotFoundError, ProcessLookupError):
         return "X", 0
-    return state.decode(), int(parent)
+    except PermissionError:
+        return "?", 0
+    return stat.state, stat.parent
 
 
 def tree_of(root: int, spare: frozenset[int] = frozenset()) -> list[int]:

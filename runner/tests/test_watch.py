@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from parasuite import proc
 from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
 from parasuite.findings import findings
 from parasuite.sensors import callers, calls, netlink, seccomp
@@ -638,7 +639,7 @@ def test_a_call_of_a_process_that_is_hidden_in_proc_goes_on_and_is_counted(monke
     def hidden(_: int) -> int:
         raise PermissionError(errno.EPERM, "as hidepid=1 does")
 
-    monkeypatch.setattr(callers, "_process_of", hidden)
+    monkeypatch.setattr(proc, "process_of", hidden)
     with tracer() as made:
         made.start(python(SOCKETS + BINDS))
         assert made.run() == [0]
@@ -703,7 +704,7 @@ def test_a_number_that_is_a_thread_s_of_another_process_by_now_is_looked_up_agai
     monkeypatch.setattr(seccomp, "_PIDFD_OPEN_THREAD", 1 << 30)
     with contextlib.closing(callers.Callers({})) as known:
         with monkeypatch.context() as earlier:
-            earlier.setattr(callers, "_process_of", lambda _: first)
+            earlier.setattr(proc, "process_of", lambda _: first)
             assert known.thread(second, 0).process.pid == first
         assert known.thread(second, 0).process.pid == second
 

@@ -10,9 +10,9 @@ import resource
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
+from parasuite import proc
 from parasuite.sensors import pages, seccomp
 from parasuite.sensors.pages import NOTHING_SAID, Said
-from parasuite.sensors.recorder._parasuite_page import start_ticks
 
 _THREADS_MAX = 512
 _DESCRIPTORS_PER_THREAD = 8
@@ -26,14 +26,6 @@ def _threads_max() -> int:
     and the copies need theirs.
     """
     return min(_THREADS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS_PER_THREAD)
-
-
-def _boot_s() -> float:
-    with open("/proc/stat", "rb") as stream:
-        for line in stream:
-            if line.startswith(b"btime "):
-                return float(line.split()[1])
-    return 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +115,7 @@ class Callers:
     pages_folders: dict[int, str]
     _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
     _processes: dict[int, Process] = field(default_factory=dict)
-    _boot_s: float = field(default_factory=_boot_s)
+    _boot_s: float = field(default_factory=proc.boot_s)
     _threads_max: int = field(default_factory=_threads_max)
 
     def thread(self, tid: int, copy: int) -> Thread:
@@ -135,7 +127,7 @@ class Callers:
                 return known
         elif len(self._threads) >= self._threads_max:
             self.forget(next(iter(self._threads.values())))
-        pid = _process_of(tid)
+        pid = proc.process_of(tid)
         with contextlib.ExitStack() as if_it_fails:
             pidfd, is_own = seccomp.open_thread(tid, pid)
             if_it_fails.callback(os.close, pidfd)
@@ -165,48 +157,27 @@ class Callers:
             self.forget(thread)
 
     def _process(self, pid: int, copy: int) -> Process:
-        ticks = start_ticks(pid)
+        stat = proc.stat(pid)
         known = self._processes.get(pid)
         void = 0
-        if known is not None and known.ticks == ticks:
+        if known is not None and known.ticks == stat.start_ticks:
             if not known.has_ended:
                 return known
             void = known.page.inode if known.page is not None else known.void
-        name, parent = _name_and_parent(pid)
         folder = self.pages_folders.get(copy, "")
         environment = _environment(pid)
         return Process(
             pid=pid,
-            ticks=ticks,
-            start_s=self._boot_s + ticks / _TICKS_PER_S,
-            name=name,
-            command=_command(pid),
-            parent=parent,
+            ticks=stat.start_ticks,
+            start_s=self._boot_s + stat.start_ticks / _TICKS_PER_S,
+            name=stat.name,
+            command=proc.command(pid, _COMMAND_MAX),
+            parent=stat.parent,
             pages_folder=folder,
-            born=_born_of(environment, parent, folder),
+            born=_born_of(environment, stat.parent, folder),
             environment=environment,
             void=void,
         )
-
-
-def _process_of(tid: int) -> int:
-    with open(f"/proc/{tid}/status", "rb", buffering=0) as stream:
-        head = stream.read(300)  # Name and Tgid are among the first lines.
-    return int(head[head.index(b"Tgid:") + 5 :].split(None, 1)[0])
-
-
-def _name_and_parent(pid: int) -> tuple[str, int]:
-    with open(f"/proc/{pid}/stat", "rb", buffering=0) as stream:
-        before, _, after = stream.read(1024).rpartition(b")")
-    return before.partition(b"(")[2].decode("utf-8", "backslashreplace"), int(after.split()[1])
-
-
-def _command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        with open(f"/proc/{pid}/cmdline", "rb", buffering=0) as stream:
-            words = stream.read(4 * _COMMAND_MAX).rstrip(b"\0").replace(b"\0", b" ")
-        return words.decode("utf-8", "backslashreplace")[:_COMMAND_MAX]
-    return ""
 
 
 def _environment(pid: int) -> int:
@@ -233,13 +204,14 @@ def _born_of(environment: int, parent: int, folder: str) -> Said:
     for _ in range(_ANCESTORS_MAX):
         if parent <= 1 or not folder:
             break
-        page = pages.open_page(folder, parent, start_ticks(parent))
+        try:
+            stat = proc.stat(parent)
+        except OSError:
+            break
+        page = pages.open_page(folder, parent, stat.start_ticks)
         if page is not None:
             said = page.process_test()
             page.close()
             return Said(said.test, "", "parent process" if said.test else "")
-        try:
-            _, parent = _name_and_parent(parent)
-        except OSError:
-            break
+        parent = stat.parent
     return NOTHING_SAID

@@ -11,7 +11,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -208,7 +208,7 @@ def _open() -> socket.socket:
     return made
 
 
-def owner_of(inode: int, pids: Iterator[int]) -> int:
+def owner_of(inode: int, pids: Iterable[int]) -> int:
     """The first of *pids* that has a descriptor of the socket *inode*; 0 if none that may be looked at has.
 
     A socket in flight between processes (SCM_RIGHTS) has no descriptor anywhere and still holds its port.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from parasuite import proc
 from parasuite.endpoints import canonical, overlaps
 from parasuite.events import Endpoint, Holder
 from parasuite.sensors import netlink
 
+_COMMAND_MAX = 400
 _OWNING = frozenset({"listen", "bound", "unconnected"})
 
 
@@ -130,19 +131,11 @@ class Owners:
             return Holder(owner.copy, owner.pid, row.state_name, row.cookie)
         if not row.inode:
             return Holder(None, 0, row.state_name, row.cookie)
-        pid = netlink.owner_of(row.inode, _pids())
-        return Holder(self._copy_of(pid) if pid else None, pid, row.state_name, row.cookie, _command(pid))
-
-
-def _pids() -> Iterator[int]:
-    return (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-
-
-def _command(pid: int) -> str:
-    if not pid:
-        return ""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as stream:
-            return stream.read(400).rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "backslashreplace")
-    except OSError:
-        return ""
+        pid = netlink.owner_of(row.inode, proc.pids())
+        return Holder(
+            self._copy_of(pid) if pid else None,
+            pid,
+            row.state_name,
+            row.cookie,
+            proc.command(pid, _COMMAND_MAX) if pid else "",
+        )

@@ -1,0 +1,99 @@
+"""What is read from /proc about processes that chose their names with care."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+if sys.platform != "linux":
+    pytest.skip("/proc is Linux only", allow_module_level=True)
+
+import parasuite
+from parasuite import proc, supervisor
+from parasuite.events import Bind, ProcessSeen
+from parasuite.sensors import seccomp
+
+from runner.tests.tracing import python, tracer
+
+NAMES = [b"Tgid:1", b"Tgid:0", b"Tgid:x", b"Tgid:9999999999", b"x\nTgid:\t1\n", b") Z 1 1 1 (", b"\xff) \n\\\x1b" * 3]
+RENAME = "import ctypes, socket; ctypes.CDLL(None).prctl(15, {name!r}, 0, 0, 0)\n"
+
+
+@contextmanager
+def waiting_process(name: bytes) -> Iterator[int]:
+    """The pid of a child of this process that has taken *name* and waits."""
+    code = RENAME.format(name=name) + "print(flush=True); input()"
+    with subprocess.Popen(python(code), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        yield child.pid
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_process_is_known_by_its_fields_whatever_its_name_is(name: bytes) -> None:
+    with waiting_process(name) as pid:
+        stat = proc.stat(pid)
+        assert proc.process_of(pid) == pid
+        assert (stat.name, stat.parent) == (name[:15].decode("utf-8", "backslashreplace"), os.getpid())
+        assert stat.start_ticks >= proc.stat(os.getpid()).start_ticks
+        assert pid in supervisor.tree_of(os.getpid())
+
+
+@pytest.mark.parametrize("has_thread_pidfds", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bind_is_the_callers_own_whatever_its_name_is(
+    monkeypatch: pytest.MonkeyPatch, name: bytes, has_thread_pidfds: bool
+) -> None:
+    if not has_thread_pidfds:
+        # As before Linux 6.9: the descriptor is taken from the process that the thread is said to belong to.
+        monkeypatch.setattr(seccomp, "_PIDFD_OPEN_THREAD", 1 << 30)
+    with tracer() as made:
+        code = RENAME.format(name=name) + 's = socket.socket(); s.bind(("127.0.0.1", 0)); assert s.getsockname()[1]'
+        child = made.start(python(code))
+        assert made.run() == [0]
+        assert made.watch.notes() == []
+        assert [event.pid for event in made.events if isinstance(event, Bind | ProcessSeen)] == [child.pid] * 2
+
+
+def test_a_thread_belongs_to_its_process() -> None:
+    code = (
+        "import os, threading; threading.Thread(target=input).start()\n"
+        "print(*os.listdir('/proc/self/task'), flush=True)"
+    )
+    with subprocess.Popen(python(code), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        tids = [int(tid) for tid in child.stdout.readline().split()]
+        assert [proc.process_of(tid) for tid in tids] == [child.pid] * 2
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts /proc with hidepid=1")
+def test_a_process_that_is_hidden_is_taken_for_alive() -> None:
+    code = f"""
+        import os, sys
+        sys.path.insert(0, {str(Path(parasuite.__file__).parents[1])!r})
+        from parasuite import supervisor
+        parent = os.getppid()
+        os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
+        print(supervisor._stat(parent))
+        """
+    mount = "mount -t proc -o hidepid=1 proc /proc && "
+    command = ["unshare", "-m", "sh", "-c", mount + '"$@" && :', "sh", *python(textwrap.dedent(code))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "mount:" in done.stderr or "unshare:" in done.stderr:
+        pytest.skip(f"mounts are refused here: {done.stderr}")
+    assert (done.stdout, done.stderr) == ("('?', 0)\n", "")
+
+
+def test_a_command_line_is_read_up_to_a_bound() -> None:
+    with subprocess.Popen(["cat", "-", "x" * 100_000], stdin=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert proc.command(child.pid, 10) == "cat - xxxx"
+        child.stdin.close()
+        child.kill()
