@@ -40,6 +40,8 @@ class Tracer:
     recorded: bool = False
 
     def __post_init__(self) -> None:
+        for folder in self.pages_folders.values():
+            os.makedirs(folder, exist_ok=True)  # A run makes it before its copies begin.
         self.poll = select.poll()
         self.watch = Watch(
             self.events.append,

@@ -8,7 +8,7 @@ import contextlib
 import os
 import resource
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 
 from parasuite import proc
 from parasuite.sensors import pages, seccomp
@@ -43,7 +43,7 @@ class Process:
     name: str
     command: str
     parent: int
-    pages_folder: str
+    pages_folder: pages.Folder | None
     born: Said
     environment: int
     void: int = 0
@@ -54,8 +54,9 @@ class Process:
     @property
     def is_unrecorded(self) -> bool:
         """Whether this is a Python that should publish a page and does not (-I, -E, -S, a scrubbed environment)."""
-        expected = bool(self.pages_folder) and self.name.startswith(("python", "pypy"))
-        return expected and self._current_page() is None
+        if self.page is not None or self.pages_folder is None or not self.name.startswith(("python", "pypy")):
+            return False
+        return self._current_page() is None
 
     @property
     def has_ended(self) -> bool:
@@ -66,11 +67,14 @@ class Process:
         return self.environment >= 0 and not os.pread(self.environment, 1, 0)
 
     def _current_page(self) -> pages.Page | None:
-        if self.page is not None and self.page.is_void:
+        """Its page, refreshed."""
+        if self.page is not None and not self.page.refresh():
             self.page.close()
             self.page = None
-        if self.page is None and self.pages_folder:
-            self.page = pages.open_page(self.pages_folder, self.pid, self.ticks, self.void)
+        elif self.page is not None:
+            return self.page
+        if self.pages_folder is not None:
+            self.page = self.pages_folder.open_page(self.pid, self.ticks, self.void)
         return self.page
 
     def said(self, tid: int, kind: int, descriptor: int) -> Said:
@@ -110,13 +114,17 @@ class Thread:
 
 @dataclass(slots=True)
 class Callers:
-    """The threads that were seen lately. *pages_folders*: copy to the folder of its pages, "" without a recorder."""
+    """The threads that were seen lately. *pages_folders*: copy to the folder of its pages, if it has a recorder."""
 
-    pages_folders: dict[int, str]
+    pages_folders: InitVar[dict[int, str]]
+    _folders: dict[int, pages.Folder] = field(init=False)
     _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
     _processes: dict[int, Process] = field(default_factory=dict)
     _boot_s: float = field(default_factory=proc.boot_s)
     _threads_max: int = field(default_factory=_threads_max)
+
+    def __post_init__(self, pages_folders: dict[int, str]) -> None:
+        self._folders = {copy: pages.Folder(path) for copy, path in pages_folders.items()}
 
     def thread(self, tid: int, copy: int) -> Thread:
         """The thread *tid* of *copy*. Raises OSError if it is gone."""
@@ -155,6 +163,8 @@ class Callers:
         """Close every descriptor; for a forked child too, which must not keep them."""
         for thread in list(self._threads.values()):
             self.forget(thread)
+        for folder in self._folders.values():
+            folder.close()
 
     def _process(self, pid: int, copy: int) -> Process:
         stat = proc.stat(pid)
@@ -164,7 +174,7 @@ class Callers:
             if not known.has_ended:
                 return known
             void = known.page.inode if known.page is not None else known.void
-        folder = self.pages_folders.get(copy, "")
+        folder = self._folders.get(copy)
         environment = _environment(pid)
         return Process(
             pid=pid,
@@ -190,7 +200,7 @@ def _environment(pid: int) -> int:
     return -1
 
 
-def _born_of(environment: int, parent: int, folder: str) -> Said:
+def _born_of(environment: int, parent: int, folder: pages.Folder | None) -> Said:
     """The test in whose time the process was born: its environment tells, else the nearest ancestor that
     publishes.
     """
@@ -202,13 +212,13 @@ def _born_of(environment: int, parent: int, folder: str) -> Said:
                     # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
                     return Said(test.rpartition(" (")[0] or test, "", "environment")
     for _ in range(_ANCESTORS_MAX):
-        if parent <= 1 or not folder:
+        if parent <= 1 or folder is None:
             break
         try:
             stat = proc.stat(parent)
         except OSError:
             break
-        page = pages.open_page(folder, parent, stat.start_ticks)
+        page = folder.open_page(parent, stat.start_ticks)
         if page is not None:
             said = page.process_test()
             page.close()

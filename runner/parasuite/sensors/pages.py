@@ -1,15 +1,30 @@
-"""Reads the pages that the recorder's processes publish: which test, which line, for a thread that stands still."""
+"""Reads the pages that the recorder's processes publish: which test, which line, for a thread that stands still.
+
+The files are a copy's own, which may have put anything there: a FIFO, a link to a device, a file on a file system of
+its own that never answers. None of it may keep the supervisor waiting. So a page is opened below a folder that was
+opened before the copy began, without crossing a mount or a link and without waiting, and is used only if it is a file
+of the right size and owner. It is read, not mapped: a map of a file that was cut short ends its reader by SIGBUS.
+"""
 
 from __future__ import annotations
 
-import mmap
+import contextlib
+import ctypes
+import errno
 import os
+import stat
 import struct
 from functools import lru_cache
 from typing import NamedTuple
 
 from parasuite.sensors.recorder import _parasuite_page as layout
 
+_OPENAT2 = 437  # On every architecture.
+_RESOLVE_NO_XDEV, _RESOLVE_NO_SYMLINKS = 0x01, 0x04
+_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_NOCTTY
+_HOW = struct.pack("=QQQ", _FLAGS, 0, _RESOLVE_NO_XDEV | _RESOLVE_NO_SYMLINKS)
+# The head and the first two slots: the process's own and, nearly always, its main thread's.
+_READ_AT_ONCE = layout.SLOTS_AT + 2 * layout.SLOT_SIZE
 _ALL_TIDS = struct.Struct(f"={layout.SLOTS}I")
 _ATTRIBUTIONS = {
     layout.BY_THREAD: "thread",
@@ -30,50 +45,63 @@ NOTHING_SAID = Said()
 
 
 class Page:
-    """One process's page, mapped for reading. *inode*: of its file."""
+    """One process's page. *inode*: of its file. Owns *descriptor*."""
 
-    def __init__(self, memory: mmap.mmap, inode: int) -> None:
+    def __init__(self, descriptor: int, inode: int) -> None:
         self.inode = inode
-        self._memory = memory
+        self._descriptor = descriptor
+        self._start = b""
         self._tids_raw = b""
         self._tids: tuple[int, ...] = ()
 
     def close(self) -> None:
-        self._memory.close()
+        os.close(self._descriptor)
 
-    @property
-    def is_void(self) -> bool:
-        """Whether its process has made another one instead."""
-        return self._memory[0:8] != layout.MAGIC
+    def refresh(self) -> bool:
+        """Read it anew; False if it is none any more: its process has made another one, or it was cut short."""
+        self._start = os.pread(self._descriptor, _READ_AT_ONCE, 0)
+        return len(self._start) == _READ_AT_ONCE and self._start.startswith(layout.MAGIC)
+
+    def is_of(self, start_ticks: int) -> bool:
+        """Whether the process that started at *start_ticks* has written it, as far as it says so."""
+        return struct.unpack_from("=Q", self._start, 8)[0] in (0, start_ticks)
 
     def said(self, tid: int, kind: int, descriptor: int) -> Said:
-        """What the thread *tid* said before this call; where it said nothing, what its process runs."""
-        raw = self._memory[layout.TIDS_AT : layout.SLOTS_AT - 192]
+        """What the thread *tid* said before this call; where it said nothing, what its process runs.
+
+        As of the last *refresh*.
+        """
+        raw = self._start[layout.TIDS_AT : layout.TIDS_AT + _ALL_TIDS.size]
         if raw != self._tids_raw:
             self._tids_raw, self._tids = raw, _ALL_TIDS.unpack(raw)
         if tid in self._tids:
-            told = self._slot(self._tids.index(tid), kind, descriptor)
+            told = self._of_slot(self._tids.index(tid), kind, descriptor)
             if told is not None:
                 return told
         return self.process_test()
 
     def process_test(self) -> Said:
-        """The test that the process as a whole runs now."""
-        _, _, _, test_length, _ = layout.HEAD.unpack_from(self._memory, layout.SLOTS_AT)
+        """The test that the process as a whole ran at the last *refresh*."""
+        slot = self._slot(0)
+        _, _, _, test_length, _ = layout.HEAD.unpack_from(slot)
         if not test_length:
             return NOTHING_SAID
-        return Said(self._text(layout.SLOTS_AT + layout.TEXT_AT, test_length), "", "process")
+        return Said(slot[layout.TEXT_AT : layout.TEXT_AT + test_length].decode("utf-8", "replace"), "", "process")
 
-    def _slot(self, slot: int, kind: int, descriptor: int) -> Said | None:
-        at = layout.SLOTS_AT + slot * layout.SLOT_SIZE
-        said_descriptor, said_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(self._memory, at)
+    def _of_slot(self, number: int, kind: int, descriptor: int) -> Said | None:
+        slot = self._slot(number)
+        if len(slot) < layout.SLOT_SIZE:
+            return None
+        said_descriptor, said_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(slot)
         if (said_kind, said_descriptor) != (kind, descriptor):
             return None  # Of an earlier call: this one is native code's, behind Python's back.
-        text_at = at + layout.TEXT_AT
-        return _said(self._memory[text_at : text_at + test_length + line_length], test_length, attribution)
+        return _said(slot[layout.TEXT_AT : layout.TEXT_AT + test_length + line_length], test_length, attribution)
 
-    def _text(self, at: int, length: int) -> str:
-        return self._memory[at : at + length].decode("utf-8", "replace")
+    def _slot(self, number: int) -> bytes:
+        at = layout.SLOTS_AT + number * layout.SLOT_SIZE
+        if at + layout.SLOT_SIZE <= _READ_AT_ONCE:
+            return self._start[at : at + layout.SLOT_SIZE]
+        return os.pread(self._descriptor, layout.SLOT_SIZE, at)
 
 
 @lru_cache(maxsize=1024)
@@ -84,23 +112,55 @@ def _said(text: bytes, test_length: int, attribution: int) -> Said:
     return Said(test, line, _ATTRIBUTIONS.get(attribution, "") if test else "")
 
 
-def open_page(folder: str, pid: int, start_ticks: int, void: int = 0) -> Page | None:
-    """The page of the process *pid* that started at *start_ticks*; None if it has none. *void*: the inode of one that
-    is not meant.
-    """
-    try:
-        descriptor = os.open(f"{folder}/{pid}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
+class Folder:
+    """The folder in which the processes of a copy publish their pages, opened before the copy begins."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = -1
+        with contextlib.suppress(OSError):  # Not there: nothing is published.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def open_page(self, pid: int, start_ticks: int, void: int = 0) -> Page | None:
+        """The page of the process *pid* that started at *start_ticks*, refreshed; None if it has none.
+
+        *void*: the inode of one that is not meant.
+        """
+        if self._descriptor < 0:
+            return None
+        descriptor = self._open(str(pid))
+        if descriptor < 0:
+            return None
+        with contextlib.ExitStack() as if_it_is_none:
+            if_it_is_none.callback(os.close, descriptor)
+            with contextlib.suppress(OSError):
+                found = os.fstat(descriptor)
+                page = Page(descriptor, found.st_ino)
+                is_page = stat.S_ISREG(found.st_mode) and found.st_size == layout.SIZE and found.st_ino != void
+                if is_page and _may_be_of(found.st_uid, pid) and page.refresh() and page.is_of(start_ticks):
+                    if_it_is_none.pop_all()
+                    return page
         return None
-    try:
-        inode = os.fstat(descriptor).st_ino
-        memory = mmap.mmap(descriptor, layout.SIZE, access=mmap.ACCESS_READ)
-    except (OSError, ValueError):
-        return None
-    finally:
-        os.close(descriptor)
-    page = Page(memory, inode)
-    if page.is_void or inode == void or struct.unpack_from("=Q", memory, 8)[0] not in (0, start_ticks):
-        page.close()
-        return None
-    return page
+
+    def _open(self, name: str) -> int:
+        """A descriptor of the file *name*; -1 if there is none that can be opened at once. Source: openat2(2)."""
+        descriptor = _openat2(_OPENAT2, self._descriptor, name.encode(), _HOW, len(_HOW))
+        if descriptor < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
+            # A container's profile refuses it: without it a mount that the copy has put there would be crossed.
+            with contextlib.suppress(OSError):
+                return os.open(name, _FLAGS, dir_fd=self._descriptor)
+        return int(descriptor)
+
+
+_openat2 = ctypes.CDLL(None, use_errno=True)["syscall"]
+_openat2.restype = ctypes.c_long
+_openat2.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
+
+
+def _may_be_of(owner: int, pid: int) -> bool:
+    """Whether *owner* is the user of the process *pid*, or our own, which that process may have had before."""
+    return owner == os.geteuid() or owner == os.stat(f"/proc/{pid}").st_uid
