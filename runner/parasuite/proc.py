@@ -2,16 +2,25 @@
 
 What is read here is shaped by the process that it describes: a name may hold any byte, and a command line may be
 gigabytes long. So every read has a bound, and a field is found by its place, never by a word that may be in a name.
+
+Memory of another process, such as the address that it passes to bind(2), may be in a page that is not there yet.
+process_vm_readv(2) then waits for whatever fills it. For a userfaultfd(2) or a FUSE file of that process's own this
+may take for ever; only SIGKILL ends it. `AddressSpace` knows, without reading, which pages are there. (The command
+line and the environment are such memory too, but the kernel gives up where it would have to wait for them.)
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 from dataclasses import dataclass
 
 _STATUS_HEAD = 512
 """Bytes of /proc/PID/status that hold its first lines: a name has 64 bytes at most, four times as many if escaped."""
 _STAT_MAX = 2048
+_ENVIRONMENT_MAX = 1 << 20
+_ENTRY = 8
+_PAGES_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,43 @@ def process_of(tid: int) -> int:
     return int(head.partition(b"\nTgid:")[2].split(None, 1)[0])
 
 
+class AddressSpace:
+    """The memory of a process from one execve(2) to the next. Raises OSError where it may not be looked at.
+
+    Source: proc_pid_pagemap(5). A memory that another process shares (vfork(2)) lives as long as that one does.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self._descriptor = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self._page = 0
+        self._entry = b""
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether its process runs another program by now, or none."""
+        # Asked of the page that was looked at last: most calls of a process have their address in the same one, and
+        # `has_at_once`, which follows, then knows already.
+        self._entry = os.pread(self._descriptor, _ENTRY, self._page * _ENTRY)
+        return not self._entry
+
+    def has_at_once(self, start: int, length: int) -> bool:
+        """Whether *length* bytes from *start* on can be read now without waiting for their pages."""
+        first, last = start // mmap.PAGESIZE, (start + length - 1) // mmap.PAGESIZE
+        if last - first >= _PAGES_MAX:
+            return False
+        entries, self._entry = self._entry, b""
+        if not entries or first != self._page or last != first:
+            entries = os.pread(self._descriptor, _ENTRY * (last - first + 1), first * _ENTRY)
+            if entries:  # Else no process can have memory there, or this one has ended.
+                self._page = first
+        # Bit 63 of an entry says that the page is present.
+        present = entries[_ENTRY - 1 :: _ENTRY]
+        return len(present) == last - first + 1 and min(present) >= 0x80
+
+
 def boot_s() -> float:
     """When the machine was started, in seconds since the epoch; 0 if /proc does not say."""
     with open("/proc/stat", "rb") as stream:
@@ -65,6 +111,14 @@ def command(pid: int, length_max: int) -> str:
     except OSError:
         return ""
     return _text(raw.rstrip(b"\0").replace(b"\0", b" "))[:length_max]
+
+
+def environment(pid: int) -> list[bytes]:
+    """The environment that *pid* was started with, its first megabyte; [] where it may not be seen."""
+    try:
+        return _read(f"/proc/{pid}/environ", _ENVIRONMENT_MAX).split(b"\0")
+    except OSError:
+        return []
 
 
 def _read(path: str, size: int) -> bytes:

@@ -92,8 +92,11 @@ def test_a_process_that_is_hidden_is_taken_for_alive() -> None:
 
 
 def test_a_command_line_is_read_up_to_a_bound() -> None:
-    with subprocess.Popen(["cat", "-", "x" * 100_000], stdin=subprocess.PIPE) as child:
+    with subprocess.Popen(["cat", "-", "x" * 100_000], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"\n"  # It runs its program now.
         assert proc.command(child.pid, 10) == "cat - xxxx"
-        child.stdin.close()
         child.kill()

@@ -33,7 +33,7 @@ class Process:
     """A process while it runs one program. *start_s*: since the epoch. *born*: the test of its birth, for a process
     that publishes no page.
 
-    *environment*: a descriptor of its /proc/PID/environ, -1 if there is none. *void*: the inode of the page of a
+    *space*: its memory, None where it may not be looked at. *void*: the inode of the page of a
     program that it ran before. *threads*: how many of its threads are remembered; with the last one it is forgotten.
     """
 
@@ -45,7 +45,7 @@ class Process:
     parent: int
     pages_folder: pages.Folder | None
     born: Said
-    environment: int
+    space: proc.AddressSpace | None
     void: int = 0
     page: pages.Page | None = None
     introduced: bool = False
@@ -60,11 +60,12 @@ class Process:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it runs another program by now (execve(2)), or none: then what was opened is nobody's environment.
+        """Whether it runs another program by now (execve(2)), or none; False where that is not to be seen."""
+        return self.space is not None and self.space.has_ended
 
-        A memory that another process shares (vfork(2)) lives as long as that one does.
-        """
-        return self.environment >= 0 and not os.pread(self.environment, 1, 0)
+    def has_at_once(self, start: int, length: int) -> bool:
+        """Whether *length* bytes of its memory from *start* on are known to be read without waiting for them."""
+        return self.space is not None and self.space.has_at_once(start, length)
 
     def _current_page(self) -> pages.Page | None:
         """Its page, refreshed."""
@@ -89,9 +90,9 @@ class Process:
         if self.page is not None:
             self.page.close()
             self.page = None
-        if self.environment >= 0:
-            os.close(self.environment)
-            self.environment = -1
+        if self.space is not None:
+            self.space.close()
+            self.space = None
 
 
 @dataclass(slots=True, eq=False)
@@ -175,7 +176,6 @@ class Callers:
                 return known
             void = known.page.inode if known.page is not None else known.void
         folder = self._folders.get(copy)
-        environment = _environment(pid)
         return Process(
             pid=pid,
             ticks=stat.start_ticks,
@@ -184,33 +184,30 @@ class Callers:
             command=proc.command(pid, _COMMAND_MAX),
             parent=stat.parent,
             pages_folder=folder,
-            born=_born_of(environment, stat.parent, folder),
-            environment=environment,
+            born=_born_of(pid) or _born_of_ancestor(stat.parent, folder),
+            space=_space(pid),
             void=void,
         )
 
 
-def _environment(pid: int) -> int:
-    """A descriptor of the environment of *pid*; -1 where it may not be seen, or is empty and so could never end."""
+def _space(pid: int) -> proc.AddressSpace | None:
     with contextlib.suppress(OSError):
-        descriptor = os.open(f"/proc/{pid}/environ", os.O_RDONLY | os.O_CLOEXEC)
-        if os.pread(descriptor, 1, 0):
-            return descriptor
-        os.close(descriptor)
-    return -1
+        return proc.AddressSpace(pid)
+    return None
 
 
-def _born_of(environment: int, parent: int, folder: pages.Folder | None) -> Said:
-    """The test in whose time the process was born: its environment tells, else the nearest ancestor that
-    publishes.
-    """
-    if environment >= 0:
-        with contextlib.suppress(OSError), open(environment, "rb", closefd=False) as stream:
-            for entry in stream.read().split(b"\0"):
-                if entry.startswith(b"PYTEST_CURRENT_TEST="):
-                    test = entry[20:].decode("utf-8", "backslashreplace")
-                    # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
-                    return Said(test.rpartition(" (")[0] or test, "", "environment")
+def _born_of(pid: int) -> Said | None:
+    """The test in whose time *pid* was born, if its environment says so."""
+    for entry in proc.environment(pid):
+        if entry.startswith(b"PYTEST_CURRENT_TEST="):
+            test = entry[20:].decode("utf-8", "backslashreplace")
+            # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
+            return Said(test.rpartition(" (")[0] or test, "", "environment")
+    return None
+
+
+def _born_of_ancestor(parent: int, folder: pages.Folder | None) -> Said:
+    """The test that the nearest ancestor that publishes runs now, when the process is first seen."""
     for _ in range(_ANCESTORS_MAX):
         if parent <= 1 or folder is None:
             break

@@ -25,6 +25,7 @@ from typing import Any
 from parasuite.endpoints import canonical
 from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Listen, Send
 from parasuite.sensors import addresses, seccomp
+from parasuite.sensors.aside import Aside
 from parasuite.sensors.attempts import Attempt
 from parasuite.sensors.callers import Thread
 from parasuite.sensors.identity import (
@@ -114,6 +115,7 @@ class Calls:
         self._is_local = is_local
         self._recorded = recorded
         self._release = release
+        self._aside = Aside()
         self._memory = seccomp.Memory()
         self._namespaces = Namespaces()
         self._sends: dict[tuple[int, Endpoint], int] = {}
@@ -134,7 +136,12 @@ class Calls:
         """
         request = call.request
         size = request.arguments[length] & 0xFFFFFFFF
-        raw = self._memory.read(request.tid, request.arguments[at], size)
+        start = request.arguments[at]
+        if not 0 < size <= seccomp.ADDRESS_MAX or call.thread.process.has_at_once(start, size):
+            raw = self._memory.read(request.tid, start, size)
+        else:
+            # A page that is not there, or is not to be looked at. The buffer is one of its own: it may come too late.
+            raw = self._aside(lambda: seccomp.Memory().read(request.tid, start, size))
         return raw, None if raw is None else addresses.parse(raw)
 
     def _performs(self, call: Call, port: int) -> bool:

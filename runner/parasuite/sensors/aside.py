@@ -1,0 +1,49 @@
+"""Work that may wait for ever, done aside: in a thread that is left to itself when it takes too long."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+_TIMEOUT_S = 0.2
+_WAITING_MAX = 4
+
+T = TypeVar("T")
+
+
+class _Work(threading.Thread, Generic[T]):
+    def __init__(self, work: Callable[[], T]) -> None:
+        super().__init__(daemon=True)
+        self._work = work
+        self.result: T | None = None
+
+    def run(self) -> None:
+        self.result = self._work()
+
+
+class Aside:
+    """Runs work aside, for as long as few of its threads still wait: then nothing more is begun.
+
+    So whoever makes this process wait does so for _WAITING_MAX times _TIMEOUT_S seconds, and no longer. A thread of
+    this process, unlike a child, has its right to look into other processes (Yama).
+    """
+
+    def __init__(self) -> None:
+        self._waiting: list[threading.Thread] = []
+
+    def __call__(self, work: Callable[[], T]) -> T | None:
+        """The result of *work*, which must not raise; None if it does not come in time, or is not begun."""
+        self._waiting = [thread for thread in self._waiting if thread.is_alive()]
+        if len(self._waiting) >= _WAITING_MAX:
+            return None
+        thread = _Work(work)
+        try:
+            thread.start()
+        except RuntimeError:
+            return None  # No room for another thread (RLIMIT_NPROC).
+        thread.join(_TIMEOUT_S)
+        if thread.is_alive():
+            self._waiting.append(thread)
+            return None
+        return thread.result
