@@ -1,13 +1,13 @@
 """What one trapped call is, what is done about it, and what it tells.
 
-bind and listen of internet sockets are carried out here, on a duplicate of the caller's descriptor, so that result,
-port and cookie are known at that instant. Every other call the kernel carries out as if nothing had been in the way:
+bind and listen of internet sockets are performed here, on a duplicate of the caller's descriptor, so that result,
+port and cookie are known at that instant. We let the kernel perform all other calls itself:
 
 - Unix sockets: their bind depends on the caller's folder, umask and owner, their listen puts a pid into SO_PEERCRED;
-- ports below 1024: the caller's own privilege must decide (a root supervisor would let anyone bind port 81);
+- privileged ports, and all calls of a confined caller: its own rights decide, not the supervisor's (rights.py);
 - connect, which may block;
 - everything, where duplicates are refused (container profiles), or where a signal could repeat a call that was
-  carried out (before Linux 5.19). What came of those is looked up in the kernel's table a moment later (attempts.py).
+  performed (before Linux 5.19). Their results are looked up in the kernel's table a moment later (attempts.py).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from parasuite.sensors.identity import (
 from parasuite.sensors.owners import Owner, Owners
 from parasuite.sensors.pages import Said
 from parasuite.sensors.recorder import _parasuite_page as layout
+from parasuite.sensors.rights import Rights
 
 SOURCE = "seccomp"
-_PRIVILEGED_BELOW = 1024
 _BOUND_HERE = frozenset({*INET, _socket.AF_UNSPEC})
 _SENDS_REMEMBERED_MAX = 4096
 _SEND_AGAIN_NS = 1_000_000_000
@@ -117,6 +117,7 @@ class Calls:
         self._release = release
         self._aside = Aside()
         self._memory = seccomp.Memory()
+        self.rights = Rights()
         self._namespaces = Namespaces()
         self._sends: dict[tuple[int, Endpoint], int] = {}
         self._handlers: dict[int, Callable[[Call, seccomp.Listener], Outcome | None]] = {
@@ -124,7 +125,11 @@ class Calls:
             machine.listen: self._listen,
             machine.connect: self._connect,
             machine.sendto: self._send,
+            **dict.fromkeys(seccomp.LANDLOCK_RESTRICT_SELF, self._restrict_self),
         }
+
+    def close(self) -> None:
+        self.rights.close()
 
     def outcome(self, call: Call, listener: seccomp.Listener) -> Outcome | None:
         """Do what is to be done; None if the caller is gone."""
@@ -145,8 +150,18 @@ class Calls:
         return raw, None if raw is None else addresses.parse(raw)
 
     def _performs(self, call: Call, port: int) -> bool:
+        """Whether bind or listen is performed here. *port*: an explicit one that is bound, else 0."""
         sock = call.sock
-        return sock is not None and call.killable and is_followed(sock) and not 0 < port < _PRIVILEGED_BELOW
+        if sock is None or not call.killable or not is_followed(sock):
+            return False
+        if port and self.rights.needs_privilege(port, self._namespaces.of(sock, call.request.tid)):
+            return False
+        return not self.rights.is_confined(call.copy, call.thread)
+
+    def _restrict_self(self, call: Call, listener: seccomp.Listener) -> Outcome:
+        del listener
+        self.rights.restricts_itself(call.copy, call.thread.process)
+        return Outcome()
 
     def _bind(self, call: Call, listener: seccomp.Listener) -> Outcome | None:
         raw, address = self._address(call, 1, 2)
@@ -154,7 +169,7 @@ class Calls:
             return Outcome(opaque=raw is None)
         said = call.said(layout.BIND)
         sock = call.sock
-        if sock is None or not self._performs(call, address.port) or address.family not in _BOUND_HERE:
+        if sock is None or address.family not in _BOUND_HERE or not self._performs(call, address.port):
             asked = self._asked(call, address)
             return Outcome() if asked is None else self._attempted(call, said, asked)
         if not listener.is_valid(call.request):

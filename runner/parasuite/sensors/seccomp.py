@@ -27,6 +27,8 @@ _PIDFD_OPEN_THREAD = os.O_EXCL  # PIDFD_THREAD, Linux 6.9
 _PIDFD_GETFD = 438
 _SO_PROTOCOL_MPTCP = 262
 _X32_BIT = 0x40000000
+_LANDLOCK_RESTRICT_SELF = 446  # The same on every architecture.
+LANDLOCK_RESTRICT_SELF = frozenset({_LANDLOCK_RESTRICT_SELF, _LANDLOCK_RESTRICT_SELF | _X32_BIT})
 ADDRESS_MAX = 128  # sizeof(struct sockaddr_storage)
 
 
@@ -66,10 +68,14 @@ def _argument(number: int) -> int:
 def program(machine: Architecture) -> bytes:
     """The filter: notify of bind, listen, and of connect and sendto with an address that may be an internet one.
 
+    And of landlock_restrict_self, by whatever architecture: a program may call it as a 32-bit one and then bind.
+
     The length of an address tells: 16 and 28 are sockaddr_in and sockaddr_in6, 24 is the latter as RFC 2133 had it,
     128 and more a whole sockaddr_storage. Unix sockets' connects pass untouched, unless their path is as long.
     """
     lines: list[tuple[int, int | str, int | str, int]] = [
+        (_LD, 0, 0, _NR),
+        *((_JEQ, "notify", 0, number) for number in sorted(LANDLOCK_RESTRICT_SELF)),
         (_LD, 0, 0, _ARCH),
         (_JEQ, 0, "allow", machine.audit),
         (_LD, 0, 0, _NR),

@@ -95,6 +95,7 @@ class Watch:
             traced.listener.close()
         self._traced.clear()
         self._callers.close()
+        self._calls.close()
         self._owners.table.close()
         self._destroyed.close()
 
@@ -181,6 +182,8 @@ class Watch:
         """Have the call go on although its caller could not be looked at."""
         if not traced.listener.is_valid(request):
             return  # Killed meanwhile; nobody waits for an answer.
+        if request.number in seccomp.LANDLOCK_RESTRICT_SELF:
+            self._calls.rights.restricts_itself(traced.copy, None)
         traced.listener.let(request)
         if isinstance(error, FileNotFoundError | PermissionError | ProcessLookupError):
             # By /proc's hidepid: then the call is not ours to hold.
