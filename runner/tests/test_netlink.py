@@ -143,9 +143,3 @@ def test_a_full_buffer_is_counted_and_ends_nothing() -> None:
             told += len(list(destroyed.cookies()))
         assert destroyed.overflows >= 1
         assert told < ends
-
-
-def test_the_owner_of_an_inode_is_found_among_the_processes_asked() -> None:
-    with bound() as sock:
-        assert netlink.owner_of(inode_of(sock), iter([1 << 22, os.getpid()])) == os.getpid()
-        assert netlink.owner_of(inode_of(sock), iter([])) == 0

@@ -6,12 +6,11 @@ A netlink socket belongs to the network namespace it was made in, and sees that 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -206,19 +205,3 @@ def _open() -> socket.socket:
         made.close()
         raise
     return made
-
-
-def owner_of(inode: int, pids: Iterable[int]) -> int:
-    """The first of *pids* that has a descriptor of the socket *inode*; 0 if none that may be looked at has.
-
-    A socket in flight between processes (SCM_RIGHTS) has no descriptor anywhere and still holds its port.
-    """
-    wanted = f"socket:[{inode}]"
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            folder = f"/proc/{pid}/fd"
-            for entry in os.listdir(folder):
-                with contextlib.suppress(OSError):
-                    if os.readlink(f"{folder}/{entry}") == wanted:
-                        return pid
-    return 0
