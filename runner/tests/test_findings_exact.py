@@ -303,3 +303,30 @@ def test_each_window_of_a_restarted_server_begins_with_its_last_release() -> Non
         ("rebind", "b", 2.0),
         ("rebind", "c", 5.0),
     ]
+
+
+OWN_NETWORKS = {0: 4026532000, 1: 4026532001}
+
+
+def servers(networks: dict[int, int]) -> list[Event]:
+    """Each copy listens on one fixed port, in its network."""
+    found: list[Event] = []
+    for copy, netns in networks.items():
+        there = Endpoint("tcp", "127.0.0.1", 8025, netns)
+        bind = Bind(t_ns=10 * copy, copy=copy, pid=copy, cookie=copy + 1, netns=netns, asked=there, got=there)
+        listen = Listen(t_ns=10 * copy + 1, copy=copy, pid=copy, cookie=copy + 1, netns=netns, got=there)
+        found += [bind, listen, Release(t_ns=10 * copy + 2, cookie=copy + 1, netns=netns)]
+    return found
+
+
+def test_a_fixed_port_in_networks_that_the_copies_made_themselves_meets_nobody() -> None:
+    assert told(servers(OWN_NETWORKS)) == []
+
+
+@pytest.mark.parametrize("netns", [0, 4026532000])
+def test_a_fixed_port_in_one_network_is_hard_coded(netns: int) -> None:
+    assert told(servers({0: netns, 1: netns})) == [("hard-coded", "warning")]
+
+
+def test_a_port_that_is_fixed_on_the_host_and_in_networks_of_ones_own_is_hard_coded() -> None:
+    assert told([*servers(OWN_NETWORKS), *servers({2: 0, 3: 0})]) == [("hard-coded", "warning")]

@@ -23,15 +23,19 @@ REUSE_HINT = "leave SO_REUSEPORT (UDP: SO_REUSEADDR too) unset, so that a second
 VSOCK_PORT_ANY = 4294967295
 
 
+_Place = tuple[str, int]
+"""An address and its network namespace."""
+
+
 @dataclass(slots=True)
 class _Numbers:
-    """Who insisted on one number: of each copy the first, by address."""
+    """Who insisted on one number: of each copy the first, by place."""
 
-    first: dict[tuple[int, str], tuple[Endpoint, Side, str]] = field(default_factory=dict)
+    first: dict[tuple[int, _Place], tuple[Endpoint, Side, str]] = field(default_factory=dict)
 
 
 class HardCoded:
-    """One explicit number in two or more copies, listening in each, on addresses that would exclude each other.
+    """One explicit number in two or more copies, listening in each, on endpoints that would exclude each other.
 
     Time does not matter: copies that never met this night will meet another night. A source that draws its numbers at
     random hits a number twice by chance; it is told by the many numbers that it used in one copy only, and in more
@@ -84,7 +88,7 @@ class HardCoded:
     def _add(self, endpoint: Endpoint, copy: int, side: Side, evidence: str) -> None:
         number = _number(endpoint)
         first = self._numbers[endpoint.protocol, number].first
-        first.setdefault((copy, endpoint.address), (endpoint, side, evidence))
+        first.setdefault((copy, (endpoint.address, endpoint.netns)), (endpoint, side, evidence))
         self._asked[endpoint.protocol, number].add(copy)
 
     def _used_by(self) -> dict[tuple[str, str], list[set[int | None]]]:
@@ -99,7 +103,7 @@ class HardCoded:
         self,
         protocol: str,
         copies: set[int],
-        meeting: dict[tuple[int, str], tuple[Endpoint, Side, str]],
+        meeting: dict[tuple[int, _Place], tuple[Endpoint, Side, str]],
         used_by: dict[tuple[str, str], list[set[int | None]]],
     ) -> bool:
         if protocol in ("unix", "vsock"):
@@ -137,18 +141,17 @@ def _number(endpoint: Endpoint) -> str:
     return endpoint.address if endpoint.protocol == "unix" else str(endpoint.port)
 
 
-def _meeting(numbers: _Numbers) -> dict[tuple[int, str], tuple[Endpoint, Side, str]]:
-    """Those of *numbers* whose address overlaps one of another copy, whatever the namespace."""
-    everywhere = {key: endpoint._replace(netns=0) for key, (endpoint, _, _) in numbers.first.items()}
-    by_address: dict[str, dict[int, Endpoint]] = defaultdict(dict)
-    for (copy, address), endpoint in everywhere.items():
-        by_address[address][copy] = endpoint
-    met: set[str] = set()
-    for address, users in by_address.items():
+def _meeting(numbers: _Numbers) -> dict[tuple[int, _Place], tuple[Endpoint, Side, str]]:
+    """Those of *numbers* whose endpoint overlaps one of another copy: not in networks that each copy made itself."""
+    by_place: dict[_Place, dict[int, Endpoint]] = defaultdict(dict)
+    for (copy, place), (endpoint, _, _) in numbers.first.items():
+        by_place[place][copy] = endpoint
+    met: set[_Place] = set()
+    for place, users in by_place.items():
         one = next(iter(users.values()))
-        for other_address, others in by_address.items():
+        for other_place, others in by_place.items():
             if len({*users, *others}) > 1 and overlaps(one, next(iter(others.values()))):
-                met.update((address, other_address))
+                met.update((place, other_place))
     return {key: numbers.first[key] for key in sorted(numbers.first) if key[1] in met}
 
 
