@@ -26,6 +26,7 @@ _TCP_STATES = {1: "established", 2: "syn-sent", 6: "time-wait", 8: "close-wait",
 
 _SOCK_DIAG, _DIAG_BY_FAMILY, _DUMP, _V6ONLY = 4, 20, 0x301, 11
 _CLOSE, _LISTEN = 7, 10
+_COMMAND_LINE_MAX = 1 << 20
 
 _DIAG_REQUEST = struct.Struct("=IHHII BBBBI 48x")
 """nlmsghdr and inet_diag_req_v2, with any address and port. Source: linux/inet_diag.h."""
@@ -262,7 +263,9 @@ def command_line(pid: int) -> str:
     if sys.platform != "linux":  # pragma: no cover - macOS, BSD, Windows
         return _printed("ps", "-o", "command=", "-p", str(pid)).strip() if sys.platform != "win32" else ""
     with contextlib.suppress(OSError):
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            # A process can make it gigabytes long (prctl(2), PR_SET_MM).
+            words = file.read(_COMMAND_LINE_MAX).rstrip(b"\0").split(b"\0")
         return b" ".join(words).decode("utf-8", "backslashreplace")
     return ""
 

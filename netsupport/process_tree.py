@@ -29,6 +29,9 @@ KILL_PATIENCE_S = 5.0
 _NO_PROCESS = -1
 """No process has this id, this parent or this session; 0 is the kernel's own."""
 
+_ENVIRONMENT_MAX = 6 << 20
+"""No program is started with more. Source: execve(2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -122,7 +125,8 @@ class Tree:
     def _marked(self, pid: int) -> bool:
         try:
             with open(f"/proc/{pid}/environ", "rb") as file:
-                entries = file.read().split(b"\0")
+                # A process can make it gigabytes long (prctl(2), PR_SET_MM).
+                entries = file.read(_ENVIRONMENT_MAX).split(b"\0")
         except OSError:
             # The process belongs to another user or has ended: we need not end it.
             return False

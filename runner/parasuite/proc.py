@@ -18,7 +18,8 @@ from dataclasses import dataclass
 _STATUS_HEAD = 512
 """Bytes of /proc/PID/status that hold its first lines: a name has 64 bytes at most, four times as many if escaped."""
 _STAT_MAX = 2048
-_ENVIRONMENT_MAX = 1 << 20
+_ENVIRONMENT_MAX = 6 << 20
+"""No program is started with more. Source: execve(2)."""
 _ENTRY = 8
 _PAGES_MAX = 256
 
@@ -114,7 +115,7 @@ def command(pid: int, length_max: int) -> str:
 
 
 def environment(pid: int) -> list[bytes]:
-    """The environment that *pid* was started with, its first megabyte; [] where it may not be seen."""
+    """The environment that *pid* was started with; [] where it may not be seen."""
     try:
         return _read(f"/proc/{pid}/environ", _ENVIRONMENT_MAX).split(b"\0")
     except OSError:

@@ -18,10 +18,12 @@ from typing import Any
 
 import psutil
 
+from parasuite import proc
 from parasuite.endpoints import canonical_address
 from parasuite.events import Endpoint, Event, Orphaned, ProcessSeen, Seen, SensorState, Unseen
 from parasuite.sensors import netlink
 
+_COMMAND_MAX = 500
 NAME = "sampler"
 _PERIOD_MIN_S = 1.0
 # Of one processor's time. A sample asks every process of the host: 65 ms where there are two hundred.
@@ -138,11 +140,7 @@ class Sampler:
         if identity in self._introduced:
             return []
         self._introduced.add(identity)
-        try:
-            process = psutil.Process(seen.pid)
-            name, command, parent = process.name(), " ".join(process.cmdline()), process.ppid()
-        except psutil.Error:
-            name, command, parent = "", "", 0
+        name, command, parent = _described(seen.pid)
         return [
             ProcessSeen(
                 t_ns=seen.t_ns,
@@ -151,7 +149,7 @@ class Sampler:
                 pid=seen.pid,
                 process_start=seen.process_start,
                 name=name,
-                command=command[:500],
+                command=command,
                 parent=parent,
             )
         ]
@@ -212,6 +210,19 @@ class Sampler:
                 return None
             self._owners[identity] = inits.get(line[-1])
         return self._owners[identity]
+
+
+def _described(pid: int) -> tuple[str, str, int]:
+    """Name, command line and parent of *pid*; empty once it is gone."""
+    try:
+        if sys.platform == "linux":
+            # psutil reads the whole command line, however long its process has made it.
+            stat = proc.stat(pid)
+            return stat.name, proc.command(pid, _COMMAND_MAX), stat.parent
+        process = psutil.Process(pid)
+        return process.name(), " ".join(process.cmdline())[:_COMMAND_MAX], process.ppid()
+    except (psutil.Error, OSError):
+        return "", "", 0
 
 
 def _place(endpoint: Endpoint) -> tuple[str, str, int]:
