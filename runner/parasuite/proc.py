@@ -21,7 +21,7 @@ _STAT_MAX = 2048
 _ENVIRONMENT_MAX = 6 << 20
 """No program is started with more. Source: execve(2)."""
 _ENTRY = 8
-_PAGES_MAX = 256
+_WINDOW_PAGES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class AddressSpace:
 
     def __init__(self, pid: int) -> None:
         self._descriptor = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
-        self._page = 0
-        self._entry = b""
+        self._window = 0
+        self._entries = b""
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -71,24 +71,26 @@ class AddressSpace:
     @property
     def has_ended(self) -> bool:
         """Whether its process runs another program by now, or none."""
-        # Asked of the page that was looked at last: most calls of a process have their address in the same one, and
-        # `has_at_once`, which follows, then knows already.
-        self._entry = os.pread(self._descriptor, _ENTRY, self._page * _ENTRY)
-        return not self._entry
+        # Asked of the pages around the last address: a process has nearly all its addresses on one stack, so that
+        # `has_at_once`, which follows, mostly knows already.
+        self._entries = os.pread(self._descriptor, _ENTRY * _WINDOW_PAGES, _ENTRY * self._window)
+        return not self._entries
 
     def has_at_once(self, start: int, length: int) -> bool:
         """Whether *length* bytes from *start* on can be read now without waiting for their pages."""
         first, last = start // mmap.PAGESIZE, (start + length - 1) // mmap.PAGESIZE
-        if last - first >= _PAGES_MAX:
-            return False
-        entries, self._entry = self._entry, b""
-        if not entries or first != self._page or last != first:
-            entries = os.pread(self._descriptor, _ENTRY * (last - first + 1), first * _ENTRY)
-            if entries:  # Else no process can have memory there, or this one has ended.
-                self._page = first
+        entries, self._entries = self._entries, b""
+        if not self._window <= first <= last < self._window + len(entries) // _ENTRY:
+            window = max(0, first - _WINDOW_PAGES // 2)
+            entries = os.pread(self._descriptor, _ENTRY * _WINDOW_PAGES, _ENTRY * window)
+            if not last < window + len(entries) // _ENTRY:
+                return False  # No process can have memory there, or this one has ended, or it is too long.
+            self._window = window
         # Bit 63 of an entry says that the page is present.
-        present = entries[_ENTRY - 1 :: _ENTRY]
-        return len(present) == last - first + 1 and min(present) >= 0x80
+        at = _ENTRY * (first - self._window) + _ENTRY - 1
+        if first == last:
+            return entries[at] >= 0x80
+        return min(entries[at : _ENTRY * (last - self._window + 1) : _ENTRY]) >= 0x80
 
 
 def boot_s() -> float:

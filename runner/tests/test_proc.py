@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 import os
+import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,30 @@ def test_a_command_line_is_read_up_to_a_bound() -> None:
         assert child.stdout.readline() == b"\n"  # It runs its program now.
         assert proc.command(child.pid, 10) == "cat - xxxx"
         child.kill()
+
+
+def test_only_pages_that_have_been_touched_are_present() -> None:
+    page = mmap.PAGESIZE
+    with mmap.mmap(-1, 64 * page) as area:
+        area.madvise(mmap.MADV_NOHUGEPAGE)
+        start = ctypes.addressof(ctypes.c_char.from_buffer(area))
+        area[20 * page] = area[21 * page] = 1
+        with closing(proc.AddressSpace(os.getpid())) as space:
+            for asked_before in (False, True):
+                # What was learned of other pages a moment ago makes no difference.
+                if asked_before:
+                    assert not space.has_ended
+                asked = ((20, 1), (20, 2), (21, 1), (19, 2), (21, 2), (40, 1), (20, 60))
+                present = [space.has_at_once(start + first * page, count * page) for first, count in asked]
+                assert present == [True, True, True, False, False, False, False]
+            assert not space.has_at_once((1 << 64) - 1, 1)
+            assert not space.has_at_once((1 << 63) - 8, 16)
+
+
+def test_a_memory_has_ended_with_its_process() -> None:
+    with waiting_process(b"any") as pid, closing(proc.AddressSpace(pid)) as space:
+        assert not space.has_ended
+        os.kill(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        assert space.has_ended
+        assert not space.has_at_once(mmap.PAGESIZE, 1)
