@@ -9,7 +9,8 @@ across time namespaces).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from operator import attrgetter
@@ -266,7 +267,6 @@ _KINDS: dict[str, type[Event]] = {
     )
 }
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
-_ENDPOINTS = frozenset({"asked", "got", "destination", "endpoint"})
 _JSON_OF = {None: "null", True: "true", False: "false"}
 _OF_PROCESS = ("source", "copy", "pid", "process_start", "tid")
 _take_process = attrgetter(*_OF_PROCESS)
@@ -286,12 +286,62 @@ def _plan(kind: type[Event]) -> tuple[tuple[str, str, Any], ...]:
 _PLANS = {kind: _plan(kind) for kind in _KINDS.values()}
 
 
-def _unpack(name: str, value: Any) -> Any:
-    if name in _ENDPOINTS:
-        return Endpoint(*value)
-    if name == "holders":
-        return tuple(Holder(*holder) for holder in value)
-    return tuple(value)
+def _whole(value: Any) -> int:
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 64:
+        raise TypeError(f"not a whole number of 64 bits: {value!r:.80}")
+    return value
+
+
+def _number(value: Any) -> float:
+    if type(value) is int:
+        value = float(_whole(value))
+    if type(value) is not float or not math.isfinite(value):
+        raise TypeError(f"not a number: {value!r:.80}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"not text: {value!r:.80}")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(_text, _list(value)))
+
+
+def _list(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise TypeError(f"not a list: {value!r:.80}")
+    return value
+
+
+def _unpacked_endpoint(value: Any) -> Endpoint:
+    protocol, address, port, netns, v6only = _list(value)
+    if v6only is not None and type(v6only) is not bool:
+        raise TypeError(f"v6only is neither true nor false: {v6only!r:.80}")
+    return Endpoint(_text(protocol), _text(address), _whole(port), _whole(netns), v6only)
+
+
+def _unpacked_holders(value: Any) -> tuple[Holder, ...]:
+    found = []
+    for copy, pid, state, cookie, command in map(_list, _list(value)):
+        owner = None if copy is None else _whole(copy)
+        found.append(Holder(owner, _whole(pid), _text(state), _whole(cookie), _text(command)))
+    return tuple(found)
+
+
+_FROM_JSON: dict[str, Callable[[Any], Any]] = {  # By the type of the field, as the classes above write it.
+    "int": _whole,
+    "int | None": lambda value: None if value is None else _whole(value),
+    "float": _number,
+    "str": _text,
+    "tuple[str, ...]": _texts,
+    "tuple[Holder, ...]": _unpacked_holders,
+    "Endpoint": _unpacked_endpoint,
+    "Endpoint | None": lambda value: None if value is None else _unpacked_endpoint(value),
+}
+_READERS = {kind: {field.name: _FROM_JSON[str(field.type)] for field in fields(kind)} for kind in _KINDS.values()}
 
 
 def encode(event: Event) -> str:
@@ -349,23 +399,24 @@ def _process(*values: Any) -> str:
 
 
 def decode(line: str | bytes) -> Event:
-    """The event of one line. Raises EventError for a torn line, an unknown kind, a missing or unknown field."""
+    """The event of one line. Raises EventError for a torn line, an unknown kind, a missing or unknown field, and a
+    value that is not of its field's type: a copy can write into every file of events.
+    """
     try:
-        raw = json.loads(line)
-    except ValueError as error:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
         raise EventError(f"not JSON: {error}") from error
-    if not isinstance(raw, Mapping):
+    if type(found) is not dict:
         raise EventError(f"not an object: {line!r:.80}")
-    found = dict(raw)
     kind = _KINDS.get(str(found.pop("kind", "")))
     if kind is None:
         raise EventError(f"no such kind of event: {line!r:.80}")
-    if type(found.get("t_ns")) is not int:
-        raise EventError(f"{kind.kind}: t_ns is no whole number: {line!r:.80}")
+    readers = _READERS[kind]
     try:
         for name, value in found.items():
-            if type(value) is list or name in _ENDPOINTS:
-                found[name] = _unpack(name, value)
+            found[name] = readers[name](value)
         return kind(**found)
+    except KeyError as error:
+        raise EventError(f"{kind.kind}: no such field: {error}") from error
     except (TypeError, ValueError) as error:
         raise EventError(f"{kind.kind}: {error}") from error

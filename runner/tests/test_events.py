@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from typing import Any
 
@@ -64,11 +65,39 @@ def test_what_has_its_default_is_left_out() -> None:
         pytest.param('{"kind":"connect","t_ns":7,"destination":5}', id="no endpoint"),
         pytest.param('{"kind":"release","t_ns":"7"}', id="a time that is text"),
         pytest.param('{"kind":"release","t_ns":null}', id="no time"),
+        pytest.param('{"kind":"release","t_ns":1' + "0" * 40 + "}", id="a time of more than 64 bits"),
+        pytest.param('{"kind":"sensor","t_ns":1,"sensor":[],"state":"up"}', id="a name that is a list"),
+        pytest.param('{"kind":"copy","t_ns":1,"state":5,"copy":0}', id="a state that is a number"),
+        pytest.param('{"kind":"copy","t_ns":1,"state":"gone","copy":true}', id="a copy that is true"),
+        pytest.param('{"kind":"bind","t_ns":5,"asked":["tcp","x","notaport",0,null]}', id="a port that is text"),
+        pytest.param('{"kind":"bind","t_ns":5,"asked":["tcp","x",1,0,null],"holders":[[]]}', id="an empty holder"),
+        pytest.param('{"kind":"release","t_ns":7,"process_start":NaN}', id="a time that is no number"),
+        pytest.param("[" * 200_000, id="nested deeper than Python recurses"),
     ],
 )
 def test_a_line_that_is_no_event_is_told(line: str) -> None:
     with pytest.raises(EventError):
         decode(line)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+@given(data=st.data())
+def test_a_field_of_any_value_is_of_its_type_or_an_event_error(kind: type[events.Event], data: st.DataObject) -> None:
+    drawn: dict[str, Any] = {field.name: data.draw(VALUES[str(field.type)], field.name) for field in fields(kind)}
+    line = json.loads(encode(kind(**drawn)))
+    line[data.draw(st.sampled_from([field.name for field in fields(kind)]))] = data.draw(json_values)
+    try:
+        event = decode(json.dumps(line))
+    except EventError:
+        return
+    assert decode(encode(event)) == event
 
 
 @given(st.binary(max_size=60))
