@@ -135,3 +135,9 @@ def test_the_temporary_files_of_a_failed_copy_are_kept_beside_the_run(parasuite:
     evidence = {path.resolve() for path in finished.folder.glob("copies/*/tmp/**/evidence")}
     assert [path.relative_to(finished.folder).parts[1] for path in evidence] == ["001"]
     assert not (finished.folder / "copies" / "000" / "tmp").exists()
+
+
+def test_a_long_message_is_shown_by_its_first_line(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_one(): raise RuntimeError('no database\\n' + 'x' * 20_000)\n")
+    finished = parasuite.run_pytest("-j", "1", "--sensors", "none", "tests/")
+    assert "    RuntimeError: no database\n" in finished.stdout

@@ -56,16 +56,22 @@ def _tail(text: str) -> str:
     return text if len(text) <= _TEXT_MAX else "[...]\n" + text[-_TEXT_MAX:]
 
 
+def _ends(text: str) -> str:
+    """The beginning and the end of *text*: of a message, whose first line a report shows."""
+    half = _TEXT_MAX // 2
+    return text if len(text) <= _TEXT_MAX else f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
 def _reason(report: Any) -> str:
     """The one line that says why: the skip reason, or the last line of the failure."""
     if getattr(report, "wasxfail", None):
-        return f"xfail: {report.wasxfail}"
+        return _ends(f"xfail: {report.wasxfail}")
     longrepr = report.longrepr
     if isinstance(longrepr, tuple):
-        return str(longrepr[2])
+        return _ends(str(longrepr[2]))
     crash = getattr(longrepr, "reprcrash", None)
     message = str(crash.message) if crash is not None else str(longrepr or "")
-    return str(_tail(message))
+    return _ends(message)
 
 
 def _collection_reason(report: Any) -> str:
