@@ -69,10 +69,14 @@ class Parasuite:
     environ: Mapping[str, str]
 
     def start(
-        self, *arguments: str, environ: Mapping[str, str] | None = None, **options: Any
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        program: Sequence[str] = ("-m", "parasuite"),
+        **options: Any,
     ) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [sys.executable, "-m", "parasuite", *arguments],
+            [sys.executable, *program, *arguments],
             cwd=self.cwd,
             env={**self.environ, **(environ or {})},
             stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -90,9 +90,30 @@ def _carrying(folder: str) -> list[psutil.Process]:
     return [process for process in found if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def start(parasuite: Parasuite, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+def start(
+    parasuite: Parasuite,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    program: Sequence[str] = ("-m", "parasuite"),
+) -> subprocess.Popen[str]:
     command = ("run", "-j", "3", "--python", sys.executable, *arguments, "tests/", "--", "-p", "no:randomly")
-    return parasuite.start(*command, environ=environ)
+    return parasuite.start(*command, environ=environ, program=program)
+
+
+def paused_in(function: str, pipe: Path) -> Sequence[str]:
+    """A parasuite that reads *pipe* to its end before it calls *function* of its session for the first time."""
+    os.mkfifo(pipe)
+    code = (
+        "from parasuite import cli, session\n"
+        f"function = session.{function}\n"
+        "def paused(*args, **options):\n"
+        f"    session.{function} = function\n"
+        f"    open({str(pipe)!r}).read()\n"
+        "    return function(*args, **options)\n"
+        f"session.{function} = paused\n"
+        "cli.main()\n"
+    )
+    return ("-c", code)
 
 
 def until_ready(parasuite: Parasuite, copies: int = 3) -> Path:
@@ -247,11 +268,8 @@ def scratch_base() -> Iterator[Path]:
 def test_a_signal_before_the_copies_start_starts_none_and_leaves_reports_and_no_scratch(
     stubborn: Parasuite, scratch_base: Path, number: int, code: int
 ) -> None:
-    # Parasuite looks first of all which old runs it may remove, and waits here until the pipe has been written.
-    pipe = stubborn.cwd / ".parasuite" / "runs" / "old" / "run.json"
-    pipe.parent.mkdir(parents=True)
-    os.mkfifo(pipe)
-    process = start(stubborn, environ={"TMPDIR": str(scratch_base)})
+    pipe = stubborn.cwd / "pipe"
+    process = start(stubborn, environ={"TMPDIR": str(scratch_base)}, program=paused_in("_start_facts", pipe))
     with opened_by_its_reader(pipe, process):
         process.send_signal(number)
     finished = stubborn.finish(process)
@@ -264,28 +282,25 @@ def test_a_signal_before_the_copies_start_starts_none_and_leaves_reports_and_no_
 def test_a_second_signal_that_comes_in_the_judging_loses_no_report(
     stubborn: Parasuite, scratch_base: Path, number: int, code: int
 ) -> None:
-    process = start(stubborn, environ={"TMPDIR": str(scratch_base)})
-    # Whoever judges the run waits for the end of this record.
-    pipe = until_ready(stubborn) / "events" / "pipe.jsonl"
-    os.mkfifo(pipe)
+    pipe = stubborn.cwd / "pipe"
+    process = start(stubborn, environ={"TMPDIR": str(scratch_base)}, program=paused_in("judge", pipe))
+    until_ready(stubborn)
     process.send_signal(number)
     with opened_by_its_reader(pipe, process):
         process.send_signal(number)
     finished = stubborn.finish(process)
     assert (finished.code, "copy 2 interrupted" in finished.stdout) == (code, True), finished.stdout
     assert list(scratch_base.iterdir()) == []
-    pipe.unlink()
     assert reported(stubborn).code == code
 
 
 def test_a_signal_that_comes_when_all_copies_have_ended_leaves_the_run_its_verdict(
     parasuite: Parasuite, suite: Callable[[str], Path]
 ) -> None:
-    suite("import os\ndef test_one(): os.mkfifo(os.environ['PARASUITE_COPY_DIR'] + '/../../events/pipe.jsonl')\n")
-    process = parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/")
-    assert process.stderr is not None
-    next(line for line in process.stderr if line.startswith("copy 0 ended"))
-    pipe = parasuite.cwd / ".parasuite" / "latest" / "events" / "pipe.jsonl"
+    suite("def test_one(): pass\n")
+    pipe = parasuite.cwd / "pipe"
+    program = paused_in("judge", pipe)
+    process = parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/", program=program)
     with opened_by_its_reader(pipe, process):
         process.send_signal(signal.SIGINT)
     finished = parasuite.finish(process)
