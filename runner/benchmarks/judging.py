@@ -15,6 +15,8 @@ from parasuite.run_folder import RunFolder
 
 SIZES = (100_000, 1_000_000)
 COPIES = 8
+PROCESSES = 100
+EVENTS_OF_EACH = 10_000
 
 
 def story(count: int) -> list[str]:
@@ -37,6 +39,31 @@ def story(count: int) -> list[str]:
     return lines
 
 
+def recorded_by_processes(folder: Path) -> None:
+    """What PROCESSES Python processes, which all live at one time, write where there is no seccomp."""
+    (folder / "events").mkdir()
+    recorder = folder / "copies" / "000" / "recorder"
+    recorder.mkdir(parents=True)
+    for process in range(PROCESSES):
+        with (recorder / f"{process}-1-0.jsonl").open("w") as stream:
+            for number in range(EVENTS_OF_EACH // 2):
+                t_ns, pid, cookie = 10 + 1000 * number + process, 100 + process, PROCESSES * number + process + 1
+                asked, got = Endpoint("tcp", "127.0.0.1", 0), Endpoint("tcp", "127.0.0.1", 32768 + cookie % 28000)
+                line = "tests/test_it.py:7:test_one"
+                bind = Bind(
+                    t_ns=t_ns,
+                    source="recorder",
+                    copy=0,
+                    pid=pid,
+                    cookie=cookie,
+                    asked=asked,
+                    got=got,
+                    source_line=line,
+                )
+                release = Release(t_ns=t_ns + 500, source="recorder", copy=0, pid=pid, cookie=cookie)
+                stream.write(encode(bind) + "\n" + encode(release) + "\n")
+
+
 def one(folder: Path) -> None:
     """Judge the recorded run in *folder*; prints seconds, peak MiB, findings."""
     started_s = time.perf_counter()
@@ -46,6 +73,12 @@ def one(folder: Path) -> None:
     print(f"{elapsed_s:.2f} {peak:.0f} {len(found)}")
 
 
+def judged(folder: Path) -> list[str]:
+    """What `one` prints, in a process of its own."""
+    argv = [sys.executable, "-m", "runner.benchmarks.judging", str(folder)]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+
+
 def main() -> None:
     times = []
     for size in SIZES:
@@ -53,12 +86,16 @@ def main() -> None:
             folder = Path(name)
             (folder / "events").mkdir()
             (folder / "events" / "seccomp.jsonl").write_text("\n".join(story(size)) + "\n")
-            argv = [sys.executable, "-m", "runner.benchmarks.judging", str(folder)]
-            done = subprocess.run(argv, capture_output=True, text=True, check=True)
-        seconds, peak, count = done.stdout.split()
+            seconds, peak, count = judged(folder)
         times.append(float(seconds))
         print(f"{size:>9,} events: {seconds} s, peak {peak} MiB, {count} findings")
     print(f"time grew by {times[1] / times[0]:.1f}")
+    with tempfile.TemporaryDirectory() as name:
+        recorded_by_processes(Path(name))
+        seconds, peak, count = judged(Path(name))
+    print(
+        f"{PROCESSES} processes with {EVENTS_OF_EACH:,} events each: {seconds} s, peak {peak} MiB, {count} findings"
+    )
 
 
 if __name__ == "__main__":

@@ -341,9 +341,14 @@ def _rank(event: Event) -> tuple[int, str, str]:
 def in_order(events: Iterable[Event]) -> Iterator[Event]:
     """*events*, sorted by time, with those of one instant in an order that depends on what they say alone.
 
-    Ends come before beginnings, so that half-open holds that only touch do not overlap.
+    Ends come before beginnings, so that half-open holds that only touch do not overlap. Raises ValueError for events
+    that are not sorted: what they would prove depends on the order in which processes wrote.
     """
-    for _, instant in groupby(events, key=lambda event: event.t_ns):
+    last_ns = None
+    for t_ns, instant in groupby(events, key=lambda event: event.t_ns):
+        if last_ns is not None and t_ns < last_ns:
+            raise ValueError(f"events are not sorted by time: {t_ns} comes after {last_ns}")
+        last_ns = t_ns
         together = list(instant)
         yield from together if len(together) == 1 else sorted(together, key=_rank)
 

@@ -18,12 +18,12 @@ from parasuite.outcomes import Outcome, outcomes
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.model import Report
-from parasuite.results import TestResult, distinct, junit_results, tally_of
+from parasuite.results import TEXT_MAX, ResultsError, TestResult, distinct, junit_results, tally_of
 from parasuite.run_folder import RunFolder
 from parasuite.sensors import sampler
+from parasuite.untrusted import Missing, Unreadable, tail
 from parasuite.verdict import NO_TESTS_COLLECTED, HealthReader, verdict
 
-_TEXT_MAX = 16_000
 _REPORTS: dict[str, Callable[[Report], str]] = {
     "findings.json": findings_json,
     "junit.xml": junit,
@@ -41,17 +41,19 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
     judged = judge_events(reading.through(folder.events()))
     ended = outcomes(reading.kept, facts["copies"])
     found = judged.findings
-    seen = reading.reader.health(facts["sensors_by_name"], facts.get("sensors_in_use", ()), folder.unreadable_lines)
+    seen = reading.reader.health(
+        facts["sensors_by_name"], facts["sensors_in_use"], folder.losses.lines, folder.losses.files
+    )
     results = _none_empty([_copy_results(folder, outcome, facts) for outcome in ended])
     is_pytest = facts["target"]["kind"] != "command"
-    errors = facts.get("errors", [])
+    errors = facts["errors"]
     decided = verdict(
         outcomes=ended,
         results=results,
         findings=found,
         health=seen,
         fail_on=facts["fail_on"],
-        ended=facts.get("ended", ""),
+        ended=facts["ended"],
         errors=errors,
         is_pytest=is_pytest,
     )
@@ -96,23 +98,18 @@ class _Reading:
 
 def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any]) -> list[TestResult]:
     """What is known of each test of one copy, and of the copy itself where no test tells what became of it."""
-    place = folder.copy_dir(outcome.copy)
-    ended_well = outcome.how == "exited" and outcome.status == 0
+    place = folder.copy_dir(outcome.copy).relative_to(folder.path).as_posix()
+    output, missing = _output_tail(folder.path, f"{place}/output.log")
+    if missing and outcome.how not in ("failed", "lost"):
+        # Whatever else was in there may be gone as well.
+        return [TestResult(id="copy", outcome="error", message=f"its folder was emptied: {missing}")]
     if facts["target"]["kind"] == "command":
-        files = sorted(place.glob("junit-*.xml"))
-        results = distinct(result for file in files for result in junit_results(file))
-        name = Path(facts["target"]["argv"][0]).name
-        whole = TestResult(
-            id=name,
-            outcome="passed" if ended_well else "failed",
-            duration_s=outcome.duration_s,
-            message="" if ended_well else str(outcome),
-            text="" if ended_well else output_tail(place / "output.log"),
-        )
-        is_told = any(result.outcome in ("failed", "error") for result in results)
-        return results if results and (ended_well or is_told) else [*results, whole]
-    tally = tally_of(place / "results.jsonl")
+        return _command_results(folder, outcome, facts, output)
+    ended_well = outcome.how == "exited" and outcome.status == 0
+    tally = tally_of(folder.path, f"{place}/results.jsonl")
     results = tally.results()
+    if tally.unreadable and outcome.how != "failed":
+        return [*results, TestResult(id="copy", outcome="error", message=tally.unreadable)]
     if tally.torn_lines:
         torn = f"lines of its results.jsonl that could not be read: {tally.torn_lines}"
         return [*results, TestResult(id="copy", outcome="error", message=torn)]
@@ -120,8 +117,30 @@ def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any])
     if ended_well or nothing_selected or any(result.outcome in ("failed", "error") for result in results):
         return results
     message = f"{outcome}, and no test tells why" if outcome.how == "exited" else str(outcome)
-    text = tally.internal_error or output_tail(place / "output.log")
-    return [*results, TestResult(id="copy", outcome="error", message=message, text=text)]
+    return [*results, TestResult(id="copy", outcome="error", message=message, text=tally.internal_error or output)]
+
+
+def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any], output: str) -> list[TestResult]:
+    """The cases of the JUnit files that were collected for this copy of a command, and the command as a whole."""
+    ended_well = outcome.how == "exited" and outcome.status == 0
+    collected = facts["collected"][outcome.copy] if outcome.copy < len(facts["collected"]) else []
+    found: list[TestResult] = []
+    unreadable: list[TestResult] = []
+    for file in collected:
+        try:
+            found += junit_results(folder.path, file)
+        except ResultsError as error:
+            unreadable.append(TestResult(id="copy", outcome="error", message=str(error)))
+    results = distinct([*found, *unreadable])
+    whole = TestResult(
+        id=Path(facts["target"]["argv"][0]).name,
+        outcome="passed" if ended_well else "failed",
+        duration_s=outcome.duration_s,
+        message="" if ended_well else str(outcome),
+        text="" if ended_well else output,
+    )
+    is_told = any(result.outcome in ("failed", "error") for result in results)
+    return results if results and (ended_well or is_told) else [*results, whole]
 
 
 def _none_empty(results: list[list[TestResult]]) -> list[list[TestResult]]:
@@ -136,14 +155,14 @@ def _none_empty(results: list[list[TestResult]]) -> list[list[TestResult]]:
     return [copy if some else [*copy, empty] for copy, some in zip(results, ran, strict=True)]
 
 
-def output_tail(path: Path) -> str:
-    """The end of a copy's output, whatever bytes it holds."""
+def _output_tail(root: Path, name: str) -> tuple[str, str]:
+    """The end of a copy's output, whatever bytes it holds; and where there is no such file any more, what says so."""
     try:
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - _TEXT_MAX))
-            return stream.read().decode("utf-8", "backslashreplace")
-    except FileNotFoundError:
-        return ""
+        return tail(root, name, TEXT_MAX).decode("utf-8", "backslashreplace"), ""
+    except Missing as error:
+        return "", str(error)
+    except Unreadable as error:
+        return str(error), ""
 
 
 def write_reports(folder: RunFolder, report: Report) -> list[str]:

@@ -86,7 +86,7 @@ def launches(
             scratch=scratch_dir / str(copy),
             cwd=cwd,
             environ={
-                **_with_bytecode(environ, run_dir.parent.parent / "bytecode"),
+                **_with_bytecode(environ, _bytecode_folder(run_dir)),
                 "PARASUITE": "1",
                 "PARASUITE_RUN_ID": run_id,
                 "PARASUITE_COPY": str(copy),
@@ -139,6 +139,11 @@ def _launch(
         *pytest_args,
     )
     return Launch(copy=copy, argv=argv, env=env, cwd=cwd, folder=folder, scratch=scratch)
+
+
+def _bytecode_folder(run_dir: Path) -> Path:
+    """One for all runs of a month; run_folder removes those of other months."""
+    return run_dir.parent.parent / "bytecode" / f"parasuite-{run_dir.name[:6]}"
 
 
 def _with_bytecode(environ: Mapping[str, str], folder: Path) -> dict[str, str]:

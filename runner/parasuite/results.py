@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
+from parasuite.untrusted import Reader, Unreadable, lines, open_file
+
+TEXT_MAX = 16_000
+"""Characters of a message or of an output that a report shows."""
+_ID_MAX = 64_000
+_IDS_MAX_CHARS = 128 << 20  # Of all ids of a copy, with what else a test takes: enough for 800,000 tests.
+_TEST_CHARS = 100
+_TEXTS_MAX_CHARS = 32 << 20  # Of all messages and texts of a copy; what comes later is left out.
+_DURATION_MAX_S = 1e9  # Longer than a run of 30 years: a number that was written to harm.
+_RESULTS_MAX_BYTES = 4 << 30
+_JUNIT_MAX_BYTES = 512 << 20
 OUTCOMES = ("passed", "failed", "error", "skipped", "lost", "not-run")
 
 
@@ -37,16 +50,22 @@ class TestResult:
 
 
 class Tally:
-    """Folds the lines of one results.jsonl: live counts while they come, results at the end."""
+    """Folds the lines of one results.jsonl: live counts while they come, results at the end.
+
+    The tests themselves can write into that file, so every value is checked, and what is kept is bounded.
+    """
 
     def __init__(self) -> None:
         self._collected: dict[str, None] = {}
         self._started: dict[str, int] = {}
         self._results: dict[str, TestResult] = {}
+        self._ids_left, self._texts_left = _IDS_MAX_CHARS, _TEXTS_MAX_CHARS
         self.counts = dict.fromkeys(OUTCOMES, 0)
         self.ended: int | None = None
         self.internal_error = ""
         self.torn_lines = 0
+        self.unreadable = ""
+        """Why the file could not be read to its end; "" if it could."""
 
     @property
     def collected(self) -> int:
@@ -61,32 +80,56 @@ class Tally:
         """Take one complete line. A line that is no fact is counted in `torn_lines` and dropped."""
         try:
             self._feed(json.loads(line))
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             self.torn_lines += 1
 
     def _feed(self, fact: dict[str, Any]) -> None:
         event = fact["event"]
         if event == "collected":
-            self._collected[fact["id"]] = None
+            self._collected[self._id(fact)] = None
         elif event == "started":
-            self._started[fact["id"]] = int(fact["t_ns"])
+            self._started[self._id(fact)] = _whole(fact["t_ns"])
         elif event == "result":
             self._take(fact)
         elif event == "ended":
-            self.ended = fact["status"]
+            self.ended = _whole(fact["status"])
         elif event == "internal-error":
-            self.internal_error = fact["text"]
+            self.internal_error = self._kept(_text(fact["text"]))
+        else:
+            raise ValueError(f"no such event: {event!r:.80}")
+
+    def _id(self, fact: dict[str, Any]) -> str:
+        test_id = _text(fact["id"])
+        if test_id not in self._collected:
+            self._ids_left -= len(test_id) + _TEST_CHARS
+        if len(test_id) > _ID_MAX or self._ids_left < 0:
+            raise ValueError("more ids than a report can hold")
+        return test_id
+
+    def _kept(self, text: str) -> str:
+        """*text*, or what stands for it where a copy has said more than a report can hold."""
+        # The plug-in cuts them; twice its maximum leaves room for its two parts.
+        text = text if len(text) <= 3 * TEXT_MAX else ends_of(text)
+        if len(text) > self._texts_left:
+            return "[left out: this copy's messages are too long]"
+        self._texts_left -= len(text)
+        return text
 
     def _take(self, fact: dict[str, Any]) -> None:
         if fact["outcome"] not in OUTCOMES:
             raise ValueError(f"no such outcome: {fact['outcome']}")
+        duration_s = fact["duration_s"]
+        if type(duration_s) not in (int, float) or not 0 <= duration_s <= _DURATION_MAX_S:
+            raise ValueError(f"no duration: {duration_s!r:.80}")
+        message, text = _text(fact["message"]), _text(fact["text"])
+        test_id = self._id(fact)
         result = TestResult(
-            id=str(fact["id"]),
+            id=test_id,
             outcome=str(fact["outcome"]),
-            duration_s=float(fact["duration_s"]),
-            message=str(fact["message"]),
-            text=str(fact["text"]),
-            started_ns=self._started.pop(str(fact["id"]), 0),
+            duration_s=float(duration_s),
+            message=self._kept(message),
+            text=self._kept(text),
+            started_ns=self._started.pop(test_id, 0),
         )
         before = self._results.get(result.id)
         if before is not None:
@@ -121,36 +164,66 @@ class Tally:
         ]
 
 
+def ends_of(text: str, size_max: int = TEXT_MAX) -> str:
+    """*text*, of a long one its first and its last part: a message begins with what happened, a traceback ends so."""
+    if len(text) <= size_max:
+        return text
+    half = size_max // 2
+    return f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+        raise TypeError(f"not a whole number: {value!r:.80}")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise TypeError(f"not text: {value!r:.80}")
+    return value
+
+
 class LineReader:
-    """Gives the complete lines that were appended to a file since the last call; memory is bounded by one chunk."""
+    """Gives the complete lines that were appended to the file *name* below *root* since the last call."""
 
-    _CHUNK_BYTES = 1 << 20
+    _AT_ONCE_BYTES = 16 << 20  # However fast a copy writes, whoever watches it has to do other things as well.
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, root: Path, name: str) -> None:
+        self._root, self._name = root, name
         self._offset = 0
 
     def new_lines(self) -> Iterator[bytes]:
-        """The lines appended since the last call, without their ends; an unfinished last line waits."""
-        try:
-            stream = self._path.open("rb")
-        except FileNotFoundError:
-            return
-        with stream:
-            stream.seek(self._offset)
-            rest = b""
-            while chunk := stream.read(self._CHUNK_BYTES):
-                *lines, rest = (rest + chunk).split(b"\n")
-                for line in lines:
-                    self._offset += len(line) + 1
-                    yield line
+        """The lines appended since the last call, without their ends; an unfinished last line waits.
+
+        None where the file cannot be read: whether that is a loss, the end of the run tells.
+        """
+        reader = Reader(self._root, self._name, _RESULTS_MAX_BYTES)
+        reader.at = self._offset
+        stop_at = self._offset + self._AT_ONCE_BYTES
+
+        def chunk() -> bytes:
+            return reader.chunk() if reader.at < stop_at else b""
+
+        unfinished = b""
+        with contextlib.suppress(Unreadable):
+            for line in lines(chunk):
+                if line.endswith(b"\n"):
+                    yield line[:-1]
+                else:
+                    unfinished = line
+        self._offset = reader.at - len(unfinished)
 
 
-def tally_of(path: Path) -> Tally:
+def tally_of(root: Path, name: str) -> Tally:
     """The tally of a whole file; a last line without an end, its writer died in it, is left out."""
     tally = Tally()
-    for line in LineReader(path).new_lines():
-        tally.feed(line)
+    try:
+        for line in lines(Reader(root, name, _RESULTS_MAX_BYTES).chunk):
+            if line.endswith(b"\n"):
+                tally.feed(line)
+    except Unreadable as error:
+        tally.unreadable = str(error)
     return tally
 
 
@@ -167,15 +240,26 @@ def distinct(results: Iterable[TestResult]) -> list[TestResult]:
     return list(found.values())
 
 
-def junit_results(path: Path) -> list[TestResult]:
-    """The cases of a JUnit file that some test command wrote, read piece by piece.
+def junit_results(root: Path, name: str) -> list[TestResult]:
+    """The cases of the JUnit file *name* below *root*, which some test command wrote, read piece by piece.
 
-    Raises ResultsError, naming the file, if it is not XML or holds no testsuite.
+    Raises ResultsError, naming the file, if it cannot be read, is not XML or holds no testsuite.
     """
+    try:
+        with open_file(root, name) as stream:
+            return junit_cases(stream, name)
+    except (Unreadable, OSError) as error:
+        raise ResultsError(str(error)) from error
+
+
+def junit_cases(stream: BinaryIO, name: str) -> list[TestResult]:
+    """As `junit_results`, of an open file; *name* is for the message of the error."""
     results: list[TestResult] = []
     is_junit = False
+    if os.fstat(stream.fileno()).st_size > _JUNIT_MAX_BYTES:
+        raise ResultsError(f"{name} is larger than {_JUNIT_MAX_BYTES >> 20} MiB")
     try:
-        for _event, element in ElementTree.iterparse(path):
+        for _event, element in ElementTree.iterparse(stream):
             tag = element.tag.rpartition("}")[2]
             is_junit = is_junit or tag in ("testsuite", "testsuites")
             if tag == "testcase":
@@ -183,9 +267,9 @@ def junit_results(path: Path) -> list[TestResult]:
                 element.clear()
     except (ElementTree.ParseError, ValueError, LookupError) as error:
         # ValueError and LookupError: an encoding that the parser cannot use, or that Python does not know.
-        raise ResultsError(f"{path} is not a JUnit file: {error}") from error
+        raise ResultsError(f"{name} is not a JUnit file: {error}") from error
     if not is_junit:
-        raise ResultsError(f"{path} is not a JUnit file: it has no testsuite")
+        raise ResultsError(f"{name} is not a JUnit file: it has no testsuite")
     return results
 
 
@@ -198,14 +282,18 @@ def _junit_case(case: ElementTree.Element) -> TestResult:
             message, text = child.get("message", ""), child.text or ""
             break
     classname = case.get("classname", "")
-    try:
-        duration_s = float(case.get("time", "0").replace(",", ""))
-    except ValueError:
-        duration_s = 0.0
     return TestResult(
-        id=f"{classname}::{case.get('name', '')}" if classname else case.get("name", ""),
+        id=(f"{classname}::{case.get('name', '')}" if classname else case.get("name", ""))[:_ID_MAX],
         outcome=outcome,
-        duration_s=duration_s,
-        message=message,
-        text=text[-16_000:],
+        duration_s=_junit_seconds(case.get("time", "0")),
+        message=ends_of(message),
+        text=text[-TEXT_MAX:],
     )
+
+
+def _junit_seconds(text: str) -> float:
+    try:
+        found = float(text.replace(",", ""))
+    except ValueError:
+        return 0.0
+    return found if 0 <= found <= _DURATION_MAX_S else 0.0

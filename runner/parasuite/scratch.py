@@ -6,9 +6,11 @@ import contextlib
 import errno
 import os
 import shutil
-import stat
 import tempfile
 from pathlib import Path
+
+from parasuite.removal import TreeCopy, open_inside, opened
+from parasuite.untrusted import HAS_DIR_FD, folder_below
 
 _LARGEST_COPIED_BYTES = 64 << 20
 
@@ -21,56 +23,46 @@ def new_scratch_dir() -> Path:
     return Path(tempfile.mkdtemp(prefix="ps-", dir=base))
 
 
-def keep(source: Path, target: Path) -> list[str]:
-    """Move the folder *source* to *target*; the files that were left out, each with its reason.
+def keep(source: Path, root: Path, target: str) -> list[str]:
+    """Move the folder *source*, unless it is empty, to *target* below *root*, where there must be nothing yet; the
+    files that were left out, each with its reason.
 
     On one file system it is a rename: it takes no room and nothing is left out. On another the files are copied, but
-    not those of more than 64 MiB, which may be holes that no copy keeps, nor sockets, pipes and devices. Raises
-    OSError or shutil.Error for what could not be copied.
+    not those of more than 64 MiB, which may be holes that no copy keeps, nor sockets, pipes, devices and what is
+    mounted in *source*. Raises OSError, and Unreadable where *target* cannot be below *root*.
     """
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-    else:
-        return []
-    left_out: list[str] = []
-
-    def ignore(folder: str, names: list[str]) -> list[str]:
-        found = []
-        for name in names:
-            path = os.path.join(folder, name)
-            facts = os.lstat(path)
-            if not (stat.S_ISREG(facts.st_mode) or stat.S_ISDIR(facts.st_mode) or stat.S_ISLNK(facts.st_mode)):
-                found.append(name)
-            elif stat.S_ISREG(facts.st_mode) and facts.st_size > _LARGEST_COPIED_BYTES:
-                left_out.append(f"{os.path.relpath(path, source)}: {facts.st_size >> 20:,} MiB, too large to copy")
-                found.append(name)
-        return found
-
-    shutil.copytree(source, target, symlinks=True, ignore=ignore)
-    return left_out
-
-
-def remove(folder: Path) -> str:
-    """Remove *folder* and all below it; a line that says why not, or "" if it is gone."""
-    try:
-        shutil.rmtree(folder)
-    except OSError:
-        _allow(folder)
+    if not HAS_DIR_FD:
+        return _keep_by_path(source, root / target)
+    place, _, name = target.rpartition("/")
+    with opened(source.parent) as outer, folder_below(root, place) as inner:
+        assert isinstance(inner, int)
+        descriptor = open_inside(outer, source.name)
         try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            return f"{folder} could not be removed: {error.filename}: {error.strerror}"
-    return ""
+            if not os.listdir(descriptor):
+                return []
+            # Made first: a rename replaces an empty folder, and nothing else that may have been put there.
+            os.mkdir(name, 0o700, dir_fd=inner)
+            try:
+                os.rename(source.name, name, src_dir_fd=outer, dst_dir_fd=inner)
+            except OSError as error:
+                if error.errno != errno.EXDEV:
+                    with contextlib.suppress(OSError):
+                        os.rmdir(name, dir_fd=inner)
+                    raise
+            else:
+                return []
+            made = open_inside(inner, name)
+            try:
+                copying = TreeCopy(_LARGEST_COPIED_BYTES)
+                copying.copy(descriptor, made)
+                return copying.left_out
+            finally:
+                os.close(made)
+        finally:
+            os.close(descriptor)
 
 
-def _allow(folder: Path) -> None:
-    """Give back the permissions of each folder below *folder*: a test may have taken them away."""
-    # From the top down, since what a folder holds can be read only after it was allowed.
-    for place, names, _ in os.walk(folder):
-        for path in (os.path.join(place, name) for name in names):
-            if not os.path.islink(path):
-                with contextlib.suppress(OSError):
-                    os.chmod(path, 0o700)
+def _keep_by_path(source: Path, target: Path) -> list[str]:
+    if any(source.iterdir()):
+        shutil.move(source, target)
+    return []

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import signal
 import socket
 import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from parasuite import __version__, probe
+from parasuite.collecting import collect
 from parasuite.config import RunSpec, target_facts
 from parasuite.copies import Copies, Copy, Starter, Supervised
 from parasuite.direct import Direct
@@ -27,12 +26,15 @@ from parasuite.launch import Command, describe, launches
 from parasuite.limits import ephemeral_range
 from parasuite.probe import Sight
 from parasuite.progress import CopyView, Progress, ended_line
+from parasuite.removal import remove_tree
 from parasuite.reports.model import Report
 from parasuite.reports.plain import plural
-from parasuite.results import LineReader, ResultsError, Tally, junit_results
+from parasuite.results import LineReader, Tally
 from parasuite.run_folder import EventLog, RunFolder, RunFolderError
-from parasuite.scratch import keep, new_scratch_dir, remove
+from parasuite.scratch import keep, new_scratch_dir
 from parasuite.sensors import sampler
+from parasuite.untrusted import Unreadable
+from parasuite.verdict import ExitCode
 
 _STEP_S = 0.1
 _GRACE_S = 1.0
@@ -94,7 +96,8 @@ class _Run:
         self._folder, self._copies, self._starter, self._progress = folder, copies, starter, progress
         self._log = EventLog(folder, "orchestrator")
         self._watched = [
-            _Watched(LineReader(folder.copy_dir(copy) / "results.jsonl"), Tally()) for copy in range(spec.copies)
+            _Watched(LineReader(folder.path, f"copies/{copy:03d}/results.jsonl"), Tally())
+            for copy in range(spec.copies)
         ]
         self._sampler = sampler.Sampler(self._inits, self._test_of) if sampler.NAME in sight.use else None
         self._sight = sight
@@ -232,22 +235,26 @@ def run(
         try:
             # Before all that takes time: a folder without it can be neither reported nor removed with the old ones.
             folder.write_run(facts)
+            folder.reserve_room()
         except OSError as error:
-            shutil.rmtree(folder.path, ignore_errors=True)
+            folder.discard()
             raise RunFolderError(
                 f"cannot write run.json into {folder.path}: {error.strerror}; name another folder with --output-dir"
             ) from error
         progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {shown(folder.path, cwd)}")
+        for note in folder.notes:
+            progress.say(note)
         scratch = new_scratch_dir()
         try:
             running = _run_copies(spec, folder, facts, scratch, signals, cwd=cwd, environ=environ, progress=progress)
             facts["ended"] = running.ended
             facts["errors"] = [running.failure] if running.failure else []
-            facts["errors"] += _collect_junit(spec, folder, cwd, facts["started_s"])
+            facts["errors"] += _collect_junit(spec, folder, facts, cwd, signals)
             return _finish(folder, facts, scratch)
         finally:
-            if left := remove(scratch):
+            if left := remove_tree(scratch):
                 progress.say(left)
+            folder.close()
 
 
 def _run_copies(
@@ -282,6 +289,9 @@ def _run_copies(
         )
         for launch in planned:
             launch.scratch.mkdir()
+            if not isinstance(spec.target, Command):
+                # If it is missing at the end, the suite has removed it, and with it the results.
+                (launch.folder / "results.jsonl").touch()
         copies = Copies(planned, starter, spec.timeout_s)
         running = _Run(spec, folder, copies, starter, progress, sight)
         started = _run_started(scratch)
@@ -298,13 +308,16 @@ def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path) -> tuple[Re
     """Judge, write, tidy up. Each report is tried, whatever became of the others."""
     problems: list[str] = []
     with noting(problems, "run.json"):
-        folder.write_run(facts)
+        folder.write_end(facts)
     report = judge(folder, facts)
     problems += write_reports(folder, report)
     problems += _keep_scratch(folder, report, scratch)
+    if problems and report.verdict.code in (ExitCode.PASSED, ExitCode.NO_TESTS, ExitCode.FINDINGS):
+        # This run exits with BLIND, and `report`, which may have room for every file, has to say the same.
+        facts["errors"] = [*facts["errors"], *problems]
     facts["exit_code"], facts["verdict"] = int(report.verdict.code), report.verdict.reason
     with noting(problems, "run.json"):
-        folder.write_run(facts)
+        folder.write_end(facts)
     return report, problems
 
 
@@ -314,6 +327,7 @@ def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any
         "parasuite": __version__,
         "run_id": folder.run_id,
         "pid": os.getpid(),
+        "pid_started_s": psutil.Process().create_time(),
         "started_s": time.time(),
         "host": platform.node(),
         "system": platform.platform(),
@@ -333,6 +347,7 @@ def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any
         "origins": dict(spec.origins),
         "ended": "",
         "errors": [],
+        "collected": [],
     }
 
 
@@ -376,31 +391,20 @@ def _run_started(scratch: Path) -> RunStarted:
     )
 
 
-def _collect_junit(spec: RunSpec, folder: RunFolder, cwd: Path, started_s: float) -> list[str]:
-    """Copy what the copies of a command wrote into their folders; a line for each file that cannot be used."""
+def _collect_junit(
+    spec: RunSpec, folder: RunFolder, facts: dict[str, Any], cwd: Path, signals: _Signals
+) -> list[str]:
+    """Copy what the copies of a command wrote into the run folder; a line for each file that cannot be used.
+
+    *facts* learns which files they are: whatever else lies in the folder is the suite's own.
+    """
     if spec.collect_junit is None or not isinstance(spec.target, Command):
         return []
-    problems = []
-    owner: dict[Path, int] = {}
-    for copy in range(spec.copies):
-        pattern = spec.collect_junit.replace("{copy}", str(copy))
-        fresh = 0
-        for path in (cwd / name for name in sorted(glob(pattern, root_dir=cwd, recursive=True, include_hidden=True))):
-            try:
-                # A file of an earlier run would vouch for a copy that wrote none in this one.
-                if not path.is_file() or path.stat().st_mtime < started_s - 1:
-                    continue
-                fresh += 1
-                if owner.setdefault(path, copy) != copy:
-                    problems.append(f"--collect-junit: {path} matches for copy {owner[path]} and for copy {copy}")
-                    continue
-                junit_results(path)
-                shutil.copyfile(path, folder.copy_dir(copy) / f"junit-{fresh - 1}.xml")
-            except (ResultsError, OSError) as error:
-                problems.append(f"--collect-junit: {error}")
-        if not fresh:
-            problems.append(f"--collect-junit: copy {copy} wrote no file that matches {pattern}")
-    return problems
+    before = len(signals.received)
+    patterns = [spec.collect_junit.replace("{copy}", str(copy)) for copy in range(spec.copies)]
+    collected = collect(patterns, cwd, folder.path, facts["started_s"], lambda: len(signals.received) > before)
+    facts["collected"] = collected.files
+    return [f"--collect-junit: {problem}" for problem in collected.problems]
 
 
 def _grace_s() -> float:
@@ -424,14 +428,12 @@ def _keep_scratch(folder: RunFolder, report: Report, scratch: Path) -> list[str]
     """Put the temporary files of a copy that did not end well beside the run."""
     problems = []
     for outcome in report.outcomes:
-        source = scratch / str(outcome.copy)
         bad = any(result.outcome in ("failed", "error", "lost") for result in report.results[outcome.copy])
         if bad or outcome.how != "exited" or outcome.status != 0:
             whose = f"temporary files of copy {outcome.copy}"
             try:
-                if any(source.iterdir()):
-                    kept = folder.copy_dir(outcome.copy) / "tmp"
-                    problems += [f"{whose}: {left}" for left in keep(source, kept)]
-            except (OSError, shutil.Error) as error:
-                problems.append(f"{whose} could not all be kept: {error}")
+                target = f"copies/{outcome.copy:03d}/tmp"
+                problems += [f"{whose}: {left}" for left in keep(scratch / str(outcome.copy), folder.path, target)]
+            except (OSError, Unreadable) as error:
+                problems.append(f"{whose} could not be kept: {error}")
     return problems

@@ -29,6 +29,7 @@ FAIL_ON = ("never", "warning", "error")
 _BAD = ("failed", "error", "lost")
 SELF_TEST = "self-test"  # The name under which probe.py records the planted collision of each run's start.
 _MORE_OR_LESS = {"missing": "is missing", "partial": "saw less than it could"}
+_UNREADABLE_SHOWN = 3
 NO_TESTS_COLLECTED = 5  # pytest's own exit status for it
 
 
@@ -97,19 +98,27 @@ class HealthReader:
         if earlier is None or earlier.state != "blind":
             self._states[event.sensor] = event
 
-    def health(self, asked_for: Sequence[str], in_use: Sequence[str], unreadable: int = 0) -> Health:
+    def health(
+        self,
+        asked_for: Sequence[str],
+        in_use: Sequence[str],
+        unreadable_lines: int = 0,
+        unreadable_files: Sequence[str] = (),
+    ) -> Health:
         """What the sensors said of themselves.
 
-        *asked_for*: those named by `--sensors`; () for none. *in_use*: those that ran. *unreadable*: how many lines
-        of events were none. Blind is: a sensor lost after the start, one that never said that it ended in order, one
-        asked for by name and missing, a sampler without one complete sample, a self-test that did not see what it
-        planted, a line that cannot be read.
+        *asked_for*: those named by `--sensors`; () for none. *in_use*: those that ran. *unreadable_lines*: how many
+        lines of events were none. *unreadable_files*: for each file of events that could not be read, why.
+
+        Blind is: a sensor lost after the start, one that never said that it ended in order, one asked for by name and
+        missing, a sampler without one complete sample, a self-test that did not see what it planted, a line or a file
+        that cannot be read.
         """
         return Health(
             sensors={name: state.state for name, state in self._states.items() if name != SELF_TEST},
             samples=self._samples,
             listeners=self._listened if self._calls else self._seen,
-            blind="; ".join(self._blind(asked_for, in_use, unreadable)),
+            blind="; ".join(self._blind(asked_for, in_use, unreadable_lines, unreadable_files)),
             calls=self._calls,
             proven=self._proven,
             notes=tuple(dict.fromkeys(self._notes)),
@@ -119,7 +128,9 @@ class HealthReader:
     def _samples(self) -> int:
         return sum(state.samples for state in self._states.values())
 
-    def _blind(self, asked_for: Sequence[str], in_use: Sequence[str], unreadable: int) -> list[str]:
+    def _blind(
+        self, asked_for: Sequence[str], in_use: Sequence[str], unreadable_lines: int, unreadable_files: Sequence[str]
+    ) -> list[str]:
         states = self._states
         found = [f"{name} was lost: {state.why}" for name, state in states.items() if state.state == "blind"]
         found += [
@@ -133,8 +144,11 @@ class HealthReader:
             for name in in_use
             if name not in states or states[name].state in ("up", "partial")
         ]
-        if unreadable:
-            found.append(f"lines of events that could not be read: {unreadable}")
+        if unreadable_lines:
+            found.append(f"lines of events that could not be read: {unreadable_lines}")
+        found += unreadable_files[:_UNREADABLE_SHOWN]
+        if len(unreadable_files) > _UNREADABLE_SHOWN:
+            found.append(f"and {len(unreadable_files) - _UNREADABLE_SHOWN} more files could not be read")
         return found
 
 

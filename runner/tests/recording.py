@@ -36,7 +36,7 @@ def record(tmp_path: Path, code: str, *arguments: str, name: str = "suite.py") -
         argv, cwd=tmp_path, env=environment(tmp_path / "copy"), capture_output=True, text=True, timeout=PATIENCE_S
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return sorted((event for events in recorded(tmp_path / "copy") for event in events), key=lambda event: event.t_ns)
+    return list(recorded(tmp_path / "copy"))
 
 
 def binds(events: list[Event]) -> list[Bind]:

@@ -280,6 +280,8 @@ def test_a_full_disk_is_said_and_the_reports_that_fit_are_written(parasuite: Par
     assert "junit.xml could not be written" in finished.stderr
     assert json.loads((folder / "findings.json").read_text()) == []
     assert (folder / "junit-merged.xml").is_file()
+    (folder / "junit.xml").rmdir()
+    assert parasuite("report").code == 3
 
 
 def _closed_pipe() -> int:

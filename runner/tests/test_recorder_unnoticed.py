@@ -82,7 +82,7 @@ def run(tmp_path: Path, code: str, mode: str = "events", *flags: str) -> subproc
 
 
 def all_recorded(tmp_path: Path) -> list[Event]:
-    return [event for events in recorded(tmp_path / "copy") for event in events]
+    return list(recorded(tmp_path / "copy"))
 
 
 def failures(tmp_path: Path) -> list[tuple[str, str]]:
@@ -451,7 +451,7 @@ def test_results_never_go_into_what_the_program_opens_after_it_closed_every_desc
     done = run_pytest(tmp_path, code)
     assert done.returncode == 0, done.stdout + done.stderr
     assert [(tmp_path / f"own-{number}").read_bytes() for number in range(8)] == [b""] * 8
-    tally = tally_of(tmp_path / "copy" / "results.jsonl")
+    tally = tally_of(tmp_path / "copy", "results.jsonl")
     assert [(result.id, result.outcome) for result in tally.results()] == [
         ("test_suite.py::test_closes", "passed"),
         ("test_suite.py::test_goes_on", "passed"),

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.results import OUTCOMES, LineReader, ResultsError, Tally, TestResult, distinct, junit_results, tally_of
+from parasuite.results import (
+    OUTCOMES,
+    LineReader,
+    ResultsError,
+    Tally,
+    TestResult,
+    distinct,
+    ends_of,
+    junit_results,
+    tally_of,
+)
 
 
 def fed(*facts: dict[str, object]) -> Tally:
@@ -69,6 +79,13 @@ def test_live_counts_and_the_running_test_follow_the_lines() -> None:
         *(b'{"event": "collected"}', b'{"event": "result", "id": "a", "outcome": "passed"}'),
         b'{"event": "result", "id": "a", "outcome": "splendid", "duration_s": 1, "message": "", "text": ""}',
         b'{"event": "result", "id": "a", "outcome": "passed", "duration_s": "long", "message": "", "text": ""}',
+        b'{"event": "result", "id": "a", "outcome": "passed", "duration_s": NaN, "message": "", "text": ""}',
+        b'{"event": "result", "id": "a", "outcome": "passed", "duration_s": 1, "message": [], "text": ""}',
+        b'{"event": "collected", "id": 5}',
+        b'{"event": "started", "id": "a", "t_ns": 1e400}',
+        b'{"event": "ended", "status": "0"}',
+        b'{"event": []}',
+        b"[" * 200_000,
     ],
 )
 def test_a_line_that_is_no_fact_is_counted_and_dropped(line: bytes) -> None:
@@ -88,7 +105,7 @@ def test_lines_are_the_same_however_the_file_grew(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, cuts: list[int]
 ) -> None:
     path = tmp_path_factory.mktemp("lines") / "f"
-    reader = LineReader(path)
+    reader = LineReader(path.parent, path.name)
     found: list[bytes] = []
     bounds = sorted({0, len(data), *(cut for cut in cuts if cut <= len(data))})
     for start, end in pairwise(bounds):
@@ -98,8 +115,9 @@ def test_lines_are_the_same_however_the_file_grew(
     assert found == data.split(b"\n")[:-1]
 
 
-def test_a_missing_file_has_no_lines(tmp_path: Path) -> None:
-    assert outcomes(tally_of(tmp_path / "none")) == {}
+def test_of_a_missing_file_there_are_no_results_and_a_reason(tmp_path: Path) -> None:
+    tally = tally_of(tmp_path, "none")
+    assert (outcomes(tally), tally.unreadable) == ({}, "none is missing")
 
 
 def junit_file(tmp_path: Path, text: str) -> Path:
@@ -116,7 +134,7 @@ def test_junit_cases_of_every_outcome_are_read(tmp_path: Path) -> None:
         '<testcase name="d"><error/></testcase><testcase name="e"><skipped message="why"/></testcase>'
         "</testsuite></testsuites>",
     )
-    assert junit_results(path) == [
+    assert junit_results(tmp_path, path.name) == [
         TestResult(id="c::a", outcome="passed", duration_s=1000.5),
         TestResult(id="c::b", outcome="failed", message="m", text="t"),
         TestResult(id="d", outcome="error"),
@@ -137,7 +155,36 @@ def test_junit_cases_of_every_outcome_are_read(tmp_path: Path) -> None:
 )
 def test_what_is_no_junit_file_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ResultsError, match=r"j\.xml is not a JUnit file"):
-        junit_results(junit_file(tmp_path, text))
+        junit_results(tmp_path, junit_file(tmp_path, text).name)
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_s"),
+    [("1,000.5", 1000.5), ("1e400", 0.0), ("1e308", 0.0), ("nan", 0.0), ("-1", 0.0), ("soon", 0.0)],
+)
+def test_a_duration_is_a_finite_number_of_seconds(tmp_path: Path, text: str, duration_s: float) -> None:
+    path = junit_file(tmp_path, f'<testsuite><testcase name="a" time="{text}"/></testsuite>')
+    assert [result.duration_s for result in junit_results(tmp_path, path.name)] == [duration_s]
+
+
+def test_of_a_long_text_both_ends_are_kept() -> None:
+    assert ends_of("abcdefghij", size_max=4) == "ab\n[...]\nij"
+    assert ends_of("abcd", size_max=4) == "abcd"
+
+
+def test_of_a_copy_that_says_more_than_a_report_can_hold_the_outcomes_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("parasuite.results._TEXTS_MAX_CHARS", 3)
+    tally = fed(result("a", "failed"), result("b", "failed"), ENDED)
+    assert outcomes(tally) == {"a": "failed", "b": "failed"}
+    assert [found.text for found in tally.results()] == ["t", "[left out: this copy's messages are too long]"]
+
+
+def test_more_ids_than_a_report_can_hold_are_torn_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("parasuite.results._IDS_MAX_CHARS", 250)
+    tally = fed(collected("a"), collected("b"), collected("c"))
+    assert (list(outcomes(tally)), tally.torn_lines) == (["a", "b"], 1)
 
 
 def test_results_of_one_id_are_numbered_and_none_takes_another_ones_name() -> None:

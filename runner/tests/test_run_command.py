@@ -110,3 +110,48 @@ def test_the_file_of_an_earlier_run_vouches_for_nobody(parasuite: Parasuite, scr
     body(parasuite, "true\n")
     finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
     assert (finished.code, "copy 0 wrote no file" in finished.stdout) == (3, True)
+
+
+def test_a_junit_file_of_the_command_s_own_in_its_folder_is_no_result_whole_or_half(
+    parasuite: Parasuite, script: Path
+) -> None:
+    for text in (JUNIT.format(""), '<testsuite><testcase name="a"/>'):
+        own = "$PARASUITE_COPY_DIR/junit-results.xml > $PARASUITE_COPY_DIR/junit-0.xml"
+        body(parasuite, f"echo '{text}' | tee {own}\n")
+        finished = parasuite("run", "-j", "2", "--sensors", "none", "--", f"./{script.name}")
+        assert (finished.code, "tests: 2 passed, 0 failed" in finished.verdict) == (0, True), finished.stderr
+        assert parasuite("report").code == 0
+
+
+def test_a_file_put_where_collected_ones_go_is_no_result(parasuite: Parasuite, script: Path) -> None:
+    failing = JUNIT.format('<failure message="wrong"/>')
+    body(
+        parasuite,
+        "mkdir -p $PARASUITE_COPY_DIR/../../collected\n"
+        f"echo '{failing}' > $PARASUITE_COPY_DIR/../../collected/000-7.xml\n"
+        f"echo '{JUNIT.format('')}' > out-$PARASUITE_COPY.xml\n",
+    )
+    finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
+    assert (finished.code, "tests: 4 passed, 0 failed" in finished.verdict) == (0, True), finished.stdout
+
+
+def test_a_collected_file_that_was_spoiled_later_is_one_line(parasuite: Parasuite, script: Path) -> None:
+    body(parasuite, f"echo '{JUNIT.format('')}' > out-$PARASUITE_COPY.xml\n")
+    finished = parasuite("run", "-j", "1", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
+    (finished.folder / "collected" / "000-0.xml").write_text("<testsuite>")
+    reported = parasuite("report")
+    assert (reported.code, "Traceback" in reported.stderr) == (1, False)
+    assert "collected/000-0.xml is not a JUnit file" in reported.stdout
+
+
+def test_a_pipe_that_matches_is_named_and_not_waited_for(parasuite: Parasuite, script: Path) -> None:
+    body(parasuite, "mkfifo out-$PARASUITE_COPY.xml\n")
+    finished = parasuite("run", "-j", "1", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
+    assert (finished.code, "out-0.xml is a pipe, not a file" in finished.verdict) == (3, True), finished.stdout
+
+
+def test_links_in_a_circle_are_walked_once(parasuite: Parasuite, script: Path) -> None:
+    links = "mkdir -p out; ln -sfn . out/a; ln -sfn . out/b; ln -sfn .. out/c"
+    body(parasuite, f"{links}; echo '{JUNIT.format('')}' > out/j-$PARASUITE_COPY.xml\n")
+    finished = parasuite("run", "-j", "1", "--collect-junit", "out/**/j-{copy}.xml", "--", f"./{script.name}")
+    assert (finished.code, "tests: 2 passed, 0 failed" in finished.verdict) == (0, True), finished.stdout

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -25,7 +31,7 @@ def test_torn_lines_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, 1)
     (folder.path / "events" / "a.jsonl").write_text('{"kind":"release","t_ns":1}\n{"kind":"rel')
     assert [event.t_ns for event in folder.events()] == [1]
-    assert folder.unreadable_lines == 1
+    assert folder.losses.lines == 1
 
 
 def test_latest_points_at_the_newest_run_and_opens_it(tmp_path: Path) -> None:
@@ -33,7 +39,6 @@ def test_latest_points_at_the_newest_run_and_opens_it(tmp_path: Path) -> None:
         folder = RunFolder.create(tmp_path, 1)
         folder.write_run({"pid": 0})
     assert RunFolder.open(tmp_path).path == folder.path.resolve()
-    assert (tmp_path / ".gitignore").read_text() == "*\n"
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
@@ -43,7 +48,7 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
 
 def test_a_run_json_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
-    with pytest.raises(RunFolderError, match="cannot be read"):
+    with pytest.raises(RunFolderError, match=r"run\.json cannot be read"):
         RunFolder.open(tmp_path).read_run()
 
 
@@ -77,7 +82,148 @@ def test_a_log_that_cannot_be_written_keeps_its_failure_and_raises_nothing(tmp_p
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, 1)
     folder.write("x.txt", "old")
-    (folder.path / "x.txt.new").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="No space left"):
-        folder.write("x.txt", "new")
+    before = sorted(path.name for path in folder.path.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            folder.write("x.txt", "new" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
     assert (folder.path / "x.txt").read_text() == "old"
+    assert sorted(path.name for path in folder.path.iterdir()) == before
+
+
+def test_two_writers_of_one_file_are_not_in_each_other_s_way(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, 1)
+    failures: list[OSError] = []
+
+    def write(text: str) -> None:
+        try:
+            for _ in range(200):
+                folder.write("x.txt", text)
+        except OSError as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=write, args=(text * 1000,)) for text in "ab"]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert failures == []
+    assert set((folder.path / "x.txt").read_text()) in ({"a"}, {"b"})
+
+
+def test_two_runs_that_draw_one_id_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = iter(["aaaa", "aaaa", "bbbb"])
+    monkeypatch.setattr("parasuite.run_folder.secrets.token_hex", lambda _: next(draws))
+    monkeypatch.setattr("parasuite.run_folder.time.strftime", lambda *_: "20261130T000000Z")
+    first = RunFolder.create(tmp_path, 1)
+    (first.path / "precious").touch()
+    second = RunFolder.create(tmp_path, 1)
+    assert [second.run_id, (first.path / "precious").exists()] == ["20261130T000000Z-bbbb", True]
+
+
+def test_a_folder_that_cannot_be_made_leaves_those_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = RunFolder.create(tmp_path, 1)
+    monkeypatch.setattr("parasuite.run_folder.secrets.token_hex", lambda _: first.run_id.rpartition("-")[2])
+    monkeypatch.setattr("parasuite.run_folder.time.strftime", lambda *_: first.run_id.rpartition("-")[0])
+    with pytest.raises(RunFolderError, match="100 names were taken"):
+        RunFolder.create(tmp_path, 1)
+    assert first.path.exists()
+
+
+def in_other_process(folder: Path, *, ended: str, pid: int) -> subprocess.Popen[bytes]:
+    """A process that has made a run and holds it until its input ends; run.json is written."""
+    code = (
+        "import sys; from pathlib import Path; from parasuite.run_folder import RunFolder\n"
+        "folder = RunFolder.create(Path(sys.argv[1]), 1)\n"
+        "folder.write_run({'ended': sys.argv[2], 'pid': int(sys.argv[3])})\n"
+        "print(flush=True); sys.stdin.read()"
+    )
+    environ = dict(os.environ) | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    argv = [sys.executable, "-c", code, str(folder), ended, str(pid)]
+    process = subprocess.Popen(argv, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"\n"
+    return process
+
+
+def old_runs(folder: Path) -> None:
+    for number in range(RUNS_KEPT + 5):
+        run = folder / "runs" / f"29990101T0000{number:02d}Z-0000"
+        run.mkdir(parents=True)
+        (run / "run.json").write_text('{"ended": "complete", "pid": 0}')
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="without locks only the pid tells")
+@pytest.mark.parametrize("ended", ["", "complete"])
+def test_a_run_that_another_process_is_at_work_in_is_kept_whatever_its_pid_says(tmp_path: Path, ended: str) -> None:
+    # Of a process in another pid namespace the pid says nothing; 0 is nobody's here.
+    with in_other_process(tmp_path, ended=ended, pid=0) as process:
+        (run,) = (tmp_path / "runs").iterdir()
+        old_runs(tmp_path)
+        RunFolder.create(tmp_path, 1).close()
+        assert run.exists()
+        process.kill()
+    RunFolder.create(tmp_path, 1).close()
+    assert not run.exists()
+
+
+def test_an_output_folder_of_the_user_s_gets_no_gitignore(tmp_path: Path) -> None:
+    RunFolder.create(tmp_path, 1).close()
+    RunFolder.create(tmp_path / "new" / "one", 1).close()
+    assert list(tmp_path.rglob(".gitignore")) == [tmp_path / "new" / "one" / ".gitignore"]
+
+
+@pytest.mark.parametrize("name", ["latest", ".gitignore"])
+def test_a_file_of_the_user_s_in_the_output_folder_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    RunFolder.create(tmp_path, 1).close()
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_dangling_link_in_the_output_folder_makes_no_file_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".gitignore").symlink_to(tmp_path / "elsewhere")
+    RunFolder.create(tmp_path / "out", 1).close()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_folders_that_are_no_run_s_are_never_removed(tmp_path: Path) -> None:
+    for number in range(RUNS_KEPT + 5):
+        (tmp_path / "runs" / f"mine-{number}").mkdir(parents=True)
+        (tmp_path / "runs" / f"mine-{number}" / "run.json").write_text('{"ended": "complete"}')
+    folder = RunFolder.create(tmp_path, 1)
+    assert len(list((tmp_path / "runs").iterdir())) == RUNS_KEPT + 6
+    folder.close()
+
+
+def test_compiled_files_of_other_months_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("parasuite-202001", "parasuite-299912", "mine"):
+        (tmp_path / "bytecode" / name / "below").mkdir(parents=True)
+    folder = RunFolder.create(tmp_path, 1)
+    current = tmp_path / "bytecode" / f"parasuite-{folder.run_id[:6]}"
+    current.mkdir()
+    folder.close()
+    RunFolder.create(tmp_path, 1).close()
+    assert sorted((tmp_path / "bytecode").iterdir()) == sorted([tmp_path / "bytecode" / "mine", current])
+
+
+def test_how_a_run_ended_finds_room_that_was_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = RunFolder.create(tmp_path, 1)
+    folder.write_run({"ended": ""})
+    folder.reserve_room()
+    # A file system that refuses every new file stands for a disk without room.
+    monkeypatch.setattr(folder, "write", _no_room)
+    for ended in ("complete", "complete, with a verdict"):
+        folder.write_end({"ended": ended})
+        assert json.loads((folder.path / "run.json").read_text()) == {"ended": ended}
+    folder.close()
+    assert sorted(path.name for path in folder.path.iterdir()) == ["copies", "events", "lock", "run.json"]
+
+
+def _no_room(*_: str) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import pytest
-from parasuite.scratch import keep, remove
+from parasuite.scratch import keep
+from parasuite.untrusted import Unreadable
 
 
 def make_files(folder: Path) -> None:
@@ -20,43 +21,65 @@ def make_files(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
 
 
-def test_on_one_file_system_everything_is_kept_and_takes_no_room(tmp_path: Path) -> None:
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run folder with one copy."""
+    (tmp_path / "run" / "copies" / "000").mkdir(parents=True)
+    return tmp_path / "run"
+
+
+TARGET = "copies/000/tmp"
+
+
+def test_on_one_file_system_everything_is_kept_and_takes_no_room(tmp_path: Path, run: Path) -> None:
     make_files(tmp_path / "from")
-    assert keep(tmp_path / "from", tmp_path / "to") == []
-    assert (tmp_path / "to" / "below" / "evidence").read_text() == "here"
-    assert (tmp_path / "to" / "hole").stat().st_size == 1 << 30
-    assert (tmp_path / "to" / "hole").stat().st_blocks == 0
+    assert keep(tmp_path / "from", run, TARGET) == []
+    assert (run / TARGET / "below" / "evidence").read_text() == "here"
+    assert (run / TARGET / "hole").stat().st_size == 1 << 30
+    assert (run / TARGET / "hole").stat().st_blocks == 0
     assert not (tmp_path / "from").exists()
 
 
-def test_on_another_file_system_what_is_too_large_is_named_instead_of_copied(tmp_path: Path) -> None:
-    make_files(tmp_path / "from")
-    with mock.patch.object(Path, "rename", side_effect=OSError(errno.EXDEV, "Invalid cross-device link")):
-        assert keep(tmp_path / "from", tmp_path / "to") == ["hole: 1,024 MiB, too large to copy"]
-    assert [path.name for path in sorted((tmp_path / "to").rglob("*"))] == ["below", "evidence"]
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[Path]:
+    """A folder on another file system than the run's."""
+    if not os.path.isdir("/dev/shm") or os.stat("/dev/shm").st_dev == os.stat(tmp_path).st_dev:
+        pytest.skip("no second file system here")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield Path(folder)
 
 
-def test_files_that_cannot_be_moved_are_an_error(tmp_path: Path) -> None:
+def test_on_another_file_system_what_is_too_large_is_named_instead_of_copied(elsewhere: Path, run: Path) -> None:
+    make_files(elsewhere / "from")
+    assert keep(elsewhere / "from", run, TARGET) == ["hole: 1,024 MiB, too large to copy"]
+    assert [path.name for path in sorted((run / TARGET).rglob("*"))] == ["below", "evidence"]
+
+
+def test_an_empty_folder_is_not_kept(tmp_path: Path, run: Path) -> None:
+    (tmp_path / "from").mkdir()
+    assert (keep(tmp_path / "from", run, TARGET), (run / TARGET).exists()) == ([], False)
+
+
+def test_files_that_cannot_be_moved_are_an_error(tmp_path: Path, run: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        keep(tmp_path / "gone", tmp_path / "to")
+        keep(tmp_path / "gone", run, TARGET)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root needs no permission")
-@pytest.mark.parametrize("mode", [0o000, 0o500])
-def test_a_folder_without_permissions_is_removed_and_nothing_that_a_link_in_it_points_to(
-    tmp_path: Path, mode: int
-) -> None:
+def test_what_lies_at_the_target_already_stays(tmp_path: Path, run: Path) -> None:
+    make_files(tmp_path / "from")
+    (run / TARGET).mkdir()
+    (run / TARGET / "own").touch()
+    with pytest.raises(FileExistsError):
+        keep(tmp_path / "from", run, TARGET)
+    assert [path.name for path in (run / TARGET).iterdir()] == ["own"]
+
+
+def test_nothing_is_moved_through_a_link(tmp_path: Path, run: Path) -> None:
+    make_files(tmp_path / "from")
     outside = tmp_path / "outside"
-    outside.mkdir(mode=0o500)
-    closed = tmp_path / "scratch" / "0" / "closed"
-    make_files(closed)
-    (tmp_path / "scratch" / "link").symlink_to(outside)
-    closed.chmod(mode)
-    assert (remove(tmp_path / "scratch"), (tmp_path / "scratch").exists()) == ("", False)
-    assert outside.stat().st_mode & 0o777 == 0o500
-
-
-def test_a_folder_that_cannot_be_removed_is_named(tmp_path: Path) -> None:
-    assert remove(
-        tmp_path / "gone"
-    ) == f"{tmp_path / 'gone'} could not be removed: {tmp_path / 'gone'}: " + os.strerror(errno.ENOENT)
+    outside.mkdir()
+    (run / "copies" / "000").rmdir()
+    (run / "copies" / "000").symlink_to(outside)
+    with pytest.raises(Unreadable, match="copies/000 is a link, not a folder"):
+        keep(tmp_path / "from", run, TARGET)
+    assert list(outside.iterdir()) == []

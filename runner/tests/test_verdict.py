@@ -154,7 +154,7 @@ def test_a_sensor_that_ended_in_order_was_not_blind() -> None:
 
 
 def test_an_unreadable_line_is_blindness() -> None:
-    assert HealthReader().health((), (), unreadable=2).blind == "lines of events that could not be read: 2"
+    assert HealthReader().health((), (), unreadable_lines=2).blind == "lines of events that could not be read: 2"
 
 
 def test_a_sensor_that_is_missing_and_was_not_asked_for_is_no_blindness() -> None:

@@ -1,51 +1,55 @@
-"""Reads what the recorders wrote: files of events, which end at a NUL because they are memory maps, and what those
-that failed said of it.
-"""
+"""Where the recorders' processes left their events, and what those that failed said of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from parasuite.events import Event, EventError, SensorState, decode
+from parasuite.event_files import EventFile, Losses, merged
+from parasuite.events import Event, SensorState
+from parasuite.untrusted import Unreadable, names, read_bytes
 
 FOLDERS = ("pages", "recorder")
 """What a copy's folder must hold for its recorders."""
 _FAILED = ("blind", "partial")
+_REASONS_MAX_BYTES = 64 << 10  # Of one process, which writes a line for each failure.
+_REASON_MAX = 500
 
 
-def recorded(copy_dir: Path) -> Iterator[list[Event]]:
-    """The events of each process of the copy, sorted by time. A torn last line is left out: its process was killed
-    in it.
+def recorded(copy_dir: Path) -> Iterator[Event]:
+    """All that the processes of one copy recorded, sorted by time, what failed in them first.
+
+    Raises Unreadable where their folder cannot be read.
     """
-    folder = copy_dir / "recorder"
-    for file in sorted(folder.glob("*.jsonl")):
-        lines = file.read_bytes().partition(b"\0")[0].split(b"\n")
-        yield sorted(_decoded(lines), key=attrgetter("t_ns"))
+    yield from failures(copy_dir, "recorder")
+    yield from merged(copy_dir, event_files(copy_dir, "recorder"), Losses())
+
+
+def event_files(root: Path, folder: str) -> list[EventFile]:
+    """The files of events in *folder*, a copy's `recorder` below *root*. Raises Unreadable."""
+    return [EventFile(name, is_map=True) for name in names(root, folder, ".jsonl")]
+
+
+def failures(root: Path, folder: str) -> Iterator[SensorState]:
+    """What those processes said that could not record, or not all: each reason once, with the process it came from.
+
+    Raises Unreadable where their folder cannot be read.
+    """
     for state in _FAILED:
-        # Of all of the run, so at no time of it.
-        yield [
-            SensorState(t_ns=0, source="recorder", sensor="recorder", state=state, why=why)
-            for why in _reasons(sorted(folder.glob(f"*.{state}")))
-        ]
+        said_by: dict[str, list[str]] = {}
+        for file in names(root, folder, f".{state}"):
+            said_by.setdefault(_first_line(root, file), []).append(PurePosixPath(file).stem)
+        for said, pids in said_by.items():
+            others = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
+            # Of all of the run, so at no time of it.
+            why = f"process {pids[0]}{others}: {said}"
+            yield SensorState(t_ns=0, source="recorder", sensor="recorder", state=state, why=why)
 
 
-def _reasons(files: list[Path]) -> Iterator[str]:
-    """What the processes that left *files* said first, each reason once, with who said it."""
-    said_by: dict[str, list[str]] = {}
-    for file in files:
-        said = file.read_text(encoding="ascii").partition("\n")[0]
-        said_by.setdefault(said or "it failed, and the reason found no room on the disk", []).append(file.stem)
-    for said, pids in said_by.items():
-        others = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
-        yield f"process {pids[0]}{others}: {said}"
-
-
-def _decoded(lines: list[bytes]) -> Iterator[Event]:
-    for line in lines:
-        try:
-            if line:
-                yield decode(line)
-        except EventError:
-            continue
+def _first_line(root: Path, file: str) -> str:
+    try:
+        line = read_bytes(root, file, _REASONS_MAX_BYTES).partition(b"\n")[0]
+    except Unreadable as error:
+        return f"it failed, and its reason is lost: {error}"
+    said = line.decode("ascii", "backslashreplace")[:_REASON_MAX]
+    return said or "it failed, and the reason found no room on the disk"

@@ -166,9 +166,7 @@ class _Stage:
     def _settle(self) -> None:
         if self.watch is None:
             for copy in (0, 1):
-                for events in recorded(self._folder / str(copy)):
-                    self.events += events
-            self.events.sort(key=lambda event: event.t_ns)
+                self.events += recorded(self._folder / str(copy))
             return
         self._settle_attempts()
 
@@ -182,7 +180,8 @@ class _Stage:
 
     def proves(self, attributed: bool) -> bool:
         """Whether judging finds the planted collision, with the test where that can be told, and nothing else."""
-        found = [finding for finding in findings(self.events) if finding.kind == "refused"]
+        in_time = sorted(self.events, key=lambda event: event.t_ns)
+        found = [finding for finding in findings(in_time) if finding.kind == "refused"]
         if [finding.copies for finding in found] != [(0, 1)]:
             return False
         sides = {side.role: side for side in found[0].sides}
