@@ -31,7 +31,7 @@ from parasuite.verdict import FAIL_ON, ExitCode
 _EXIT_CODES = """\b
 Exit codes:
   0    every test passed in every copy, no finding at or above --fail-on
-  1    a test failed, timed out or was lost in some copy, or a copy died
+  1    a test failed, timed out, was lost or not collected in some copy, or a copy died
   2    wrong usage or configuration; nothing was started
   3    parasuite failed or was blind: the run proves nothing
   4    no test ran in any copy

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parasuite import probe
+from parasuite.comparison import Comparison, compare
 from parasuite.events import CopyState, Event, RunStarted
 from parasuite.findings import judge as judge_events
 from parasuite.outcomes import Outcome, outcomes
@@ -22,7 +24,7 @@ from parasuite.results import TEXT_MAX, ResultsError, TestResult, distinct, juni
 from parasuite.run_folder import RunFolder
 from parasuite.sensors import sampler
 from parasuite.untrusted import Missing, Unreadable, tail
-from parasuite.verdict import NO_TESTS_COLLECTED, HealthReader, verdict
+from parasuite.verdict import NO_TESTS_COLLECTED, HealthReader, has_run, verdict
 
 _REPORTS: dict[str, Callable[[Report], str]] = {
     "findings.json": findings_json,
@@ -44,7 +46,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
     seen = reading.reader.health(
         facts["sensors_by_name"], facts["sensors_in_use"], folder.losses.lines, folder.losses.files
     )
-    results = _none_empty([_copy_results(folder, outcome, facts) for outcome in ended])
+    compared, results = _results([_copy_results(folder, outcome, facts) for outcome in ended])
     is_pytest = facts["target"]["kind"] != "command"
     errors = facts["errors"]
     decided = verdict(
@@ -57,7 +59,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
         errors=errors,
         is_pytest=is_pytest,
     )
-    notes = [*errors, *judged.notes, *seen.notes]
+    notes = [*errors, *judged.notes, *seen.notes, *compared.notes]
     start = next((event for event in reading.kept if isinstance(event, RunStarted)), None)
     return Report(
         run_id=folder.run_id,
@@ -96,31 +98,46 @@ class _Reading:
             yield event
 
 
-def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any]) -> list[TestResult]:
-    """What is known of each test of one copy, and of the copy itself where no test tells what became of it."""
+@dataclass(frozen=True, slots=True)
+class _CopyResults:
+    """What one copy's tests left. *own*: of the copy itself, where no test says what became of it."""
+
+    tests: list[TestResult]
+    is_complete: bool
+    own: TestResult | None = None
+
+
+def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any]) -> _CopyResults:
     place = folder.copy_dir(outcome.copy).relative_to(folder.path).as_posix()
     output, missing = _output_tail(folder.path, f"{place}/output.log")
     if missing and outcome.how not in ("failed", "lost"):
         # Whatever else was in there may be gone as well.
-        return [TestResult(id="copy", outcome="error", message=f"its folder was emptied: {missing}")]
+        return _CopyResults([], False, _of_copy(f"its folder was emptied: {missing}"))
     if facts["target"]["kind"] == "command":
         return _command_results(folder, outcome, facts, output)
     ended_well = outcome.how == "exited" and outcome.status == 0
     tally = tally_of(folder.path, f"{place}/results.jsonl")
     results = tally.results()
     if tally.unreadable and outcome.how != "failed":
-        return [*results, TestResult(id="copy", outcome="error", message=tally.unreadable)]
+        return _CopyResults(results, False, _of_copy(tally.unreadable))
+    # A line that cannot be read may be a test's.
+    is_complete = tally.ended is not None and not tally.torn_lines
     if tally.torn_lines:
         torn = f"lines of its results.jsonl that could not be read: {tally.torn_lines}"
-        return [*results, TestResult(id="copy", outcome="error", message=torn)]
-    nothing_selected = outcome.how == "exited" and outcome.status == NO_TESTS_COLLECTED and not results
-    if ended_well or nothing_selected or any(result.outcome in ("failed", "error") for result in results):
-        return results
+        return _CopyResults(results, is_complete, _of_copy(torn))
+    nothing_selected = outcome.how == "exited" and outcome.status == NO_TESTS_COLLECTED
+    nothing_selected = nothing_selected and all(result.is_of_collection for result in results)
+    if ended_well or nothing_selected or _has_failure(results):
+        return _CopyResults(results, is_complete)
     message = f"{outcome}, and no test tells why" if outcome.how == "exited" else str(outcome)
-    return [*results, TestResult(id="copy", outcome="error", message=message, text=tally.internal_error or output)]
+    return _CopyResults(results, is_complete, _of_copy(message, tally.internal_error or output))
 
 
-def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any], output: str) -> list[TestResult]:
+def _of_copy(message: str, text: str = "") -> TestResult:
+    return TestResult(id="copy", outcome="error", message=message, text=text)
+
+
+def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any], output: str) -> _CopyResults:
     """The cases of the JUnit files that were collected for this copy of a command, and the command as a whole."""
     ended_well = outcome.how == "exited" and outcome.status == 0
     collected = facts["collected"][outcome.copy] if outcome.copy < len(facts["collected"]) else []
@@ -130,7 +147,7 @@ def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, An
         try:
             found += junit_results(folder.path, file)
         except ResultsError as error:
-            unreadable.append(TestResult(id="copy", outcome="error", message=str(error)))
+            unreadable.append(_of_copy(str(error)))
     results = distinct([*found, *unreadable])
     whole = TestResult(
         id=Path(facts["target"]["argv"][0]).name,
@@ -139,20 +156,30 @@ def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, An
         message="" if ended_well else str(outcome),
         text="" if ended_well else output,
     )
-    is_told = any(result.outcome in ("failed", "error") for result in results)
-    return results if results and (ended_well or is_told) else [*results, whole]
+    is_explained = bool(results) and (ended_well or _has_failure(results))
+    is_complete = outcome.how == "exited" and not unreadable
+    return _CopyResults(results, is_complete, None if is_explained else whole)
 
 
-def _none_empty(results: list[list[TestResult]]) -> list[list[TestResult]]:
-    """*results*, with a case for each copy in which no test ran though others ran some.
+def _has_failure(results: Sequence[TestResult]) -> bool:
+    return any(result.outcome in ("failed", "error") for result in results)
 
-    Nothing else would tell of it. Where none ran in any copy, the verdict does.
+
+def _results(copies: Sequence[_CopyResults]) -> tuple[Comparison, list[list[TestResult]]]:
+    """The copies' tests, compared; and the results of each copy, its own included.
+
+    A copy in which no test ran though others ran some has one that says so: nothing else would. Where none ran in
+    any copy, the verdict says it.
     """
-    ran = [any(result.outcome != "not-run" for result in copy) for copy in results]
-    if not any(ran):
-        return results
-    empty = TestResult(id="copy", outcome="error", message="no test ran in this copy, though others ran some")
-    return [copy if some else [*copy, empty] for copy, some in zip(results, ran, strict=True)]
+    ran = [any(has_run(result) for result in [*copy.tests, *([copy.own] if copy.own else [])]) for copy in copies]
+    is_complete = [copy.is_complete and some for copy, some in zip(copies, ran, strict=True)]
+    compared = compare([copy.tests for copy in copies], is_complete)
+    empty = _of_copy("no test ran in this copy, though others ran some")
+    results = []
+    for tests, copy, some in zip(compared.results, copies, ran, strict=True):
+        own = copy.own or (empty if any(ran) and not some else None)
+        results.append([*tests, own] if own else tests)
+    return compared, results
 
 
 def _output_tail(root: Path, name: str) -> tuple[str, str]:

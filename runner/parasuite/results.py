@@ -23,11 +23,21 @@ _TEXTS_MAX_CHARS = 32 << 20  # Of all messages and texts of a copy; what comes l
 _DURATION_MAX_S = 1e9  # Longer than a run of 30 years: a number that was written to harm.
 _RESULTS_MAX_BYTES = 4 << 30
 _JUNIT_MAX_BYTES = 512 << 20
-OUTCOMES = ("passed", "failed", "error", "skipped", "lost", "not-run")
+OUTCOMES = ("passed", "failed", "error", "skipped", "lost", "not-run", "not-collected")
+_ATTEMPTS = ("flakyFailure", "flakyError", "rerunFailure", "rerunError")  # as Maven Surefire and Jenkins name them
+_ATTEMPTS_MAX = 100
 
 
 class ResultsError(ValueError):
     """A result file that cannot be read; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A failed attempt of a test that was run again."""
+
+    message: str
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +45,10 @@ class TestResult:
     """How one test ended in one copy.
 
     *outcome*: "passed", "failed" (the test), "error" (its set-up, its tear-down, its collection), "skipped", "lost"
-    (started or collected, and its copy died first) or "not-run" (pytest stopped early, in order). *id*: a pytest
-    node id. *started_ns*: CLOCK_MONOTONIC, 0 if it never started.
+    (started or collected, and its copy died first), "not-run" (pytest stopped early, in order) or "not-collected"
+    (other copies collected it). *id*: a pytest node id. *started_ns*: CLOCK_MONOTONIC, 0 if it never started.
+    *attempts*: those that failed before the one that counts. *is_of_collection*: not a test but a module, class or
+    folder that was skipped or failed when it was collected.
     """
 
     __test__ = False  # Not a test class, whatever pytest thinks of its name.
@@ -47,6 +59,8 @@ class TestResult:
     message: str = ""
     text: str = ""
     started_ns: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    is_of_collection: bool = False
 
 
 class Tally:
@@ -115,6 +129,14 @@ class Tally:
         self._texts_left -= len(text)
         return text
 
+    def _attempts(self, found: Any) -> tuple[Attempt, ...]:
+        if type(found) is not list:
+            raise TypeError(f"not a list: {found!r:.80}")
+        return tuple(
+            Attempt(self._kept(_text(attempt["message"])), self._kept(_text(attempt["text"])))
+            for attempt in found[:_ATTEMPTS_MAX]
+        )
+
     def _take(self, fact: dict[str, Any]) -> None:
         if fact["outcome"] not in OUTCOMES:
             raise ValueError(f"no such outcome: {fact['outcome']}")
@@ -130,6 +152,8 @@ class Tally:
             message=self._kept(message),
             text=self._kept(text),
             started_ns=self._started.pop(test_id, 0),
+            attempts=self._attempts(fact.get("attempts", [])),
+            is_of_collection=fact.get("phase") == "collection",
         )
         before = self._results.get(result.id)
         if before is not None:
@@ -275,19 +299,25 @@ def junit_cases(stream: BinaryIO, name: str) -> list[TestResult]:
 
 def _junit_case(case: ElementTree.Element) -> TestResult:
     outcome, message, text = "passed", "", ""
+    attempts = []
     for child in case:
         kind = child.tag.rpartition("}")[2]
-        if kind in ("failure", "error", "skipped"):
+        if kind in _ATTEMPTS:
+            attempts.append(Attempt(ends_of(child.get("message", "")), (child.text or "")[-TEXT_MAX:]))
+        elif kind in ("failure", "error", "skipped") and outcome == "passed":
             outcome = "failed" if kind == "failure" else kind
             message, text = child.get("message", ""), child.text or ""
-            break
     classname = case.get("classname", "")
+    # As pytest writes a module that was skipped or failed when it was collected, with the reason as text.
+    is_of_collection = not classname and message in ("collection skipped", "collection failure")
     return TestResult(
         id=(f"{classname}::{case.get('name', '')}" if classname else case.get("name", ""))[:_ID_MAX],
         outcome=outcome,
         duration_s=_junit_seconds(case.get("time", "0")),
-        message=ends_of(message),
+        message=ends_of(text.strip() or message if is_of_collection else message),
         text=text[-TEXT_MAX:],
+        attempts=tuple(attempts[:_ATTEMPTS_MAX]),
+        is_of_collection=is_of_collection,
     )
 
 

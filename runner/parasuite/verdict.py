@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 
 FAIL_ON = ("never", "warning", "error")
-_BAD = ("failed", "error", "lost")
+_BAD = ("failed", "error", "lost", "not-collected")
 SELF_TEST = "self-test"  # The name under which probe.py records the planted collision of each run's start.
 _MORE_OR_LESS = {"missing": "is missing", "partial": "saw less than it could"}
 _UNREADABLE_SHOWN = 3
@@ -152,6 +152,11 @@ class HealthReader:
         return found
 
 
+def has_run(result: TestResult) -> bool:
+    """Whether *result* is one of a test, or of the copy itself, that pytest came to: one that it skipped counts."""
+    return not result.is_of_collection and result.outcome not in ("not-run", "not-collected")
+
+
 def is_failing(finding: Finding, fail_on: str) -> bool:
     """Whether *finding* stands at or above *fail_on*."""
     return fail_on == "warning" or (fail_on == "error" and finding.severity == "error")
@@ -203,7 +208,7 @@ def _first_that_applies(
     if any(result.outcome in _BAD for copy in results for result in copy):
         return ExitCode.TEST_FAILED, "failed"
     # pytest ends with 0 too where nothing ran: --collect-only, --version, a conftest that calls pytest.exit.
-    ran = any(result.outcome != "not-run" for copy in results for result in copy)
+    ran = any(has_run(result) for copy in results for result in copy)
     if is_pytest and not ran and all(outcome.status in (0, NO_TESTS_COLLECTED) for outcome in outcomes):
         return ExitCode.NO_TESTS, "no test ran in any copy"
     if any(outcome.how != "exited" or outcome.status != 0 for outcome in outcomes):

@@ -7,6 +7,7 @@ the suites `parasuite.ports` (a case per finding) and `parasuite.audit` (whether
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,21 @@ from xml.sax.saxutils import escape, quoteattr
 from parasuite.findings import Finding
 from parasuite.reports.model import Report
 from parasuite.reports.plain import finding_lines
-from parasuite.results import TestResult
-from parasuite.verdict import ExitCode, is_failing
+from parasuite.results import Attempt, TestResult
+from parasuite.verdict import ExitCode, has_run, is_failing
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MESSAGE_MAX = 1000
-_ELEMENT_OF = {"failed": "failure", "error": "error", "lost": "error", "skipped": "skipped", "not-run": "skipped"}
+_ELEMENT_OF = {
+    "failed": "failure",
+    "error": "error",
+    "lost": "error",
+    "not-collected": "error",
+    "skipped": "skipped",
+    "not-run": "skipped",
+}
+_WORST_FIRST = ("failed", "error", "lost", "not-collected", "skipped", "not-run", "passed")
 
 _PROVING = (ExitCode.PASSED, ExitCode.TEST_FAILED, ExitCode.FINDINGS)
 
@@ -33,7 +42,11 @@ def clean(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One testcase. *element*: "" for passed, else "failure", "error" or "skipped"."""
+    """One testcase. *element*: "" for passed, else "failure", "error" or "skipped". *note*: system-out.
+
+    *attempts*: those that failed before the test was run again; `flakyFailure` if it passed in the end, else
+    `rerunFailure`.
+    """
 
     classname: str
     name: str
@@ -41,6 +54,8 @@ class _Case:
     element: str = ""
     message: str = ""
     text: str = ""
+    attempts: tuple[Attempt, ...] = ()
+    note: str = ""
 
 
 def junit(report: Report) -> str:
@@ -82,26 +97,35 @@ def _case_of(result: TestResult, prefix: str) -> _Case:
         element=_ELEMENT_OF.get(result.outcome, ""),
         message=result.message,
         text=result.text,
+        attempts=result.attempts,
     )
 
 
 def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> _Case:
     """The worst of *runs* stands for all; the message says in how many of *copies* it passed."""
-    order = ("failed", "error", "lost", "skipped", "not-run", "passed")
-    worst = min((result for _, result in runs), key=lambda result: order.index(result.outcome))
+    worst = min((result for _, result in runs), key=lambda result: _WORST_FIRST.index(result.outcome))
     case = _case_of(worst, "")
     duration_s = max(result.duration_s for _, result in runs)
+    attempts = tuple(
+        Attempt(f"copy {copy}: {attempt.message}", attempt.text)
+        for copy, result in runs
+        for attempt in result.attempts
+    )
+    ran = sum(has_run(result) for _, result in runs)
+    note = f"ran in {ran} of {copies} copies" if ran < copies else ""
     if not case.element:
-        return _Case(case.classname, case.name, duration_s)
+        return _Case(case.classname, case.name, duration_s, attempts=attempts, note=note)
     passed = sum(result.outcome == "passed" for _, result in runs)
     bad = [(copy, result) for copy, result in runs if result.outcome == worst.outcome]
     where = ", ".join(str(copy) for copy, _ in bad)
     text = "\n\n".join(f"=== copy {copy}: {result.outcome}\n{result.text}" for copy, result in bad[:3])
-    if case.element == "skipped":
+    if worst.outcome == "not-collected":
+        message = f"{note}; not collected in copy {where}"
+    elif case.element == "skipped" and not passed:
         message = worst.message
     else:
         message = f"{passed} of {copies} passed; {worst.outcome} in copy {where}: {worst.message}"
-    return _Case(case.classname, case.name, duration_s, case.element, message, text)
+    return _Case(case.classname, case.name, duration_s, case.element, message, text, attempts)
 
 
 def _audit_suites(report: Report) -> list[tuple[str, list[_Case]]]:
@@ -156,12 +180,20 @@ def _counts(cases: Sequence[_Case], *, skipped: bool = True) -> str:
 def _element(case: _Case) -> Iterator[str]:
     head = f"  <testcase classname={_attribute(case.classname)} name={_attribute(case.name)}"
     head += f" time={_seconds(case.duration_s)}"
-    if not case.element:
+    if not case.element and not case.attempts and not case.note:
         yield head + "/>\n"
         return
     yield head + ">"
-    message = _attribute(case.message[:_MESSAGE_MAX])
-    yield f"<{case.element} message={message}>{escape(clean(case.text))}</{case.element}>"
+    if case.element:
+        message = _attribute(case.message[:_MESSAGE_MAX])
+        yield f"<{case.element} message={message}>{escape(clean(case.text))}</{case.element}>"
+    attempt_element = "rerunFailure" if case.element in ("failure", "error") else "flakyFailure"
+    for attempt in case.attempts:
+        message = _attribute(attempt.message[:_MESSAGE_MAX])
+        yield f'<{attempt_element} type="failed attempt" message={message}>{escape(clean(attempt.text))}'
+        yield f"</{attempt_element}>"
+    if case.note:
+        yield f"<system-out>{escape(clean(case.note))}</system-out>"
     yield "</testcase>\n"
 
 
@@ -171,4 +203,5 @@ def _attribute(text: str) -> str:
 
 
 def _seconds(duration_s: float) -> str:
-    return f'"{max(0.0, duration_s):.3f}"'
+    # A file of the suite's own may say anything, and the schema has no word for infinity.
+    return f'"{max(0.0, duration_s):.3f}"' if math.isfinite(duration_s) else '"0.000"'

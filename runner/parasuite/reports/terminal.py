@@ -22,6 +22,8 @@ _COLOUR_OF = {"error": "red", "warning": "yellow"}
 def terminal(report: Report) -> Iterator[Text]:
     """The report, a line at a time; colour only repeats what the words say."""
     yield from _failures(report)
+    yield from _uneven_skips(report)
+    yield from _reruns(report)
     yield from _bad_copies(report)
     yield from _findings(report)
     for note in report.notes:
@@ -34,7 +36,7 @@ def _failures(report: Report) -> Iterator[Text]:
     by_id: dict[str, list[tuple[int, TestResult]]] = {}
     for copy, results in enumerate(report.results):
         for result in results:
-            if result.outcome in ("failed", "error", "lost"):
+            if result.outcome in ("failed", "error", "lost", "not-collected"):
                 by_id.setdefault(result.id, []).append((copy, result))
     for test_id, runs in list(by_id.items())[:_FAILURES_SHOWN]:
         copies = ", ".join(str(copy) for copy, _ in runs)
@@ -50,6 +52,48 @@ def _failures(report: Report) -> Iterator[Text]:
                 yield Text(f"    | {_printable(line)[:200]}")
     if len(by_id) > _FAILURES_SHOWN:
         yield Text(f"... and {plural(len(by_id) - _FAILURES_SHOWN, 'more test')}: see junit-merged.xml")
+
+
+def _uneven_skips(report: Report) -> Iterator[Text]:
+    """Tests that some copies skipped and others ran: a pass of them is a pass of few copies."""
+    skipped: dict[str, list[tuple[int, TestResult]]] = {}
+    passed: set[str] = set()
+    for copy, results in enumerate(report.results):
+        for result in results:
+            if result.outcome == "skipped":
+                skipped.setdefault(result.id, []).append((copy, result))
+            elif result.outcome == "passed":
+                passed.add(result.id)
+    groups: dict[tuple[str, str], list[str]] = {}
+    for test_id, runs in skipped.items():
+        if test_id in passed:
+            where = f"{len(runs)} of {len(report.results)} copies ({', '.join(str(copy) for copy, _ in runs)})"
+            groups.setdefault((where, runs[0][1].message.strip().partition("\n")[0]), []).append(test_id)
+    for (where, reason), ids in list(groups.items())[:_FAILURES_SHOWN]:
+        others = f" and {plural(len(ids) - 1, 'more test')}" if len(ids) > 1 else ""
+        yield Text.assemble(("skipped", "yellow"), f" in {where}, passed in others: {min(ids)}{others}")
+        yield Text(f"    {_printable(reason)[:200]}")
+    if len(groups) > _FAILURES_SHOWN:
+        yield Text(f"... and {plural(len(groups) - _FAILURES_SHOWN, 'more group')} of skips: see junit-merged.xml")
+
+
+def _reruns(report: Report) -> Iterator[Text]:
+    """Tests that failed and were run again, whatever came of it."""
+    by_id: dict[str, list[tuple[int, TestResult]]] = {}
+    for copy, results in enumerate(report.results):
+        for result in results:
+            if result.attempts:
+                by_id.setdefault(result.id, []).append((copy, result))
+    for test_id, runs in list(by_id.items())[:_FAILURES_SHOWN]:
+        copies = f"{len(runs)} of {len(report.results)} copies ({', '.join(str(copy) for copy, _ in runs)})"
+        attempts = [attempt for _, result in runs for attempt in result.attempts]
+        yield Text.assemble(
+            ("run again", "yellow"), f" {test_id} in {copies}: {plural(len(attempts), 'failed attempt')}"
+        )
+        message = attempts[0].message.strip().partition("\n")[0]
+        yield Text(f"    {_printable(message)[:200]}")
+    if len(by_id) > _FAILURES_SHOWN:
+        yield Text(f"... and {plural(len(by_id) - _FAILURES_SHOWN, 'more test')} run again: see junit-merged.xml")
 
 
 def _bad_copies(report: Report) -> Iterator[Text]:
@@ -89,9 +133,11 @@ def _verdict(report: Report) -> Text:
     good = sum(outcome.how == "exited" and outcome.status == 0 for outcome in report.outcomes)
     tests = ", ".join(
         f"{counts[outcome]:,} {outcome}"
-        for outcome in ("passed", "failed", "error", "lost", "skipped", "not-run")
+        for outcome in ("passed", "failed", "error", "lost", "not-collected", "skipped", "not-run")
         if counts[outcome] or outcome in ("passed", "failed")
     )
+    attempts = sum(len(result.attempts) for results in report.results for result in results)
+    tests += f", {plural(attempts, 'failed attempt')} run again" if attempts else ""
     findings = Counter(finding.severity for finding in report.findings)
     found = " and ".join(
         plural(findings[severity], severity) for severity in ("error", "warning") if findings[severity]

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 _TEXT_MAX = 16_000
+_ATTEMPTS_MAX = 20
 
 
 class _Stream:
@@ -74,6 +75,12 @@ def _reason(report: Any) -> str:
     return _ends(message)
 
 
+def _text(report: Any) -> str:
+    """The traceback and what was captured."""
+    captured = "".join(f"\n--- {title} ---\n{text}" for title, text in report.sections)
+    return _tail(str(report.longrepr)) + _tail(captured)
+
+
 def _collection_reason(report: Any) -> str:
     """Why a file could not be collected: of a traceback, the line that names its last exception."""
     reason = _reason(report)
@@ -84,9 +91,19 @@ def _collection_reason(report: Any) -> str:
 
 
 class ResultsPlugin:
+    """Folds the reports of each test into one line.
+
+    A test that fails may be run again, and its failed attempts are kept. Three ways are known: pytest-rerunfailures
+    reports an attempt with the outcome "rerun", and then either finishes the test for each attempt or only once;
+    pytest-retry reports it with a word of its own, "retried", and goes on within the test; flaky makes a failed
+    report and hands it to no hook.
+    """
+
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
         self._running: dict[str, dict[str, Any]] = {}
+        self._attempts: dict[str, list[dict[str, str]]] = {}
+        self._made: dict[str, list[Any]] = {}  # Failed reports that were made and not reported yet.
 
     def pytest_collection_finish(self, session: Any) -> None:
         self._collected([item.nodeid for item in session.items])
@@ -102,34 +119,48 @@ class ResultsPlugin:
             self._stream.write("collected", id=nodeid)
 
     def pytest_collectreport(self, report: Any) -> None:
-        if report.failed:
+        if report.failed or report.skipped:
             self._stream.write(
                 "result",
                 id=report.nodeid or "collection",
-                outcome="error",
+                phase="collection",
+                outcome="error" if report.failed else "skipped",
                 duration_s=0.0,
-                message=_collection_reason(report),
-                text=_tail(str(report.longrepr)),
+                message=_collection_reason(report) if report.failed else _reason(report),
+                text=_tail(str(report.longrepr)) if report.failed else "",
             )
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: Any, call: Any) -> Any:
+        del call
+        made = yield
+        report = made.get_result()
+        if report.failed:
+            self._made.setdefault(item.nodeid, []).append(report)
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         del location
         self._stream.write("started", id=nodeid)
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        so_far = self._running.setdefault(
-            report.nodeid, {"outcome": "passed", "duration_s": 0.0, "message": "", "text": ""}
-        )
+        self._made[report.nodeid] = [made for made in self._made.get(report.nodeid, ()) if made is not report]
+        so_far = self._running.get(report.nodeid)
+        if so_far is None or (so_far["outcome"] == "rerun" and report.when == "setup"):
+            so_far = {"outcome": "passed", "duration_s": 0.0, "message": "", "text": ""}
+            self._running[report.nodeid] = so_far
         so_far["duration_s"] += getattr(report, "duration", 0.0)
         if report.outcome == "rerun":
-            # pytest-rerunfailures: this attempt does not count, the next one starts anew.
-            self._running.pop(report.nodeid)
+            if so_far["outcome"] != "rerun":
+                self._add_attempt(report)
+            so_far["outcome"] = "rerun"
+        elif so_far["outcome"] == "rerun":
             return
-        if report.failed and so_far["outcome"] not in ("failed", "error"):
+        elif report.outcome not in ("passed", "failed", "skipped"):
+            self._add_attempt(report)
+        elif report.failed and so_far["outcome"] not in ("failed", "error"):
             so_far["outcome"] = "failed" if report.when == "call" else "error"
             so_far["message"] = _reason(report)
-            captured = "".join(f"\n--- {title} ---\n{text}" for title, text in report.sections)
-            so_far["text"] = _tail(str(report.longrepr)) + _tail(captured)
+            so_far["text"] = _text(report)
         elif report.skipped and so_far["outcome"] == "passed":
             so_far["outcome"] = "skipped"
             so_far["message"] = _reason(report)
@@ -137,8 +168,21 @@ class ResultsPlugin:
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
         del location
         result = self._running.pop(nodeid, None)
-        if result is not None:
-            self._stream.write("result", id=nodeid, **result)
+        unreported = self._made.pop(nodeid, [])
+        if result is None or result["outcome"] == "rerun":
+            return
+        if result["outcome"] not in ("failed", "error"):
+            # Those that a plug-in turned into something else are no failures any more.
+            for report in unreported:
+                if report.failed:
+                    self._add_attempt(report)
+        attempts = self._attempts.get(nodeid)
+        self._stream.write("result", id=nodeid, **result, **({"attempts": attempts} if attempts else {}))
+
+    def _add_attempt(self, report: Any) -> None:
+        attempts = self._attempts.setdefault(report.nodeid, [])
+        if len(attempts) < _ATTEMPTS_MAX:
+            attempts.append({"message": _reason(report), "text": _text(report)})
 
     def pytest_internalerror(self, excrepr: Any) -> None:
         self._stream.write("internal-error", text=_tail(str(excrepr)))
