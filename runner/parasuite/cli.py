@@ -24,6 +24,7 @@ from parasuite.limits import limits
 from parasuite.probe import SENSORS, doctor_lines, look
 from parasuite.progress import LiveProgress, LogProgress, Progress
 from parasuite.reports.model import Report
+from parasuite.reports.plain import printable
 from parasuite.reports.terminal import terminal
 from parasuite.run_folder import RunFolder, RunFolderError
 from parasuite.verdict import FAIL_ON, ExitCode
@@ -42,8 +43,13 @@ Exit codes:
 
 def _stop(message: str) -> NoReturn:
     """Say what is wrong on stderr and exit with USAGE."""
-    click.echo(f"parasuite: {message}", err=True)
+    _say(f"parasuite: {message}", err=True)
     sys.exit(ExitCode.USAGE)
+
+
+def _say(line: str, *, err: bool = False) -> None:
+    """Print one line. Names in it, of files and the like, do not reach the terminal raw."""
+    click.echo(printable(line), err=err)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_CODES)
@@ -127,7 +133,7 @@ def _run(
     except OSError as error:
         # A disk that filled up, a limit that was reached: the run proves nothing, and what it wrote can be reported.
         told = f"parasuite report {shlex.quote(str(spec.output_dir))}"
-        click.echo(f"parasuite failed: {error}; `{told}` tells what was learned", err=True)
+        _say(f"parasuite failed: {error}; `{told}` tells what was learned", err=True)
         sys.exit(ExitCode.BLIND)
     _tell(report, problems)
 
@@ -219,7 +225,7 @@ def _doctor(asked: str) -> None:
         _stop(str(error))
     sight = look(sensors)
     for line in doctor_lines(sight):
-        click.echo(line)
+        _say(line)
     named_and_missing = sight.missing and sensors != ("auto",)
     sys.exit(ExitCode.BLIND if sight.problem or named_and_missing else ExitCode.PASSED)
 
@@ -229,7 +235,7 @@ def _tell(report: Report, problems: Sequence[str]) -> None:
     for line in terminal(report):
         console.print(line)
     for problem in dict.fromkeys(problems):
-        click.echo(f"parasuite: {problem}", err=True)
+        _say(f"parasuite: {problem}", err=True)
     if problems and report.verdict.code in (ExitCode.PASSED, ExitCode.NO_TESTS, ExitCode.FINDINGS):
         sys.exit(ExitCode.BLIND)
     sys.exit(report.verdict.code)
@@ -278,4 +284,12 @@ def main() -> None:
     # Everything behind the first -- belongs to the target of a run; click would lose where it stood.
     has_target = arguments[:1] == ["run"] and "--" in arguments
     split = arguments.index("--") if has_target else len(arguments)
-    _main(args=arguments[:split], obj=arguments[split + 1 :], prog_name="parasuite")
+    try:
+        done = _main.main(arguments[:split], prog_name="parasuite", standalone_mode=False, obj=arguments[split + 1 :])
+    except click.ClickException as error:
+        if arguments:
+            click.UsageError(printable(error.format_message()), getattr(error, "ctx", None)).show()
+        else:
+            error.show()  # The help, in many lines.
+        sys.exit(error.exit_code)
+    sys.exit(done if isinstance(done, int) else ExitCode.PASSED)

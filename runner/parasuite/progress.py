@@ -10,11 +10,13 @@ from typing import Protocol
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from parasuite.outcomes import status_text
+from parasuite.reports.plain import printable
 
 HEARTBEAT_S = 30.0
-_REFRESH_PER_S = 4
+_REDRAWN_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +54,7 @@ class LogProgress:
 
     def say(self, line: str) -> None:
         self._last_s = time.monotonic()
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(_text(line), soft_wrap=True)
 
     def update(self, views: Sequence[CopyView]) -> None:
         now_s = time.monotonic()
@@ -68,17 +70,26 @@ class LogProgress:
 
 
 class LiveProgress:
-    """A table that is redrawn in place, as many copies as the terminal has lines for."""
+    """A table that is redrawn in place, as many copies as the terminal has lines for.
+
+    It is drawn by whoever calls `update`, not by a thread of rich's: where the system has no thread left the run goes
+    on, and an error in drawing is seen.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(console=console, refresh_per_second=_REFRESH_PER_S, transient=True)
+        self._drawn_s = float("-inf")
+        self._live = Live(console=console, auto_refresh=False, transient=True)
         self._live.start()
 
     def say(self, line: str) -> None:
-        self._live.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._live.console.print(_text(line), soft_wrap=True)
 
     def update(self, views: Sequence[CopyView]) -> None:
+        now_s = time.monotonic()
+        if now_s - self._drawn_s < _REDRAWN_EVERY_S:
+            return
+        self._drawn_s = now_s
         table = Table(box=None, pad_edge=False, expand=True)
         for heading in ("copy", "state", "passed", "failed", "of", "s"):
             table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
@@ -92,14 +103,19 @@ class LiveProgress:
                 str(view.failed),
                 str(view.collected or "?"),
                 f"{view.elapsed_s:.0f}",
-                view.doing.replace("[", r"\["),
+                _text(view.doing),
             )
         if len(views) > rows:
             table.add_row("...", f"{len(views) - rows} more", "", "", "", "", "")
-        self._live.update(table)
+        self._live.update(table, refresh=True)
 
     def close(self) -> None:
         self._live.stop()
+
+
+def _text(text: str) -> Text:
+    """*text* to be shown to the letter: rich takes a string for markup, and ends its thread on what is none."""
+    return Text(printable(text))
 
 
 def ended_line(copy: int, status: int | None, passed: int, failed: int, elapsed_s: float) -> str:

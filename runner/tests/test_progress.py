@@ -6,6 +6,7 @@ import io
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from parasuite.reports.plain import plural
 from rich.console import Console
 
 from runner.tests.conftest import Parasuite
+
+HOSTILE = "\x1b]0;title\x07\n\r\u202e\u200b\x9b2J"
 
 
 def view(copy: int, **changes: object) -> CopyView:
@@ -56,6 +59,37 @@ def test_a_table_shows_what_each_copy_does_and_no_more_rows_than_there_are_lines
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
     assert "test_y[a]" in text
     assert "34 more" in text
+
+
+@pytest.mark.parametrize("doing", [r"weird\[/nope]", "[/]", r"\[red]x[/red]", ":bug:", "[@click=quit]x[/]"])
+def test_what_looks_like_markup_is_shown_to_the_letter(doing: str) -> None:
+    out = io.StringIO()
+    live = LiveProgress(Console(file=out, force_terminal=True, width=100, height=10, legacy_windows=False))
+    live.say(f"line {doing}")
+    live.update([view(0, doing=doing)])
+    live.close()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
+    assert text.count(doing) >= 2  # The table is drawn once more when it is closed.
+
+
+def test_the_live_view_needs_no_thread() -> None:
+    before = threading.active_count()
+    live = LiveProgress(Console(file=io.StringIO(), force_terminal=True, legacy_windows=False))
+    live.update([view(0)])
+    assert threading.active_count() == before
+    live.close()
+
+
+@pytest.mark.parametrize("kind", [LogProgress, LiveProgress])
+def test_no_name_reaches_a_terminal_raw(kind: type[LogProgress] | type[LiveProgress]) -> None:
+    out = io.StringIO()
+    progress = kind(Console(file=out, force_terminal=True, width=200, height=10, legacy_windows=False))
+    progress.say(f"one {HOSTILE} line")
+    progress.update([view(0, doing=f"test {HOSTILE}")])
+    progress.close()
+    assert r"one \x1b]0;title\x07\n\r\u202e\u200b\x9b2J line" + "\n" in out.getvalue()
+    own = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", out.getvalue())
+    assert not set(own) & (set(HOSTILE) - set("]0;title2J\n\r"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")

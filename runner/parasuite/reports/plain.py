@@ -1,10 +1,32 @@
-"""Words that several reports share: plurals, and a finding in plain text."""
+"""Words that several reports share: plurals, a finding in plain text, and what a terminal may be sent."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from parasuite.findings import Finding
+
+# Characters that are letters or marks to str.isprintable, and that no font draws: Default_Ignorable_Code_Point of
+# Unicode's DerivedCoreProperties.txt, as far as it is not of category Cf.
+_INVISIBLE = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
+
+
+def printable(text: str) -> str:
+    """*text* as one line that a terminal shows and does not obey; everything that parasuite prints goes through here.
+
+    Names come from elsewhere: test ids, processes, files, the words of exceptions. Control characters (line ends,
+    escape, C1), marks of direction, characters without width and lone surrogates are shown as Python's escapes, so
+    that no name moves the cursor, sets a title, or makes a line of its own in a report.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() and not _INVISIBLE.match(char) else char.encode("unicode_escape").decode()
+        for char in text
+    )
 
 
 def plural(count: int, noun: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from rich.text import Text
 
 from parasuite.reports.model import Report
-from parasuite.reports.plain import finding_lines, plural
+from parasuite.reports.plain import finding_lines, plural, printable
 from parasuite.results import TestResult
 from parasuite.verdict import ExitCode
 
@@ -20,16 +20,22 @@ _COLOUR_OF = {"error": "red", "warning": "yellow"}
 
 
 def terminal(report: Report) -> Iterator[Text]:
-    """The report, a line at a time; colour only repeats what the words say."""
+    """The report, a line at a time, printable; colour only repeats what the words say."""
     yield from _failures(report)
     yield from _uneven_skips(report)
     yield from _reruns(report)
     yield from _bad_copies(report)
     yield from _findings(report)
     for note in report.notes:
-        yield Text(f"note: {note}")
+        yield _line(f"note: {note}")
     yield from _not_seen(report)
     yield _verdict(report)
+
+
+def _line(*parts: str | tuple[str, str], style: str = "") -> Text:
+    """One line of text, or of text with a style each. Every line is made here, so that none has a name raw."""
+    styled = [(part, "") if isinstance(part, str) else part for part in parts]
+    return Text.assemble(*((printable(text), of_part) for text, of_part in styled), style=style)
 
 
 def _failures(report: Report) -> Iterator[Text]:
@@ -42,16 +48,16 @@ def _failures(report: Report) -> Iterator[Text]:
         copies = ", ".join(str(copy) for copy, _ in runs)
         outcome = Counter(result.outcome for _, result in runs).most_common(1)[0][0]
         of = f"{len(runs)} of {len(report.results)} copies"
-        yield Text.assemble((outcome, "red"), f" {test_id} in {of} ({copies})")
+        yield _line((outcome, "red"), f" {test_id} in {of} ({copies})")
         message = runs[0][1].message.strip().partition("\n")[0]
         if message:
-            yield Text(f"    {_printable(message)[:200]}")
+            yield _line(f"    {message[:200]}")
         if test_id == "copy":
             # No test tells what became of it; the end of its output may.
             for line in runs[0][1].text.rstrip().splitlines()[-_OUTPUT_LINES_SHOWN:]:
-                yield Text(f"    | {_printable(line)[:200]}")
+                yield _line(f"    | {line[:200]}")
     if len(by_id) > _FAILURES_SHOWN:
-        yield Text(f"... and {plural(len(by_id) - _FAILURES_SHOWN, 'more test')}: see junit-merged.xml")
+        yield _line(f"... and {plural(len(by_id) - _FAILURES_SHOWN, 'more test')}: see junit-merged.xml")
 
 
 def _uneven_skips(report: Report) -> Iterator[Text]:
@@ -71,10 +77,10 @@ def _uneven_skips(report: Report) -> Iterator[Text]:
             groups.setdefault((where, runs[0][1].message.strip().partition("\n")[0]), []).append(test_id)
     for (where, reason), ids in list(groups.items())[:_FAILURES_SHOWN]:
         others = f" and {plural(len(ids) - 1, 'more test')}" if len(ids) > 1 else ""
-        yield Text.assemble(("skipped", "yellow"), f" in {where}, passed in others: {min(ids)}{others}")
-        yield Text(f"    {_printable(reason)[:200]}")
+        yield _line(("skipped", "yellow"), f" in {where}, passed in others: {min(ids)}{others}")
+        yield _line(f"    {reason[:200]}")
     if len(groups) > _FAILURES_SHOWN:
-        yield Text(f"... and {plural(len(groups) - _FAILURES_SHOWN, 'more group')} of skips: see junit-merged.xml")
+        yield _line(f"... and {plural(len(groups) - _FAILURES_SHOWN, 'more group')} of skips: see junit-merged.xml")
 
 
 def _reruns(report: Report) -> Iterator[Text]:
@@ -87,23 +93,19 @@ def _reruns(report: Report) -> Iterator[Text]:
     for test_id, runs in list(by_id.items())[:_FAILURES_SHOWN]:
         copies = f"{len(runs)} of {len(report.results)} copies ({', '.join(str(copy) for copy, _ in runs)})"
         attempts = [attempt for _, result in runs for attempt in result.attempts]
-        yield Text.assemble(
-            ("run again", "yellow"), f" {test_id} in {copies}: {plural(len(attempts), 'failed attempt')}"
-        )
+        yield _line(("run again", "yellow"), f" {test_id} in {copies}: {plural(len(attempts), 'failed attempt')}")
         message = attempts[0].message.strip().partition("\n")[0]
-        yield Text(f"    {_printable(message)[:200]}")
+        yield _line(f"    {message[:200]}")
     if len(by_id) > _FAILURES_SHOWN:
-        yield Text(f"... and {plural(len(by_id) - _FAILURES_SHOWN, 'more test')} run again: see junit-merged.xml")
+        yield _line(f"... and {plural(len(by_id) - _FAILURES_SHOWN, 'more test')} run again: see junit-merged.xml")
 
 
 def _bad_copies(report: Report) -> Iterator[Text]:
     for outcome in report.outcomes:
         if outcome.how != "exited" or (outcome.status or 0) < 0:
-            yield Text.assemble(
-                (f"copy {outcome.copy}", "red"), f" {outcome}; its output: {_output(report, outcome.copy)}"
-            )
+            yield _line((f"copy {outcome.copy}", "red"), f" {outcome}; its output: {_output(report, outcome.copy)}")
         if outcome.left_behind:
-            yield Text(f"copy {outcome.copy} left {plural(outcome.left_behind, 'process')} behind; ended")
+            yield _line(f"copy {outcome.copy} left {plural(outcome.left_behind, 'process')} behind; ended")
 
 
 def _output(report: Report, copy: int) -> str:
@@ -114,18 +116,18 @@ def _findings(report: Report) -> Iterator[Text]:
     for finding in report.findings[:_FINDINGS_SHOWN]:
         first, *others = finding_lines(finding, report.start_ns, sides_max=_SIDES_SHOWN)
         colour = _COLOUR_OF[finding.severity]
-        yield Text.assemble((f"{finding.severity} [{finding.kind}] ", colour), _printable(first))
+        yield _line((f"{finding.severity} [{finding.kind}] ", colour), first)
         for line in others:
-            yield Text("    " + _printable(line))
+            yield _line("    " + line)
     if len(report.findings) > _FINDINGS_SHOWN:
-        yield Text(f"... and {plural(len(report.findings) - _FINDINGS_SHOWN, 'more finding')}: see findings.json")
+        yield _line(f"... and {plural(len(report.findings) - _FINDINGS_SHOWN, 'more finding')}: see findings.json")
 
 
 def _not_seen(report: Report) -> Iterator[Text]:
     if report.health.sensors and report.cannot_see:
-        yield Text(f"not seen by {', '.join(sorted(report.health.sensors))}:", style="dim")
+        yield _line(f"not seen by {', '.join(sorted(report.health.sensors))}:", style="dim")
         for sentence in report.cannot_see:
-            yield Text(f"    {sentence}", style="dim")
+            yield _line(f"    {sentence}", style="dim")
 
 
 def _verdict(report: Report) -> Text:
@@ -151,13 +153,8 @@ def _verdict(report: Report) -> Text:
         looked = f"{plural(health.listeners, 'listener')} seen in {' and '.join(how) or 'no call'}"
         looked += f", {health.proven} proven visible" if health.proven else ""
     colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
-    return Text.assemble(
+    return _line(
         (report.verdict.reason, f"bold {colour}"),
         f": {good} of {len(report.outcomes)} copies ended well; tests: {tests}; ports: {found or 'no finding'}, "
         f"{looked}; {report.duration_s:.1f} s; {report.folder}",
     )
-
-
-def _printable(text: str) -> str:
-    """*text* with control characters and lone surrogates shown, so that output cannot move a cursor."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

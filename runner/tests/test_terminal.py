@@ -1,0 +1,150 @@
+"""The report on a terminal: no name in it is obeyed, and none makes a line of its own."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parasuite.events import Endpoint
+from parasuite.findings import Finding, Side
+from parasuite.outcomes import Outcome
+from parasuite.reports.model import Report
+from parasuite.reports.plain import printable
+from parasuite.reports.terminal import terminal
+from parasuite.results import Attempt, TestResult
+from parasuite.verdict import ExitCode, Health, Verdict
+
+from runner.tests.conftest import Parasuite
+
+FORGED = "passed: everything fine"
+
+
+def report(name: str) -> Report:
+    """A report that has *name* in every place that something else than parasuite can fill."""
+    side = Side(role="holder", copy=0, process=name, command=name, test=name, source=name, options=(name,))
+    return Report(
+        run_id="r",
+        folder=name,
+        target=name,
+        wall="2026-11-22T09:57:46",
+        host=name,
+        duration_s=1.0,
+        start_ns=0,
+        fail_on="error",
+        outcomes=[Outcome(copy=0, how="failed", why=name), Outcome(copy=1, how="exited", status=0, left_behind=1)],
+        results=[
+            [TestResult(id=name, outcome="failed", message=name), TestResult(id="u" + name, outcome="passed")],
+            [
+                TestResult(id="copy", outcome="error", message=name, text=name),
+                TestResult(id="u" + name, outcome="skipped", message=name, attempts=(Attempt(name),)),
+            ],
+        ],
+        findings=[
+            Finding(
+                id=name,
+                kind="shared",
+                severity="error",
+                evidence="exact",
+                endpoint=Endpoint("unix", name),
+                copies=(0, 1),
+                count=1,
+                message=name,
+                hint=name,
+                sides=(side, side),
+            )
+        ],
+        health=Health(sensors={name: "down"}, calls=1, proven=name),
+        verdict=Verdict(code=ExitCode.BLIND, reason=name),
+        cannot_see=[name],
+        notes=[name],
+    )
+
+
+@given(st.text(max_size=20))
+def test_whatever_a_name_holds_each_line_is_one_line_of_characters_that_a_terminal_shows(name: str) -> None:
+    lines = [line.plain for line in terminal(report(name))]
+    assert all(line.isprintable() for line in lines)
+    usual = list(terminal(report("x")))
+    # A name of several lines takes no more of them, but the end of a copy's output, which shows a few as lines.
+    assert len([line for line in lines if not line.startswith("    | ")]) <= len(usual)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1b[1A", "\x85", "\u2028", "\b" * 80])
+def test_no_name_forges_a_line(end: str) -> None:
+    lines = [line.plain for line in terminal(report(f"name{end}{FORGED}"))]
+    assert not [line for line in lines if line.lstrip().startswith(FORGED)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("plain [red]text[/red] ü 日本", "plain [red]text[/red] ü 日本"),
+        ("\x1b]0;t\x07", r"\x1b]0;t\x07"),
+        ("\x9b2J\x85", r"\x9b2J\x85"),
+        ("a\u202eb\u2066c\u200f", r"a\u202eb\u2066c\u200f"),
+        ("a\u200bb\ufeffc\u00add\u034fe\u3164", r"a\u200bb\ufeffc\xadd\u034fe\u3164"),
+        ("\udc80", r"\udc80"),
+        ("\U000e0041", r"\U000e0041"),
+    ],
+)
+def test_what_a_terminal_would_obey_or_hide_is_shown_as_an_escape(raw: str, shown: str) -> None:
+    assert printable(raw) == shown
+
+
+@given(st.text())
+def test_what_is_printable_has_no_control_and_no_format_character(text: str) -> None:
+    assert not [char for char in printable(text) if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
+
+
+EVIL = """
+import pytest
+class Item(pytest.Item):
+    def runtest(self):
+        assert 0, "boom \\x1b[31m"
+class File(pytest.File):
+    def collect(self):
+        yield Item.from_parent(self, name="\\x1b]0;title\\x07\\x1b[2J[red]x[/red]\\n\\rpassed: everything fine")
+def pytest_collect_file(file_path, parent):
+    if file_path.suffix == ".evil":
+        return File.from_parent(parent, path=file_path)
+"""
+
+
+def test_a_test_s_name_moves_no_cursor_and_forges_no_verdict(
+    parasuite: Parasuite, suite: Callable[[str, str], Path]
+) -> None:
+    suite("", "a.evil")
+    suite(EVIL, "conftest.py")
+    finished = parasuite.run_pytest("-j", "2", "tests/", environ={"NO_COLOR": "1"})
+    shown = r"failed tests/a.evil::\x1b]0;title\x07\x1b[2J[red]x[/red]\n\rpassed: everything fine in 2 of 2 copies"
+    assert finished.code == 1
+    assert finished.stdout.startswith(shown)
+    assert "\x1b" not in finished.stdout + finished.stderr
+    assert [line for line in finished.stdout.splitlines() if line.startswith("passed")] == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "--", "no\x1b[2J\nforged"),
+        ("run", "no\x1b[2J\nforged"),
+        ("run", "--no\x1b[2J\nforged"),
+        ("no\x1b\nforged",),
+    ],
+    ids=["command", "tree", "option", "word"],
+)
+def test_an_error_shows_an_argument_and_does_not_obey_it(parasuite: Parasuite, arguments: tuple[str, ...]) -> None:
+    finished = parasuite(*arguments)
+    assert finished.code == 2
+    assert r"\nforged" in finished.stderr
+    assert "\x1b" not in finished.stderr
+
+
+def test_a_command_s_words_are_shown_in_the_first_line(parasuite: Parasuite) -> None:
+    finished = parasuite("run", "-j", "1", "--", "true", "a\x1b]0;title\x07\nforged")
+    assert finished.code == 0
+    assert r"1 copy of true a\x1b]0;title\x07\nforged; " in finished.stderr
