@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from parasuite.launch import Command, Corpus, PytestTree, Target
+from parasuite.limits import processors
 from parasuite.probe import SENSORS
 from parasuite.verdict import FAIL_ON
 
@@ -94,7 +95,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
 # Their readers take any text, so that only pyproject.toml's types tell a mistake.
 _FREE_TEXTS = {"output-dir", "python", "collect-junit"}
 _DEFAULTS: dict[str, Any] = {
-    "copies": max(2, os.cpu_count() or 2),
+    "copies": max(2, processors()),
     "timeout": None,
     "fail-on": "error",
     "output-dir": Path(".parasuite"),
@@ -162,18 +163,22 @@ def settle(
     return _DEFAULTS[name], "default"
 
 
+def settle_all(
+    command_line: Mapping[str, str | None], environ: Mapping[str, str], project: Mapping[str, Any]
+) -> dict[str, tuple[Any, str]]:
+    """Every setting, as `settle` has it. *command_line*: setting -> text, None where it was not given."""
+    return {name: settle(name, command_line.get(name), environ, project) for name in _READERS}
+
+
 def resolve(
     *,
     target: Target,
     pytest_args: tuple[str, ...],
     keyword: str,
     marker: str,
-    command_line: Mapping[str, str | None],
-    environ: Mapping[str, str],
-    project: Mapping[str, Any],
+    settled: Mapping[str, tuple[Any, str]],
 ) -> RunSpec:
-    """Settle every setting. *command_line*: setting -> text, None where it was not given. Raises ConfigError."""
-    settled = {name: settle(name, command_line.get(name), environ, project) for name in _READERS}
+    """The run that *settled* (of `settle_all`), target and selection make. Raises ConfigError."""
     values = {name: value for name, (value, _) in settled.items()}
     spec = RunSpec(
         target=target,

@@ -23,7 +23,7 @@ from parasuite.direct import Direct
 from parasuite.events import CopyState, Event, RunStarted, SensorState
 from parasuite.judging import judge, noting, shown, write_reports
 from parasuite.launch import Command, describe, launches
-from parasuite.limits import ephemeral_range
+from parasuite.limits import ephemeral_range, processors
 from parasuite.probe import Sight
 from parasuite.progress import CopyView, Progress, ended_line
 from parasuite.removal import remove_tree
@@ -284,7 +284,7 @@ def _run_copies(
             scratch_dir=scratch,
             cwd=cwd,
             environ=environ,
-            timeout_scale=max(1.0, spec.copies / (os.cpu_count() or 1) / 2),
+            timeout_scale=max(1.0, spec.copies / processors() / 2),
             recorder_mode=sight.recorder_mode,
         )
         for launch in planned:
@@ -413,7 +413,7 @@ def _grace_s() -> float:
         load = os.getloadavg()[0]
     except OSError:
         load = 1.0
-    return _GRACE_S * max(1.0, load / (os.cpu_count() or 1))
+    return _GRACE_S * max(1.0, load / processors())
 
 
 def _processes_below(pid: int) -> int:

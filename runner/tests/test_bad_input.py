@@ -25,6 +25,7 @@ Write = Callable[[str], Path]
         pytest.param(["-j", "0"], "--copies needs a whole number of copies from 1, not '0'", id="no copies"),
         pytest.param(["-j", "many"], "--copies needs a whole number of copies from 1, not 'many'", id="words"),
         pytest.param(["-j", "100000"], "100,000 copies are more than this machine holds: ", id="too many copies"),
+        pytest.param(["-j", "0", "no/such/tree"], "--copies needs a whole number", id="options before the target"),
         pytest.param(["--timeout", "-1"], "--timeout needs a number of seconds above 0", id="time-out"),
         pytest.param(["--fail-on", "blood"], "--fail-on is one of never, warning, error", id="fail-on"),
         pytest.param(["--sensors", "nose"], "--sensors is auto, none or a list of", id="sensor"),

@@ -1,7 +1,7 @@
 """The sensor that works everywhere: psutil's list of sockets, at most once a second.
 
 It sees a TCP socket only while it listens and a UDP socket only while it is unconnected, and a listener that lives
-for less than the time between two samples only by chance: on a quiet machine 22 % of those that live 200 ms, 1 % of
+for less than the time between two samples only by chance: on a quiet machine 20 % of those that live 200 ms, 1 % of
 those that live 10 ms. Two sockets that it lists in one sample do exist at one time; nothing that it does not list is
 proven absent.
 """
@@ -29,7 +29,7 @@ _PERIOD_MIN_S = 1.0
 # Of one processor's time. A sample asks every process of the host: 65 ms where there are two hundred.
 _SHARE, _SHARE_BESIDE_EXACT = 0.1, 0.01
 CANNOT_SEE = (
-    "a listener that lives less than about a second (22 % of those that live 200 ms are seen)",
+    "a listener that lives less than about a second (20 % of those that live 200 ms are seen)",
     "a TCP socket that is bound and does not listen, and any bind that was refused",
     "connections: which copy's client met which copy's server",
     "which test or line opened a socket, beyond the test that ran in its copy when it was first seen",

@@ -2,7 +2,7 @@
 
 Whoever watches the process from outside reads it while the caller stands still in the call; nothing is ever sent, so
 a slow or dead reader costs nothing. One file per process, named by its pid; mapped shared, so it survives a SIGKILL,
-and without a descriptor, so that closing every descriptor does not hurt it. Standard library, Python 3.9 or newer.
+and without a descriptor, so that closing every descriptor does not hurt it. Standard library, Python 3.8 or newer.
 
     0     "PSPAGE1" and a NUL (zeroes: void); the process's start in clock ticks since boot (u64; 0 where unknown)
     64    64 thread ids (u32), one for each slot; slot 0 is the process's own

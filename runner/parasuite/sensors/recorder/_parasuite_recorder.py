@@ -2,7 +2,7 @@
 
 Where another sensor sees the calls from outside, it only says on the process' page which test and line are behind
 the one that is about to be made. Alone ("events"), it writes the calls and their results itself (_parasuite_log).
-Standard library, Python 3.9 or newer. Nothing is imported into the program early: modules are patched as they are
+Standard library, Python 3.8 or newer. Nothing is imported into the program early: modules are patched as they are
 imported.
 """
 

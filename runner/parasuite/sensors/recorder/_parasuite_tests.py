@@ -2,7 +2,7 @@
 
 A test belongs to whatever it starts: a thread is its starter's, a task its creator's (contextvars), so that a server
 started in one test and bound during another is the first one's. Test runs inside a test are the outer test's.
-Standard library, Python 3.9 or newer; pytest and unittest are patched as they are imported, and only if they are.
+Standard library, Python 3.8 or newer; pytest and unittest are patched as they are imported, and only if they are.
 """
 
 from __future__ import annotations
