@@ -15,6 +15,7 @@ from typing import Any
 from parasuite import probe
 from parasuite.comparison import Comparison, compare
 from parasuite.events import CopyState, Event, RunStarted
+from parasuite.findings import Finding
 from parasuite.findings import judge as judge_events
 from parasuite.outcomes import Outcome, outcomes
 from parasuite.reports.findings_json import findings_json
@@ -24,7 +25,15 @@ from parasuite.results import TEXT_MAX, ResultsError, TestResult, distinct, juni
 from parasuite.run_folder import RunFolder
 from parasuite.sensors import sampler
 from parasuite.untrusted import Missing, Unreadable, tail
-from parasuite.verdict import NO_TESTS_COLLECTED, HealthReader, has_run, verdict
+from parasuite.verdict import (
+    NO_TESTS_COLLECTED,
+    ExitCode,
+    HealthReader,
+    Verdict,
+    has_run,
+    is_failing,
+    verdict,
+)
 
 _REPORTS: dict[str, Callable[[Report], str]] = {
     "findings.json": findings_json,
@@ -35,6 +44,8 @@ _REPORTS: dict[str, Callable[[Report], str]] = {
 
 def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
     """The Report of a run folder: a pure function of what lies in it. *facts*: run.json, if it was read already.
+
+    Its verdict is the one that run.json holds; where there is none yet, it is decided here.
 
     Raises RunFolderError for a folder whose run.json cannot be read.
     """
@@ -49,7 +60,8 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
     compared, results = _results([_copy_results(folder, outcome, facts) for outcome in ended])
     is_pytest = facts["target"]["kind"] != "command"
     errors = facts["errors"]
-    decided = verdict(
+    stored = _stored_verdict(facts, found)
+    decided = stored or verdict(
         outcomes=ended,
         results=results,
         findings=found,
@@ -60,6 +72,8 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
         is_pytest=is_pytest,
     )
     notes = [*errors, *judged.notes, *seen.notes, *compared.notes]
+    if stored and seen.blind and stored.code != ExitCode.BLIND:
+        notes.append(f"the run's record is not what it was: {seen.blind}")
     start = next((event for event in reading.kept if isinstance(event, RunStarted)), None)
     return Report(
         run_id=folder.run_id,
@@ -78,6 +92,18 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
         cannot_see=_cannot_see(seen.sensors),
         notes=notes,
     )
+
+
+def _stored_verdict(facts: Mapping[str, Any], findings: Sequence[Finding]) -> Verdict | None:
+    """The verdict that the run ended with, if it came to one: whoever asks later is to hear the same.
+
+    The run may know what its folder does not show, such as a report that could not be written.
+    """
+    code, reason = facts.get("exit_code"), facts.get("verdict")
+    if not isinstance(code, int) or code not in set(ExitCode) or not isinstance(reason, str):
+        return None
+    failing = tuple(finding for finding in findings if is_failing(finding, facts["fail_on"]))
+    return Verdict(code=ExitCode(code), reason=reason, failing=failing)
 
 
 class _Reading:

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from parasuite.run_folder import EventLog, RunFolder, RunFolderError
 from parasuite.scratch import keep, new_scratch_dir
 from parasuite.sensors import sampler
 from parasuite.untrusted import Unreadable
-from parasuite.verdict import ExitCode
+from parasuite.verdict import with_problems
 
 _STEP_S = 0.1
 _GRACE_S = 1.0
@@ -312,12 +312,15 @@ def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path) -> tuple[Re
     report = judge(folder, facts)
     problems += write_reports(folder, report)
     problems += _keep_scratch(folder, report, scratch)
-    if problems and report.verdict.code in (ExitCode.PASSED, ExitCode.NO_TESTS, ExitCode.FINDINGS):
-        # This run exits with BLIND, and `report`, which may have room for every file, has to say the same.
-        facts["errors"] = [*facts["errors"], *problems]
-    facts["exit_code"], facts["verdict"] = int(report.verdict.code), report.verdict.reason
+    decided = with_problems(report.verdict, problems)
+    if decided != report.verdict:
+        # The reports that can be written are not to say that all was well.
+        report = replace(report, verdict=decided)
+        problems += write_reports(folder, report)
+    facts["exit_code"], facts["verdict"] = int(decided.code), decided.reason
     with noting(problems, "run.json"):
         folder.write_end(facts)
+    report = replace(report, verdict=with_problems(decided, problems))
     return report, problems
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 from parasuite.events import Event, Listen, Release, Seen, SensorState, SocketCall
@@ -182,6 +182,13 @@ def verdict(
     failing = tuple(finding for finding in findings if is_failing(finding, fail_on))
     code, reason = _first_that_applies(outcomes, results, failing, health, ended, errors, is_pytest)
     return Verdict(code=code, reason=reason, failing=failing)
+
+
+def with_problems(decided: Verdict, problems: Sequence[str]) -> Verdict:
+    """*decided*, unless what was learned could not all be written (*problems*): such a run did not end well."""
+    if not problems or decided.code not in (ExitCode.PASSED, ExitCode.NO_TESTS, ExitCode.FINDINGS):
+        return decided
+    return replace(decided, code=ExitCode.BLIND, reason=f"parasuite failed: {problems[0]}")
 
 
 def _first_that_applies(
