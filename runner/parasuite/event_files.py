@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +21,12 @@ from parasuite.untrusted import Reader, Unreadable, lines
 SIZE_MAX = 4 << 30
 """Bytes of all files together; more, some 16 million events, are not judged."""
 _HELD_BACK_MAX = 200_000
+_ASKED_EVERY = 10_000  # Lines.
 _TIME = re.compile(rb'"t_ns":\s*(-?\d{1,20})[,}]')
+
+
+class ReadingStopped(Exception):
+    """The reader was asked to stop before the first event was known."""
 
 
 @dataclass(slots=True)
@@ -62,9 +67,18 @@ class _HeldBack:
     count: int = 0
 
 
-def merged(root: Path, files: Sequence[EventFile], losses: Losses) -> Iterator[Event]:
-    """The events of *files*, sorted by time. Whatever cannot be read is left out and counted in *losses*."""
-    waiting = sorted(_survey(root, files, losses), key=lambda each: each.first_ns, reverse=True)
+def _never() -> bool:
+    return False
+
+
+def merged(
+    root: Path, files: Sequence[EventFile], losses: Losses, is_stopped: Callable[[], bool] = _never
+) -> Iterator[Event]:
+    """The events of *files*, sorted by time. Whatever cannot be read is left out and counted in *losses*.
+
+    *is_stopped* is asked from time to time while no event is known yet. Raises ReadingStopped once it says so.
+    """
+    waiting = sorted(_survey(root, files, losses, is_stopped), key=lambda each: each.first_ns, reverse=True)
     held_back = _HeldBack()
     heads: list[tuple[int, int, Event, Iterator[Event]]] = []
     started = last_ns = 0  # CLOCK_MONOTONIC is never below 0.
@@ -90,7 +104,9 @@ def _advance(heads: list[tuple[int, int, Event, Iterator[Event]]], turn: int, st
         heapq.heappush(heads, (event.t_ns, turn, event, stream))
 
 
-def _survey(root: Path, files: Sequence[EventFile], losses: Losses) -> Iterator[_Surveyed]:
+def _survey(
+    root: Path, files: Sequence[EventFile], losses: Losses, is_stopped: Callable[[], bool]
+) -> Iterator[_Surveyed]:
     left = SIZE_MAX
     for file in files:
         if left <= 0:
@@ -100,7 +116,9 @@ def _survey(root: Path, files: Sequence[EventFile], losses: Losses) -> Iterator[
         late_ns = 0
         reader = Reader(root, file.name, left)
         try:
-            for line in _lines(reader, file):
+            for count, line in enumerate(_lines(reader, file)):
+                if count % _ASKED_EVERY == 0 and is_stopped():
+                    raise ReadingStopped
                 found = _TIME.search(line)
                 if found is None:
                     continue

@@ -14,6 +14,7 @@ from typing import Any
 
 from parasuite import probe
 from parasuite.comparison import Comparison, compare
+from parasuite.event_files import ReadingStopped
 from parasuite.events import CopyState, Event, RunStarted
 from parasuite.findings import Finding
 from parasuite.findings import judge as judge_events
@@ -42,16 +43,25 @@ _REPORTS: dict[str, Callable[[Report], str]] = {
 }
 
 
-def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
+def _never() -> str:
+    return ""
+
+
+def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Callable[[], str] = _never) -> Report:
     """The Report of a run folder: a pure function of what lies in it. *facts*: run.json, if it was read already.
 
-    Its verdict is the one that run.json holds; where there is none yet, it is decided here.
+    Its verdict is the one that run.json holds; where there is none yet, it is decided here. *stopped*: asked now and
+    then while events are read; once it gives a word ("interrupted", "terminated") the rest is left unread, a note
+    says so, and a run that was complete ended in that way.
 
     Raises RunFolderError for a folder whose run.json cannot be read.
     """
     facts = folder.read_run() if facts is None else facts
-    reading = _Reading()
-    judged = judge_events(reading.through(folder.events()))
+    reading = _Reading(stopped)
+    judged = judge_events(reading.through(folder.events(reading.is_stopped)))
+    if reading.stopped:
+        # How the copies ended is in a file of its own, which is short.
+        reading.kept = [event for event in folder.orchestrator_events() if isinstance(event, RunStarted | CopyState)]
     ended = outcomes(reading.kept, facts["copies"])
     found = judged.findings
     seen = reading.reader.health(
@@ -59,7 +69,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
     )
     compared, results = _results([_copy_results(folder, outcome, facts) for outcome in ended])
     is_pytest = facts["target"]["kind"] != "command"
-    errors = facts["errors"]
+    errors, run_ended = facts["errors"], facts["ended"]
     stored = _stored_verdict(facts, found)
     decided = stored or verdict(
         outcomes=ended,
@@ -67,11 +77,17 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None) -> Report:
         findings=found,
         health=seen,
         fail_on=facts["fail_on"],
-        ended=facts["ended"],
+        ended=reading.stopped if reading.stopped and run_ended == "complete" else run_ended,
         errors=errors,
         is_pytest=is_pytest,
     )
     notes = [*errors, *judged.notes, *seen.notes, *compared.notes]
+    if reading.stopped:
+        at_s = (reading.last_ns - reading.first_ns) / 1e9
+        notes.append(
+            f"{reading.stopped} while the record was read: what sockets did after the first {at_s:.1f} s, "
+            f"{reading.count:,} events, was not looked at; `parasuite report` reads all of it"
+        )
     if stored and seen.blind and stored.code != ExitCode.BLIND:
         notes.append(f"the run's record is not what it was: {seen.blind}")
     start = next((event for event in reading.kept if isinstance(event, RunStarted)), None)
@@ -109,13 +125,28 @@ def _stored_verdict(facts: Mapping[str, Any], findings: Sequence[Finding]) -> Ve
 class _Reading:
     """Reads a run's events once for all who judge: what few need is kept, what only counts is counted."""
 
-    def __init__(self) -> None:
+    _ASKED_EVERY = 1000
+
+    def __init__(self, stopped: Callable[[], str]) -> None:
         self.kept: list[Event] = []
         self.reader = HealthReader()
         self.first_ns = self.last_ns = 0
+        self.count = 0
+        self.stopped = ""
+        self._ask = stopped
+
+    def is_stopped(self) -> bool:
+        self.stopped = self.stopped or self._ask()
+        return bool(self.stopped)
 
     def through(self, events: Iterator[Event]) -> Iterator[Event]:
-        for event in events:
+        with contextlib.suppress(ReadingStopped):
+            yield from self._until_stopped(events)
+
+    def _until_stopped(self, events: Iterator[Event]) -> Iterator[Event]:
+        for self.count, event in enumerate(events):
+            if self.count % self._ASKED_EVERY == 0 and self.is_stopped():
+                return
             self.first_ns = self.first_ns or event.t_ns
             self.last_ns = event.t_ns
             if isinstance(event, RunStarted | CopyState):

@@ -233,8 +233,11 @@ class RunFolder:
             )
         return facts
 
-    def events(self) -> Iterator[Event]:
-        """Every event of every writer, sorted by time, read as it goes. `losses` counts what cannot be read."""
+    def events(self, is_stopped: Callable[[], bool]) -> Iterator[Event]:
+        """Every event of every writer, sorted by time, read as it goes. `losses` counts what cannot be read.
+
+        Raises ReadingStopped where *is_stopped* says so before the first event.
+        """
         files: list[EventFile] = []
         failed: list[Event] = []
         with self._noting_losses():
@@ -243,7 +246,11 @@ class RunFolder:
             with self._noting_losses():
                 files += event_files(self.path, f"{copy}/recorder")
                 failed += failures(self.path, f"{copy}/recorder")
-        return itertools.chain(failed, merged(self.path, files, self.losses))
+        return itertools.chain(failed, merged(self.path, files, self.losses, is_stopped))
+
+    def orchestrator_events(self) -> Iterator[Event]:
+        """What the orchestrator itself wrote: the run's start, how each copy fared, what the sampler saw."""
+        return merged(self.path, [EventFile("events/orchestrator.jsonl")], self.losses)
 
     def _copies(self) -> list[str]:
         with self._noting_losses():

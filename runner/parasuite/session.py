@@ -38,6 +38,10 @@ from parasuite.verdict import with_problems
 
 _STEP_S = 0.1
 _GRACE_S = 1.0
+# From the first signal on, so that the reports are there within the ten seconds that CI gives: copies have 5 of them.
+_JUDGED_UNTIL_S = 7.0
+_JUDGED_LEAST_S = 1.0
+EVENTS_BYTES_MAX = 1 << 30  # 2.3 million calls, of one sensor; at most 4 MB/s were measured
 
 
 @dataclass(slots=True)
@@ -60,12 +64,30 @@ class _Signals:
     """Takes note of INT, TERM and HUP from a run's first moment to its last report; none ends parasuite itself.
 
     The first one that comes while copies run, or before, decides how the run is said to have ended. One that comes
-    later changes nothing: all there was to learn has been learned, and only the reports are still to be written.
+    later, when there are only the reports to be made, changes nothing where they are soon made. Judging stops some
+    seconds after the first signal, whatever was recorded; see `judging_is_over`.
     """
 
     def __init__(self) -> None:
         self.received: list[int] = []
+        self._first_s = 0.0
         self._before: dict[int, Any] = {}
+
+    @property
+    def word(self) -> str:
+        """How a run that they stop has ended; "" without any."""
+        if not self.received:
+            return ""
+        return "interrupted" if self.received[0] == signal.SIGINT else "terminated"
+
+    def judging_is_over(self, began_s: float) -> str:
+        """`word`, once the time for judging, which began at *began_s* (monotonic), is over; "" until then."""
+        over_s = max(self._first_s + _JUDGED_UNTIL_S, began_s + _JUDGED_LEAST_S)
+        return self.word if self.received and time.monotonic() > over_s else ""
+
+    def _receive(self, number: int, _frame: object) -> None:
+        self._first_s = self._first_s or time.monotonic()
+        self.received.append(number)
 
     def __enter__(self) -> _Signals:
         numbers = [signal.SIGINT, signal.SIGTERM]
@@ -73,7 +95,7 @@ class _Signals:
         if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
             numbers.append(signal.SIGHUP)
         for number in numbers:
-            self._before[number] = signal.signal(number, lambda number, _frame: self.received.append(number))
+            self._before[number] = signal.signal(number, self._receive)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,8 +143,9 @@ class _Run:
         for event in events:
             self._log.append(event)
 
-    def until_finished(self, received: list[int]) -> None:
-        """Run all copies to their end, whatever comes: signals (*received*), time-outs, a dead supervisor."""
+    def until_finished(self, signals: _Signals) -> None:
+        """Run all copies to their end, whatever comes: signals, time-outs, a dead supervisor."""
+        received = signals.received
         self.record(self._sight.events())
         if self._sampler:
             self.record([self._sampler.up()])
@@ -144,8 +167,8 @@ class _Run:
             self.record([_recorder_state("down")])
         if not self._starter.alive:
             self.ended = "supervisor-lost"
-        elif received:
-            self.ended = "interrupted" if received[0] == signal.SIGINT else "terminated"
+        elif signals.word:
+            self.ended = signals.word
         self._log.close()
 
     def _start(self, received: list[int]) -> None:
@@ -250,7 +273,7 @@ def run(
             facts["ended"] = running.ended
             facts["errors"] = [running.failure] if running.failure else []
             facts["errors"] += _collect_junit(spec, folder, facts, cwd, signals)
-            return _finish(folder, facts, scratch)
+            return _finish(folder, facts, scratch, signals)
         finally:
             if left := remove_tree(scratch):
                 progress.say(left)
@@ -298,18 +321,19 @@ def _run_copies(
         if "seccomp" in sight.use:
             starter.watch(_exact_settings(folder, spec, sight, started))
         running.record([started])
-        running.until_finished(signals.received)
+        running.until_finished(signals)
     finally:
         starter.close()
     return running
 
 
-def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path) -> tuple[Report, list[str]]:
+def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path, signals: _Signals) -> tuple[Report, list[str]]:
     """Judge, write, tidy up. Each report is tried, whatever became of the others."""
+    began_s = time.monotonic()
     problems: list[str] = []
     with noting(problems, "run.json"):
         folder.write_end(facts)
-    report = judge(folder, facts)
+    report = judge(folder, facts, lambda: signals.judging_is_over(began_s))
     problems += write_reports(folder, report)
     problems += _keep_scratch(folder, report, scratch)
     decided = with_problems(report.verdict, problems)
@@ -363,6 +387,7 @@ def _exact_settings(folder: RunFolder, spec: RunSpec, sight: Sight, started: Run
         "addresses": list(started.addresses),
         "pages": pages if sight.recorder_mode else {},
         "recorded": sight.recorder_mode == "events",
+        "bytes_max": EVENTS_BYTES_MAX,
     }
 
 

@@ -20,7 +20,8 @@ GATHERED_S, GATHERED_EVENTS = 0.1, 256
 
 class Exact:
     """*message*: the orchestrator's, with *events* (a file), *addresses* (this host's), *pages* (copy to folder),
-    *recorded*. *poll*: as Watch has it.
+    *recorded*, *bytes_max* (of the file: past it the sensor is blind, and nothing but its own states is written).
+    *poll*: as Watch has it.
 
     Raises OSError where the file or the kernel's tables are not to be had.
     """
@@ -31,6 +32,8 @@ class Exact:
         self._unwritten: list[Event] = []
         self._write_at_s: float | None = None
         self._descriptor = os.open(message["events"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        self._bytes_left = int(message["bytes_max"])
+        self._written = 0
         self._failed = False
         self._lost = ""
         self._watch = Watch(
@@ -82,14 +85,21 @@ class Exact:
         self._write()
 
     def _write(self) -> None:
-        lines = "".join(encode(event) + "\n" for event in self._unwritten).encode()
+        is_full = self._bytes_left < 0
+        kept = [event for event in self._unwritten if isinstance(event, SensorState) or not is_full]
+        lines = "".join(encode(event) + "\n" for event in kept).encode()
         self._unwritten.clear()
         self._write_at_s = None
+        self._written += len(kept)
+        self._bytes_left -= len(lines)
         try:
             while lines:
                 lines = lines[os.write(self._descriptor, lines) :]
         except OSError as error:
             self._lost = self._lost or (error.strerror or str(error))
+        if self._bytes_left < 0 and not is_full:
+            reached = f"it stopped recording after {self._written:,} events, the most that one run keeps"
+            self.say("blind", f"{reached}; run fewer of the tests in one run (-k, a folder)")
 
     def end(self) -> None:
         """Say what was seen worse than it could have been, and close."""
