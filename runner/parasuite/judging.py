@@ -19,6 +19,7 @@ from parasuite.events import CopyState, Event, RunStarted
 from parasuite.findings import Finding
 from parasuite.findings import judge as judge_events
 from parasuite.outcomes import Outcome, outcomes
+from parasuite.overlap import LOW, overlap
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.model import Report
@@ -82,6 +83,10 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Ca
         is_pytest=is_pytest,
     )
     notes = [*errors, *judged.notes, *seen.notes, *compared.notes]
+    overlapped = overlap(ended, results)
+    if overlapped.share < LOW and len(ended) > 1:
+        share = f"{overlapped.share:.0%}".replace("%", " %")
+        notes.append(f"copies ran tests at once for {share} of the time that tests ran: only then can they collide")
     if reading.stopped:
         at_s = (reading.last_ns - reading.first_ns) / 1e9
         notes.append(
@@ -105,6 +110,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Ca
         findings=found,
         health=seen,
         verdict=decided,
+        overlap=overlapped,
         cannot_see=_cannot_see(seen.sensors),
         notes=notes,
     )

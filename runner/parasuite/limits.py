@@ -106,6 +106,22 @@ def _ports() -> Iterator[Limit]:
         yield Limit("ephemeral ports", count // _PORTS_PER_COPY, f"{first} to {last}, {_PORTS_PER_COPY} a copy")
 
 
+def conditions() -> dict[str, object]:
+    """What a run has to live with, for run.json: a failure of load or of limits is to be told from others later."""
+    groups = Groups()
+    return {
+        "processors": processors(),
+        "affinity": sorted(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
+        "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "resource_limits": resource_limits(),
+        "cgroup": {
+            "cpu_quota": groups.cpu_quota(),
+            **{f"{name} and what is free": groups.room(name) for name in _GROUP_FILES},
+        },
+        "copies_max": {limit.resource: limit.copies_max for limit in limits()},
+    }
+
+
 def ephemeral_range() -> tuple[int, int]:
     """The ports that the kernel draws port 0 from, both ends included; (0, 0) where the platform does not say."""
     try:

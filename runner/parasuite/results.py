@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections import Counter
@@ -26,6 +27,7 @@ _JUNIT_MAX_BYTES = 512 << 20
 OUTCOMES = ("passed", "failed", "error", "skipped", "lost", "not-run", "not-collected")
 _ATTEMPTS = ("flakyFailure", "flakyError", "rerunFailure", "rerunError")  # as Maven Surefire and Jenkins name them
 _ATTEMPTS_MAX = 100
+_SEEDS_MAX, _SEED_MAX = 20, 200
 
 
 class ResultsError(ValueError):
@@ -77,6 +79,7 @@ class Tally:
         self.counts = dict.fromkeys(OUTCOMES, 0)
         self.ended: int | None = None
         self.internal_error = ""
+        self.seeds: dict[str, int | str] = {}
         self.torn_lines = 0
         self.unreadable = ""
         """Why the file could not be read to its end; "" if it could."""
@@ -94,7 +97,7 @@ class Tally:
         """Take one complete line. A line that is no fact is counted in `torn_lines` and dropped."""
         try:
             self._feed(json.loads(line))
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self.torn_lines += 1
 
     def _feed(self, fact: dict[str, Any]) -> None:
@@ -107,6 +110,12 @@ class Tally:
             self._take(fact)
         elif event == "ended":
             self.ended = _whole(fact["status"])
+        elif event == "seeds":
+            seeds = fact["seeds"].items()
+            self.seeds = {
+                _text(name)[:_SEED_MAX]: seed if type(seed) is int else _text(seed)[:_SEED_MAX]
+                for name, seed in itertools.islice(seeds, _SEEDS_MAX)
+            }
         elif event == "internal-error":
             self.internal_error = self._kept(_text(fact["text"]))
         else:

@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from parasuite.direct import Direct
 from parasuite.events import CopyState, Event, RunStarted, SensorState
 from parasuite.judging import judge, noting, shown, write_reports
 from parasuite.launch import Command, describe, launches
-from parasuite.limits import ephemeral_range, processors
+from parasuite.limits import conditions, ephemeral_range, processors
 from parasuite.probe import Sight
 from parasuite.progress import CopyView, Progress, ended_line
 from parasuite.removal import remove_tree
@@ -125,6 +125,11 @@ class _Run:
         self._sight = sight
         self._sample_due_s = float("-inf")
         self.ended = "complete"
+
+    @property
+    def seeds(self) -> list[dict[str, int | str]]:
+        """What each copy's pytest said of the seeds that it used."""
+        return [watched.tally.seeds for watched in self._watched]
 
     @property
     def failure(self) -> str:
@@ -254,7 +259,7 @@ def run(
     """
     with _Signals() as signals:
         folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
-        facts = _start_facts(spec, python, folder)
+        facts = _start_facts(spec, python, folder, environ)
         try:
             # Before all that takes time: a folder without it can be neither reported nor removed with the old ones.
             folder.write_run(facts)
@@ -271,6 +276,7 @@ def run(
         try:
             running = _run_copies(spec, folder, facts, scratch, signals, cwd=cwd, environ=environ, progress=progress)
             facts["ended"] = running.ended
+            facts["seeds"]["copies"] = running.seeds
             facts["errors"] = [running.failure] if running.failure else []
             facts["errors"] += _collect_junit(spec, folder, facts, cwd, signals)
             return _finish(folder, facts, scratch, signals)
@@ -341,6 +347,7 @@ def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path, signals: _S
         # The reports that can be written are not to say that all was well.
         report = replace(report, verdict=decided)
         problems += write_reports(folder, report)
+    facts["overlap"] = {name: round(value, 3) for name, value in asdict(report.overlap).items()}
     facts["exit_code"], facts["verdict"] = int(decided.code), decided.reason
     with noting(problems, "run.json"):
         folder.write_end(facts)
@@ -348,7 +355,7 @@ def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path, signals: _S
     return report, problems
 
 
-def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any]:
+def _start_facts(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[str, str]) -> dict[str, Any]:
     by_name = () if spec.sensors in (("auto",), ()) else spec.sensors
     return {
         "parasuite": __version__,
@@ -365,6 +372,8 @@ def _start_facts(spec: RunSpec, python: str, folder: RunFolder) -> dict[str, Any
         "interpreter": python,
         "fail_on": spec.fail_on,
         "timeout_s": spec.timeout_s,
+        "conditions": conditions(),
+        "seeds": {"PYTHONHASHSEED": environ.get("PYTHONHASHSEED"), "copies": []},
         "sensors": list(spec.sensors),
         "sensors_by_name": list(by_name),
         "sensors_in_use": [],

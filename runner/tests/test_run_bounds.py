@@ -22,11 +22,6 @@ def test_waits():
     open(os.environ["PARASUITE_COPY_DIR"] + "/ready", "w").close()
     time.sleep(600)
 """
-ENDS_WITH_A_SIGNAL = """
-import os, signal
-def test_one():
-    os.kill(int(os.environ["ORCHESTRATOR"]), signal.SIGTERM)
-"""
 BINDS = """
 import socket
 def test_binds():

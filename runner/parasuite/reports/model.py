@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from parasuite.findings import Finding
 from parasuite.outcomes import Outcome
+from parasuite.overlap import Overlap
 from parasuite.results import TestResult
 from parasuite.verdict import Health, Verdict
 
@@ -32,5 +33,6 @@ class Report:
     findings: Sequence[Finding]
     health: Health
     verdict: Verdict
+    overlap: Overlap = field(default_factory=Overlap)
     cannot_see: Sequence[str] = ()
     notes: Sequence[str] = ()

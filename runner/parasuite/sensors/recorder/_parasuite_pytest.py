@@ -105,6 +105,13 @@ class ResultsPlugin:
         self._attempts: dict[str, list[dict[str, str]]] = {}
         self._made: dict[str, list[Any]] = {}  # Failed reports that were made and not reported yet.
 
+    def pytest_sessionstart(self, session: Any) -> None:
+        # By now pytest-randomly has drawn its own where none was given. hypothesis has one only where it was given.
+        known = {"pytest-randomly": "randomly_seed", "hypothesis": "hypothesis_seed"}
+        seeds = {name: session.config.getoption(option, None) for name, option in known.items()}
+        if any(seed is not None for seed in seeds.values()):
+            self._stream.write("seeds", seeds={name: seed for name, seed in seeds.items() if seed is not None})
+
     def pytest_collection_finish(self, session: Any) -> None:
         self._collected([item.nodeid for item in session.items])
 

@@ -1,0 +1,120 @@
+"""For how long copies ran their tests at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from parasuite.outcomes import Outcome
+from parasuite.overlap import Overlap, overlap
+from parasuite.results import TestResult
+
+from runner.tests.conftest import Parasuite
+
+SECOND = 1_000_000_000
+
+
+def outcome(copy: int, start_s: int = 0, end_s: int = 100) -> Outcome:
+    return Outcome(copy=copy, how="exited", status=0, started_ns=start_s * SECOND, ended_ns=end_s * SECOND)
+
+
+def ran(start_s: int, end_s: int, how: str = "passed") -> TestResult:
+    return TestResult(id="t", outcome=how, started_ns=start_s * SECOND, duration_s=end_s - start_s)
+
+
+def test_a_copy_runs_tests_from_the_start_of_the_first_to_the_end_of_the_last() -> None:
+    results = [[ran(10, 12), ran(15, 20)], [ran(16, 30)], [ran(18, 19)]]
+    found = overlap([outcome(copy) for copy in range(3)], results)
+    assert (found, found.share) == (Overlap(any_s=20.0, two_s=4.0, all_s=1.0), 0.2)
+
+
+def test_a_command_without_times_runs_as_long_as_its_process() -> None:
+    found = overlap([outcome(0, 1, 5), outcome(1, 4, 9)], [[TestResult(id="check.sh", outcome="passed")]] * 2)
+    assert found == Overlap(any_s=8.0, two_s=1.0, all_s=1.0)
+
+
+def test_a_lost_test_ran_to_the_end_of_its_copy_and_a_clock_that_was_changed_counts_within_its_life() -> None:
+    lost = TestResult(id="t", outcome="lost", started_ns=5 * SECOND)
+    assert overlap([outcome(0, 1, 9), outcome(1, 1, 9)], [[lost], [ran(2, 5000)]]).two_s == 4.0
+
+
+def test_where_nothing_ran_there_is_nothing_to_say() -> None:
+    assert overlap([outcome(0, 0, 0)], [[]]).share == 1.0
+
+
+@given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=5))
+def test_the_sweep_equals_a_count_second_by_second(spans: list[tuple[int, int]]) -> None:
+    spans = [(min(span), max(span)) for span in spans]
+    at_once = [sum(start <= second < end for start, end in spans) for second in range(21)]
+    expected = Overlap(
+        any_s=sum(count >= 1 for count in at_once),
+        two_s=sum(count >= 2 for count in at_once),
+        all_s=sum(count == len(spans) for count in at_once),
+    )
+    found = overlap([outcome(copy) for copy in range(len(spans))], [[ran(*span)] for span in spans])
+    assert found == expected
+
+
+RECORDS_ITS_END = """
+import os, pathlib, time
+def pytest_collection(session):
+    folder = pathlib.Path(os.environ["PARASUITE_COPY_DIR"])
+    if os.environ["PARASUITE_COPY"] == "1":
+        while not (folder.parent / "000" / "done").exists(): time.sleep(0.01)
+def pytest_sessionfinish(session):
+    (pathlib.Path(os.environ["PARASUITE_COPY_DIR"]) / "done").touch()
+"""
+
+
+def test_copies_that_took_turns_are_named_on_the_terminal_and_measured_in_run_json(
+    parasuite: Parasuite, suite: Callable[[str, str], Path]
+) -> None:
+    suite("def test_it(): pass\n", "test_it.py")
+    suite(RECORDS_ITS_END, "conftest.py")
+    finished = parasuite.run_pytest("-j", "2", "tests/")
+    assert finished.code == 0, finished.stdout
+    assert "note: copies ran tests at once for 0 % of the time that tests ran" in finished.stdout
+    measured = finished.run["overlap"]
+    assert (measured["two_s"], measured["all_s"]) == (0.0, 0.0)
+    assert measured["any_s"] > 0
+
+
+def test_copies_that_ran_at_once_are_no_note(parasuite: Parasuite, suite: Callable[[str, str], Path]) -> None:
+    meet = (
+        "import os, pathlib, time\n"
+        "def test_it():\n"
+        "    folder = pathlib.Path(os.environ['PARASUITE_COPY_DIR'])\n"
+        "    (folder / 'here').touch()\n"
+        "    while len(list(folder.parent.glob('*/here'))) < 2: time.sleep(0.01)\n"
+        "    (folder / 'ready').touch()\n"
+        "    while len(list(folder.parent.glob('*/ready'))) < 2: time.sleep(0.01)\n"
+    )
+    suite(meet, "test_it.py")
+    finished = parasuite.run_pytest("-j", "2", "tests/")
+    assert finished.code == 0
+    assert finished.run["overlap"]["two_s"] > 0
+
+
+def test_run_json_keeps_seeds_and_limits(parasuite: Parasuite, suite: Callable[[str, str], Path]) -> None:
+    pytest.importorskip("pytest_randomly", reason="pytest-randomly is not installed")
+    suite("def test_it(): pass\n", "test_it.py")
+    finished = parasuite.run_pytest("-j", "2", "tests/", environ={"PYTHONHASHSEED": "7"})
+    seeds = finished.run["seeds"]
+    assert seeds["PYTHONHASHSEED"] == "7"
+    assert all(isinstance(copy["pytest-randomly"], int) for copy in seeds["copies"])
+    assert len(seeds["copies"]) == 2
+    conditions = finished.run["conditions"]
+    assert conditions["processors"] >= 1
+    assert {"affinity", "load", "resource_limits", "cgroup", "copies_max"} <= set(conditions)
+
+
+def test_a_seed_that_was_given_is_the_one_that_is_kept(
+    parasuite: Parasuite, suite: Callable[[str, str], Path]
+) -> None:
+    pytest.importorskip("pytest_randomly", reason="pytest-randomly is not installed")
+    suite("def test_it(): pass\n", "test_it.py")
+    finished = parasuite.run_pytest("-j", "2", "tests/", "--", "--randomly-seed=4711")
+    assert finished.run["seeds"] == {"PYTHONHASHSEED": None, "copies": [{"pytest-randomly": 4711}] * 2}
