@@ -39,7 +39,7 @@ from parasuite.verdict import with_problems
 _STEP_S = 0.1
 _GRACE_S = 1.0
 # From the first signal on, so that the reports are there within the ten seconds that CI gives: copies have 5 of them.
-_JUDGED_UNTIL_S = 7.0
+_JUDGED_UNTIL_S = 6.0
 _JUDGED_LEAST_S = 1.0
 EVENTS_BYTES_MAX = 1 << 30  # 2.3 million calls, of one sensor; at most 4 MB/s were measured
 
