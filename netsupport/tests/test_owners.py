@@ -110,10 +110,10 @@ def test_our_own_listener_is_in_the_table_with_the_inode_of_its_descriptor(host:
 @LINUX
 def test_a_udp_socket_is_bound_until_it_is_connected() -> None:
     with bound_socket(kind=socket.SOCK_DGRAM) as peer, bound_socket(kind=socket.SOCK_DGRAM) as sock:
-        port = sock.getsockname()[1]
+        inode = os.fstat(sock.fileno()).st_ino
 
         def states() -> list[str]:
-            return [row.state for row in owners.sockets("udp", os.getpid()) if row.port == port]
+            return [row.state for row in owners.sockets("udp", os.getpid()) if row.inode == inode]
 
         assert states() == ["bound"]
         sock.connect(peer.getsockname())

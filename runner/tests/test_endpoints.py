@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.endpoints import canonical, canonical_address, is_loopback, overlaps, reaches
 from parasuite.events import Endpoint
-from parasuite.sensors import netlink
 
 ADDRESSES = ["0.0.0.0", "127.0.0.1", "127.0.0.2", "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0"]
 endpoints = st.builds(
@@ -118,24 +117,15 @@ def _bound(address: str, v6only: bool, port: int) -> socket.socket:
     return made
 
 
-def _alone(address: str, v6only: bool) -> socket.socket:
-    """A listener on a number at which no other process of this busy machine stands, on any address."""
-    with netlink.Table() as table:
-        for _ in range(1000):
-            made = _bound(address, v6only, 0)
-            if len(table.rows("tcp", netlink.EVERY_TCP_STATE, made.getsockname()[1])) == 1:
-                return made
-            made.close()
-    raise AssertionError("no number was free on every address")
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="the live matrix is Linux's: elsewhere overlaps are let in")
-def test_linux_refuses_the_second_plain_listener_exactly_where_endpoints_overlap() -> None:
+def test_linux_refuses_the_second_plain_listener_exactly_where_endpoints_overlap(
+    port_outside_the_ephemeral_range: int,
+) -> None:
+    port = port_outside_the_ephemeral_range
     kinds = [(a, v6only) for a in ADDRESSES for v6only in ((False, True) if a == "::" else (False,))]
     disagreements = []
     for (first, first_only), (second, second_only) in itertools.product(kinds, kinds):
-        with _alone(first, first_only) as one:
-            port = one.getsockname()[1]
+        with _bound(first, first_only, port):
             try:
                 _bound(second, second_only, port).close()
                 refused = False
