@@ -125,6 +125,20 @@ def port_outside_the_ephemeral_range() -> Iterator[int]:
         yield lease.port
 
 
+@pytest.fixture
+def ample_network() -> None:
+    """Skip in a network with few ephemeral ports or few places for TIME_WAIT, as `make test-crowded` makes one.
+
+    There a suite may be assigned a port that it had before, and a closed connection may leave no TIME_WAIT.
+    """
+    from netsupport.locks import ephemeral_range
+
+    first, last = ephemeral_range()
+    time_waits = Path("/proc/sys/net/ipv4/tcp_max_tw_buckets")
+    if last - first < 4_000 or (time_waits.exists() and int(time_waits.read_text()) < 1_000):
+        pytest.skip("needs some thousand ephemeral ports and places for connections in TIME_WAIT")
+
+
 def planted(name: str) -> str:
     """The path of a planted suite."""
     return str(PLANTED / name)

@@ -8,7 +8,6 @@ import socket
 import struct
 import sys
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 from parasuite.sensors import netlink
@@ -87,12 +86,11 @@ def test_a_row_tells_the_device_that_a_socket_is_bound_to(device: bytes, interfa
         assert [row.interface for row in rows if row.inode == inode_of(sock)] == [interface]
 
 
+@pytest.mark.usefixtures("ample_network")
 def test_the_accepted_end_and_the_time_wait_of_a_connection_are_in_the_table(
     port_outside_the_ephemeral_range: int,
 ) -> None:
     port = port_outside_the_ephemeral_range
-    if int(Path("/proc/sys/net/ipv4/tcp_max_tw_buckets").read_text()) < 1000:
-        pytest.skip("this network keeps few connections in TIME_WAIT")
     with netlink.Table() as table, bound(port=port) as listener:
         listener.listen()
         with socket.create_connection(("127.0.0.1", port)) as client:

@@ -164,6 +164,7 @@ def assert_golden_defects(finished: Finished, environ: dict[str, str], without: 
     assert_golden(finished, "defects", reserved, missing | without)
 
 
+@pytest.mark.usefixtures("ample_network")
 @pytest.mark.parametrize("copies", [2, 8])
 def test_each_planted_defect_is_found_with_both_sides_under_its_golden_id(
     parasuite: Parasuite, environ: dict[str, str], copies: int
@@ -181,6 +182,7 @@ def test_each_planted_defect_is_found_with_both_sides_under_its_golden_id(
     assert_golden_defects(finished, environ)
 
 
+@pytest.mark.usefixtures("ample_network")
 @pytest.mark.parametrize("sensors", ["auto", "recorder,sampler"])
 @pytest.mark.parametrize("copies", [2, 8])
 def test_nothing_is_said_of_the_innocents(parasuite: Parasuite, copies: int, sensors: str) -> None:

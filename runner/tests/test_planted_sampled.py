@@ -59,6 +59,7 @@ def test_one_socket_in_many_processes_and_sharing_inside_a_copy_are_silent(watch
     assert (finished.code, kinds(finished)) == (0, []), finished.stdout
 
 
+@pytest.mark.usefixtures("ample_network")
 def test_eight_copies_of_three_hundred_ephemeral_listeners_are_silent(watched: Watch) -> None:
     finished = watched("ephemeral", "-j", "8")
     assert (finished.code, kinds(finished)) == (0, []), finished.stdout

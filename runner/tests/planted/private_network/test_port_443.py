@@ -1,6 +1,6 @@
 """Clients beside a copy that listens on every address, but in a network namespace of its own: nobody meets.
 
-Not one packet leaves this host: a socket that is bound to 127.0.0.1 may not connect to another host's address (EINVAL).
+Not one packet leaves this host: a socket bound to 127.0.0.1 cannot connect to another host (EINVAL, ENETUNREACH).
 """
 
 import ctypes
@@ -82,7 +82,7 @@ def test_a_client_of_the_internet(apart, meet, copy):
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             with socket.socket(type=kind) as client:
                 client.bind((HERE, 0))
-                assert client.connect_ex((ELSEWHERE, PORT)) == errno.EINVAL
+                assert client.connect_ex((ELSEWHERE, PORT)) in (errno.EINVAL, errno.ENETUNREACH)
 
     beside_a_private_listener(apart, meet, copy, connect)
 
