@@ -36,7 +36,7 @@ test-all:  ## run `make test` on each of PYTHONS
 test-unprivileged:  ## run the tests as uid 65534, in a world-readable clone (as root)
 	PYTHON="$(PYTHON)" ci/test-unprivileged
 
-test-crowded: $(STAMP)  ## run the tests $(TIMES) times in a network with 128 ports, beside programs that use them
+test-crowded: $(STAMP)  ## run the tests in a network with 128 ports, beside programs that use them (TIMES=10)
 	$(VENV)/bin/python -m netsupport.tests.crowd --times $(TIMES) -- $(MAKE) --no-print-directory test
 
 check: $(STAMP)  ## check lint, format, types, the direction of imports and the CI files
