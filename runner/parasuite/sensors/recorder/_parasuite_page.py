@@ -2,7 +2,8 @@
 
 Whoever watches the process from outside reads it while the caller stands still in the call; nothing is ever sent, so
 a slow or dead reader costs nothing. One file per process, named by its pid; mapped shared, so it survives a SIGKILL,
-and without a descriptor, so that closing every descriptor does not hurt it. Standard library, Python 3.8 or newer.
+and without a descriptor, so that closing every descriptor does not hurt it and the program finds none that it did not
+open. Standard library, Python 3.8 or newer.
 
     0     "PSPAGE1" and a NUL (zeroes: void); the process's start in clock ticks since boot (u64; 0 where unknown)
     64    64 thread ids (u32), one for each slot; slot 0 is the process's own
@@ -13,7 +14,6 @@ and without a descriptor, so that closing every descriptor does not hurt it. Sta
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import struct
 import sys
@@ -36,9 +36,6 @@ TEST_MAX, LINE_MAX = 640, 360
 NOTHING, BIND, LISTEN, CONNECT, SEND = range(5)
 # How a test was told.
 BY_THREAD, BY_STARTER, BY_PROCESS = range(3)
-_WITHOUT_DESCRIPTOR: dict[str, Any] = {}
-if sys.version_info >= (3, 13) and os.name == "posix":
-    _WITHOUT_DESCRIPTOR = {"trackfd": False}
 
 
 def start_ticks(pid: Any) -> int:
@@ -50,25 +47,44 @@ def start_ticks(pid: Any) -> int:
         return 0
 
 
-def mapped(path: str, size: int, room: int) -> mmap.mmap:
+def mapped(path: str, size: int, room: int) -> Any:
     """A new file of *size* bytes, mapped; the first *room* of them may be written. Raises OSError, and leaves no file
     then.
 
-    Keep it for as long as the process lives. Before Python 3.13 it has a descriptor of its own, which the program may
-    have closed without knowing (os.closerange); the number is something of the program's by then, and would be
-    closed when the map goes.
+    No descriptor stays open, where that can be had (`_map`). Keep the map for as long as the process lives: one that
+    has a descriptor closes it when it goes, and the program may have closed that and opened something else under the
+    same number (os.closerange).
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         os.ftruncate(descriptor, size)
         _take_room(descriptor, 0, room)
-        return mmap.mmap(descriptor, size, **_WITHOUT_DESCRIPTOR)
+        return _map(descriptor, size)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(path)
         raise
     finally:
         os.close(descriptor)
+
+
+def _map(descriptor: int, size: int) -> Any:
+    """*descriptor*'s file as a buffer that can be written to, without a descriptor of its own: a program that lists
+    its descriptors (CPython's test_subprocess does) would find one that it never opened.
+
+    Python's own mmap has one until Python 3.13, so there the C library is asked. What cannot do that either (another
+    system, PyPy, an interpreter within the process) has a map with a descriptor.
+    """
+    if sys.version_info < (3, 13):
+        with contextlib.suppress(ImportError):
+            from _parasuite_libc import map_file
+
+            return map_file(descriptor, size)
+    import mmap
+
+    if sys.version_info >= (3, 13) and os.name == "posix":
+        return mmap.mmap(descriptor, size, trackfd=False)
+    return mmap.mmap(descriptor, size)
 
 
 def _take_room(descriptor: int, start: int, end: int) -> None:

@@ -1,0 +1,63 @@
+"""The few functions of the C library that the standard library has no name for.
+
+By `_ctypes` alone: the module `ctypes` costs several times as much, in every Python that a copy starts, and would be
+in the program's sys.modules before the program asks for it. Linux, CPython 3.9 or newer; ImportError elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+if sys.platform != "linux" or sys.implementation.name != "cpython":
+    raise ImportError("the C library is called on Linux and by CPython alone")
+import _ctypes
+
+TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+if TYPE_CHECKING:
+    from typing import Any
+
+_RTLD_NOW = 2
+_program: int = _ctypes.dlopen(None, _RTLD_NOW)  # type: ignore[arg-type]
+_PROT_READ_WRITE, _MAP_SHARED = 1 | 2, 1
+
+
+class _Char(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "c"
+
+
+class _Int(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
+class _Long(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "l"
+
+
+class _Size(_ctypes._SimpleCData):  # type: ignore[type-arg]
+    _type_ = "L"
+
+
+class _Function(_ctypes.CFuncPtr):
+    _flags_ = _ctypes.FUNCFLAG_CDECL | _ctypes.FUNCFLAG_USE_ERRNO
+    _restype_ = _Long
+
+
+def _function(name: str, *arguments: type) -> Any:
+    function: Any = _Function(_ctypes.dlsym(_program, name))
+    function.argtypes = arguments
+    return function
+
+
+_mmap = _function("mmap", _Size, _Size, _Int, _Int, _Int, _Long)
+
+
+def map_file(descriptor: int, size: int) -> memoryview:
+    """The first *size* bytes of the file *descriptor*, mapped shared for as long as the process lives; *descriptor*
+    may be closed then. Raises OSError. Source: mmap(2).
+    """
+    address = _mmap(0, size, _PROT_READ_WRITE, _MAP_SHARED, descriptor, 0)
+    if address == -1:
+        code = _ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+    return memoryview((_Char * size).from_address(address)).cast("B")
