@@ -111,7 +111,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Ca
         health=seen,
         verdict=decided,
         overlap=overlapped,
-        cannot_see=_cannot_see(seen.sensors),
+        cannot_see=_cannot_see(seen.sensors, bool(facts.get("no_new_privs"))),
         notes=notes,
     )
 
@@ -273,10 +273,10 @@ def noting(problems: list[str], name: str) -> Iterator[None]:
         problems.append(f"{name} could not be written: {error.strerror}")
 
 
-def _cannot_see(sensors: Mapping[str, str]) -> tuple[str, ...]:
+def _cannot_see(sensors: Mapping[str, str], no_new_privs: bool) -> tuple[str, ...]:
     """What the best of *sensors* is blind to."""
     if "seccomp" in sensors:
-        return probe.SECCOMP_CANNOT_SEE
+        return (*probe.SECCOMP_CANNOT_SEE, *([probe.WITHOUT_PRIVILEGE] if no_new_privs else []))
     if "recorder" in sensors:
         return probe.RECORDER_CANNOT_SEE
     return sampler.CANNOT_SEE if sampler.NAME in sensors else ()

@@ -29,12 +29,18 @@ RECORDER_CANNOT_SEE = (
     "who stood in the way of a refused bind, unless it was a Python of another copy",
     "what native code does with a socket that it made itself",
 )
+WITHOUT_PRIVILEGE = (
+    "what setuid programs (sudo, su, ping) do with their privilege: in the copies they have none, because parasuite "
+    "does not run as root and its filter needs no_new_privs; --sensors recorder,sampler leaves it to them"
+)
 _TIMEOUT_S = 90.0
 _NESTED = "a parasuite around this one, or another sandbox, watches already"
 # Why something is missing (an errno and its words, or a name in them) and what to do about it.
 _CURES = (
     ("16 ", "run parasuite outside of it; its own report shows this run's sockets"),
     ("pidfd_getfd", "give the container CAP_SYS_PTRACE (docker run --cap-add=SYS_PTRACE)"),
+    ("pidfd_open", "allow pidfd_open(2) in the container's seccomp profile"),
+    ("process_vm_readv", "give the container CAP_SYS_PTRACE, or allow process_vm_readv(2) in its seccomp profile"),
     ("netlink", "allow AF_NETLINK sockets in the container's seccomp profile"),
     ("before Linux 5.19", "use Linux 5.19 or newer"),
     ("1 ", "allow seccomp(2) in the container's seccomp profile"),
@@ -48,14 +54,15 @@ class Sight:
     """What a run can see. *use*: the sensors to run. *missing*: name and why, with the cure where one is known.
 
     *partial*: of seccomp, why results are only attempts; "" if they are exact. *recorder_mode*: what the recorder is
-    to do: "pages", "events", or "" for nothing. *proven*: what a planted collision showed to be visible. *problem*:
-    what should have been visible and was not.
+    to do: "pages", "events", or "" for nothing. *no_new_privs*: setuid programs lose their privilege. *proven*: what
+    a planted collision showed to be visible. *problem*: what should have been visible and was not.
     """
 
     use: tuple[str, ...] = ()
     missing: tuple[tuple[str, str], ...] = ()
     partial: str = ""
     recorder_mode: str = ""
+    no_new_privs: bool = False
     proven: tuple[str, ...] = ()
     problem: str = ""
 
@@ -101,6 +108,7 @@ def look(asked: Sequence[str]) -> Sight:
         missing=tuple(missing.items()),
         partial=partial,
         recorder_mode=("pages" if exact and not partial else "events") if has_recorder else "",
+        no_new_privs=exact and shown["no_new_privs"],
         proven=tuple(shown["proven"]),
         problem=shown["problem"],
     )
@@ -165,4 +173,6 @@ def doctor_lines(sight: Sight) -> list[str]:
     else:
         lines.append("self-test: none: the sampler alone sees a collision only by chance")
     blind = SECCOMP_CANNOT_SEE if "seccomp" in sight.use else RECORDER_CANNOT_SEE if "recorder" in sight.use else ()
+    if sight.no_new_privs:
+        blind = (*blind, WITHOUT_PRIVILEGE)
     return lines + ["not seen here:" for _ in blind[:1]] + [f"    {sentence}" for sentence in blind]

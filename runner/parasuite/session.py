@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import signal
-import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from parasuite.config import RunSpec, target_facts
 from parasuite.copies import Copies, Copy, Starter, Supervised
 from parasuite.direct import Direct
 from parasuite.events import CopyState, Event, RunStarted, SensorState
+from parasuite.interfaces import host_addresses
 from parasuite.judging import judge, noting, shown, write_reports
 from parasuite.launch import Command, describe, launches
 from parasuite.limits import conditions, ephemeral_range, processors
@@ -302,6 +302,7 @@ def _run_copies(
     starter: Starter = Supervised() if sys.platform == "linux" else Direct()
     try:
         facts["sensors_in_use"], facts["supervisor_pid"] = list(sight.use), starter.pid
+        facts["no_new_privs"] = sight.no_new_privs
         folder.write_run(facts)
         planned = launches(
             spec.target,
@@ -323,7 +324,10 @@ def _run_copies(
                 (launch.folder / "results.jsonl").touch()
         copies = Copies(planned, starter, spec.timeout_s)
         running = _Run(spec, folder, copies, starter, progress, sight)
-        started = _run_started(scratch)
+        addresses, unknown = host_addresses()
+        if unknown:
+            progress.say(unknown)
+        started = _run_started(scratch, tuple(sorted(addresses)))
         if "seccomp" in sight.use:
             starter.watch(_exact_settings(folder, spec, sight, started))
         running.record([started])
@@ -377,6 +381,7 @@ def _start_facts(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping
         "sensors": list(spec.sensors),
         "sensors_by_name": list(by_name),
         "sensors_in_use": [],
+        "no_new_privs": False,
         "supervisor_pid": 0,
         "pytest_args": list(_pytest_args(spec)),
         "collect_junit": spec.collect_junit,
@@ -409,21 +414,15 @@ def _pytest_args(spec: RunSpec) -> tuple[str, ...]:
     return (*selected, *spec.pytest_args)
 
 
-def _run_started(scratch: Path) -> RunStarted:
+def _run_started(scratch: Path, addresses: tuple[str, ...]) -> RunStarted:
     first, last = ephemeral_range()
-    addresses = {
-        address.address.partition("%")[0]
-        for interface in psutil.net_if_addrs().values()
-        for address in interface
-        if address.family in (socket.AF_INET, socket.AF_INET6)
-    }
     return RunStarted(
         t_ns=time.monotonic_ns(),
         source="orchestrator",
         wall_ns=time.time_ns(),
         ephemeral_first=first,
         ephemeral_last=last,
-        addresses=tuple(sorted(addresses)),
+        addresses=addresses,
         scratch=str(scratch),
     )
 

@@ -9,6 +9,7 @@ Proven visible is what judging these events finds: one `refused` with both sides
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import select
@@ -18,7 +19,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -47,12 +48,14 @@ except OSError as error: sys.exit(error.errno)
 class Shown:
     """What was tried and what came of it. *seccomp*, *netlink*: why it is missing, "" if it works.
 
-    *performs*: bind and listen can be carried out for their callers; else results are attempts. *proven*: "Python",
-    "native code". *problem*: what should have been visible and was not.
+    *no_new_privs*: the filter takes their privilege from setuid programs. *performs*: bind and listen can be carried
+    out for their callers; else results are attempts. *proven*: "Python", "native code". *problem*: what should have
+    been visible and was not.
     """
 
     seccomp: str = ""
     netlink: str = ""
+    no_new_privs: bool = False
     performs: bool = False
     reason: str = ""
     proven: list[str] = field(default_factory=list)
@@ -223,6 +226,9 @@ def _show_seccomp(shown: Shown, folder: Path, recorder: str) -> None:
         return
     if not _can_install(shown):
         return
+    shown.seccomp = _why_callers_are_unseen()
+    if shown.seccomp:
+        return
     scenes: list[tuple[str, Callable[[str, dict[str, str]], None]]] = [("Python", _collide)]
     if native.image(1) is not None:
         scenes.append(("native code", _native))
@@ -265,36 +271,63 @@ def _can_install(shown: Shown) -> bool:
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
+        had = _has_no_new_privs()
         try:
             seccomp.install()
         except seccomp.SeccompError as error:
             os.write(write, f"{error.errno} {error.strerror}".encode())
         finally:
-            os._exit(0)
+            os._exit(_has_no_new_privs() and not had)
     os.close(write)
     with open(read, "rb") as stream:
         shown.seccomp = stream.read().decode()
-    os.waitpid(pid, 0)
+    _, status = os.waitpid(pid, 0)
+    shown.no_new_privs = os.waitstatus_to_exitcode(status) == 1
     return not shown.seccomp
 
 
-def _why_not_performed() -> str:
-    """What keeps us from a duplicate of a child's descriptor."""
+def _has_no_new_privs() -> bool:
+    with open("/proc/self/status", "rb") as stream:
+        return b"\nNoNewPrivs:\t1" in stream.read()
+
+
+@contextlib.contextmanager
+def _standing_child() -> Iterator[int]:
+    """The pid of a child that does nothing; it is ended with the block."""
     pid = os.fork()
     if pid == 0:
         signal.pause()
         os._exit(0)
     try:
-        pidfd = os.pidfd_open(pid)
-        try:
-            os.close(seccomp.duplicate(pidfd, 0))
-        finally:
-            os.close(pidfd)
-    except OSError as error:
-        return f"pidfd_getfd: {os.strerror(error.errno or 0)}"
+        yield pid
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
+
+
+def _why_callers_are_unseen() -> str:
+    """What keeps us from knowing who calls, or from reading the address that a call names; "" if nothing does."""
+    address = ctypes.create_string_buffer(16)
+    with _standing_child() as pid:
+        try:
+            os.close(os.pidfd_open(pid))
+        except OSError as error:
+            return f"pidfd_open: {error.strerror}"
+        if seccomp.Memory().read(pid, ctypes.addressof(address), len(address)) is None:
+            return f"process_vm_readv: {os.strerror(ctypes.get_errno())}"
+    return ""
+
+
+def _why_not_performed() -> str:
+    """What keeps us from a duplicate of a child's descriptor."""
+    with _standing_child() as pid:
+        pidfd = os.pidfd_open(pid)
+        try:
+            os.close(seccomp.duplicate(pidfd, 0))
+        except OSError as error:
+            return f"pidfd_getfd: {os.strerror(error.errno or 0)}"
+        finally:
+            os.close(pidfd)
     return "this kernel may repeat a call after a signal (before Linux 5.19)"
 
 
