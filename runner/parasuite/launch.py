@@ -71,10 +71,12 @@ def launches(
     environ: Mapping[str, str],
     timeout_scale: float = 1.0,
     recorder_mode: str = "",
+    clock: str = "",
 ) -> list[Launch]:
     """One Launch per copy. Nothing is written; *pytest_args* are ignored by a Command.
 
-    *recorder_mode*: "pages", "events", or "" for no recorder in the copies' Python processes.
+    *recorder_mode*: "pages", "events", or "" for no recorder in the copies' Python processes. *clock*: parasuite's,
+    as _parasuite_clock describes it.
     """
     return [
         _launch(
@@ -92,7 +94,7 @@ def launches(
                 "PARASUITE_COPY": str(copy),
                 "PARASUITE_COPIES": str(copies),
                 "CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}",
-                **({"PARASUITE_RECORDER": recorder_mode} if recorder_mode else {}),
+                **({"PARASUITE_RECORDER": recorder_mode, "PARASUITE_CLOCK": clock} if recorder_mode else {}),
             },
         )
         for copy in range(copies)

@@ -33,6 +33,7 @@ from parasuite.results import LineReader, Tally
 from parasuite.run_folder import EventLog, RunFolder, RunFolderError
 from parasuite.scratch import keep, new_scratch_dir
 from parasuite.sensors import sampler
+from parasuite.sensors.recorder import _parasuite_clock
 from parasuite.untrusted import Unreadable
 from parasuite.verdict import with_problems
 
@@ -316,6 +317,7 @@ def _run_copies(
             environ=environ,
             timeout_scale=max(1.0, spec.copies / processors() / 2),
             recorder_mode=sight.recorder_mode,
+            clock=_parasuite_clock.described(),
         )
         for launch in planned:
             launch.scratch.mkdir()

@@ -17,9 +17,10 @@ TYPE_CHECKING = False  # As typing has it, without the price of importing that.
 if TYPE_CHECKING:
     from typing import Any
 
-_RTLD_NOW = 2
+_RTLD_NOW, _RTLD_NOLOAD = 2, 4
 _program: int = _ctypes.dlopen(None, _RTLD_NOW)  # type: ignore[arg-type]
 _PROT_READ_WRITE, _MAP_SHARED = 1 | 2, 1
+_CLOCK_MONOTONIC = 1
 
 
 class _Char(_ctypes._SimpleCData):  # type: ignore[type-arg]
@@ -43,13 +44,13 @@ class _Function(_ctypes.CFuncPtr):
     _restype_ = _Long
 
 
-def _function(name: str, *arguments: type) -> Any:
-    function: Any = _Function(_ctypes.dlsym(_program, name))
+def _function(address: int, *arguments: type) -> Any:
+    function: Any = _Function(address)
     function.argtypes = arguments
     return function
 
 
-_mmap = _function("mmap", _Size, _Size, _Int, _Int, _Int, _Long)
+_mmap = _function(_ctypes.dlsym(_program, "mmap"), _Size, _Size, _Int, _Int, _Int, _Long)
 
 
 def map_file(descriptor: int, size: int) -> memoryview:
@@ -61,3 +62,27 @@ def map_file(descriptor: int, size: int) -> memoryview:
         code = _ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return memoryview((_Char * size).from_address(address)).cast("B")
+
+
+def _own_clock_gettime() -> int:
+    """The address of the C library's own. Raises OSError for another C library than glibc."""
+    return int(_ctypes.dlsym(_ctypes.dlopen("libc.so.6", _RTLD_NOW | _RTLD_NOLOAD), "clock_gettime"))
+
+
+def clock_is_replaced() -> bool:
+    """Whether the program finds another clock_gettime than the C library's. Raises OSError."""
+    return _own_clock_gettime() != _ctypes.dlsym(_program, "clock_gettime")
+
+
+_PairOfLongs = _Long * 2
+_own_clock: list[Any] = []
+
+
+def monotonic_ns() -> int:
+    """CLOCK_MONOTONIC by the C library's own clock_gettime(2). Raises OSError."""
+    if not _own_clock:
+        _own_clock.append(_function(_own_clock_gettime(), _Int, _Size))
+    pair = _PairOfLongs()
+    _own_clock[0](_CLOCK_MONOTONIC, _ctypes.addressof(pair))
+    seconds, nanoseconds = pair
+    return int(seconds) * 1_000_000_000 + int(nanoseconds)

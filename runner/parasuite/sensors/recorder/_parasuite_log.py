@@ -15,11 +15,12 @@ import json
 import operator
 import os
 import sys
-import time
 from _thread import _local, allocate_lock
 from collections import deque
 
+import _parasuite_clock
 import _parasuite_tests as tests
+from _parasuite_clock import now_ns
 from _parasuite_page import BIND, CONNECT, mapped, start_ticks
 from _parasuite_recorder import failed, guarded, source_line
 
@@ -93,7 +94,7 @@ class _Lines:
     """
 
     def __init__(self, folder: str) -> None:
-        self._path = os.path.join(folder, f"{os.getpid()}-{time.monotonic_ns()}")
+        self._path = os.path.join(folder, f"{os.getpid()}-{now_ns()}")
         self._waiting: deque[bytes] = deque()
         self._writing = allocate_lock()
         self._maps: list[Any] = []  # All of them, for the reason that `mapped` gives.
@@ -140,6 +141,8 @@ class Log:
         self._inside = _local()
         self._parents: list[_Lines] = []
         self._begin()
+        if _parasuite_clock.PROBLEM:
+            failed(_parasuite_clock.PROBLEM)
 
     def _begin(self) -> None:
         self._lines = _Lines(self._folder)
@@ -176,7 +179,7 @@ class Log:
         test, line, attribution = said
         fields: dict[str, Any] = {
             "kind": kind,
-            "t_ns": time.monotonic_ns(),
+            "t_ns": now_ns(),
             "source": "recorder",
             "copy": self._copy,
             "pid": self._pid,
@@ -296,7 +299,7 @@ class Log:
             self._write({**fields, "got": got})
             if _getsockopt(sock, _SOL_SOCKET, _SO_ACCEPTCONN):
                 listen = {name: value for name, value in fields.items() if name != "asked"}
-                self._write({**listen, "kind": "listen", "t_ns": time.monotonic_ns(), "got": got})
+                self._write({**listen, "kind": "listen", "t_ns": now_ns(), "got": got})
         except OSError:
             self._write({**fields, "errno": "?"})
         finally:

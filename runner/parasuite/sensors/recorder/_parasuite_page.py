@@ -17,7 +17,6 @@ import contextlib
 import os
 import struct
 import sys
-import time
 from _thread import allocate_lock
 
 TYPE_CHECKING = False  # As typing has it, without the price of importing that.
@@ -120,14 +119,17 @@ class Page:
     """The writer's end. Raises OSError where the file cannot be made."""
 
     def __init__(self, folder: str) -> None:
+        from _parasuite_clock import is_in_another_namespace, now_ns
+
         self._path = path = os.path.join(folder, str(os.getpid()))
         # Made aside and moved into place: a reader never sees half a page, nor the one of an earlier owner of this
         # pid.
-        aside = f"{path}.{time.monotonic_ns()}.new"
+        aside = f"{path}.{now_ns()}.new"
         self._room = _ROOM_AT_FIRST
         self._memory = mapped(aside, SIZE, self._room)
         self._inode = os.stat(aside).st_ino
-        self._memory[8:16] = struct.pack("=Q", start_ticks("self"))
+        # In another time namespace the system counts this process's start from another boot than the reader's.
+        self._memory[8:16] = struct.pack("=Q", 0 if is_in_another_namespace() else start_ticks("self"))
         self._memory[0:8] = MAGIC
         self._slots = {0: 0}
         self._next = 1
