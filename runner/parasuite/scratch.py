@@ -20,7 +20,30 @@ def new_scratch_dir() -> Path:
     base = tempfile.gettempdir()
     if len(base) > 20 and os.path.isdir("/tmp"):
         base = "/tmp"
-    return Path(tempfile.mkdtemp(prefix="ps-", dir=base))
+    scratch = Path(tempfile.mkdtemp(prefix="ps-", dir=base))
+    if _is_shared():
+        # Another user may go through it, and not list it.
+        scratch.chmod(0o711)
+    return scratch
+
+
+def make_tmpdir(folder: Path) -> None:
+    """Make a copy's own temporary folder, *folder*, in the scratch folder.
+
+    A suite that runs as root and gives its privilege away (su, initdb, a server's workers) needs one that its other
+    users can write to. So where everybody can write to the folder that it would have without parasuite, as to /tmp,
+    everybody can to its own, and with the same protection: nobody can remove or rename what is another's (the sticky
+    bit), nor lead another astray by a link (fs.protected_symlinks, proc_sys_fs(5)). The scratch folder around it
+    cannot be listed.
+    """
+    folder.mkdir()
+    if _is_shared():
+        folder.chmod(0o1777)
+
+
+def _is_shared() -> bool:
+    """Whether parasuite is root and its folder for temporary files everybody's, with the sticky bit."""
+    return os.name == "posix" and os.geteuid() == 0 and os.stat(tempfile.gettempdir()).st_mode & 0o1007 == 0o1007
 
 
 def keep(source: Path, root: Path, target: str) -> list[str]:
@@ -40,6 +63,8 @@ def keep(source: Path, root: Path, target: str) -> list[str]:
         try:
             if not os.listdir(descriptor):
                 return []
+            # `make_tmpdir` may have opened it to other users, who need it no longer.
+            os.fchmod(descriptor, 0o700)
             # Made first: a rename replaces an empty folder, and nothing else that may have been put there.
             os.mkdir(name, 0o700, dir_fd=inner)
             try:

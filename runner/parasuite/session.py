@@ -31,7 +31,7 @@ from parasuite.reports.model import Report
 from parasuite.reports.plain import plural
 from parasuite.results import LineReader, Tally
 from parasuite.run_folder import EventLog, RunFolder, RunFolderError
-from parasuite.scratch import keep, new_scratch_dir
+from parasuite.scratch import keep, make_tmpdir, new_scratch_dir
 from parasuite.sensors import sampler
 from parasuite.sensors.recorder import _parasuite_clock
 from parasuite.untrusted import Unreadable
@@ -320,7 +320,7 @@ def _run_copies(
             clock=_parasuite_clock.described(),
         )
         for launch in planned:
-            launch.scratch.mkdir()
+            make_tmpdir(launch.scratch)
             if not isinstance(spec.target, Command):
                 # If it is missing at the end, the suite has removed it, and with it the results.
                 (launch.folder / "results.jsonl").touch()

@@ -19,6 +19,7 @@ import time
 TYPE_CHECKING = False  # As typing has it, without the price of importing that.
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 VARIABLE = "PARASUITE_CLOCK"
 _NAMESPACE = "/proc/self/ns/time"
@@ -30,10 +31,10 @@ def is_replaced() -> bool:
     """
     if "LD_PRELOAD" not in os.environ and not _has_contents("/etc/ld.so.preload"):
         return False
-    return _libc().clock_is_replaced()
+    return bool(_libc().clock_is_replaced())
 
 
-def _libc():  # type: ignore[no-untyped-def]
+def _libc() -> Any:
     try:
         import _parasuite_libc  # In a copy.
     except ImportError:
