@@ -149,16 +149,15 @@ def _bytecode_folder(run_dir: Path) -> Path:
 
 
 def _with_bytecode(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """*environ*, with compiled files in *folder* where it asks for none.
+    """*environ*, with *folder* for our own compiled files where the user asks for none (PYTHONDONTWRITEBYTECODE).
 
-    Without them each copy of a pytest tree compiles and rewrites every test file anew, which took a third of the
-    corpus's time; in a folder beside the runs they are out of the user's way, as was asked for, and all copies share
-    them.
+    Without any, each copy of a pytest tree compiles and rewrites every test file again, which took a third of the
+    corpus's time, and each Python of a copy compiles the recorder. The user's setting stays as it is: sitecustomize
+    and _parasuite_pytest use the folder.
     """
     if not environ.get("PYTHONDONTWRITEBYTECODE"):
         return dict(environ)
-    kept = {name: value for name, value in environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {"PYTHONPYCACHEPREFIX": str(folder), **kept}
+    return {**environ, "PARASUITE_BYTECODE": str(folder)}
 
 
 def _joined(*parts: Path | str) -> str:

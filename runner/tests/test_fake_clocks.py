@@ -19,7 +19,7 @@ from parasuite.sensors.recorded import recorded
 from parasuite.sensors.recorder import _parasuite_clock
 
 from runner.tests.conftest import Parasuite
-from runner.tests.test_recorder import PATIENCE_S, SUITE_HEAD, environment
+from runner.tests.recording import PATIENCE_S, SUITE_HEAD, environment
 from runner.tests.tracing import tracer
 
 BIND = 'socket.create_server(("127.0.0.1", 0)).close()\n'

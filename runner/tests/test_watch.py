@@ -561,6 +561,21 @@ def test_a_namespace_with_the_inode_of_one_that_ended_is_another_one() -> None:
     assert told[1] not in (0, told[0])
 
 
+@pytest.mark.parametrize(("flags", "unrecorded"), [((), False), (("-I",), True)])
+def test_a_python_that_a_recorded_one_executes_is_told_from_it(
+    tmp_path: Path, flags: tuple[str, ...], unrecorded: bool
+) -> None:
+    script = tmp_path / "suite.py"
+    script.write_text("import socket\nsocket.create_server(('127.0.0.1', 0)).close()\n")
+    code = f"import os, sys; os.execv(sys.executable, [sys.executable, *{flags!r}, {str(script)!r}])"
+    with tracer({0: str(tmp_path / "pages")}) as made:
+        made.start([sys.executable, "-c", code], env=environment(tmp_path, "pages"))
+        assert made.run() == [0]
+        (bind,) = [event for event in made.events if isinstance(event, Bind)]
+        line = "" if unrecorded else f"{script}:2:<module>"
+        assert (bind.source_line, bool(made.watch.notes())) == (line, unrecorded)
+
+
 @pytest.mark.parametrize(("flags", "unrecorded"), [((), False), (("-S",), True)])
 def test_a_python_without_a_recorder_is_named_and_no_other(
     tmp_path: Path, flags: tuple[str, ...], unrecorded: bool

@@ -62,9 +62,12 @@ class Page:
         self._start = os.pread(self._descriptor, _READ_AT_ONCE, 0)
         return len(self._start) == _READ_AT_ONCE and self._start.startswith(layout.MAGIC)
 
-    def is_of(self, start_ticks: int) -> bool:
-        """Whether the process that started at *start_ticks* has written it, as far as it says so."""
-        return struct.unpack_from("=Q", self._start, 8)[0] in (0, start_ticks)
+    def is_of(self, pid: int, start_ticks: int) -> bool:
+        """Whether the process *pid* that started at *start_ticks* has written it, as far as it says so, and has
+        executed no other program since: that one's stack is elsewhere.
+        """
+        started, stack = struct.unpack_from("=QQ", self._start, 8)
+        return started in (0, start_ticks) and stack in (0, layout.stack_start(pid) or stack)
 
     def said(self, tid: int, kind: int, descriptor: int) -> Said:
         """What the thread *tid* said before this call; where it said nothing, what its process runs.
@@ -141,7 +144,7 @@ class Folder:
                 found = os.fstat(descriptor)
                 page = Page(descriptor, found.st_ino)
                 is_page = stat.S_ISREG(found.st_mode) and found.st_size == layout.SIZE and found.st_ino != void
-                if is_page and _may_be_of(found.st_uid, pid) and page.refresh() and page.is_of(start_ticks):
+                if is_page and _may_be_of(found.st_uid, pid) and page.refresh() and page.is_of(pid, start_ticks):
                     if_it_is_none.pop_all()
                     return page
         return None

@@ -211,8 +211,8 @@ class Watch:
         if self.unrecorded:
             names = ", ".join(sorted(self.unrecorded))
             found.append(
-                "Python processes without test and line, because they ignore the environment or may not write into "
-                f"the run folder: {names}"
+                "Python processes without test and line, because they ignore the environment, may not write into "
+                f"the run folder or are older than Python 3.8: {names}"
             )
         if self.counts["failed"]:
             times = "once" if self.counts["failed"] == 1 else f"{self.counts['failed']} times"

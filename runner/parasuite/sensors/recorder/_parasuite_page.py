@@ -5,7 +5,8 @@ a slow or dead reader costs nothing. One file per process, named by its pid; map
 and without a descriptor, so that closing every descriptor does not hurt it and the program finds none that it did not
 open. Standard library, Python 3.8 or newer.
 
-    0     "PSPAGE1" and a NUL (zeroes: void); the process's start in clock ticks since boot (u64; 0 where unknown)
+    0     "PSPAGE1" and a NUL (zeroes: void)
+    8     the process's start in clock ticks since boot, and where its stack begins (u64 each; 0 where unknown)
     64    64 thread ids (u32), one for each slot; slot 0 is the process's own
     512   64 slots of 1 kB: descriptor (i32), kind of call (u8), attribution (u8), lengths of test and line (u16),
           test, line
@@ -39,9 +40,21 @@ BY_THREAD, BY_STARTER, BY_PROCESS = range(3)
 
 def start_ticks(pid: Any) -> int:
     """When *pid* ("self" too) started, in clock ticks since boot; 0 where the system does not say."""
+    return _in_stat(pid, 22)
+
+
+def stack_start(pid: Any) -> int:
+    """Where the stack of *pid* begins; 0 where the system does not say. Another program that the process executes
+    (execve(2)) has its stack elsewhere, since the kernel chooses the place at random.
+    """
+    return _in_stat(pid, 28)
+
+
+def _in_stat(pid: Any, field: int) -> int:
+    """A field by its number in proc_pid_stat(5)."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
-            return int(stream.read().rpartition(b")")[2].split()[19])
+            return int(stream.read().rpartition(b")")[2].split()[field - 3])
     except (OSError, IndexError, ValueError):
         return 0
 
@@ -129,7 +142,8 @@ class Page:
         self._memory = mapped(aside, SIZE, self._room)
         self._inode = os.stat(aside).st_ino
         # In another time namespace the system counts this process's start from another boot than the reader's.
-        self._memory[8:16] = struct.pack("=Q", 0 if is_in_another_namespace() else start_ticks("self"))
+        started = 0 if is_in_another_namespace() else start_ticks("self")
+        self._memory[8:24] = struct.pack("=QQ", started, stack_start("self"))
         self._memory[0:8] = MAGIC
         self._slots = {0: 0}
         self._next = 1

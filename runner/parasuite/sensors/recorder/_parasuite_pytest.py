@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import sys
 import time
 from typing import Any
 
@@ -18,6 +19,11 @@ import pytest
 
 _TEXT_MAX = 16_000
 _ATTEMPTS_MAX = 20
+
+if "PARASUITE_BYTECODE" in os.environ and sys.pycache_prefix is None:
+    # The user wants no compiled files beside the tests; but without any, pytest would compile and rewrite every test
+    # file in each copy again. So pytest's go into a folder of parasuite's. Other Pythons of the copy have none.
+    sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PARASUITE_BYTECODE"]
 
 
 class _Stream:

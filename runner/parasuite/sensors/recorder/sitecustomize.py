@@ -51,9 +51,7 @@ def _record():
     state, why = "partial", ""
     try:
         if sys.version_info >= (3, 8):  # noqa: UP036
-            import _parasuite_recorder
-
-            _parasuite_recorder.install(folder, mode == "events")
+            _install(folder, mode == "events")
         elif mode == "events":
             # Else whoever watches the calls counts it as one that was not recorded.
             why = "Python %d.%d is too old to be recorded" % sys.version_info[:2]  # noqa: UP031
@@ -66,5 +64,41 @@ def _record():
         tell(folder, state, why)
 
 
+def _install(folder, writes_events):
+    # type: (str, bool) -> None
+    before = sys.dont_write_bytecode, sys.pycache_prefix
+    if "PARASUITE_BYTECODE" in os.environ and sys.pycache_prefix is None:
+        # The user wants no compiled files beside the sources. The recorder's are in a folder of parasuite's: to
+        # compile it would take longer than to start Python.
+        sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PARASUITE_BYTECODE"]
+    try:
+        import _parasuite_recorder
+
+        _parasuite_recorder.install(folder, writes_events)
+    finally:
+        sys.dont_write_bytecode, sys.pycache_prefix = before
+
+
+def _remove_compiled():
+    # type: () -> None
+    """Leave nothing in parasuite's installation that a Python too old to be recorded has compiled."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    if sys.version_info < (3,):  # noqa: UP036
+        paths = [os.path.join(here, name + ".pyc") for name in _OLD_PYTHON_IMPORTS]
+    else:
+        from importlib.util import cache_from_source
+
+        paths = [cache_from_source(os.path.join(here, name + ".py")) for name in _OLD_PYTHON_IMPORTS]
+    for path in paths:
+        if os.path.exists(path):
+            os.unlink(path)
+
+
+_OLD_PYTHON_IMPORTS = ("sitecustomize", "_parasuite_failures")
 _record()
+if sys.version_info < (3, 8) and not sys.dont_write_bytecode:
+    try:  # noqa: SIM105 - contextlib.suppress is not there before Python 3.4.
+        _remove_compiled()
+    except OSError:
+        pass  # Another process has removed them, or they are another user's.
 _next_of_its_name()
