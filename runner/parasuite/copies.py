@@ -6,7 +6,6 @@ interface. Nothing here waits for one copy alone: `step` takes what has happened
 
 from __future__ import annotations
 
-import contextlib
 import select
 import signal
 import socket
@@ -17,8 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
-
-import psutil
 
 from parasuite.channel import Channel
 from parasuite.events import CopyState
@@ -69,22 +66,23 @@ class Supervised:
 
     def __init__(self) -> None:
         here, there = socket.socketpair()
+        self._lifeline, lifeline_there = socket.socketpair()
         root = str(Path(__file__).parent.parent)
         # -I -S -B: nothing of the user's environment, no site-packages, and nothing written where parasuite lies.
         script = (
-            f"import sys; sys.path.insert(0, {root!r}); from parasuite.supervisor import main; main({there.fileno()})"
+            f"import sys; sys.path.insert(0, {root!r}); from parasuite.supervisor import main; "
+            f"main({there.fileno()}, {lifeline_there.fileno()})"
         )
-        with there:
+        with there, lifeline_there:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", *(["-B"] if sys.dont_write_bytecode else []), "-c", script],
-                pass_fds=[there.fileno()],
+                pass_fds=[there.fileno(), lifeline_there.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
         self.pid = self._process.pid
         self.alive = True
         self._channel = Channel(here)
-        self._inits: set[int] = set()
 
     def watch(self, settings: dict[str, Any]) -> None:
         self._channel.send(do="watch", **settings)
@@ -105,30 +103,32 @@ class Supervised:
     def messages(self, wait_s: float) -> Iterator[dict[str, Any]]:
         if not self.alive:
             return
-        ready, _, _ = select.select([self._channel], [], [], wait_s)
-        if not ready:
-            return
-        for message in self._channel.receive():
-            if message["event"] == "started":
-                self._inits.add(message["init"])
-            yield message
-        if self._channel.at_end:
-            self.alive = False
+        # A supervisor that has no room for orders yet is asked again soon.
+        self._channel.flush()
+        poll = select.poll()
+        poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._channel.has_unsent else 0))
+        if poll.poll(wait_s * 1000):
+            yield from self._channel.receive()
+            self.alive = not self._channel.at_end
 
     def close(self) -> None:
-        """Close the socket and wait for the supervisor; if it was killed, for the inits, which end by themselves."""
-        self._channel.close()
+        """Close the socket, whereupon everything ends, and wait until supervisor, spawner and inits have gone."""
+        if self._lifeline.fileno() < 0:
+            return
         self.alive = False
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(2 * STOP_GRACE_S)
-        inits = []
-        for pid in self._inits:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process = psutil.Process(pid)
-                # A number that was given to another process meanwhile is not waited for.
-                if process.ppid() == self._process.pid or process.cmdline()[1:3] == ["-I", "-S"]:
-                    inits.append(process)
-        psutil.wait_procs(inits, timeout=STOP_GRACE_S)
+        self._channel.close()
+        if not self._all_have_gone(2 * STOP_GRACE_S):
+            # Stopped, or blocked in a system call; the spawner and the inits end by this.
+            self._process.kill()
+            self._all_have_gone(2 * STOP_GRACE_S)
+        self._lifeline.close()
+        self._process.wait()
+
+    def _all_have_gone(self, wait_s: float) -> bool:
+        """Whether supervisor, spawner and inits have ended within *wait_s*: each holds the lifeline's other end."""
+        poll = select.poll()
+        poll.register(self._lifeline, select.POLLIN)
+        return bool(poll.poll(wait_s * 1000))
 
 
 @dataclass(slots=True)

@@ -1,23 +1,27 @@
-"""The process that owns the copies: small, single-threaded, Linux only, standard library only.
+"""The processes that own the copies: small, Linux only, standard library only.
 
-Three kinds of process, each the parent of the next:
+Four kinds of process, each the parent of the next:
 
-    orchestrator --socket--> supervisor --socket--> init (one per copy) --> the copy's main process, and its tree
+    orchestrator --> supervisor --> spawner --> init (one per copy) --> the copy's main process, and its tree
 
-Every socket is a Channel, and its end of file is an order. An init that loses its supervisor kills
-its copy's tree and ends; a supervisor that loses its orchestrator lets go of its inits and ends when they have.
-So nothing outlives a run, whichever of the three is killed.
+The supervisor passes orders on and runs the exact sensor. The spawner forks the inits; it has no threads and none of
+the sensor's descriptors, whatever the supervisor does. An init starts its copy's main process, collects what ends and
+carries out orders.
 
-An init is a child subreaper (prctl(2)): a daemon that forked twice and called setsid is reparented to it, so the
-tree of an init is exactly what its copy started. The supervisor is one as well: if an init is killed, what
-it leaves comes here and is ended here.
+Sockets lead from the supervisor to each of the others, and their end of file is an order: an init that loses its
+supervisor kills its copy's tree and ends; the spawner ends when its inits have; a supervisor that loses its
+orchestrator closes its sockets and ends when the spawner has.
+
+All three are child subreapers (prctl(2)): a daemon that forked twice and called setsid is reparented to its init, so
+the tree of an init is exactly what its copy started. What a killed init leaves comes to the spawner and is ended
+there, or by the supervisor if the spawner was killed too. So nothing outlives a run, whichever two are killed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
+import json
 import os
 import resource
 import select
@@ -28,106 +32,24 @@ import time
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from parasuite import proc
 from parasuite.channel import Channel
+from parasuite.process_tree import (
+    become_subreaper,
+    is_python,
+    kill_tree,
+    reap,
+    send_signal,
+    set_name,
+    state_of,
+    tree_of,
+)
 from parasuite.sensors import seccomp
 from parasuite.sensors.exact import Exact
 
-_PR_SET_CHILD_SUBREAPER = 36
-_KILL_TIMEOUT_S = 5.0
 _EXEC_FAILED = 127
-
-
-def become_subreaper() -> None:
-    """Make this process the parent of every orphan below it. Raises OSError. Source: prctl(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
-
-
-_HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
-
-
-def children_of(pid: int) -> list[int]:
-    """The children of *pid*, of all its threads; [] once it is gone.
-
-    Source: proc_pid_task(5) where the kernel has CONFIG_PROC_CHILDREN, else a scan by proc_pid_stat(5).
-    """
-    if not _HAS_CHILDREN_FILES:
-        return [other for other in proc.pids() if _stat(other)[1] == pid]
-    found: list[int] = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                with open(f"/proc/{pid}/task/{thread}/children", "rb") as stream:
-                    found += map(int, stream.read().split())
-    return found
-
-
-def _stat(pid: int) -> tuple[str, int]:
-    """(state letter, parent) of *pid*; ("X", 0) once it is gone. One that is hidden is alive, and nobody's child."""
-    try:
-        stat = proc.stat(pid)
-    except (FileNotFoundError, ProcessLookupError):
-        return "X", 0
-    except PermissionError:
-        return "?", 0
-    return stat.state, stat.parent
-
-
-def tree_of(root: int, spare: frozenset[int] = frozenset()) -> list[int]:
-    """Every living descendant of *root* outside the trees of *spare*, nearest first, without *root*."""
-    found: list[int] = []
-    pending = children_of(root)
-    seen = {root, *spare}
-    while pending:
-        pid = pending.pop(0)
-        if pid not in seen:
-            seen.add(pid)
-            found.append(pid)
-            pending += children_of(pid)
-    return [pid for pid in found if _stat(pid)[0] not in "ZX"]
-
-
-def _signal(pid: int, number: int) -> bool:
-    """Whether *number* could be sent: not to one that is gone, nor to one of another user (a setuid program)."""
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
-
-
-def kill_tree(root: int, spare: frozenset[int] = frozenset()) -> list[int]:
-    """End every descendant of *root* outside the trees of *spare*; the pids that could not be ended are returned.
-
-    All are stopped first, so that none forks while the rest is being found, then killed; again, until a walk finds
-    nobody alive: two or three rounds in practice. Zombies are left to their parents.
-    """
-    give_up_s = time.monotonic() + _KILL_TIMEOUT_S
-    while found := tree_of(root, spare):
-        stopped = [pid for pid in found if _signal(pid, signal.SIGSTOP)]
-        for pid in stopped:
-            _signal(pid, signal.SIGKILL)
-        if not stopped or time.monotonic() > give_up_s:
-            break
-        # A killed process needs a moment to die; asking again at once would only keep it from the processor.
-        time.sleep(0.002)
-    return found
-
-
-def reap() -> None:
-    """Collect every child that has ended; none is waited for."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-
-
-def _is_python(pid: int) -> bool:
-    try:
-        return "python" in os.path.basename(os.readlink(f"/proc/{pid}/exe"))
-    except OSError:
-        return False
+_SPAWNER_GRACE_S = 5.0
+_END_GRACE_S = 3.0
+_FLUSH_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +60,6 @@ class _Start:
     these two.
     """
 
-    copy: int
     argv: list[str]
     env: dict[str, str]
     cwd: str
@@ -185,41 +106,54 @@ def _exec(start: _Start, error_fd: int, sensor: socket.socket | None) -> NoRetur
         os._exit(_EXEC_FAILED)
 
 
+def _child_wakeup() -> tuple[socket.socket, socket.socket]:
+    """A socket that becomes readable when a child ends, and its other end, which must be kept."""
+    wake, writer = socket.socketpair()
+    for end in (wake, writer):
+        end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    return wake, writer
+
+
+def _drain(wake: socket.socket) -> None:
+    with contextlib.suppress(BlockingIOError):
+        wake.recv(4096)
+
+
 class _Init:
     """One copy's init: starts the main process, reaps the tree, relays, obeys."""
 
-    def __init__(self, start: _Start, channel: Channel, sensor: socket.socket | None) -> None:
-        self._start = start
+    def __init__(self, channel: Channel, sensor: socket.socket | None) -> None:
         self._channel = channel
         self._sensor = sensor
         self._main = 0
-        self._wake, wake_writer = socket.socketpair()
-        for end in (self._wake, wake_writer):
-            end.setblocking(False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.set_wakeup_fd(wake_writer.fileno(), warn_on_full_buffer=False)
-        self._wake_writer = wake_writer
+        self._wake, self._wake_writer = _child_wakeup()
 
     def run(self) -> None:
         become_subreaper()
-        if not self._launch():
-            return
+        self._channel.send(event="init", pid=os.getpid())
         with selectors.DefaultSelector() as selector:
             selector.register(self._channel, selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
-            while self._reap():
+            is_started = False
+            while not is_started or self._reap():
                 selector.select()
-                with contextlib.suppress(BlockingIOError):
-                    self._wake.recv(4096)
+                _drain(self._wake)
                 for message in self._channel.receive():
-                    self._obey(message)
+                    if is_started:
+                        self._obey(message)
+                    elif self._launch(_Start(**message)):
+                        is_started = True
+                    else:
+                        return
                 if self._channel.at_end:
                     kill_tree(os.getpid())
                     reap()
                     return
         self._channel.send(event="gone", t_ns=time.monotonic_ns())
 
-    def _launch(self) -> bool:
+    def _launch(self, start: _Start) -> bool:
         read_fd, write_fd = os.pipe()
         t_ns = time.monotonic_ns()
         try:
@@ -229,7 +163,7 @@ class _Init:
             return False
         if self._main == 0:
             os.close(read_fd)
-            _exec(self._start, write_fd, self._sensor)
+            _exec(start, write_fd, self._sensor)
         os.close(write_fd)
         if self._sensor is not None:
             self._sensor.close()
@@ -260,57 +194,188 @@ class _Init:
         match message["do"]:
             case "signal":
                 for pid in tree_of(here):
-                    _signal(pid, message["number"])
+                    send_signal(pid, message["number"])
             case "stacks":
                 for pid in tree_of(here):
-                    if _is_python(pid):
-                        _signal(pid, signal.SIGABRT)
+                    if is_python(pid):
+                        send_signal(pid, signal.SIGABRT)
             case "kill":
                 if left := kill_tree(here):
                     self._channel.send(event="unkillable", pids=left, t_ns=time.monotonic_ns())
 
 
+class _Spawner:
+    """Forks an init per copy, and ends what an init that was killed leaves behind.
+
+    *supervisor*: a socket of packets: an order is a JSON object, "spawn" with the descriptors of the new init's
+    channel and, if the copy is watched, of the socket for its filter's listener. The answer to an order, if there is
+    one, is a JSON object too. *lifeline*: its end of file says that the orchestrator is gone.
+    """
+
+    def __init__(self, supervisor: socket.socket, lifeline: socket.socket) -> None:
+        self._supervisor = supervisor
+        self._supervisor_pid = os.getppid()
+        self._lifeline = lifeline
+        self._inits: dict[int, int] = {}  # pid -> copy
+        self._wake, self._wake_writer = _child_wakeup()
+
+    def run(self) -> None:
+        """Serve until the supervisor is gone, then until every init is."""
+        become_subreaper()
+        with selectors.DefaultSelector() as selector:
+            for waited_for in (self._supervisor, self._lifeline, self._wake):
+                selector.register(waited_for, selectors.EVENT_READ)
+            give_up_s = None
+            while True:
+                ready = [key.fileobj for key, _ in selector.select(None if give_up_s is None else _FLUSH_S)]
+                _drain(self._wake)
+                self._reap()
+                if self._supervisor in ready and not self._obey():
+                    break
+                if self._lifeline in ready:
+                    selector.unregister(self._lifeline)
+                    give_up_s = time.monotonic() + _END_GRACE_S
+                if give_up_s is not None and time.monotonic() > give_up_s:
+                    # It should have noticed as well, and is stopped, or blocked in a system call.
+                    if os.getppid() == self._supervisor_pid:
+                        send_signal(self._supervisor_pid, signal.SIGKILL)
+                    break
+            # Each init has lost its supervisor too, and ends its own tree.
+            give_up_s = time.monotonic() + _END_GRACE_S
+            while self._inits and time.monotonic() < give_up_s:
+                selector.select(_FLUSH_S)
+                _drain(self._wake)
+                self._reap()
+        kill_tree(os.getpid())
+        reap()
+
+    def _obey(self) -> bool:
+        """Carry out one order; False if there is none to come."""
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._supervisor, 4096, 2, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        if not packet:
+            return False
+        order = json.loads(packet)
+        match order["do"]:
+            case "spawn":
+                self._spawn(order["copy"], [socket.socket(fileno=descriptor) for descriptor in descriptors])
+            case "end":
+                for pid, copy in self._inits.items():
+                    if copy == order["copy"]:
+                        send_signal(pid, signal.SIGKILL)
+        return True
+
+    def _spawn(self, copy: int, sockets: list[socket.socket]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            Channel(sockets[0]).send(event="failed", why=f"fork: {error.strerror}", t_ns=time.monotonic_ns())
+            pid = -1
+        if pid == 0:
+            status = 1
+            try:
+                self._supervisor.close()
+                self._wake.close()
+                self._wake_writer.close()
+                set_name("parasuite-init")
+                _Init(Channel(sockets[0]), sockets[1] if len(sockets) > 1 else None).run()
+                status = 0
+            finally:
+                os._exit(status)
+        if pid > 0:
+            self._inits[pid] = copy
+        # An end that is kept here would keep the supervisor from seeing its end of file.
+        for sock in sockets:
+            sock.close()
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while ended := os.waitpid(-1, os.WNOHANG):
+                pid, status = ended
+                if pid == 0:
+                    break
+                copy = self._inits.pop(pid, None)
+                if copy is not None and status != 0:
+                    # It died before its tree, which is ours now. No other init's is touched.
+                    kill_tree(os.getpid(), spare=frozenset(self._inits))
+                    self._tell(copy=copy, event="lost", t_ns=time.monotonic_ns())
+
+    def _tell(self, **message: object) -> None:
+        with contextlib.suppress(OSError):
+            self._supervisor.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+
+
 class _Supervisor:
-    def __init__(self, orchestrator: Channel, descriptors: tuple[int, int]) -> None:
+    """*spawner*: the socket to the spawner, whose pid is *spawner_pid*."""
+
+    def __init__(
+        self, orchestrator: Channel, spawner: socket.socket, spawner_pid: int, descriptors: tuple[int, int]
+    ) -> None:
         self._orchestrator = orchestrator
+        self._spawner = spawner
+        self._spawner_pid = spawner_pid
+        self._spawner_is_gone = False
         self._descriptors = descriptors
         self._poll = select.poll()
         # Descriptor to the copy whose init, or whose sensor's socket, is at its other end.
         self._on: dict[int, int | tuple[int, socket.socket]] = {}
         self._poll.register(orchestrator, select.POLLIN)
-        self._inits: dict[int, tuple[int, Channel]] = {}  # copy -> (pid of its init, channel)
+        self._poll.register(spawner, select.POLLIN)
+        self._inits: dict[int, Channel] = {}  # copy -> channel to its init
+        self._init_pids: dict[int, int] = {}  # pid -> copy
         self._finished: set[int] = set()
         self._exact: Exact | None = None
 
     def run(self) -> None:
-        """Serve until the orchestrator is gone, then until every init is."""
-        while not self._orchestrator.at_end:
+        """Serve until the orchestrator or the spawner is gone, then until all below is."""
+        while not self._orchestrator.at_end and not self._spawner_is_gone:
             exact = self._exact
-            timeout_s = exact.timeout_s() if exact else None
-            ready = self._poll.poll(None if timeout_s is None else timeout_s * 1000)
+            ready = self._poll.poll(self._timeout_ms())
             # Looked up first: what is closed below gives its number to what is opened below.
             heard = [self._on.get(fd) for fd, _ in ready]
             if exact:
                 exact.serve(ready)
-            if any(fd == self._orchestrator.fileno() for fd, _ in ready):
-                for message in self._orchestrator.receive():
-                    self._obey(message)
+            for fd, _ in ready:
+                if fd == self._orchestrator.fileno():
+                    for message in self._orchestrator.receive():
+                        self._obey(message)
+                elif fd == self._spawner.fileno():
+                    self._hear_spawner()
             for on in heard:
                 match on:
                     case int() as copy:
                         self._relay(copy)
                     case (int() as copy, socket.socket() as sensor):
                         self._adopt(copy, sensor)
-        for copy in list(self._inits):
-            self._inits[copy][1].close()
-        for pid, _ in list(self._inits.values()):
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-        kill_tree(os.getpid())
-        reap()
+            for channel in (self._orchestrator, *self._inits.values()):
+                channel.flush()
+        self._end()
         if self._exact:
             self._exact.serve(self._poll.poll(0))
             self._exact.end()
+
+    def _timeout_ms(self) -> float | None:
+        due_s = [] if self._exact is None else [self._exact.timeout_s()]
+        if any(channel.has_unsent for channel in (self._orchestrator, *self._inits.values())):
+            due_s.append(_FLUSH_S)
+        timeout_s = min((due for due in due_s if due is not None), default=None)
+        return None if timeout_s is None else timeout_s * 1000
+
+    def _end(self) -> None:
+        """Close what leads to the inits and the spawner, which end by it; and end what did not."""
+        for channel in self._inits.values():
+            channel.close()
+        self._spawner.close()
+        give_up_s = time.monotonic() + 2 * _SPAWNER_GRACE_S
+        with contextlib.suppress(ChildProcessError):
+            while not os.waitpid(self._spawner_pid, os.WNOHANG)[0] and time.monotonic() < give_up_s:
+                time.sleep(_FLUSH_S / 10)
+        kill_tree(os.getpid())
+        reap()
 
     def _await(self, sock: socket.socket, on: int | tuple[int, socket.socket]) -> None:
         self._poll.register(sock, select.POLLIN)
@@ -321,26 +386,54 @@ class _Supervisor:
         del self._on[sock.fileno()]
 
     def _obey(self, message: dict[str, Any]) -> None:
-        if message["do"] == "watch":
-            self._exact = Exact(message, self._copy_of, self._poll)
-        elif message["do"] == "start":
-            told = {name: message[name] for name in ("copy", "argv", "env", "cwd", "output")}
-            self._fork_init(_Start(**told, watched=self._exact is not None, descriptors=self._descriptors))
-        elif message["copy"] in self._inits:
-            self._inits[message["copy"]][1].send(**message)
+        match message["do"]:
+            case "watch":
+                self._exact = Exact(message, self._copy_of, self._poll)
+            case "start":
+                self._start(message)
+            case "end":
+                self._order_spawner(message)
+            case _ if message["copy"] in self._inits:
+                self._inits[message["copy"]].send(**message)
+
+    def _order_spawner(self, order: dict[str, Any], sockets: list[socket.socket] | None = None) -> None:
+        descriptors = [sock.fileno() for sock in sockets or []]
+        try:
+            socket.send_fds(self._spawner, [json.dumps(order).encode()], descriptors)
+        except OSError:
+            self._spawner_is_gone = True
+
+    def _hear_spawner(self) -> None:
+        try:
+            packet = self._spawner.recv(4096, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        if not packet:
+            self._spawner_is_gone = True
+            return
+        message = json.loads(packet)
+        copy = message["copy"]
+        # What its init said last comes first.
+        self._relay(copy)
+        if copy not in self._finished:
+            self._finished.add(copy)
+            self._orchestrator.send(**message)
 
     def _copy_of(self, pid: int) -> int | None:
         """The copy whose init is among the ancestors of *pid*."""
-        copies = {init: copy for copy, (init, _) in self._inits.items()}
         while pid > 1:
-            if pid in copies:
-                return copies[pid]
-            pid = _stat(pid)[1]
+            if pid in self._init_pids:
+                return self._init_pids[pid]
+            pid = state_of(pid)[1]
         return None
 
     def _adopt(self, copy: int, sensor: socket.socket) -> None:
         """Take the listener that the copy's first process sends, or its word that there is none."""
         self._forget(sensor)
+        # Its init gave its pid before: callers are found by it.
+        self._relay(copy)
         message, fds, _, _ = socket.recv_fds(sensor, 256, 1)
         sensor.close()
         assert self._exact is not None
@@ -351,61 +444,37 @@ class _Supervisor:
             nested = "; a parasuite around this one watches already" if int(code) == errno.EBUSY else ""
             self._exact.say("blind", f"copy {copy}: no filter: {words}{nested}")
 
-    def _fork_init(self, start: _Start) -> None:
+    def _start(self, message: dict[str, Any]) -> None:
+        """Have the spawner fork an init, and give that one what its copy runs."""
+        copy = message["copy"]
         here, there = socket.socketpair()
-        sensor_here, sensor_there = socket.socketpair() if start.watched else (None, None)
-        try:
-            pid = os.fork()
-        except OSError as error:
-            for end in (here, there, sensor_here, sensor_there):
-                if end is not None:
-                    end.close()
-            self._orchestrator.send(
-                copy=start.copy, event="failed", why=f"fork: {error.strerror}", t_ns=time.monotonic_ns()
-            )
-            return
-        if pid == 0:
-            # An init that kept another's descriptors would keep that one from seeing its end of file.
-            here.close()
-            if sensor_here is not None:
-                sensor_here.close()
-            if self._exact:
-                self._exact.close()
-            for waiting in self._on.values():
-                if isinstance(waiting, tuple):
-                    waiting[1].close()
-            self._orchestrator.close()
-            for _, channel in self._inits.values():
-                channel.close()
-            status = 1
-            try:
-                _Init(start, Channel(there), sensor_there).run()
-                status = 0
-            finally:
-                os._exit(status)
+        sensor_here, sensor_there = socket.socketpair() if self._exact else (None, None)
+        self._order_spawner({"do": "spawn", "copy": copy}, [there] if sensor_there is None else [there, sensor_there])
         there.close()
         if sensor_here is not None and sensor_there is not None:
             sensor_there.close()
-            self._await(sensor_here, (start.copy, sensor_here))
-        self._inits[start.copy] = (pid, Channel(here))
-        self._await(here, start.copy)
+            self._await(sensor_here, (copy, sensor_here))
+        self._inits[copy] = Channel(here)
+        self._await(here, copy)
+        what = {name: message[name] for name in ("argv", "env", "cwd", "output")}
+        self._inits[copy].send(**what, watched=self._exact is not None, descriptors=self._descriptors)
 
     def _relay(self, copy: int) -> None:
-        pid, channel = self._inits[copy]
+        if copy not in self._inits:
+            return
+        channel = self._inits[copy]
         for message in channel.receive():
+            if message["event"] == "init":
+                self._init_pids[message["pid"]] = copy
+                continue
             self._orchestrator.send(copy=copy, **message)
             if message["event"] in ("gone", "failed"):
                 self._finished.add(copy)
         if channel.at_end:
+            # If its tree has not ended before it, the spawner says so when it has ended that.
             self._forget(channel.sock)
             channel.close()
             del self._inits[copy]
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
-            if copy not in self._finished:
-                # Its init died before its tree: the tree is ours now, and nobody else's is touched.
-                kill_tree(os.getpid(), spare=frozenset(pid for pid, _ in self._inits.values()))
-                self._orchestrator.send(copy=copy, event="lost", t_ns=time.monotonic_ns())
 
 
 def _raise_descriptors() -> tuple[int, int]:
@@ -420,10 +489,50 @@ def _raise_descriptors() -> tuple[int, int]:
     return before
 
 
-def main(descriptor: int) -> None:
-    """Run the supervisor over the socket *descriptor*, deaf to INT and TERM: the orchestrator decides."""
+def _fork_spawner(orchestrator: socket.socket, lifeline: socket.socket) -> tuple[socket.socket, int]:
+    """Start the spawner, while there are no threads here; the socket to it, and its pid. Raises OSError."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    pid = os.fork()
+    if pid:
+        there.close()
+        here.settimeout(_SPAWNER_GRACE_S)
+        return here, pid
+    status = 1
+    try:
+        here.close()
+        orchestrator.close()
+        set_name("parasuite-spawn")
+        _Spawner(there, lifeline).run()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def _start_none(orchestrator: Channel, why: str) -> None:
+    """Answer each order to start a copy with *why* that cannot be, until the orchestrator is gone."""
+    while not orchestrator.at_end:
+        select.select([orchestrator], [], [])
+        for message in orchestrator.receive():
+            if message["do"] == "start":
+                orchestrator.send(copy=message["copy"], event="failed", why=why, t_ns=time.monotonic_ns())
+
+
+def main(descriptor: int, lifeline_descriptor: int) -> None:
+    """Run the supervisor over the socket *descriptor*, ignoring INT and TERM: the orchestrator decides.
+
+    The other end of *lifeline_descriptor* sees its end of file when supervisor, spawner and all inits are gone.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    set_name("parasuite-super")
+    orchestrator, lifeline = socket.socket(fileno=descriptor), socket.socket(fileno=lifeline_descriptor)
+    for sock in (orchestrator, lifeline):
+        sock.set_inheritable(False)
+    descriptors = _raise_descriptors()
+    try:
+        spawner, spawner_pid = _fork_spawner(orchestrator, lifeline)
+    except OSError as error:
+        _start_none(Channel(orchestrator), f"fork: {error.strerror}")
+        return
     become_subreaper()
-    os.set_inheritable(descriptor, False)
-    _Supervisor(Channel(socket.socket(fileno=descriptor)), _raise_descriptors()).run()
+    _Supervisor(Channel(orchestrator), spawner, spawner_pid, descriptors).run()

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import BinaryIO
 
@@ -139,6 +140,23 @@ def supervisor_of(folder: Path) -> int:
     return pid
 
 
+def processes_of(process: subprocess.Popen[str], folder: Path, copy: int) -> dict[str, psutil.Process]:
+    """Whoever a run needs to end *copy* in order, and the copy's main process, by role."""
+    lines = map(json.loads, (folder / "events" / "orchestrator.jsonl").read_text().splitlines())
+    (main,) = (line["pid"] for line in lines if line.get("state") == "started" and line["copy"] == copy)
+    supervisor = psutil.Process(supervisor_of(folder))
+    init = psutil.Process(main).parent()
+    (spawner,) = supervisor.children()
+    assert init is not None
+    return {
+        "orchestrator": psutil.Process(process.pid),
+        "supervisor": supervisor,
+        "spawner": spawner,
+        "init": init,
+        "main": psutil.Process(main),
+    }
+
+
 def test_what_a_copy_leaves_behind_is_ended_and_counted(stubborn: Parasuite) -> None:
     finished = stubborn.run_pytest("-j", "2", "tests/", environ={"STUBBORN_ENDS": "1"})
     assert finished.code == 0, finished.stdout
@@ -192,11 +210,26 @@ def test_a_killed_supervisor_makes_the_run_void(stubborn: Parasuite) -> None:
 def test_a_killed_init_loses_its_copy_alone(stubborn: Parasuite) -> None:
     process = start(stubborn)
     folder = until_ready(stubborn)
-    inits = psutil.Process(supervisor_of(folder)).children()
-    inits[1].kill()
+    processes_of(process, folder, 1)["init"].kill()
     process.send_signal(signal.SIGINT)
     finished = stubborn.finish(process)
     assert (finished.code, finished.stdout.count("lost: its supervision died")) == (130, 1), finished.stdout
+
+
+ROLES = ("orchestrator", "supervisor", "spawner", "init", "main")
+
+
+@pytest.mark.parametrize("pair", list(combinations(ROLES, 2)), ids="+".join)
+def test_two_that_are_killed_at_once_leave_nothing_of_a_copy(stubborn: Parasuite, pair: tuple[str, str]) -> None:
+    process = start(stubborn)
+    folder = until_ready(stubborn)
+    processes = processes_of(process, folder, 1)
+    for victim in pair:
+        processes[victim].kill()
+    if set(pair) == {"init", "main"}:
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert reported(stubborn).code == (130 if set(pair) == {"init", "main"} else 3)
 
 
 def test_a_copy_over_its_time_is_stopped_with_its_stacks_in_its_output(stubborn: Parasuite) -> None:
@@ -333,19 +366,16 @@ def test_binds_for_ever():
 """
 
 
-@pytest.mark.parametrize("victim", ["supervisor", "orchestrator", "init", "copy"])
+@pytest.mark.parametrize("victim", ["supervisor", "orchestrator", "init", "main"])
 def test_under_a_storm_of_trapped_calls(parasuite: Parasuite, suite: Callable[[str], Path], victim: str) -> None:
     suite(STORM)
     process = start(parasuite)
     folder = until_ready(parasuite)
-    supervisor = psutil.Process(supervisor_of(folder))
+    processes_of(process, folder, 0)[victim].kill()
     if victim == "orchestrator":
-        process.kill()
         process.communicate()
         assert reported(parasuite).code == 3
         return
-    target = {"supervisor": supervisor, "init": supervisor.children()[0]}.get(victim)
-    (target or supervisor.children()[0].children()[0]).kill()
     if victim != "supervisor":
         process.send_signal(signal.SIGINT)
     finished = parasuite.finish(process)

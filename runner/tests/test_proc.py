@@ -19,7 +19,7 @@ if sys.platform != "linux":
     pytest.skip("/proc is Linux only", allow_module_level=True)
 
 import parasuite
-from parasuite import proc, supervisor
+from parasuite import proc, process_tree
 from parasuite.events import Bind, ProcessSeen
 from parasuite.sensors import seccomp
 
@@ -46,7 +46,7 @@ def test_a_process_is_known_by_its_fields_whatever_its_name_is(name: bytes) -> N
         assert proc.process_of(pid) == pid
         assert (stat.name, stat.parent) == (name[:15].decode("utf-8", "backslashreplace"), os.getpid())
         assert stat.start_ticks >= proc.stat(os.getpid()).start_ticks
-        assert pid in supervisor.tree_of(os.getpid())
+        assert pid in process_tree.tree_of(os.getpid())
 
 
 @pytest.mark.parametrize("has_thread_pidfds", [True, False])
@@ -81,10 +81,10 @@ def test_a_process_that_is_hidden_is_taken_for_alive() -> None:
     code = f"""
         import os, sys
         sys.path.insert(0, {str(Path(parasuite.__file__).parents[1])!r})
-        from parasuite import supervisor
+        from parasuite import process_tree
         parent = os.getppid()
         os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
-        print(supervisor._stat(parent))
+        print(process_tree.state_of(parent))
         """
     mount = "mount -t proc -o hidepid=1 proc /proc && "
     command = ["unshare", "-m", "sh", "-c", mount + '"$@" && :', "sh", *python(textwrap.dedent(code))]
