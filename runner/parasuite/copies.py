@@ -20,23 +20,37 @@ from typing import Any, Protocol
 from parasuite.channel import Channel
 from parasuite.events import CopyState
 from parasuite.launch import Launch
+from parasuite.process_tree import main_thread_of
+from parasuite.watchdog import PING_S, Silence
 
 STOP_GRACE_S = 5.0
 """From the first signal to the last when a run is stopped, over the whole tree of every copy."""
+
+# By state letters of proc_pid_stat(5).
+_DOING = {
+    "T": "stopped",
+    "t": "stopped by a tracer",
+    "S": "blocked in a system call",
+    "D": "blocked in a system call",
+}
 
 _Stage = tuple[float, dict[str, Any]]
 _INTERRUPT: tuple[_Stage, ...] = (
     (0.0, {"do": "signal", "number": int(signal.SIGINT)}),
     (STOP_GRACE_S / 2, {"do": "signal", "number": int(signal.SIGTERM)}),
     (STOP_GRACE_S, {"do": "kill"}),
+    # An init that has not answered by then is stopped itself.
+    (2 * STOP_GRACE_S, {"do": "end"}),
 )
 # SIGABRT first: faulthandler then writes the stack of every thread into the copy's output.
 _TIME_OUT: tuple[_Stage, ...] = (
     (0.0, {"do": "stacks"}),
     (STOP_GRACE_S / 5, {"do": "signal", "number": int(signal.SIGTERM)}),
     (STOP_GRACE_S, {"do": "kill"}),
+    # An init that has not answered by then is stopped itself.
+    (2 * STOP_GRACE_S, {"do": "end"}),
 )
-_KILL: tuple[_Stage, ...] = ((0.0, {"do": "kill"}),)
+_KILL: tuple[_Stage, ...] = ((0.0, {"do": "kill"}), (STOP_GRACE_S, {"do": "end"}))
 
 
 class Starter(Protocol):
@@ -44,6 +58,8 @@ class Starter(Protocol):
 
     alive: bool
     pid: int
+    failure: str
+    """Why it is not *alive*, where more is known than that it died."""
 
     def watch(self, settings: dict[str, Any]) -> None:
         """Put every copy started from now on under the exact sensor; *settings* as sensors/exact.py has them."""
@@ -82,7 +98,12 @@ class Supervised:
             )
         self.pid = self._process.pid
         self.alive = True
+        self.failure = ""
         self._channel = Channel(here)
+        self._silence: Silence | None = None
+        self._looked_s = time.monotonic()
+        self._ping_at_s = self._looked_s
+        self._is_stopping = False
 
     def watch(self, settings: dict[str, Any]) -> None:
         self._channel.send(do="watch", **settings)
@@ -98,6 +119,7 @@ class Supervised:
         )
 
     def order(self, copy: int, message: dict[str, Any]) -> None:
+        self._is_stopping = True
         self._channel.send(copy=copy, **message)
 
     def messages(self, wait_s: float) -> Iterator[dict[str, Any]]:
@@ -108,8 +130,34 @@ class Supervised:
         poll = select.poll()
         poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._channel.has_unsent else 0))
         if poll.poll(wait_s * 1000):
-            yield from self._channel.receive()
+            for message in self._channel.receive():
+                if message["event"] == "pong":
+                    self._silence = None
+                    self._ping_at_s = time.monotonic() + PING_S
+                else:
+                    yield message
             self.alive = not self._channel.at_end
+        if self.alive:
+            self._watch_supervisor()
+
+    def _watch_supervisor(self) -> None:
+        """Ask the supervisor for a sign of life, and end it if it gives none: then the inits end their copies."""
+        now_s = time.monotonic()
+        elapsed_s, self._looked_s = now_s - self._looked_s, now_s
+        if self._silence is None:
+            if now_s >= self._ping_at_s:
+                self._silence = Silence()
+                self._channel.send(do="ping")
+            return
+        state, ticks = main_thread_of(self.pid)
+        self._silence.step(elapsed_s, state, ticks, is_urgent=self._is_stopping)
+        if self._silence.is_too_long(is_urgent=self._is_stopping):
+            doing = _DOING.get(state, f"in state {state}")
+            self.failure = (
+                f"the supervisor, {doing}, did not answer for {self._silence.silent_s:.0f} s and was killed"
+            )
+            self.alive = False
+            self._process.kill()
 
     def close(self) -> None:
         """Close the socket, whereupon everything ends, and wait until supervisor, spawner and inits have gone."""

@@ -27,6 +27,7 @@ class Direct:
 
     def __init__(self) -> None:
         self.alive = True
+        self.failure = ""
         self.pid = 0
         self._mains: dict[int, psutil.Popen] = {}
         self._trees: dict[int, dict[psutil.Process, None]] = {}
@@ -66,7 +67,7 @@ class Direct:
         if copy not in self._mains:
             return
         processes = self._tree(copy)
-        if message["do"] == "kill":
+        if message["do"] in ("kill", "end"):
             self._kill(processes)
         elif message["do"] == "stacks":
             # Windows has no SIGABRT to send: there a time-out leaves no stacks.

@@ -82,7 +82,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Ca
         errors=errors,
         is_pytest=is_pytest,
     )
-    notes = [*errors, *judged.notes, *seen.notes, *compared.notes]
+    notes = [*errors, *facts["notes"], *judged.notes, *seen.notes, *compared.notes]
     overlapped = overlap(ended, results)
     if overlapped.share < LOW and len(ended) > 1:
         share = f"{overlapped.share:.0%}".replace("%", " %")

@@ -10,6 +10,7 @@ import time
 
 from parasuite import proc
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_TIMEOUT_S = 5.0
@@ -25,6 +26,12 @@ def _prctl(option: int, argument: object) -> None:
 def become_subreaper() -> None:
     """Make this process the parent of every orphan below it. Raises OSError. Source: prctl(2)."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def continue_when_parent_dies() -> None:
+    """Have the kernel send SIGCONT to this process when its parent is gone."""
+    with contextlib.suppress(OSError):
+        _prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT))
 
 
 def set_name(name: str) -> None:
@@ -61,6 +68,16 @@ def state_of(pid: int) -> tuple[str, int]:
     except PermissionError:
         return "?", 0
     return stat.state, stat.parent
+
+
+def main_thread_of(pid: int) -> tuple[str, int]:
+    """(state letter, CPU time in clock ticks) of the main thread of *pid*; ("X", 0) once it is gone."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/stat", "rb") as stream:
+            fields = stream.read().rpartition(b")")[2].split()
+    except OSError:
+        return "X", 0
+    return fields[0].decode(), int(fields[11]) + int(fields[12])
 
 
 def tree_of(root: int, spare: frozenset[int] = frozenset()) -> list[int]:

@@ -68,9 +68,10 @@ _NEEDED: dict[str, Callable[[Any], bool]] = {  # Of run.json, to make a report.
     "sensors_in_use": _is_list_of_text,
     "ended": _is_text,
     "errors": _is_list_of_text,
+    "notes": _is_list_of_text,
     "collected": lambda value: isinstance(value, list) and all(map(_is_list_of_text, value)),
 }
-_OPTIONAL: dict[str, Any] = {"sensors_in_use": [], "ended": "", "errors": [], "collected": []}
+_OPTIONAL: dict[str, Any] = {"sensors_in_use": [], "ended": "", "errors": [], "notes": [], "collected": []}
 
 
 class RunFolderError(Exception):

@@ -126,6 +126,7 @@ class _Run:
         self._sight = sight
         self._sample_due_s = float("-inf")
         self.ended = "complete"
+        self.notes: list[str] = []
 
     @property
     def seeds(self) -> list[dict[str, int | str]]:
@@ -159,7 +160,9 @@ class _Run:
             self.record([_recorder_state("up")])
         self._start(received)
         answered = 0
+        is_stopped = False
         while not self._copies.finished:
+            is_stopped = answered > 0
             for event in self._copies.step(_STEP_S):
                 self._log.append(event)
                 self._announce(event)
@@ -172,6 +175,10 @@ class _Run:
         if self._sight.recorder_mode:
             self.record([_recorder_state("down")])
         if not self._starter.alive:
+            self.notes.append(f"{self._starter.failure or 'the supervisor died'}: nothing after that was watched")
+            self._progress.say(self.notes[-1])
+        # A supervisor that is lost while the copies are being stopped changes nothing: the user wanted no verdict.
+        if not self._starter.alive and not is_stopped:
             self.ended = "supervisor-lost"
         elif signals.word:
             self.ended = signals.word
@@ -276,7 +283,7 @@ def run(
         scratch = new_scratch_dir()
         try:
             running = _run_copies(spec, folder, facts, scratch, signals, cwd=cwd, environ=environ, progress=progress)
-            facts["ended"] = running.ended
+            facts["ended"], facts["notes"] = running.ended, running.notes
             facts["seeds"]["copies"] = running.seeds
             facts["errors"] = [running.failure] if running.failure else []
             facts["errors"] += _collect_junit(spec, folder, facts, cwd, signals)
@@ -389,6 +396,7 @@ def _start_facts(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping
         "collect_junit": spec.collect_junit,
         "origins": dict(spec.origins),
         "ended": "",
+        "notes": [],
         "errors": [],
         "collected": [],
     }

@@ -35,6 +35,7 @@ from typing import Any, NoReturn
 from parasuite.channel import Channel
 from parasuite.process_tree import (
     become_subreaper,
+    continue_when_parent_dies,
     is_python,
     kill_tree,
     reap,
@@ -50,6 +51,7 @@ _EXEC_FAILED = 127
 _SPAWNER_GRACE_S = 5.0
 _END_GRACE_S = 3.0
 _FLUSH_S = 0.05
+_PINGS_MAX = 30  # One a second. The spawner is busy for up to 5 s while it ends a tree.
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +263,8 @@ class _Spawner:
             return False
         order = json.loads(packet)
         match order["do"]:
+            case "ping":
+                self._tell(event="pong")
             case "spawn":
                 self._spawn(order["copy"], [socket.socket(fileno=descriptor) for descriptor in descriptors])
             case "end":
@@ -319,6 +323,7 @@ class _Supervisor:
         self._spawner = spawner
         self._spawner_pid = spawner_pid
         self._spawner_is_gone = False
+        self._unanswered_pings = 0
         self._descriptors = descriptors
         self._poll = select.poll()
         # Descriptor to the copy whose init, or whose sensor's socket, is at its other end.
@@ -393,6 +398,9 @@ class _Supervisor:
                 self._start(message)
             case "end":
                 self._order_spawner(message)
+            case "ping":
+                self._orchestrator.send(event="pong")
+                self._ping_spawner()
             case _ if message["copy"] in self._inits:
                 self._inits[message["copy"]].send(**message)
 
@@ -401,6 +409,14 @@ class _Supervisor:
         try:
             socket.send_fds(self._spawner, [json.dumps(order).encode()], descriptors)
         except OSError:
+            self._spawner_is_gone = True
+
+    def _ping_spawner(self) -> None:
+        """Ask the spawner for a sign of life, as the orchestrator asks for ours; without it nothing can be ended."""
+        if self._unanswered_pings == 0:
+            self._order_spawner({"do": "ping"})
+        self._unanswered_pings += 1
+        if self._unanswered_pings > _PINGS_MAX:
             self._spawner_is_gone = True
 
     def _hear_spawner(self) -> None:
@@ -414,6 +430,9 @@ class _Supervisor:
             self._spawner_is_gone = True
             return
         message = json.loads(packet)
+        if message["event"] == "pong":
+            self._unanswered_pings = 0
+            return
         copy = message["copy"]
         # What its init said last comes first.
         self._relay(copy)
@@ -502,6 +521,8 @@ def _fork_spawner(orchestrator: socket.socket, lifeline: socket.socket) -> tuple
         here.close()
         orchestrator.close()
         set_name("parasuite-spawn")
+        # If it is stopped when the supervisor is killed, nobody else would have it go on.
+        continue_when_parent_dies()
         _Spawner(there, lifeline).run()
         status = 0
     finally:
@@ -513,8 +534,11 @@ def _start_none(orchestrator: Channel, why: str) -> None:
     while not orchestrator.at_end:
         select.select([orchestrator], [], [])
         for message in orchestrator.receive():
-            if message["do"] == "start":
-                orchestrator.send(copy=message["copy"], event="failed", why=why, t_ns=time.monotonic_ns())
+            match message["do"]:
+                case "start":
+                    orchestrator.send(copy=message["copy"], event="failed", why=why, t_ns=time.monotonic_ns())
+                case "ping":
+                    orchestrator.send(event="pong")
 
 
 def main(descriptor: int, lifeline_descriptor: int) -> None:

@@ -20,7 +20,7 @@ from typing import BinaryIO
 import psutil
 import pytest
 
-from runner.tests.conftest import Finished, Parasuite
+from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
 
 if sys.platform != "linux":
     pytest.skip("the supervisor is Linux's", allow_module_level=True)
@@ -232,8 +232,85 @@ def test_two_that_are_killed_at_once_leave_nothing_of_a_copy(stubborn: Parasuite
     assert reported(stubborn).code == (130 if set(pair) == {"init", "main"} else 3)
 
 
-def test_a_copy_over_its_time_is_stopped_with_its_stacks_in_its_output(stubborn: Parasuite) -> None:
-    finished = stubborn.finish(start(stubborn, "--timeout", "4"))
+@pytest.fixture
+def paused() -> Iterator[Callable[[psutil.Process], None]]:
+    """Stops a process; what is still there after the test goes on."""
+    stopped: list[psutil.Process] = []
+
+    def pause(process: psutil.Process) -> None:
+        stopped.append(process)
+        process.suspend()
+
+    yield pause
+    for process in stopped:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.resume()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "reason"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_ends_a_run_whose_supervisor_is_stopped(
+    stubborn: Parasuite, paused: Callable[[psutil.Process], None], number: int, code: int, reason: str
+) -> None:
+    process = start(stubborn)
+    folder = until_ready(stubborn)
+    paused(processes_of(process, folder, 0)["supervisor"])
+    process.send_signal(number)
+    finished = stubborn.finish(process)
+    assert (finished.code, finished.verdict.startswith(reason)) == (code, True), finished.stdout
+    assert "note: the supervisor, stopped, did not answer for" in finished.stdout
+    assert reported(stubborn).code == code
+
+
+def test_a_time_out_ends_a_run_whose_supervisor_is_stopped(
+    parasuite: Parasuite, paused: Callable[[psutil.Process], None]
+) -> None:
+    lingers = ("sh", "-c", ': > "$PARASUITE_COPY_DIR/ready"; exec sleep 300')
+    process = parasuite.start("run", "-j", "1", "--sensors", "none", "--timeout", "10", "--", *lingers)
+    paused(processes_of(process, until_ready(parasuite, copies=1), 0)["supervisor"])
+    finished = parasuite.finish(process)
+    assert (finished.code, "void: the supervisor died" in finished.verdict) == (3, True), finished.stdout
+    assert "copy 0: timed-out" in finished.stderr
+    assert "note: the supervisor, stopped, did not answer for" in finished.stdout
+
+
+def test_a_supervisor_that_is_stopped_does_not_keep_a_run_that_nobody_stops(
+    stubborn: Parasuite, paused: Callable[[psutil.Process], None]
+) -> None:
+    process = start(stubborn)
+    paused(processes_of(process, until_ready(stubborn), 0)["supervisor"])
+    assert stubborn.finish(process).code == 3
+
+
+def test_an_orchestrator_that_is_killed_ends_a_supervisor_that_is_stopped(
+    stubborn: Parasuite, paused: Callable[[psutil.Process], None]
+) -> None:
+    process = start(stubborn)
+    supervisor = processes_of(process, until_ready(stubborn), 0)["supervisor"]
+    paused(supervisor)
+    process.kill()
+    process.communicate()
+    supervisor.wait(SAFETY_NET_S)
+
+
+@pytest.mark.parametrize("role", ["spawner", "init"])
+def test_a_signal_ends_a_run_in_which_another_process_of_parasuite_is_stopped(
+    stubborn: Parasuite, paused: Callable[[psutil.Process], None], role: str
+) -> None:
+    process = start(stubborn)
+    victim = processes_of(process, until_ready(stubborn), 0)[role]
+    paused(victim)
+    process.send_signal(signal.SIGINT)
+    assert stubborn.finish(process).code == 130
+    victim.wait(SAFETY_NET_S)
+
+
+def test_a_copy_over_its_time_is_stopped_with_its_stacks_in_its_output(parasuite: Parasuite) -> None:
+    code = "import time\ndef linger(): time.sleep(300)\nlinger()"
+    finished = parasuite(
+        "run", "-j", "1", "--sensors", "none", "--timeout", "5", "--", sys.executable, "-S", "-c", code
+    )
     assert finished.code == 1
     assert "copy 0 timed-out" in finished.stdout
     output = (finished.folder / "copies" / "000" / "output.log").read_text()
