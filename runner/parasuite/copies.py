@@ -23,6 +23,8 @@ from parasuite.launch import Launch
 from parasuite.process_tree import main_thread_of
 from parasuite.watchdog import PING_S, Silence
 
+_NAMED_MAX = 10
+
 STOP_GRACE_S = 5.0
 """From the first signal to the last when a run is stopped, over the whole tree of every copy."""
 
@@ -237,9 +239,8 @@ class Copies:
             if copy.state != "done":
                 self._stop(copy, "interrupted", _KILL if at_once else _INTERRUPT)
 
-    def sweep(self, copy: Copy, processes: int) -> None:
-        """Kill the *processes* that outlived the main process of *copy*."""
-        self._note(copy, time.monotonic_ns(), "left-behind", processes=processes)
+    def sweep(self, copy: Copy) -> None:
+        """Kill what outlived the main process of *copy*; "left-behind" says how many that were."""
         self._stop(copy, "swept", _KILL)
 
     def _is_overdue(self, copy: Copy, now_ns: int) -> bool:
@@ -268,14 +269,25 @@ class Copies:
             case "started":
                 copy.state, copy.init, copy.started_ns = "running", message["init"], t_ns
                 self._note(copy, t_ns, "started", pid=message["pid"])
-            case "exited":
+            case "exited" if copy.state != "done":
                 copy.state, copy.status, copy.exited_ns = "lingering", message["status"], t_ns
                 self._note(copy, t_ns, "exited", status=copy.status)
             case "failed":
                 copy.state = "done"
                 self._note(copy, t_ns, "failed", why=message["why"])
-            case "unkillable":
-                self._note(copy, t_ns, "left-behind", processes=len(message["pids"]), why="could not be killed")
+            case "killed":
+                if copy.stopping == "swept" and message["count"] + len(message["left"]):
+                    processes = message["count"] + len(message["left"])
+                    self._note(copy, t_ns, "left-behind", processes=processes)
+                self._note_unkillable(copy, t_ns, message["left"])
+                if message["left"]:
+                    # There is nothing more to wait for.
+                    copy.state = "done"
             case "lost" | "gone" as state if copy.state != "done":
                 copy.state = "done"
                 self._note(copy, t_ns, state)
+                self._note_unkillable(copy, t_ns, message.get("left", []))
+
+    def _note_unkillable(self, copy: Copy, t_ns: int, left: list[str]) -> None:
+        if left:
+            self._note(copy, t_ns, "unkillable", processes=len(left), why=", ".join(left[:_NAMED_MAX]))

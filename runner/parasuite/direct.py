@@ -68,7 +68,8 @@ class Direct:
             return
         processes = self._tree(copy)
         if message["do"] in ("kill", "end"):
-            self._kill(processes)
+            left = [f"{process.name()} (pid {process.pid})" for process in self._kill(processes)]
+            self._tell(copy, "killed", count=len(processes) - len(left), left=left)
         elif message["do"] == "stacks":
             # Windows has no SIGABRT to send: there a time-out leaves no stacks.
             for process in processes:
@@ -120,8 +121,10 @@ class Direct:
                 del self._mains[copy]
                 self._tell(copy, "gone")
 
-    def _kill(self, processes: list[psutil.Process]) -> None:
+    def _kill(self, processes: list[psutil.Process]) -> list[psutil.Process]:
+        """Kill *processes*; those that are still alive."""
         for process in processes:
             with contextlib.suppress(psutil.Error):
                 process.kill()
-        psutil.wait_procs(processes, timeout=_DEATH_TIMEOUT_S)
+        alive: list[psutil.Process] = psutil.wait_procs(processes, timeout=_DEATH_TIMEOUT_S)[1]
+        return alive

@@ -15,7 +15,8 @@ class Outcome:
 
     *how*: "exited", "timed-out", "interrupted", "failed" (to start, *why*) or "lost" (its supervision died, or the
     run did). *status*: as subprocess gives it, negative for a signal; None where there is none. *left_behind*:
-    processes that outlived the main one and its grace time and were killed.
+    processes that outlived the main one and its grace time and were killed. *unkillable*: names of those
+    that could not be.
     """
 
     copy: int
@@ -24,6 +25,7 @@ class Outcome:
     started_ns: int = 0
     ended_ns: int = 0
     left_behind: int = 0
+    unkillable: str = ""
     why: str = ""
 
     @property
@@ -77,6 +79,8 @@ def _after(outcome: Outcome, event: CopyState) -> Outcome:
             return replace(outcome, how=how, status=event.status, ended_ns=event.t_ns)
         case "left-behind":
             return replace(outcome, left_behind=event.processes)
+        case "unkillable":
+            return replace(outcome, unkillable=event.why)
         case "lost" if outcome.status is None:
             return replace(outcome, how="lost", ended_ns=event.t_ns)
         case _:

@@ -7,6 +7,8 @@ import ctypes
 import os
 import signal
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from parasuite import proc
 
@@ -15,6 +17,8 @@ _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _KILL_TIMEOUT_S = 5.0
 _DYING_S = 0.002
+_ORDERLY_ROUNDS = 2
+_EMPTY_WALKS = 10
 
 
 def _prctl(option: int, argument: object) -> None:
@@ -91,7 +95,13 @@ def tree_of(root: int, spare: frozenset[int] = frozenset()) -> list[int]:
             seen.add(pid)
             found.append(pid)
             pending += children_of(pid)
-    return [pid for pid in found if state_of(pid)[0] not in "ZX"]
+    return [pid for pid in found if _is_alive(pid)]
+
+
+def _is_alive(pid: int) -> bool:
+    state = state_of(pid)[0]
+    # By /proc's hidepid, another user's process looks like none.
+    return state not in "ZX" or (state == "X" and _is_refused(pid))
 
 
 def send_signal(pid: int, number: int) -> bool:
@@ -103,29 +113,101 @@ def send_signal(pid: int, number: int) -> bool:
     return True
 
 
-def kill_tree(root: int, spare: frozenset[int] = frozenset()) -> list[int]:
-    """End every descendant of *root* outside the trees of *spare*; the pids that could not be ended are returned.
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """*count*: processes that were sent SIGKILL. *left*: those that are still alive, each in words."""
 
-    All are stopped first, so that none forks while the rest is being found, then killed; again, until a walk finds
-    nobody alive: two or three rounds in practice. Zombies are left to their parents.
-    """
-    give_up_s = time.monotonic() + _KILL_TIMEOUT_S
-    while found := tree_of(root, spare):
-        stopped = [pid for pid in found if send_signal(pid, signal.SIGSTOP)]
-        for pid in stopped:
-            send_signal(pid, signal.SIGKILL)
-        if not stopped or time.monotonic() > give_up_s:
-            break
-        # A killed process needs a moment to die; asking again at once would only keep it from the processor.
-        time.sleep(_DYING_S)
-    return found
+    count: int = 0
+    left: tuple[str, ...] = ()
 
 
-def reap() -> None:
-    """Collect every child that has ended; none is waited for."""
-    with contextlib.suppress(ChildProcessError):
+def reap() -> bool:
+    """Collect every child that has ended; none is waited for. Whether there are others."""
+    try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+    except ChildProcessError:
+        return False
+    return True
+
+
+def kill_tree(spare: frozenset[int] = frozenset(), collect: Callable[[], bool] = reap) -> Killed:
+    """End every descendant of this process, which must be a subreaper, outside the trees of *spare*.
+
+    At first all are stopped, so that none forks while the rest is being found, then killed; again, until none is
+    left: two or three rounds in practice. A chain in which each generation forks and exits outruns that. From the
+    third round on each process is killed as soon as it is seen, together with its process group: no fork escapes a
+    signal to its group.
+
+    *collect*: collects the children that have ended, and says whether there are others; as `reap` has it. It is
+    called in each round, since a chain fills the table of processes with them, and since only a process without
+    children certainly has no descendants: a walk through /proc may miss one that moves.
+
+    Left alive are only processes of another user, or in an uninterruptible system call.
+    """
+    here = os.getpid()
+    sent: set[int] = set()
+    give_up_s = time.monotonic() + _KILL_TIMEOUT_S
+    rounds = empty_walks = 0
+    found: list[int] = []
+    while collect() and time.monotonic() < give_up_s:
+        found = tree_of(here, spare)
+        empty_walks = 0 if found else empty_walks + 1
+        if spare and empty_walks > _EMPTY_WALKS:
+            break
+        if rounds < _ORDERLY_ROUNDS:
+            for pid in found:
+                send_signal(pid, signal.SIGSTOP)
+        else:
+            _chase(here, spare, sent)
+        sent.update([pid for pid in found if send_signal(pid, signal.SIGKILL)])
+        rounds += 1
+        if found and all(_is_refused(pid) for pid in found):
+            break
+        if sent.issuperset(found):
+            # A killed process needs a moment to die; asking again at once would only keep it from the processor.
+            time.sleep(_DYING_S)
+    return Killed(len(sent), tuple(_in_words(pid) for pid in found if _is_alive(pid)))
+
+
+def _chase(root: int, spare: frozenset[int], sent: set[int]) -> None:
+    """Kill each descendant of *root* that a walk meets at once, and the process groups of those that are new."""
+    pending = children_of(root)
+    seen = {root, *spare}
+    while pending:
+        pid = pending.pop()
+        if pid in seen:
+            continue
+        seen.add(pid)
+        if pid not in sent:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                # No tree of a copy shares a session with parasuite: its main process begins one of its own.
+                if os.getsid(pid) != os.getsid(0):
+                    os.killpg(os.getpgid(pid), signal.SIGKILL)
+        if send_signal(pid, signal.SIGKILL):
+            sent.add(pid)
+        pending += children_of(pid)
+
+
+def _is_refused(pid: int) -> bool:
+    """Whether *pid* is alive, and of a user whose processes we may not signal."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except ProcessLookupError:
+        return False
+    return False
+
+
+def _in_words(pid: int) -> str:
+    """The name, number and user of *pid*."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            name = stream.read().rpartition(b")")[0].partition(b"(")[2].decode("utf-8", "backslashreplace")
+        return f"{name} (pid {pid}, user {os.stat(f'/proc/{pid}').st_uid})"
+    except OSError:
+        return f"pid {pid}"
 
 
 def is_python(pid: int) -> bool:

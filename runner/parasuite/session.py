@@ -229,7 +229,7 @@ class _Run:
                 continue
             if self._sampler:
                 self.record(self._sampler.orphans(copy.number))
-            self._copies.sweep(copy, _processes_below(copy.init))
+            self._copies.sweep(copy)
 
     def _announce(self, event: CopyState) -> None:
         copy = event.copy or 0
@@ -460,14 +460,6 @@ def _grace_s() -> float:
     except OSError:
         load = 1.0
     return _GRACE_S * max(1.0, load / processors())
-
-
-def _processes_below(pid: int) -> int:
-    try:
-        children = psutil.Process(pid).children(recursive=True)
-        return sum(child.status() != psutil.STATUS_ZOMBIE for child in children)
-    except psutil.NoSuchProcess:
-        return 0
 
 
 def _keep_scratch(folder: RunFolder, report: Report, scratch: Path) -> list[str]:

@@ -38,7 +38,6 @@ from parasuite.process_tree import (
     continue_when_parent_dies,
     is_python,
     kill_tree,
-    reap,
     send_signal,
     set_name,
     state_of,
@@ -150,8 +149,7 @@ class _Init:
                     else:
                         return
                 if self._channel.at_end:
-                    kill_tree(os.getpid())
-                    reap()
+                    kill_tree()
                     return
         self._channel.send(event="gone", t_ns=time.monotonic_ns())
 
@@ -202,8 +200,8 @@ class _Init:
                     if is_python(pid):
                         send_signal(pid, signal.SIGABRT)
             case "kill":
-                if left := kill_tree(here):
-                    self._channel.send(event="unkillable", pids=left, t_ns=time.monotonic_ns())
+                killed = kill_tree(collect=self._reap)
+                self._channel.send(event="killed", count=killed.count, left=killed.left, t_ns=time.monotonic_ns())
 
 
 class _Spawner:
@@ -219,6 +217,7 @@ class _Spawner:
         self._supervisor_pid = os.getppid()
         self._lifeline = lifeline
         self._inits: dict[int, int] = {}  # pid -> copy
+        self._ended: list[tuple[int, int]] = []  # (copy, status of its init)
         self._wake, self._wake_writer = _child_wakeup()
 
     def run(self) -> None:
@@ -248,8 +247,7 @@ class _Spawner:
                 selector.select(_FLUSH_S)
                 _drain(self._wake)
                 self._reap()
-        kill_tree(os.getpid())
-        reap()
+        kill_tree()
 
     def _obey(self) -> bool:
         """Carry out one order; False if there is none to come."""
@@ -296,17 +294,26 @@ class _Spawner:
         for sock in sockets:
             sock.close()
 
+    def _collect(self) -> bool:
+        """Note which inits have ended, and collect everything else; whether there are other children."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return False
+            if pid == 0:
+                return True
+            if (copy := self._inits.pop(pid, None)) is not None:
+                self._ended.append((copy, status))
+
     def _reap(self) -> None:
-        with contextlib.suppress(ChildProcessError):
-            while ended := os.waitpid(-1, os.WNOHANG):
-                pid, status = ended
-                if pid == 0:
-                    break
-                copy = self._inits.pop(pid, None)
-                if copy is not None and status != 0:
-                    # It died before its tree, which is ours now. No other init's is touched.
-                    kill_tree(os.getpid(), spare=frozenset(self._inits))
-                    self._tell(copy=copy, event="lost", t_ns=time.monotonic_ns())
+        self._collect()
+        while self._ended:
+            copy, status = self._ended.pop(0)
+            if status != 0:
+                # It died before its tree, which is ours now. No other init's is touched.
+                left = kill_tree(spare=frozenset(self._inits), collect=self._collect).left
+                self._tell(copy=copy, event="lost", left=left, t_ns=time.monotonic_ns())
 
     def _tell(self, **message: object) -> None:
         with contextlib.suppress(OSError):
@@ -379,8 +386,7 @@ class _Supervisor:
         with contextlib.suppress(ChildProcessError):
             while not os.waitpid(self._spawner_pid, os.WNOHANG)[0] and time.monotonic() < give_up_s:
                 time.sleep(_FLUSH_S / 10)
-        kill_tree(os.getpid())
-        reap()
+        kill_tree()
 
     def _await(self, sock: socket.socket, on: int | tuple[int, socket.socket]) -> None:
         self._poll.register(sock, select.POLLIN)

@@ -84,7 +84,7 @@ def test_a_child_that_outlives_its_main_process_is_swept(starter: Starter, tmp_p
     while copies.copies[0].state != "lingering":
         events += copies.step(0.1)
         assert time.monotonic() < give_up_s
-    copies.sweep(copies.copies[0], 1)
+    copies.sweep(copies.copies[0])
     more, _ = finished(copies)
     outcome = outcomes(events + more, 1)[0]
     assert (outcome.how, outcome.status, outcome.left_behind) == ("exited", 0, 1)

@@ -105,7 +105,10 @@ def _bad_copies(report: Report) -> Iterator[Text]:
         if outcome.how != "exited" or (outcome.status or 0) < 0:
             yield _line((f"copy {outcome.copy}", "red"), f" {outcome}; its output: {_output(report, outcome.copy)}")
         if outcome.left_behind:
-            yield _line(f"copy {outcome.copy} left {plural(outcome.left_behind, 'process')} behind; ended")
+            ended = "not all could be ended" if outcome.unkillable else "ended"
+            yield _line(f"copy {outcome.copy} left {plural(outcome.left_behind, 'process')} behind; {ended}")
+        if outcome.unkillable:
+            yield _line(f"copy {outcome.copy}: still running, could not be killed: {outcome.unkillable}")
 
 
 def _output(report: Report, copy: int) -> str:
