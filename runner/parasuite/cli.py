@@ -22,6 +22,7 @@ from parasuite.judging import judge, write_reports
 from parasuite.launch import Command, PytestTree, Target
 from parasuite.limits import limits
 from parasuite.probe import SENSORS, doctor_lines, look
+from parasuite.process_tree import why_no_proc
 from parasuite.progress import LiveProgress, LogProgress, Progress
 from parasuite.reports.model import Report
 from parasuite.reports.plain import printable
@@ -112,6 +113,7 @@ def _run(
         "collect-junit": collect_junit,
         "sensors": sensors,
     }
+    _check_proc()
     try:
         cwd = _cwd()
         settled = settle_all(command_line, os.environ, project_settings(cwd))
@@ -138,6 +140,12 @@ def _run(
         _say(f"parasuite failed: {error}; `{told}` tells what was learned", err=True)
         sys.exit(ExitCode.BLIND)
     _tell(report, problems)
+
+
+def _check_proc() -> None:
+    if sys.platform == "linux" and (why := why_no_proc()):
+        # Neither sockets nor the processes of a copy could be found.
+        _stop(f"{why}: mount one with `mount -t proc proc /proc`, or `unshare --mount-proc`")
 
 
 def _cwd() -> Path:
@@ -225,6 +233,7 @@ def _doctor(asked: str) -> None:
 
     Exits with 0 if what can be seen here is proven to be seen, with 3 if not, or if a sensor in LIST is missing.
     """
+    _check_proc()
     try:
         sensors, _ = settle("sensors", asked, {}, {})
     except ConfigError as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from parasuite.channel import Channel
+from parasuite.descriptors import inherited_descriptors
 from parasuite.events import CopyState
 from parasuite.launch import Launch
 from parasuite.process_tree import main_thread_of
@@ -62,6 +63,8 @@ class Starter(Protocol):
     pid: int
     failure: str
     """Why it is not *alive*, where more is known than that it died."""
+    notes: list[str]
+    """What is done with less of a promise here, a sentence each."""
 
     def watch(self, settings: dict[str, Any]) -> None:
         """Put every copy started from now on under the exact sensor; *settings* as sensors/exact.py has them."""
@@ -94,13 +97,14 @@ class Supervised:
         with there, lifeline_there:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", *(["-B"] if sys.dont_write_bytecode else []), "-c", script],
-                pass_fds=[there.fileno(), lifeline_there.fileno()],
+                pass_fds=[there.fileno(), lifeline_there.fileno(), *inherited_descriptors()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
         self.pid = self._process.pid
         self.alive = True
         self.failure = ""
+        self.notes: list[str] = []
         self._channel = Channel(here)
         self._silence: Silence | None = None
         self._looked_s = time.monotonic()
@@ -136,6 +140,13 @@ class Supervised:
                 if message["event"] == "pong":
                     self._silence = None
                     self._ping_at_s = time.monotonic() + PING_S
+                elif message["event"] == "no-subreaper":
+                    note = (
+                        f"PR_SET_CHILD_SUBREAPER is refused ({message['why']}): a daemon that leaves its parent is "
+                        "neither watched nor ended"
+                    )
+                    if note not in self.notes:
+                        self.notes.append(note)
                 else:
                     yield message
             self.alive = not self._channel.at_end

@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from parasuite.descriptors import inherited_descriptors
 from parasuite.launch import Launch
 
 _LOOK_S = 0.05
@@ -28,6 +29,7 @@ class Direct:
     def __init__(self) -> None:
         self.alive = True
         self.failure = ""
+        self.notes: list[str] = []
         self.pid = 0
         self._mains: dict[int, psutil.Popen] = {}
         self._trees: dict[int, dict[psutil.Process, None]] = {}
@@ -42,7 +44,7 @@ class Direct:
         new_group: dict[str, Any] = (
             {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
             if sys.platform == "win32"
-            else {"start_new_session": True}
+            else {"start_new_session": True, "pass_fds": inherited_descriptors()}
         )
         try:
             with output.open("ab") as stream:

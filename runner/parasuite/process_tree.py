@@ -27,9 +27,16 @@ def _prctl(option: int, argument: object) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def become_subreaper() -> None:
-    """Make this process the parent of every orphan below it. Raises OSError. Source: prctl(2)."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def become_subreaper() -> str:
+    """Make this process the parent of every orphan below it; why that is refused (by a filter), or "".
+
+    Source: PR_SET_CHILD_SUBREAPER(2const).
+    """
+    try:
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def continue_when_parent_dies() -> None:
@@ -119,6 +126,15 @@ class Killed:
 
     count: int = 0
     left: tuple[str, ...] = ()
+
+
+def why_no_proc() -> str:
+    """Why /proc does not show the processes of this one's own PID namespace; "" if it does."""
+    try:
+        here = os.readlink("/proc/self")
+    except OSError:
+        return "no /proc is mounted"
+    return "" if here == str(os.getpid()) else "/proc is that of another PID namespace"
 
 
 def reap() -> bool:

@@ -174,6 +174,7 @@ class _Run:
             self.record([*self._sampler.sample(), self._sampler.down()])
         if self._sight.recorder_mode:
             self.record([_recorder_state("down")])
+        self.notes += self._starter.notes
         if not self._starter.alive:
             self.notes.append(f"{self._starter.failure or 'the supervisor died'}: nothing after that was watched")
             self._progress.say(self.notes[-1])

@@ -86,7 +86,8 @@ def _exec(start: _Start, error_fd: int, sensor: socket.socket | None) -> NoRetur
     """Become the copy's main process: own session, output to a file, no input, default signals."""
     try:
         os.setsid()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
+        # Python ignores the last two.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_RDONLY)
         output = os.open(start.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -101,8 +102,8 @@ def _exec(start: _Start, error_fd: int, sensor: socket.socket | None) -> NoRetur
             resource.setrlimit(resource.RLIMIT_NOFILE, start.descriptors)
         os.execvpe(start.argv[0], start.argv, start.env)
     except OSError as error:
-        what = error.filename or start.argv[0]
-        os.write(error_fd, f"{what}: {error.strerror}".encode())
+        what = os.fsencode(error.filename or start.argv[0])
+        os.write(error_fd, what + f": {error.strerror}".encode())
     finally:
         os._exit(_EXEC_FAILED)
 
@@ -132,8 +133,8 @@ class _Init:
         self._wake, self._wake_writer = _child_wakeup()
 
     def run(self) -> None:
-        become_subreaper()
-        self._channel.send(event="init", pid=os.getpid())
+        refused = become_subreaper()
+        self._channel.send(event="init", pid=os.getpid(), refused=refused)
         with selectors.DefaultSelector() as selector:
             selector.register(self._channel, selectors.EVENT_READ)
             selector.register(self._wake, selectors.EVENT_READ)
@@ -170,7 +171,7 @@ class _Init:
         with open(read_fd, "rb") as stream:
             failure = stream.read()
         if failure:
-            self._channel.send(event="failed", why=failure.decode(), t_ns=t_ns)
+            self._channel.send(event="failed", why=failure.decode("utf-8", "backslashreplace"), t_ns=t_ns)
             os.waitpid(self._main, 0)
             return False
         self._channel.send(event="started", pid=self._main, init=os.getpid(), t_ns=t_ns)
@@ -186,6 +187,7 @@ class _Init:
             if pid == 0:
                 return True
             if pid == self._main:
+                self._main = 0  # Its number may be another's from now on.
                 code = os.waitstatus_to_exitcode(status)
                 self._channel.send(event="exited", status=code, t_ns=time.monotonic_ns())
 
@@ -214,6 +216,7 @@ class _Spawner:
 
     def __init__(self, supervisor: socket.socket, lifeline: socket.socket) -> None:
         self._supervisor = supervisor
+        self._supervisor.setblocking(False)
         self._supervisor_pid = os.getppid()
         self._lifeline = lifeline
         self._inits: dict[int, int] = {}  # pid -> copy
@@ -252,13 +255,16 @@ class _Spawner:
     def _obey(self) -> bool:
         """Carry out one order; False if there is none to come."""
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self._supervisor, 4096, 2, socket.MSG_DONTWAIT)
+            packet, descriptors, _, _ = socket.recv_fds(self._supervisor, 4096, 2)
         except BlockingIOError:
             return True
         except OSError:
             return False
         if not packet:
             return False
+        for descriptor in descriptors:
+            # As they came, a main process would inherit them, and the end of its init would go unnoticed.
+            os.set_inheritable(descriptor, False)
         order = json.loads(packet)
         match order["do"]:
             case "ping":
@@ -317,7 +323,7 @@ class _Spawner:
 
     def _tell(self, **message: object) -> None:
         with contextlib.suppress(OSError):
-            self._supervisor.send(json.dumps(message).encode(), socket.MSG_DONTWAIT)
+            self._supervisor.send(json.dumps(message).encode())
 
 
 class _Supervisor:
@@ -491,6 +497,8 @@ class _Supervisor:
         for message in channel.receive():
             if message["event"] == "init":
                 self._init_pids[message["pid"]] = copy
+                if message["refused"]:
+                    self._orchestrator.send(event="no-subreaper", why=message["refused"])
                 continue
             self._orchestrator.send(copy=copy, **message)
             if message["event"] in ("gone", "failed"):

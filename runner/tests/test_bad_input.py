@@ -415,3 +415,31 @@ def test_a_report_on_events_that_were_cut_is_blind(parasuite: Parasuite, suite: 
     file.write_bytes(b"".join(lines[:kept_lines]))
     finished = parasuite("report")
     assert (finished.code, "seccomp never said that it ended" in finished.verdict) == (3, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs namespaces of its own")
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ('exec "$@"', "/proc is that of another PID namespace"),
+        ('umount -l /proc && exec "$@"', "no /proc is mounted"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "doctor"])
+def test_without_its_own_proc_nothing_is_started(
+    parasuite: Parasuite, script: str, reason: str, command: str
+) -> None:
+    if subprocess.run(["unshare", "-mpf", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+    arguments = ["run", "--", "true"] if command == "run" else ["doctor"]
+    done = subprocess.run(
+        ["unshare", "-mpf", "sh", "-c", script, "sh", sys.executable, "-m", "parasuite", *arguments],
+        cwd=parasuite.cwd,
+        env=dict(parasuite.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    mount = "mount one with `mount -t proc proc /proc`, or `unshare --mount-proc`"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"parasuite: {reason}: {mount}\n")

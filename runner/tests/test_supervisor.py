@@ -14,10 +14,18 @@ if sys.platform != "linux":
     pytest.skip("the supervisor is Linux's", allow_module_level=True)
 
 import resource
+import signal
+import subprocess
 
-from parasuite.copies import Copies, Supervised
+from parasuite.copies import Copies, Starter, Supervised
+from parasuite.descriptors import inherited_descriptors
+from parasuite.direct import Direct
+from parasuite.events import CopyState
 from parasuite.launch import Launch
 
+from runner.tests.conftest import Parasuite
+
+STARTERS: list[type[Starter]] = [Direct, Supervised]
 PATIENCE_S = 60  # A safety net only.
 
 
@@ -29,6 +37,87 @@ def few_descriptors() -> Iterator[tuple[int, int]]:
     resource.setrlimit(resource.RLIMIT_NOFILE, fewer)
     yield fewer
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def run_copy(folder: Path, *argv: str, starter: Starter | None = None) -> list[CopyState]:
+    """What became of a copy that runs *argv* in *folder*; its output is in output.log."""
+    starter = starter or Supervised()
+    launch = Launch(copy=0, argv=argv, env=dict(os.environ), cwd=folder, folder=folder, scratch=folder)
+    copies = Copies([launch], starter, PATIENCE_S)
+    copies.start()
+    events = []
+    while not copies.finished:
+        events += copies.step(PATIENCE_S)
+    starter.close()
+    return events
+
+
+RECYCLED = """
+import os
+main = os.getpid()
+if os.fork() == 0:
+    os.setsid()
+    while os.getppid() == main:
+        pass
+    for _ in range(1000):
+        with open("/proc/sys/kernel/ns_last_pid", "w") as last:
+            last.write(str(main - 1))
+        child = os.fork()
+        if child == 0:
+            os._exit(7 if os.getpid() == main else 0)
+        if child == main:
+            open("recycled", "w").close()
+            break
+        os.waitpid(child, 0)
+    os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root chooses the next pid")
+def test_an_orphan_with_the_pid_of_the_main_process_does_not_change_its_status(tmp_path: Path) -> None:
+    events = run_copy(tmp_path, sys.executable, "-I", "-S", "-c", RECYCLED)
+    if not (tmp_path / "recycled").exists():
+        pytest.skip("other processes took the pid")
+    assert [(event.state, event.status) for event in events if event.status is not None] == [("exited", 0)]
+
+
+def test_a_copy_ignores_no_signal_that_python_ignores(tmp_path: Path) -> None:
+    run_copy(tmp_path, "grep", "SigIgn", "/proc/self/status")
+    (ignored,) = (tmp_path / "output.log").read_text().split()[1:]
+    assert int(ignored, 16) & (1 << signal.SIGXFSZ - 1 | 1 << signal.SIGPIPE - 1) == 0
+
+
+def test_a_program_with_an_odd_name_and_no_interpreter_could_not_start(tmp_path: Path) -> None:
+    program = tmp_path / os.fsdecode(b"caf\xe9")
+    program.write_text("#!/no/such/interpreter\n")
+    program.chmod(0o755)
+    (event,) = run_copy(tmp_path, str(program))
+    assert (event.state, event.why) == ("failed", f"{tmp_path}/caf\\xe9: No such file or directory")
+
+
+OPEN = """
+import contextlib, json, os
+found = []
+for name in os.listdir("/proc/self/fd"):
+    with contextlib.suppress(OSError):
+        os.fstat(int(name))  # The folder's own is closed by now.
+        found.append(int(name))
+print(json.dumps(sorted(found)))
+"""
+
+
+@pytest.mark.parametrize("start", STARTERS)
+def test_descriptors_that_parasuite_inherited_reach_the_copy_and_none_of_its_own_does(
+    tmp_path: Path, start: type[Starter]
+) -> None:
+    reader, writer = os.pipe()
+    os.set_inheritable(reader, True)
+    run_copy(tmp_path, sys.executable, "-I", "-S", "-c", OPEN, starter=start())
+    inherited = inherited_descriptors()
+    os.close(reader)
+    os.close(writer)
+    assert reader in inherited
+    assert json.loads((tmp_path / "output.log").read_text()) == sorted([0, 1, 2, *inherited])
 
 
 def test_the_supervisor_may_open_all_that_it_ever_may_and_a_copy_what_it_might_without(
@@ -52,3 +141,39 @@ def test_the_supervisor_may_open_all_that_it_ever_may_and_a_copy_what_it_might_w
     starter.close()
     assert json.loads((tmp_path / "output.log").read_text()) == list(few_descriptors)
     assert supervisor == (few_descriptors[1], few_descriptors[1])
+
+
+# Has the kernel answer prctl(PR_SET_CHILD_SUBREAPER) with EPERM, as a sandbox may, and runs the rest of its words.
+REFUSE_SUBREAPER = """
+import ctypes, os, struct, sys
+LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
+NUMBER, FIRST_ARGUMENT = 0, 16
+PRCTL, SUBREAPER = {"x86_64": 157, "aarch64": 167}[os.uname().machine], 36
+program = [
+    (LOAD, 0, 0, NUMBER), (JUMP_IF_EQUAL, 0, 3, PRCTL),
+    (LOAD, 0, 0, FIRST_ARGUMENT), (JUMP_IF_EQUAL, 0, 1, SUBREAPER),
+    (RETURN, 0, 0, 0x50001), (RETURN, 0, 0, 0x7FFF0000),
+]
+code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in program), 8 * len(program))
+filter = ctypes.create_string_buffer(struct.pack("@HxxxxxxQ", len(program), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl(38, 1, 0, 0, 0)
+assert libc.prctl(22, 2, filter, 0, 0) == 0, os.strerror(ctypes.get_errno())
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(os.uname().machine not in ("x86_64", "aarch64"), reason="the filter is not written for it")
+def test_where_no_process_may_be_a_subreaper_the_run_goes_on_and_says_so(parasuite: Parasuite) -> None:
+    run = (sys.executable, "-m", "parasuite", "run", "-j", "1", "--sensors", "none", "--", "true")
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSE_SUBREAPER, *run],
+        cwd=parasuite.cwd,
+        env=dict(parasuite.environ),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "note: PR_SET_CHILD_SUBREAPER is refused (Operation not permitted)" in done.stdout
