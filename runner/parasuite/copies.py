@@ -25,6 +25,7 @@ from parasuite.process_tree import main_thread_of
 from parasuite.watchdog import PING_S, Silence
 
 _NAMED_MAX = 10
+_MARK_S = 3.0
 
 STOP_GRACE_S = 5.0
 """From the first signal to the last when a run is stopped, over the whole tree of every copy."""
@@ -41,14 +42,6 @@ _Stage = tuple[float, dict[str, Any]]
 _INTERRUPT: tuple[_Stage, ...] = (
     (0.0, {"do": "signal", "number": int(signal.SIGINT)}),
     (STOP_GRACE_S / 2, {"do": "signal", "number": int(signal.SIGTERM)}),
-    (STOP_GRACE_S, {"do": "kill"}),
-    # An init that has not answered by then is stopped itself.
-    (2 * STOP_GRACE_S, {"do": "end"}),
-)
-# SIGABRT first: faulthandler then writes the stack of every thread into the copy's output.
-_TIME_OUT: tuple[_Stage, ...] = (
-    (0.0, {"do": "stacks"}),
-    (STOP_GRACE_S / 5, {"do": "signal", "number": int(signal.SIGTERM)}),
     (STOP_GRACE_S, {"do": "kill"}),
     # An init that has not answered by then is stopped itself.
     (2 * STOP_GRACE_S, {"do": "end"}),
@@ -125,7 +118,7 @@ class Supervised:
         )
 
     def order(self, copy: int, message: dict[str, Any]) -> None:
-        self._is_stopping = True
+        self._is_stopping = self._is_stopping or message["do"] != "mark"
         self._channel.send(copy=copy, **message)
 
     def messages(self, wait_s: float) -> Iterator[dict[str, Any]]:
@@ -205,10 +198,24 @@ class Copy:
     stopping: str = ""
     stages: list[_Stage] = field(default_factory=list)
     stop_ns: int = 0
+    is_marked: bool = False
 
     @property
     def number(self) -> int:
         return self.launch.copy
+
+
+def _time_out(copy: Copy) -> tuple[_Stage, ...]:
+    """What is done to a copy that is over its time.
+
+    First SIGABRT: faulthandler then writes the stack of every thread into the copy's output.
+    """
+    return (
+        (0.0, {"do": "stacks", "list": str(copy.launch.folder / "processes.txt")}),
+        (STOP_GRACE_S / 5, {"do": "signal", "number": int(signal.SIGTERM)}),
+        (STOP_GRACE_S, {"do": "kill"}),
+        (2 * STOP_GRACE_S, {"do": "end"}),
+    )
 
 
 class Copies:
@@ -238,8 +245,11 @@ class Copies:
             if not self._starter.alive and copy.state != "done":
                 copy.state = "done"
                 self._note(copy, now_ns, "lost")
+            if not copy.is_marked and self._is_overdue(copy, now_ns, before_s=self._mark_before_s):
+                copy.is_marked = True
+                self._starter.order(copy.number, {"do": "mark"})
             if self._is_overdue(copy, now_ns):
-                self._stop(copy, "timed-out", _TIME_OUT)
+                self._stop(copy, "timed-out", _time_out(copy))
             self._next_stage(copy, now_ns)
         new, self._new = self._new, []
         return new
@@ -254,10 +264,15 @@ class Copies:
         """Kill what outlived the main process of *copy*; "left-behind" says how many that were."""
         self._stop(copy, "swept", _KILL)
 
-    def _is_overdue(self, copy: Copy, now_ns: int) -> bool:
+    @property
+    def _mark_before_s(self) -> float:
+        """How long before its time-out a copy's CPU time is noted, to tell a busy copy from one that hangs."""
+        return min(_MARK_S, (self._timeout_s or 0) / 2)
+
+    def _is_overdue(self, copy: Copy, now_ns: int, before_s: float = 0.0) -> bool:
         if self._timeout_s is None or copy.state != "running" or copy.stopping:
             return False
-        return now_ns - copy.started_ns > self._timeout_s * 1e9
+        return now_ns - copy.started_ns > (self._timeout_s - before_s) * 1e9
 
     def _stop(self, copy: Copy, why: str, stages: tuple[_Stage, ...]) -> None:
         now_ns = time.monotonic_ns()
@@ -286,6 +301,8 @@ class Copies:
             case "failed":
                 copy.state = "done"
                 self._note(copy, t_ns, "failed", why=message["why"])
+            case "described":
+                self._note(copy, t_ns, "described", why=message["why"])
             case "killed":
                 if copy.stopping == "swept" and message["count"] + len(message["left"]):
                     processes = message["count"] + len(message["left"])

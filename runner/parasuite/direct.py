@@ -69,6 +69,8 @@ class Direct:
         if copy not in self._mains:
             return
         processes = self._tree(copy)
+        if message["do"] == "mark":
+            return
         if message["do"] in ("kill", "end"):
             left = [f"{process.name()} (pid {process.pid})" for process in self._kill(processes)]
             self._tell(copy, "killed", count=len(processes) - len(left), left=left)

@@ -104,7 +104,8 @@ class CopyState(Event):
 
     *state*: "started"; "failed" (to start, *why*); "timed-out", "interrupted" (parasuite is stopping it); "exited"
     (its main process, *status* as subprocess gives it); "left-behind" (*processes* outlived it and its grace time);
-    "unkillable" (*processes* could not be ended, *why* names them);
+    "described" (a copy over its time, in its processes.txt; *why*: whether it was busy); "unkillable" (*processes*
+    could not be ended, *why* names them);
     "lost" (its supervision died); "gone" (its whole tree).
     """
 

@@ -13,10 +13,10 @@ from parasuite.events import CopyState, Event
 class Outcome:
     """How a copy ended.
 
-    *how*: "exited", "timed-out", "interrupted", "failed" (to start, *why*) or "lost" (its supervision died, or the
-    run did). *status*: as subprocess gives it, negative for a signal; None where there is none. *left_behind*:
-    processes that outlived the main one and its grace time and were killed. *unkillable*: names of those
-    that could not be.
+    *how*: "exited", "timed-out" (*why*: busy or hung), "interrupted", "failed" (to start, *why*) or "lost" (its
+    supervision died, or the run did). *status*: as subprocess gives it, negative for a signal; None where there is
+    none. *left_behind*: processes that outlived the main one and its grace time and were killed. *unkillable*: names
+    of those that could not be.
     """
 
     copy: int
@@ -42,7 +42,8 @@ class Outcome:
             case "exited":
                 return status_text(self.status)
             case how:
-                return how if self.status is None else f"{how}, {status_text(self.status)}"
+                doing = f" ({self.why})" if self.why else ""
+                return how + doing + ("" if self.status is None else f", {status_text(self.status)}")
 
 
 def status_text(status: int | None) -> str:
@@ -77,6 +78,8 @@ def _after(outcome: Outcome, event: CopyState) -> Outcome:
         case "exited":
             how = "exited" if outcome.how == "lost" else outcome.how
             return replace(outcome, how=how, status=event.status, ended_ns=event.t_ns)
+        case "described":
+            return replace(outcome, why=event.why)
         case "left-behind":
             return replace(outcome, left_behind=event.processes)
         case "unkillable":

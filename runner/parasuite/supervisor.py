@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from parasuite.channel import Channel
+from parasuite.process_list import cpu_ticks, doing, process_list
 from parasuite.process_tree import (
     become_subreaper,
     continue_when_parent_dies,
@@ -50,6 +51,7 @@ _EXEC_FAILED = 127
 _SPAWNER_GRACE_S = 5.0
 _END_GRACE_S = 3.0
 _FLUSH_S = 0.05
+_LIST_S = 2.0
 _PINGS_MAX = 30  # One a second. The spawner is busy for up to 5 s while it ends a tree.
 
 
@@ -130,6 +132,7 @@ class _Init:
         self._channel = channel
         self._sensor = sensor
         self._main = 0
+        self._marked: tuple[float, int] | None = None  # When, and the CPU time of the tree until then.
         self._wake, self._wake_writer = _child_wakeup()
 
     def run(self) -> None:
@@ -197,13 +200,38 @@ class _Init:
             case "signal":
                 for pid in tree_of(here):
                     send_signal(pid, message["number"])
+            case "mark":
+                self._marked = (time.monotonic(), cpu_ticks(tree_of(here), here))
             case "stacks":
+                self._describe(message["list"])
                 for pid in tree_of(here):
                     if is_python(pid):
                         send_signal(pid, signal.SIGABRT)
             case "kill":
                 killed = kill_tree(collect=self._reap)
                 self._channel.send(event="killed", count=killed.count, left=killed.left, t_ns=time.monotonic_ns())
+
+    def _describe(self, path: str) -> None:
+        """Write down what the copy is doing, before it is ended, and say whether it was busy of late."""
+        tree = tree_of(os.getpid())
+        why = ""
+        if self._marked is not None:
+            marked_s, ticks = self._marked
+            why = doing(cpu_ticks(tree, os.getpid()) - ticks, time.monotonic() - marked_s)
+        pid = -1
+        with contextlib.suppress(OSError):
+            pid = os.fork()
+        if pid == 0:
+            try:
+                with open(path, "w", encoding="utf-8", errors="backslashreplace") as stream:
+                    stream.writelines(line + "\n" for line in process_list(tree))
+            finally:
+                os._exit(0)
+        # One that waits for ever is killed with the tree.
+        give_up_s = time.monotonic() + _LIST_S
+        while pid > 0 and state_of(pid)[0] not in "ZX" and time.monotonic() < give_up_s:
+            time.sleep(_FLUSH_S / 10)
+        self._channel.send(event="described", why=why, t_ns=time.monotonic_ns())
 
 
 class _Spawner:

@@ -318,6 +318,23 @@ def test_a_copy_over_its_time_is_stopped_with_its_stacks_in_its_output(parasuite
     assert "in linger" in output
 
 
+@pytest.mark.parametrize(("loop", "doing"), [("time.sleep(300)", "hung"), ("while True: pass", "still busy")])
+def test_a_copy_over_its_time_was_hung_or_busy_and_its_processes_are_listed(
+    parasuite: Parasuite, loop: str, doing: str
+) -> None:
+    server = "server = socket.create_server(('127.0.0.1', 0))\nprint(server.getsockname()[1])"
+    code = f"import socket, time\n{server}\n{loop}"
+    program = (sys.executable, "-u", "-c", code)
+    finished = parasuite("run", "-j", "1", "--sensors", "none", "--timeout", "4", "--", *program)
+    assert f"copy 0 timed-out ({doing}: it used" in finished.stdout
+    copy_dir = finished.folder / "copies" / "000"
+    assert f"copies/{copy_dir.name}/processes.txt" in finished.stdout
+    port = (copy_dir / "output.log").read_text().split()[0]
+    listed = (copy_dir / "processes.txt").read_text()
+    assert f"listens on tcp 127.0.0.1:{port}" in listed
+    assert f"{sys.executable} -u -c import socket" in listed
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("victim", ["SIGINT", "SIGTERM", "orchestrator", "supervisor"])
 def test_at_any_moment(stubborn: Parasuite, victim: str, seed: int) -> None:

@@ -104,6 +104,10 @@ def _bad_copies(report: Report) -> Iterator[Text]:
     for outcome in report.outcomes:
         if outcome.how != "exited" or (outcome.status or 0) < 0:
             yield _line((f"copy {outcome.copy}", "red"), f" {outcome}; its output: {_output(report, outcome.copy)}")
+        if outcome.how == "timed-out" and outcome.why:
+            yield _line(
+                f"    its processes and listeners then: {report.folder}/copies/{outcome.copy:03d}/processes.txt"
+            )
         if outcome.left_behind:
             ended = "not all could be ended" if outcome.unkillable else "ended"
             yield _line(f"copy {outcome.copy} left {plural(outcome.left_behind, 'process')} behind; {ended}")
