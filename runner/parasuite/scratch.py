@@ -12,6 +12,7 @@ from pathlib import Path
 from parasuite.removal import TreeCopy, open_inside, opened
 from parasuite.untrusted import HAS_DIR_FD, folder_below
 
+SCRATCH_PREFIX = "ps-"
 _LARGEST_COPIED_BYTES = 64 << 20
 
 
@@ -20,7 +21,7 @@ def new_scratch_dir() -> Path:
     base = tempfile.gettempdir()
     if len(base) > 20 and os.path.isdir("/tmp"):
         base = "/tmp"
-    scratch = Path(tempfile.mkdtemp(prefix="ps-", dir=base))
+    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=base))
     if _is_shared():
         # Another user may go through it, and not list it.
         scratch.chmod(0o711)

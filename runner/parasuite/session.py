@@ -31,7 +31,8 @@ from parasuite.reports.model import Report
 from parasuite.reports.plain import plural
 from parasuite.results import LineReader, Tally
 from parasuite.run_folder import EventLog, RunFolder, RunFolderError
-from parasuite.scratch import keep, make_tmpdir, new_scratch_dir
+from parasuite.scratch import SCRATCH_PREFIX, keep, make_tmpdir, new_scratch_dir
+from parasuite.scratch_owner import claimed, sweep
 from parasuite.sensors import sampler
 from parasuite.sensors.recorder import _parasuite_clock
 from parasuite.untrusted import Unreadable
@@ -282,17 +283,21 @@ def run(
         for note in folder.notes:
             progress.say(note)
         scratch = new_scratch_dir()
-        try:
-            running = _run_copies(spec, folder, facts, scratch, signals, cwd=cwd, environ=environ, progress=progress)
-            facts["ended"], facts["notes"] = running.ended, running.notes
-            facts["seeds"]["copies"] = running.seeds
-            facts["errors"] = [running.failure] if running.failure else []
-            facts["errors"] += _collect_junit(spec, folder, facts, cwd, signals)
-            return _finish(folder, facts, scratch, signals)
-        finally:
-            if left := remove_tree(scratch):
-                progress.say(left)
-            folder.close()
+        with claimed(scratch):
+            try:
+                sweep(scratch.parent, SCRATCH_PREFIX)
+                running = _run_copies(
+                    spec, folder, facts, scratch, signals, cwd=cwd, environ=environ, progress=progress
+                )
+                facts["ended"], facts["notes"] = running.ended, running.notes
+                facts["seeds"]["copies"] = running.seeds
+                facts["errors"] = [running.failure] if running.failure else []
+                facts["errors"] += _collect_junit(spec, folder, facts, cwd, signals)
+                return _finish(folder, facts, scratch, signals)
+            finally:
+                if left := remove_tree(scratch):
+                    progress.say(left)
+                folder.close()
 
 
 def _run_copies(

@@ -405,6 +405,34 @@ def test_a_signal_before_the_copies_start_starts_none_and_leaves_reports_and_no_
     assert list(scratch_base.iterdir()) == []
 
 
+def test_the_scratch_folder_of_a_killed_run_is_removed_by_the_next_and_that_of_a_live_one_is_not(
+    parasuite: Parasuite, scratch_base: Path
+) -> None:
+    environ = {"TMPDIR": str(scratch_base)}
+    lingers = ("sh", "-c", 'dirname "$TMPDIR" > "$PARASUITE_COPY_DIR/ready"; exec sleep 300')
+    runs = []
+    for number in (1, 2):
+        runs.append(parasuite.start("run", "-j", "1", "--sensors", "none", "--", *lingers, environ=environ))
+        until_ready(parasuite, copies=number)
+    scratch_of_live = Path((parasuite.cwd / ".parasuite/latest/copies/000/ready").read_text().strip())
+    runs[0].kill()
+    runs[0].communicate()
+    unknown = scratch_base / "ps-unknown"
+    unknown.mkdir()
+    elsewhere = parasuite.cwd / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / ".owner").touch()
+    link = scratch_base / "ps-link"
+    link.symlink_to(elsewhere)
+    assert len(list(scratch_base.iterdir())) == 4
+    parasuite("run", "-j", "1", "--sensors", "none", "--", "true", environ=environ)
+    assert set(scratch_base.iterdir()) == {scratch_of_live, unknown, link}
+    assert (elsewhere / ".owner").exists()
+    runs[1].send_signal(signal.SIGINT)
+    assert parasuite.finish(runs[1]).code == 130
+    assert set(scratch_base.iterdir()) == {unknown, link}
+
+
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
 def test_a_second_signal_that_comes_in_the_judging_loses_no_report(
     stubborn: Parasuite, scratch_base: Path, number: int, code: int
