@@ -23,11 +23,12 @@ PATIENCE_S = 60  # A safety net only.
 
 @dataclass
 class Traced:
-    """A child under a filter."""
+    """A child under a filter. *listener*: the descriptor at which its calls wait."""
 
     copy: int
     pid: int
     pidfd: int
+    listener: int
 
 
 @dataclass
@@ -80,7 +81,7 @@ class Tracer:
         with here:
             message, fds, _, _ = socket.recv_fds(here, 1, 1)
         assert fds, "the child could not install its filter"
-        child = Traced(copy, pid, os.pidfd_open(pid))
+        child = Traced(copy, pid, os.pidfd_open(pid), fds[0])
         self.children.append(child)
         self.watch.adopt(copy, seccomp.Installed(fds[0], bool(message[0])))
         return child

@@ -23,6 +23,7 @@ import _parasuite_tests as tests
 from _parasuite_clock import now_ns
 from _parasuite_page import BIND, CONNECT, mapped, start_ticks
 from _parasuite_recorder import failed, guarded, source_line
+from _parasuite_restart import hide_frames
 
 TYPE_CHECKING = False  # As typing has it, without the price of importing that.
 if TYPE_CHECKING:
@@ -377,11 +378,18 @@ class Log:
     def patch(self, module: Any) -> None:
         """*module*: socket. Its class tells results, and when it lets go of a descriptor."""
         kind = module.socket
-        bind, real_close = _socket.socket.bind, kind._real_close
+        bind, real_close = kind.bind, kind._real_close
         log = self
 
         def bind_and_tell(self: Any, *args: Any) -> None:
-            said = guarded(log._binds, self, sys._getframe(1))
+            try:
+                tell_of_bind(self, *args)
+            except BaseException as error:
+                hide_frames(error)
+                raise
+
+        def tell_of_bind(self: Any, *args: Any) -> Any:
+            said = guarded(log._binds, self, sys._getframe(2))
             if said is None:
                 return bind(self, *args)
             outer = getattr(log._inside, "bind", None)

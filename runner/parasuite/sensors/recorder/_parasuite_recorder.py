@@ -15,6 +15,7 @@ import os
 import sys
 import sysconfig
 
+import _parasuite_restart as restart
 import _parasuite_tests as tests
 from _parasuite_page import BIND, CONNECT, LISTEN, SEND, Page
 
@@ -251,14 +252,20 @@ def install(folder: str, writes_events: bool) -> None:
 
 
 def _patch_socket(module: Any, recorder: Recorder) -> None:
-    listen = _socket.socket.listen
+    if sys.platform == "linux":
+        restart.patch(module.socket)
+    listen = module.socket.listen
     log = recorder.log
 
     def listen_and_say(self: Any, *args: Any) -> Any:
-        said = guarded(recorder.hears_listen, self, sys._getframe(1))
-        if said is not None and log is not None:
-            return log.listening(self, said, lambda: listen(self, *args))
-        return listen(self, *args)
+        try:
+            said = guarded(recorder.hears_listen, self, sys._getframe(1))
+            if said is not None and log is not None:
+                return log.listening(self, said, lambda: listen(self, *args))
+            return listen(self, *args)
+        except BaseException as error:
+            restart.hide_frames(error)
+            raise
 
     listen_and_say.__doc__ = listen.__doc__
     listen_and_say.__name__ = "listen"

@@ -1,0 +1,143 @@
+"""bind, listen and connect are called again where a signal interrupted them before the kernel had begun them.
+
+Under the exact sensor a call waits until it is received, and a signal ends that wait. The kernel by itself never
+interrupts bind and listen, nor a connect that has not begun, so Python passes EINTR on (bind, listen, non-blocking
+connect), or takes the connect for one that continues in the background (PEP 475): it polls, an unconnected socket
+polls writable, and connect returns success without a connection. Signal handlers have run by then; what they raise
+propagates as ever.
+
+The program sees neither the second call nor, in a traceback, the functions here (before Python 3.11 it sees those).
+Standard library, Python 3.8 or newer.
+"""
+
+from __future__ import annotations
+
+import _socket
+import contextlib
+import os
+from errno import EINTR
+
+TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+if TYPE_CHECKING:
+    from typing import Any
+
+# Each further try means one more signal within microseconds: a bound that is never reached.
+_TRIES_MAX = 1000
+# Where success changes nothing: a connect to the peer that the socket has already, or to port 0.
+_SAME_PEER_TRIES_MAX = 10
+_HERE = os.path.join(os.path.dirname(__file__), "")
+_INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
+_UNIX = getattr(_socket, "AF_UNIX", -1)
+_TCP_INFO = getattr(_socket, "TCP_INFO", 11)
+_TCP_CLOSE = 7
+# tcpi_state is the first byte of struct tcp_info, tcpi_segs_out (Linux 4.2) a u32 at 136. Source: linux/tcp.h.
+_SEGMENTS_AT, _SEGMENTS_END = 136, 140
+# Read once, from the class: a program may replace the module's names or define a socket class of its own.
+_SOCKET = _socket.socket
+_SOCK_STREAM, _IPPROTO_TCP = _socket.SOCK_STREAM, _socket.IPPROTO_TCP
+_family = _SOCKET.family.__get__
+_type = _SOCKET.type.__get__
+_getpeername = _SOCKET.getpeername
+_getsockopt = _SOCKET.getsockopt
+_bind, _listen, _connect, _connect_ex = _SOCKET.bind, _SOCKET.listen, _SOCKET.connect, _SOCKET.connect_ex
+
+
+def _progress(sock: Any) -> Any:
+    """What differs once a connect of *sock* has begun; None where that cannot be known.
+
+    Of TCP the number of segments sent, None once it is connected. (State and name do not differ where the connection
+    was reset at once or the socket was bound before, and SO_ERROR is cleared by asking for it.) Of others the peer.
+    """
+    with contextlib.suppress(OSError):
+        if _family(sock) in _INET and _type(sock) & 15 == _SOCK_STREAM:
+            info = _getsockopt(sock, _IPPROTO_TCP, _TCP_INFO, _SEGMENTS_END)
+            if info[0] != _TCP_CLOSE or len(info) < _SEGMENTS_END:
+                return None
+            return info[_SEGMENTS_AT:]
+        if _family(sock) in _INET or _family(sock) == _UNIX:
+            return _peer(sock)
+    return None
+
+
+def _peer(sock: Any) -> Any:
+    try:
+        return "peer", _getpeername(sock)
+    except OSError:
+        return "no peer"
+
+
+def _is_connect_unbegun(before: Any, sock: Any, tries: int) -> bool:
+    """Whether a connect that returned success never began. *before*: the socket's _progress before the call."""
+    if before is None or _progress(sock) != before:
+        return False
+    return isinstance(before, bytes) or tries < _SAME_PEER_TRIES_MAX
+
+
+def hide_frames(error: BaseException) -> None:
+    """Remove the recorder's own frames from a traceback; a bare `raise` after it adds none (from Python 3.11)."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_HERE):
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback
+
+
+def _again(call: Any, self: Any, arguments: tuple[Any, ...]) -> Any:
+    for _ in range(_TRIES_MAX):
+        try:
+            return call(self, *arguments)
+        except InterruptedError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise  # A signal handler raised it: it has frames below this one.
+    return call(self, *arguments)
+
+
+def bind(self: Any, *args: Any) -> None:
+    try:
+        _again(_bind, self, args)
+    except BaseException as error:
+        hide_frames(error)
+        raise
+
+
+def listen(self: Any, *args: Any) -> None:
+    try:
+        _again(_listen, self, args)
+    except BaseException as error:
+        hide_frames(error)
+        raise
+
+
+def connect(self: Any, *args: Any) -> None:
+    try:
+        for tries in range(_TRIES_MAX):
+            before = _progress(self) if isinstance(self, _SOCKET) else None
+            _again(_connect, self, args)
+            if not _is_connect_unbegun(before, self, tries):
+                return
+    except BaseException as error:
+        hide_frames(error)
+        raise
+
+
+def connect_ex(self: Any, *args: Any) -> int:
+    try:
+        result = EINTR
+        for tries in range(_TRIES_MAX):
+            before = _progress(self) if isinstance(self, _SOCKET) else None
+            result = _connect_ex(self, *args)
+            if result != EINTR and (result or not _is_connect_unbegun(before, self, tries)):
+                break
+        return result
+    except BaseException as error:
+        hide_frames(error)
+        raise
+
+
+def patch(kind: Any) -> None:
+    """*kind*: a subclass of _socket.socket, whose methods cannot be replaced."""
+    for function in (bind, listen, connect, connect_ex):
+        original = getattr(_SOCKET, function.__name__)
+        function.__doc__ = original.__doc__
+        function.__qualname__ = f"socket.{function.__name__}"
+        function.__module__ = kind.__module__
+        setattr(kind, function.__name__, function)

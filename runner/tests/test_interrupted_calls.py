@@ -1,0 +1,234 @@
+"""A signal that comes while a call waits to be received changes nothing in a Python."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from parasuite.events import Bind
+from parasuite.sensors import seccomp
+
+if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
+    pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
+
+from runner.tests.test_recorder import environment
+from runner.tests.tracing import PATIENCE_S, Traced, Tracer, tracer
+
+# The handler says when it has run. Then the call that waited has been interrupted.
+HEAD = """
+import asyncio, errno, os, signal, socket, sys, traceback
+handled, port = map(int, sys.argv[1:])
+address = ("127.0.0.1", port)
+signal.signal(signal.SIGUSR1, lambda *_: os.write(handled, b"."))
+"""
+
+
+@dataclass
+class Program:
+    """One Python under the sensor, whose calls are interrupted as a test says."""
+
+    folder: Path
+    address: tuple[str, int]
+    pipe: tuple[int, int] = field(default_factory=os.pipe)
+
+    def start(self, made: Tracer, code: str, mode: str = "pages") -> Traced:
+        os.set_inheritable(self.pipe[1], True)
+        path = self.folder / "program.py"
+        path.write_text(HEAD + textwrap.dedent(code))
+        arguments = [str(path), str(self.pipe[1]), str(self.address[1])]
+        return made.start([sys.executable, *arguments], env=environment(self.folder / "copy", mode))
+
+    def interrupt(self, child: Traced) -> None:
+        """Signal the child while its next call waits; the call has been interrupted then."""
+        await_call(child)
+        os.kill(child.pid, signal.SIGUSR1)
+        ready, _, _ = select.select([self.pipe[0]], [], [], PATIENCE_S)
+        assert ready
+        os.read(self.pipe[0], 1)
+
+    def run(self, code: str, served: int = 0, mode: str = "pages") -> Tracer:
+        """Run *code*, whose call after the first *served* ones is interrupted, and must end well."""
+        with tracer() as made:
+            child = self.start(made, code, mode)
+            while made.watch.calls < served:
+                made.watch.serve(made.poll.poll(PATIENCE_S * 1000))
+            self.interrupt(child)
+            assert made.run() == [0]
+            return made
+
+
+def await_call(child: Traced) -> None:
+    poll = select.poll()
+    poll.register(child.listener, select.POLLIN)
+    assert poll.poll(PATIENCE_S * 1000)
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Program]:
+    """Beside it a listener that accepts by its backlog alone."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        made = Program(tmp_path, server.getsockname())
+        yield made
+        for end in made.pipe:
+            os.close(end)
+
+
+@pytest.mark.parametrize("timeout", ["None", "60"])
+def test_a_connect_that_a_signal_interrupts_is_connected_when_it_returns(program: Program, timeout: str) -> None:
+    program.run(f"s = socket.socket(); s.settimeout({timeout}); s.connect(address); s.getpeername()")
+
+
+def test_a_connect_of_a_socket_that_was_bound_is_connected_when_it_returns(program: Program) -> None:
+    program.run('s = socket.socket(); s.bind(("127.0.0.1", 0)); s.connect(address); s.getpeername()', served=1)
+
+
+def test_connect_ex_is_connected_when_it_returns_zero(program: Program) -> None:
+    program.run("s = socket.socket(); assert s.connect_ex(address) == 0; s.getpeername()")
+
+
+def test_a_non_blocking_connect_that_a_signal_interrupts_is_in_progress(program: Program) -> None:
+    program.run(
+        """
+        s = socket.socket(); s.setblocking(False)
+        try:
+            s.connect(address)
+        except BlockingIOError:
+            s.setblocking(True)
+            s.send(b"x")
+        else:
+            raise AssertionError
+        """
+    )
+
+
+def test_a_non_blocking_connect_ex_that_a_signal_interrupts_is_in_progress(program: Program) -> None:
+    program.run("s = socket.socket(); s.setblocking(False); assert s.connect_ex(address) == errno.EINPROGRESS")
+
+
+def test_a_client_of_asyncio_that_a_signal_interrupts_is_connected(program: Program) -> None:
+    program.run(
+        """
+        async def main():
+            _, writer = await asyncio.open_connection(*address)
+            assert writer.get_extra_info("peername") == address
+            writer.close()
+        asyncio.run(main())
+        """
+    )
+
+
+def test_a_udp_socket_has_its_peer_after_a_connect_that_a_signal_interrupts(program: Program) -> None:
+    program.run("s = socket.socket(type=socket.SOCK_DGRAM); s.connect(address); assert s.getpeername() == address")
+
+
+def test_a_udp_socket_has_its_new_peer_after_a_connect_that_a_signal_interrupts(program: Program) -> None:
+    code = """
+        s = socket.socket(type=socket.SOCK_DGRAM)
+        s.connect(("127.0.0.1", 9)); s.connect(address)
+        assert s.getpeername() == address
+        """
+    program.run(code, served=1)
+
+
+@pytest.mark.parametrize("again", ['("127.0.0.1", 9)', '("127.0.0.1", 0)'])
+def test_a_udp_socket_may_be_connected_where_success_does_not_show(program: Program, again: str) -> None:
+    program.run(f's = socket.socket(type=socket.SOCK_DGRAM); s.connect(("127.0.0.1", 9)); s.connect({again})')
+
+
+@pytest.mark.parametrize("mode", ["pages", "events"])
+def test_bind_and_listen_succeed_although_a_signal_interrupts_them(program: Program, mode: str) -> None:
+    made = program.run('s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); s.getsockname()', 0, mode)
+    assert len([event for event in made.events if isinstance(event, Bind)]) == 1
+    program.run('s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); s.getsockname()', 1, mode)
+
+
+def test_a_connect_that_is_refused_after_a_signal_says_so_once(program: Program) -> None:
+    program.run(
+        """
+        try:
+            with socket.socket() as s, socket.socket() as nobody:
+                nobody.bind(("127.0.0.1", 0))
+                s.connect(nobody.getsockname())
+        except ConnectionRefusedError as error:
+            assert error.__context__ is None
+        else:
+            raise AssertionError
+        """,
+        served=1,
+    )
+
+
+def test_a_connection_that_is_reset_at_once_is_not_made_again(program: Program) -> None:
+    program.run(
+        """
+        import struct, threading
+        server = socket.create_server(("127.0.0.1", 0))
+        def reset():
+            with server.accept()[0] as peer:
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        thread = threading.Thread(target=reset)
+        thread.start()
+        # connect returns when the connection has been reset: success is told a moment late.
+        connect = socket._socket.socket.connect
+        s = socket.socket()
+        import _parasuite_restart
+        def late(*arguments):
+            connect(*arguments)
+            thread.join()
+        _parasuite_restart._connect = late
+        s.connect(server.getsockname())
+        assert s.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
+        """,
+    )
+
+
+def test_what_a_signal_handler_raises_is_the_programs_and_leaves_no_trace_of_the_recorder(program: Program) -> None:
+    program.run(
+        """
+        class Mine(Exception): pass
+        def handler(*_):
+            os.write(handled, b".")
+            raise Mine
+        signal.signal(signal.SIGUSR1, handler)
+        def attempt(name, *arguments):
+            try:
+                getattr(socket.socket(), name)(*arguments)
+            except (Mine, OSError) as error:
+                return error, [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        error, names = attempt("bind", ("127.0.0.1", 0))
+        assert isinstance(error, Mine) and error.__context__ is None, error
+        if sys.version_info >= (3, 11):
+            assert names == ["attempt", "handler"], names
+        """
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python shows every function that an exception passes through")
+@pytest.mark.parametrize("mode", ["pages", "events"])
+def test_a_call_that_fails_leaves_no_trace_of_the_recorder(program: Program, mode: str) -> None:
+    program.run(
+        """
+        def attempt(sock, name, *arguments):
+            try:
+                getattr(sock, name)(*arguments)
+            except (OSError, TypeError) as error:
+                return [frame.name for frame in traceback.extract_tb(error.__traceback__)]
+        nobody, closed = socket.socket(), socket.socket()
+        nobody.bind(("127.0.0.1", 0))
+        closed.close()
+        assert attempt(nobody, "bind", address) == ["attempt"]
+        assert attempt(nobody, "bind", 1, 2) == ["attempt"]
+        assert attempt(socket.socket(), "connect", nobody.getsockname()) == ["attempt"]
+        assert attempt(socket.socket(), "connect") == ["attempt"]
+        assert attempt(closed, "listen") == ["attempt"]
+        """,
+        mode=mode,
+    )
