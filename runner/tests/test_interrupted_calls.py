@@ -1,4 +1,4 @@
-"""A signal that comes while a call waits to be received changes nothing in a Python."""
+"""A signal that comes while a call waits to be received changes nothing in a Python, and is counted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from parasuite.events import Bind
+from parasuite.events import Bind, Event
 from parasuite.sensors import seccomp
 
 if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
 
-from runner.tests.test_recorder import environment
-from runner.tests.tracing import PATIENCE_S, Traced, Tracer, tracer
+from runner.tests.recording import environment
+from runner.tests.tracing import PATIENCE_S, Traced, Tracer, python, tracer
 
 # The handler says when it has run. Then the call that waited has been interrupted.
 HEAD = """
@@ -232,3 +232,65 @@ def test_a_call_that_fails_leaves_no_trace_of_the_recorder(program: Program, mod
         """,
         mode=mode,
     )
+
+
+INTERRUPTED_BINDS = """
+import os, signal, socket, sys
+signal.signal(signal.SIGUSR1, lambda *_: None)
+with socket.socket() as first:
+    first.bind(("127.0.0.1", 0))
+for _ in range(int(sys.argv[2])):
+    with socket.socket() as sock:
+        try:
+            sock.bind(("127.0.0.1", 0))
+        except InterruptedError:
+            os.write(int(sys.argv[1]), b".")
+with socket.socket() as last:
+    last.bind(("127.0.0.1", 0))
+"""
+
+
+def test_each_call_that_a_signal_interrupts_before_it_is_received_is_counted(program: Program) -> None:
+    times = 5
+    os.set_inheritable(program.pipe[1], True)
+    with tracer() as made:
+        child = made.start([*python(INTERRUPTED_BINDS), str(program.pipe[1]), str(times)])
+        while made.watch.calls < 1:
+            made.watch.serve(made.poll.poll(PATIENCE_S * 1000))
+        for _ in range(times):
+            program.interrupt(child)
+        assert made.run() == [0]
+        assert made.watch.calls == 2
+        (note,) = made.watch.notes()
+        assert note.startswith("signals interrupted 5 of 7 calls before parasuite received them"), note
+
+
+class _Looking(list[Event]):
+    """Looks, when the first bind has been served, whether further calls wait to be received."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.children: list[Traced] = []
+        self.waits: bool | None = None
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        if isinstance(event, Bind) and self.waits is None:
+            poll = select.poll()
+            for child in self.children:
+                poll.register(child.listener, select.POLLIN)
+            self.waits = bool(poll.poll(0))
+
+
+def test_every_call_that_waits_is_received_before_one_is_served() -> None:
+    events = _Looking()
+    made = Tracer(events=events)
+    try:
+        code = 'import socket; socket.socket().bind(("127.0.0.1", 0))'
+        events.children = [made.start(python(code), copy=copy) for copy in range(3)]
+        for child in events.children:
+            await_call(child)
+        assert made.run() == [0, 0, 0]
+    finally:
+        made.close()
+    assert events.waits is False

@@ -470,49 +470,6 @@ def test_a_tracer_can_be_made_more_than_once() -> None:
         Tracer().close()
 
 
-def test_a_call_that_a_signal_ends_before_it_is_received_is_told_as_our_doing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    ended, end = os.pipe()
-    go_on, let_go_on = os.pipe()
-    for inherited in (end, go_on):
-        os.set_inheritable(inherited, True)
-    receive = seccomp.Listener.receive
-
-    def receive_late(listener: seccomp.Listener) -> seccomp.Call | None:
-        monkeypatch.undo()
-        os.kill(child.pid, signal.SIGUSR1)
-        assert os.read(ended, 1) == b"i"
-        call = receive(listener)
-        os.write(let_go_on, b"g")
-        return call
-
-    monkeypatch.setattr(seccomp.Listener, "receive", receive_late)
-    code = f"""
-        import signal
-        signal.signal(signal.SIGUSR1, lambda *_: None)
-        s = socket.socket()
-        try:
-            s.bind(("127.0.0.1", 0))
-        except InterruptedError:
-            os.write({end}, b"i")
-            os.read({go_on}, 1)
-        s.bind(("127.0.0.1", 0))
-        """
-    with tracer() as made:
-        child = made.start(python(SOCKETS + textwrap.dedent(code)))
-        os.close(end)
-        os.close(go_on)
-        assert made.run() == [0]
-        assert len(only(made.events, Bind)) == 1
-        assert made.watch.notes() == [
-            "1 call was ended by a signal while waiting for the sensor: where one failed with EINTR, "
-            "that is parasuite's doing"
-        ]
-    os.close(ended)
-    os.close(let_go_on)
-
-
 ENTER = "from netsupport.tests import namespaces; namespaces.enter()"
 ROOT = Path(namespaces.__file__).parents[2]
 

@@ -168,6 +168,7 @@ _REQUEST = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
 _ID = struct.Struct("=Q")
 _ZEROES = bytes(_REQUEST.size)
+_IDS = 1 << 64  # They begin anywhere, so they may wrap around.
 
 
 @dataclass(slots=True)
@@ -190,13 +191,15 @@ class Call:
 class Listener:
     """The receiving end of one filter; owns *fd*.
 
-    *interrupted*: how many calls a signal had ended when they were about to be received. Their callers got EINTR, or
-    began them again (SA_RESTART), or were killed: which, is not to be seen. Those that ended earlier are not seen.
+    *interrupted*: how many calls a signal ended before they were received, up to the last one that was. Their
+    callers were killed, made them again (SA_RESTART), or got EINTR; which, cannot be seen. The kernel numbers the
+    calls under a filter consecutively: these are the numbers that are missing between the received ones.
     """
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self.interrupted = 0
+        self._next_id: int | None = None
         self._request = bytearray(_REQUEST.size)
         # The caller is woken on this processor, since this process is about to sleep: measured below. Linux 6.6.
         with contextlib.suppress(OSError):
@@ -217,9 +220,11 @@ class Listener:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.EINTR):
                 raise
-            self.interrupted += error.errno == errno.ENOENT
             return None
         fields = _REQUEST.unpack(request)
+        if self._next_id is not None:
+            self.interrupted += (fields[0] - self._next_id) % _IDS
+        self._next_id = fields[0] + 1
         return Call(fields[0], fields[1], fields[3], fields[6:])
 
     def is_valid(self, call: Call) -> bool:

@@ -1,9 +1,12 @@
 """Every bind, listen, connect and release of the copies, as it happens: seccomp and netlink put together.
 
-Runs in the supervisor, which is one thread: what it writes is in the order in which the kernel did it. Each call has
-a fixed order: receive, read memory, duplicate, *then* ask whether the caller still stands there (its number may be
-another's by now), act, close the duplicate, answer, and only then write down what was learned. (A duplicate that
-outlived the answer would keep a port that its owner has closed.)
+Runs in the supervisor, which is one thread: what it writes is in the order in which the kernel did it. Until a call
+is received, any signal can interrupt it; afterwards only a fatal one. So every call that waits, in whichever copy, is
+received before one is served.
+
+Each call has a fixed order: receive, read memory, duplicate, *then* ask whether the caller still stands there (its
+number may be another's by now), act, close the duplicate, answer, and only then write down what was learned. (A
+duplicate that outlived the answer would keep a port that its owner has closed.)
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import os
 import select
 import struct
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -30,6 +33,10 @@ NAME = "seccomp"
 # What may go wrong in looking at a call and at who made it. The audit never breaks the run: the call goes on unseen,
 # and the run is said to have been blind.
 _FAILURES = (OSError, ValueError, LookupError, struct.error)
+
+
+# Calls that one `serve` may receive, so that its user is never kept from other work by callers that never pause.
+_RECEIVED_MAX = 64
 
 
 @dataclass(slots=True)
@@ -68,6 +75,7 @@ class Watch:
         self._attempts = Attempts(self._owners, emit)
         self._calls = Calls(self._owners, is_local, recorded, self._release)
         self._traced: dict[int, _Traced] = {}
+        self._received: deque[tuple[_Traced, seccomp.Call]] = deque()
         self.calls = 0
         self.counts: Counter[str] = Counter()
         self.opaque: set[str] = set()
@@ -100,22 +108,38 @@ class Watch:
         self._destroyed.close()
 
     def serve(self, ready: Sequence[tuple[int, int]]) -> None:
-        """Handle one thing of each descriptor that is *ready*, as the poll tells; never blocks."""
-        for fd, _ in ready:
-            if fd == self._destroyed_fd:
+        """Handle what is *ready*, as the poll reports it, and the calls that arrive meanwhile; never blocks."""
+        left = _RECEIVED_MAX
+        while True:
+            self._receive(ready)
+            # What has ended is written down before anything newer is looked at.
+            if any(fd == self._destroyed_fd for fd, _ in ready):
                 self._guarded(self._drain)
+            if not self._received:
+                break
+            traced, request = self._received.popleft()
+            self._handle(traced, request)
+            left -= 1
+            if not self._received:
+                break  # The poll of our user is next anyway.
+            ready = self._poll.poll(0) if left > 0 else ()
+        self._guarded(self._attempts.settle_due)
+
+    def _receive(self, ready: Sequence[tuple[int, int]]) -> None:
+        """Receive the calls that are *ready*; close the listeners without a task."""
         for fd, flags in ready:
             traced = self._traced.get(fd)
             if traced is None:
                 continue
             if flags & select.POLLIN:
-                self._handle(traced)
-            else:
+                request = traced.listener.receive()
+                if request is not None:
+                    self._received.append((traced, request))
+            elif not any(waiting is traced for waiting, _ in self._received):
                 self._poll.unregister(fd)
                 self.counts["interrupted"] += traced.listener.interrupted
                 traced.listener.close()
                 del self._traced[fd]
-        self._guarded(self._attempts.settle_due)
 
     def _drain(self) -> None:
         """Write down what the kernel says has ended, before anything newer is looked at."""
@@ -139,10 +163,7 @@ class Watch:
             if cookie not in there:
                 self._release(cookie, time.monotonic_ns())
 
-    def _handle(self, traced: _Traced) -> None:
-        request = traced.listener.receive()
-        if request is None:
-            return
+    def _handle(self, traced: _Traced, request: seccomp.Call) -> None:
         self.calls += 1
         try:
             call = self._look(traced, request)
@@ -219,10 +240,10 @@ class Watch:
             found.append(f"it failed {times}, and each time what it looked at went on unseen: {self.failure}")
         interrupted = self.counts["interrupted"] + sum(made.listener.interrupted for made in self._traced.values())
         if interrupted:
-            calls = "call was" if interrupted == 1 else "calls were"
             found.append(
-                f"{interrupted} {calls} ended by a signal while waiting for the sensor: where one failed with EINTR, "
-                "that is parasuite's doing"
+                f"signals interrupted {interrupted:,} of {self.calls + interrupted:,} calls before parasuite received"
+                " them; most programs make such a call again (Python, Go, Java, node, Rust, SA_RESTART), the others "
+                "got EINTR, which is parasuite's doing"
             )
         return found
 
