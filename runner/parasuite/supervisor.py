@@ -44,6 +44,7 @@ from parasuite.process_tree import (
     state_of,
     tree_of,
 )
+from parasuite.scheduling import run_at_once
 from parasuite.sensors import seccomp
 from parasuite.sensors.exact import Exact
 
@@ -433,6 +434,8 @@ class _Supervisor:
     def _obey(self, message: dict[str, Any]) -> None:
         match message["do"]:
             case "watch":
+                # A call can be interrupted by a signal until it is received, so that must not wait for the processor.
+                run_at_once()
                 self._exact = Exact(message, self._copy_of, self._poll)
             case "start":
                 self._start(message)

@@ -16,6 +16,7 @@ if sys.platform != "linux":
 import resource
 import signal
 import subprocess
+import textwrap
 
 from parasuite.copies import Copies, Starter, Supervised
 from parasuite.descriptors import inherited_descriptors
@@ -177,3 +178,28 @@ def test_where_no_process_may_be_a_subreaper_the_run_goes_on_and_says_so(parasui
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "note: PR_SET_CHILD_SUBREAPER is refused (Operation not permitted)" in done.stdout
+def test_a_copy_has_the_claim_to_the_processor_that_it_has_without_parasuite(parasuite: Parasuite) -> None:
+    code = "import os; print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0))"
+    run = (sys.executable, "-m", "parasuite", "run", "-j", "1", "--", sys.executable, "-c", code)
+    subprocess.run(["nice", "-n", "3", *run], cwd=parasuite.cwd, env=parasuite.environ, check=True, timeout=PATIENCE_S)
+    (output,) = parasuite.cwd.glob(".parasuite/latest/copies/*/output.log")
+    expected = os.getpriority(os.PRIO_PROCESS, 0) + 3
+    assert output.read_text().split() == [str(os.SCHED_OTHER), str(expected)]
+
+
+def test_a_supervisor_that_receives_calls_does_not_wait_for_the_processor(parasuite: Parasuite) -> None:
+    if subprocess.run(["chrt", "-f", "1", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        pytest.skip("this user may not ask for it")
+    code = """
+        import os
+        pid = os.getppid()
+        for generation in ("spawner", "supervisor"):
+            for line in open(f"/proc/{pid}/status"):
+                if line.startswith("PPid:"):
+                    pid = int(line.split()[1])
+        print(os.sched_getscheduler(pid))
+        """
+    done = parasuite("run", "-j", "1", "--", sys.executable, "-c", textwrap.dedent(code))
+    assert done.code == 0, done.stdout + done.stderr
+    (output,) = parasuite.cwd.glob(".parasuite/latest/copies/*/output.log")
+    assert int(output.read_text()) & ~os.SCHED_RESET_ON_FORK == os.SCHED_FIFO

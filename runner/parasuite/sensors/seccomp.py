@@ -201,9 +201,11 @@ class Listener:
         self.interrupted = 0
         self._next_id: int | None = None
         self._request = bytearray(_REQUEST.size)
-        # The caller is woken on this processor, since this process is about to sleep: measured below. Linux 6.6.
-        with contextlib.suppress(OSError):
-            fcntl.ioctl(fd, _IOCTL_SET_FLAGS, _SYNC_WAKE_UP)
+        if os.sched_getscheduler(0) == os.SCHED_OTHER:
+            # The caller is woken on this processor, since this process is about to sleep: measured below. Linux 6.6.
+            # Not behind a process of real-time priority: the caller would wait for all that it does first.
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(fd, _IOCTL_SET_FLAGS, _SYNC_WAKE_UP)
 
     def fileno(self) -> int:
         return self._fd
