@@ -181,7 +181,8 @@ def test_where_no_process_may_be_a_subreaper_the_run_goes_on_and_says_so(parasui
 def test_a_copy_has_the_claim_to_the_processor_that_it_has_without_parasuite(parasuite: Parasuite) -> None:
     code = "import os; print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0))"
     run = (sys.executable, "-m", "parasuite", "run", "-j", "1", "--", sys.executable, "-c", code)
-    subprocess.run(["nice", "-n", "3", *run], cwd=parasuite.cwd, env=parasuite.environ, check=True, timeout=PATIENCE_S)
+    command = ["nice", "-n", "3", *run]
+    subprocess.run(command, cwd=parasuite.cwd, env=parasuite.environ, check=True, timeout=PATIENCE_S)
     (output,) = parasuite.cwd.glob(".parasuite/latest/copies/*/output.log")
     expected = os.getpriority(os.PRIO_PROCESS, 0) + 3
     assert output.read_text().split() == [str(os.SCHED_OTHER), str(expected)]
