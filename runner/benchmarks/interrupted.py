@@ -174,7 +174,7 @@ def _commands(folder: Path) -> dict[str, list[str]]:
     """The program of each scenario, to be followed by its number of rounds and its rate."""
     found = {}
     for name, body in _PROGRAMS.items():
-        path = folder / f"{name}.py"
+        path = folder / f"{name}_program.py"
         path.write_text(_HEAD + body + _END)
         found[name] = [sys.executable, str(path)]
     if shutil.which("cc"):

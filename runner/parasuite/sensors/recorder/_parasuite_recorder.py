@@ -244,6 +244,8 @@ def install(folder: str, writes_events: bool) -> None:
         "unittest.suite": tests.patch_unittest_suite,
         "socket": lambda module: _patch_socket(module, recorder),
     }
+    if sys.platform == "linux":
+        patches["gevent._socket3"] = _patch_gevent
     for name in list(patches):
         module = sys.modules.get(name)
         if module is not None:
@@ -273,6 +275,13 @@ def _patch_socket(module: Any, recorder: Recorder) -> None:
     module.socket.listen = listen_and_say
     if log is not None:
         log.patch(module)
+
+
+def _patch_gevent(module: Any) -> None:
+    """*module*: gevent's socket, whose sockets are of a class of its own."""
+    kind = getattr(module, "_wrefsocket", None)
+    if kind is not None:
+        restart.patch(kind)
 
 
 class _AsImported:

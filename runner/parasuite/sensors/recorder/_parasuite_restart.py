@@ -139,5 +139,4 @@ def patch(kind: Any) -> None:
         original = getattr(_SOCKET, function.__name__)
         function.__doc__ = original.__doc__
         function.__qualname__ = f"socket.{function.__name__}"
-        function.__module__ = kind.__module__
         setattr(kind, function.__name__, function)
