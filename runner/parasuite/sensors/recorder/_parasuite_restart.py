@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Each further try means one more signal within microseconds: a bound that is never reached.
 _TRIES_MAX = 1000
-# Where success changes nothing: a connect to the peer that the socket has already, or to port 0.
-_SAME_PEER_TRIES_MAX = 10
+# Where success changes nothing: a connect to port 0, or by name to the peer that the socket has already.
+_SAME_PEER_TRIES_MAX = 5
 _HERE = os.path.join(os.path.dirname(__file__), "")
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
 _UNIX = getattr(_socket, "AF_UNIX", -1)
@@ -66,11 +66,15 @@ def _peer(sock: Any) -> Any:
         return "no peer"
 
 
-def _is_connect_unbegun(before: Any, sock: Any, tries: int) -> bool:
+def _is_connect_unbegun(before: Any, sock: Any, address: Any, tries: int) -> bool:
     """Whether a connect that returned success never began. *before*: the socket's _progress before the call."""
     if before is None or _progress(sock) != before:
         return False
-    return isinstance(before, bytes) or tries < _SAME_PEER_TRIES_MAX
+    if isinstance(before, bytes):
+        return True
+    peer = before[1] if isinstance(before, tuple) else None
+    is_same_peer = peer[:2] == address[:2] if isinstance(peer, tuple) else peer == address
+    return not is_same_peer and tries < _SAME_PEER_TRIES_MAX
 
 
 def hide_frames(error: BaseException) -> None:
@@ -112,7 +116,7 @@ def connect(self: Any, *args: Any) -> None:
         for tries in range(_TRIES_MAX):
             before = _progress(self) if isinstance(self, _SOCKET) else None
             _again(_connect, self, args)
-            if not _is_connect_unbegun(before, self, tries):
+            if not _is_connect_unbegun(before, self, args[0], tries):
                 return
     except BaseException as error:
         hide_frames(error)
@@ -125,7 +129,7 @@ def connect_ex(self: Any, *args: Any) -> int:
         for tries in range(_TRIES_MAX):
             before = _progress(self) if isinstance(self, _SOCKET) else None
             result = _connect_ex(self, *args)
-            if result != EINTR and (result or not _is_connect_unbegun(before, self, tries)):
+            if result != EINTR and (result or not _is_connect_unbegun(before, self, args[0], tries)):
                 break
         return result
     except BaseException as error:
