@@ -71,8 +71,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Ca
     compared, results = _results([_copy_results(folder, outcome, facts) for outcome in ended])
     is_pytest = facts["target"]["kind"] != "command"
     errors, run_ended = facts["errors"], facts["ended"]
-    stored = _stored_verdict(facts, found)
-    decided = stored or verdict(
+    decided = verdict(
         outcomes=ended,
         results=results,
         findings=found,
@@ -93,8 +92,11 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Ca
             f"{reading.stopped} while the record was read: what sockets did after the first {at_s:.1f} s, "
             f"{reading.count:,} events, was not looked at; `parasuite report` reads all of it"
         )
-    if stored and seen.blind and stored.code != ExitCode.BLIND:
-        notes.append(f"the run's record is not what it was: {seen.blind}")
+    stored = _stored_verdict(facts, found)
+    if stored is not None:
+        if decided.code != stored.code != ExitCode.BLIND:
+            notes.append(f"the record has changed since the run ended; judged again, it says: {decided.reason}")
+        decided = stored
     start = next((event for event in reading.kept if isinstance(event, RunStarted)), None)
     return Report(
         run_id=folder.run_id,

@@ -38,8 +38,18 @@ _RUN_JSON_MAX_BYTES = 16 << 20
 _ENDS_WRITTEN = 2  # Before judging, and with the verdict.
 _SPARE_BYTES = 4096  # For what run.json says at the end and not at the start: reasons, the verdict.
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_COPY = re.compile(r"copies/\d{3,}")
 _BYTECODE = re.compile(r"parasuite-\d{6}")
 _YEAR_9999_S = 253_402_300_799
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is anything at *path*. Raises OSError where that cannot be known."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _is_list_of_text(value: Any) -> bool:
@@ -143,8 +153,8 @@ class RunFolder:
     def open(cls, path: Path) -> RunFolder:
         """The folder of an earlier run: *path* itself, or the latest below it. Raises RunFolderError."""
         for candidate in (path, path / "latest"):
-            # Of any kind: what is wrong with it says read_run.
-            if os.path.lexists(candidate / "run.json"):
+            # Of any kind: read_run reports what is wrong with it.
+            if _exists(candidate / "run.json"):
                 return cls(candidate.resolve())
         raise RunFolderError(f"{path} is not a run folder: it has no run.json; give .parasuite/runs/ID or .parasuite")
 
@@ -254,8 +264,9 @@ class RunFolder:
         return merged(self.path, [EventFile("events/orchestrator.jsonl")], self.losses)
 
     def _copies(self) -> list[str]:
+        """The folders of the copies; whatever else a suite has put beside them is not ours."""
         with self._noting_losses():
-            return names(self.path, "copies", "")
+            return [name for name in names(self.path, "copies", "") if _COPY.fullmatch(name)]
         return []
 
     @contextlib.contextmanager

@@ -52,8 +52,7 @@ def carried_by_the_bind_of(tmp_path: Path) -> Iterator[None]:
     """At the end, the one bind that was recorded in *tmp_path* lies within the block."""
     began_ns = time.monotonic_ns()
     yield
-    events = [event for events in recorded(tmp_path / "copy") for event in events]
-    (bind,) = [event for event in events if isinstance(event, Bind)]
+    (bind,) = [event for event in recorded(tmp_path / "copy") if isinstance(event, Bind)]
     assert began_ns < bind.t_ns < time.monotonic_ns()
 
 

@@ -165,8 +165,8 @@ def test_what_outlives_its_copys_main_process_is_an_orphan() -> None:
 def shared_by(*copies: int, pids: int = 1000, port: int = FIXED) -> Finding:
     here = at("127.0.0.1", port)
     events: list[Event] = [RUN]
+    events += [ProcessSeen(t_ns=1, copy=copy, pid=pids + copy, name="server") for copy in copies]
     for copy in copies:
-        events.append(ProcessSeen(t_ns=1, copy=copy, pid=pids + copy, name="server"))
         events.append(Seen(t_ns=10, copy=copy, pid=pids + copy, endpoint=here, socket=f"inode:{pids + copy}"))
     return next(f for f in findings(events) if f.kind == "shared")
 

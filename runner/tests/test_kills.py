@@ -225,6 +225,9 @@ def test_two_that_are_killed_at_once_leave_nothing_of_a_copy(stubborn: Parasuite
     folder = until_ready(stubborn)
     processes = processes_of(process, folder, 1)
     for victim in pair:
+        # Or one would end because of the other's death before it is its turn.
+        processes[victim].suspend()
+    for victim in pair:
         processes[victim].kill()
     if set(pair) == {"init", "main"}:
         process.send_signal(signal.SIGINT)
@@ -409,7 +412,8 @@ def test_the_scratch_folder_of_a_killed_run_is_removed_by_the_next_and_that_of_a
     parasuite: Parasuite, scratch_base: Path
 ) -> None:
     environ = {"TMPDIR": str(scratch_base)}
-    lingers = ("sh", "-c", 'dirname "$TMPDIR" > "$PARASUITE_COPY_DIR/ready"; exec sleep 300')
+    says_where = 'cd "$PARASUITE_COPY_DIR"; dirname "$TMPDIR" > where; mv where ready'
+    lingers = ("sh", "-c", f"{says_where}; exec sleep 300")
     runs = []
     for number in (1, 2):
         runs.append(parasuite.start("run", "-j", "1", "--sensors", "none", "--", *lingers, environ=environ))

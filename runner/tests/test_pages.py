@@ -17,6 +17,7 @@ from parasuite.events import Bind
 from parasuite.sensors import pages
 from parasuite.sensors.recorder import _parasuite_page as layout
 
+from runner.tests.recording import RECORDER
 from runner.tests.tracing import Tracer, python, tracer
 
 BIND = 's = socket.socket(); s.bind(("127.0.0.1", 0)); s.close()\n'
@@ -121,7 +122,8 @@ def test_a_folder_that_is_moved_away_is_still_the_one_that_is_read(folder: Path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts")
-def test_a_page_that_is_a_mount_is_not_read(tmp_path: Path, folder: Path) -> None:
+def test_a_page_that_is_a_mount_is_not_read(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(RECORDER)
     layout.Page(str(tmp_path))
     code = f"""
         import os, sys

@@ -178,6 +178,8 @@ def test_where_no_process_may_be_a_subreaper_the_run_goes_on_and_says_so(parasui
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "note: PR_SET_CHILD_SUBREAPER is refused (Operation not permitted)" in done.stdout
+
+
 def test_a_copy_has_the_claim_to_the_processor_that_it_has_without_parasuite(parasuite: Parasuite) -> None:
     code = "import os; print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0))"
     run = (sys.executable, "-m", "parasuite", "run", "-j", "1", "--", sys.executable, "-c", code)

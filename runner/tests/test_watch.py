@@ -29,7 +29,7 @@ from netsupport.tests import namespaces
 if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
 
-from runner.tests.recording import environment
+from runner.tests.recording import RECORDER, environment
 from runner.tests.tracing import Tracer, python, tracer
 
 if TYPE_CHECKING:
@@ -721,7 +721,10 @@ def test_a_program_is_told_by_its_own_name_and_line_although_another_called_befo
     assert seen == [" ".join([str(tmp_path / "first.py"), *second]), " ".join(second)]
 
 
-def test_a_page_that_its_process_has_declared_void_is_not_read_any_more(tmp_path: Path) -> None:
+def test_a_page_that_its_process_has_declared_void_is_not_read_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(RECORDER)
     written = layout.Page(str(tmp_path))
     written.publish(os.getpid(), layout.BIND, 3, "a test", "a line", layout.BY_THREAD)
     with contextlib.closing(callers.Callers({0: str(tmp_path)})) as known:
