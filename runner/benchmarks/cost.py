@@ -16,8 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from parasuite.events import Event, encode
-from parasuite.sensors.exact import GATHERED_EVENTS
+from parasuite.model.events import Event, encode
+from parasuite.sensors.seccomp.sensor import GATHERED_EVENTS
 
 from runner.tests.tracing import Tracer, python
 

@@ -9,9 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from parasuite.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted, encode
-from parasuite.findings import judge
-from parasuite.run_folder import RunFolder
+from parasuite.judge.findings import judge
+from parasuite.model.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted, encode
+from parasuite.record.run_folder import RunFolder
 
 SIZES = (100_000, 1_000_000)
 COPIES = 8

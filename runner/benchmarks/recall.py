@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 import psutil
-from parasuite.events import Bind, Release
+from parasuite.model.events import Bind, Release
 from parasuite.sensors import netlink
 
 from runner.tests.tracing import Tracer, python

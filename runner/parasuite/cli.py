@@ -16,19 +16,23 @@ from typing import NoReturn
 import click
 from rich.console import Console
 
-from parasuite import __version__, interpreter, session
-from parasuite.config import ConfigError, project_settings, resolve, settle, settle_all
-from parasuite.judging import judge, write_reports
-from parasuite.launch import Command, PytestTree, Target
-from parasuite.limits import limits
-from parasuite.probe import SENSORS, doctor_lines, look
-from parasuite.process_tree import why_no_proc
-from parasuite.progress import LiveProgress, LogProgress, Progress
-from parasuite.reports.model import Report
-from parasuite.reports.plain import printable
+from parasuite import __version__
+from parasuite.assemble import judge, write_reports
+from parasuite.judge.report import Report
+from parasuite.judge.verdict import ExitCode
+from parasuite.model.sensors import SensorName
+from parasuite.model.words import FailOn
+from parasuite.plan import interpreter
+from parasuite.plan.capacity import limits
+from parasuite.plan.launch import Command, PytestTree, Target
+from parasuite.plan.settings import ConfigError, project_settings, resolve, settle, settle_all
+from parasuite.probe.probe import doctor_lines, look
+from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
-from parasuite.run_folder import RunFolder, RunFolderError
-from parasuite.verdict import FAIL_ON, ExitCode
+from parasuite.reports.wording import printable
+from parasuite.run import session
+from parasuite.run.process_tree import why_no_proc
+from parasuite.run.progress import LiveProgress, LogProgress, Progress
 
 _IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
 _EXIT_CODES = """\b
@@ -68,13 +72,13 @@ def _main() -> None:
 @click.argument("target", required=False, metavar="[TARGET] [-- ARGUMENTS]")
 @click.option("-j", "--copies", metavar="N", help="Copies to run at once.  [default: usable processors, at least 2]")
 @click.option("--timeout", metavar="SECONDS", help="Stop a copy that takes longer; its stacks are in its output.")
-@click.option("--fail-on", metavar="|".join(FAIL_ON), help="Findings that make the run fail (66).  [default: error]")
+@click.option("--fail-on", metavar="|".join(FailOn), help="Findings that make the run fail (66).  [default: error]")
 @click.option("--output-dir", metavar="DIR", help="Where run folders go.  [default: .parasuite]")
 @click.option("--python", metavar="PATH", help="Interpreter of the pytest tree, which must have pytest 7 or newer.")
 @click.option("-k", "keyword", default="", metavar="EXPRESSION", help="Only tests that match, as in pytest.")
 @click.option("-m", "marker", default="", metavar="EXPRESSION", help="Only tests with these marks, as in pytest.")
 @click.option("--collect-junit", metavar="GLOB", help="JUnit files that the command writes; {copy} is the number.")
-@click.option("--sensors", metavar="LIST", help=f"auto, none, or some of: {', '.join(SENSORS)}.  [default: auto]")
+@click.option("--sensors", metavar="LIST", help=f"auto, none, or some of: {', '.join(SensorName)}.  [default: auto]")
 @click.pass_context
 def _run(
     context: click.Context,

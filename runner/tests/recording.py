@@ -9,8 +9,8 @@ import textwrap
 from pathlib import Path
 
 import parasuite.sensors.recorder as recorder_package
-from parasuite.events import Bind, Event
-from parasuite.sensors.recorded import FOLDERS, recorded
+from parasuite.model.events import Bind, Event
+from parasuite.record.recorder_files import FOLDERS, recorded
 
 RECORDER = Path(next(iter(recorder_package.__path__)))
 PATIENCE_S = 120  # A safety net only.

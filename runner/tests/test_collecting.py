@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.collecting import Collected, collect, matches
+from parasuite.run.collect_junit import Collected, collect, matches
 
 PARTS = ["a", "b", ".c", "*", "**", "[ab]", "?", ".*", "a*"]
 

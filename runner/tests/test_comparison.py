@@ -6,8 +6,8 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.comparison import Comparison, compare
-from parasuite.results import TestResult
+from parasuite.judge.comparison import Comparison, compare
+from parasuite.record.results import TestResult
 
 REASON = "Skipped: database port busy"
 

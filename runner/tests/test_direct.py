@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from parasuite.copies import Copies, Starter, Supervised
-from parasuite.direct import Direct
-from parasuite.events import CopyState
-from parasuite.launch import Launch
-from parasuite.outcomes import Outcome, outcomes
+from parasuite.judge.copy_ends import Outcome, outcomes
+from parasuite.model.events import CopyState
+from parasuite.plan.launch import Launch
+from parasuite.run.copies import Copies, Starter, Supervised
+from parasuite.run.direct import Direct
 
 STARTERS = [Direct] + ([Supervised] if sys.platform == "linux" else [])
 

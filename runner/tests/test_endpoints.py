@@ -9,8 +9,8 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.endpoints import canonical, canonical_address, is_loopback, overlaps, reaches
-from parasuite.events import Endpoint
+from parasuite.model.events import Endpoint
+from parasuite.model.overlap import canonical, canonical_address, is_loopback, overlaps, reaches
 
 ADDRESSES = ["0.0.0.0", "127.0.0.1", "127.0.0.2", "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0"]
 endpoints = st.builds(

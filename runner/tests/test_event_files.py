@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.event_files import EventFile, Losses, merged
-from parasuite.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted, encode
-from parasuite.findings import findings
-from parasuite.holds import in_order
+from parasuite.judge.findings import findings
+from parasuite.judge.ledger import in_order
+from parasuite.model.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted, encode
+from parasuite.record.event_files import EventFile, Losses, merged
 
 events = st.lists(st.integers(0, 10**6).map(lambda t_ns: Release(t_ns=t_ns, cookie=t_ns % 7)), max_size=30)
 
@@ -94,7 +94,7 @@ def test_a_recorder_s_events_end_at_the_first_nul(tmp_path: Path) -> None:
 def test_more_files_than_descriptors_are_read(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path\n"
-        "from parasuite.event_files import EventFile, Losses, merged\n"
+        "from parasuite.record.event_files import EventFile, Losses, merged\n"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20)); losses = Losses()\n"
         "files = [EventFile(path.name) for path in Path(sys.argv[1]).iterdir()]\n"
         "print(len(list(merged(Path(sys.argv[1]), files, losses))), losses)"
@@ -110,7 +110,7 @@ def test_more_files_than_descriptors_are_read(tmp_path: Path) -> None:
 def test_a_line_that_is_too_late_to_be_judged_in_order_is_a_loss(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("parasuite.event_files._HELD_BACK_MAX", 10)
+    monkeypatch.setattr("parasuite.record.event_files._HELD_BACK_MAX", 10)
     file = written(tmp_path, "a.jsonl", *(Release(t_ns=t_ns) for t_ns in [*range(100, 200), 1]))
     losses = Losses()
     assert [event.t_ns for event in merged(tmp_path, [file], losses)] == list(range(100, 200))

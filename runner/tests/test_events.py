@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite import events
-from parasuite.events import Bind, Endpoint, EventError, Holder, Release, RunStarted, decode, encode
+from parasuite.model import events
+from parasuite.model.events import Bind, Endpoint, EventError, Holder, Release, RunStarted, decode, encode
 
 KINDS = [
     kind

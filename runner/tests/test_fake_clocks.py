@@ -14,8 +14,8 @@ from glob import glob
 from pathlib import Path
 
 import pytest
-from parasuite.events import Bind
-from parasuite.sensors.recorded import recorded
+from parasuite.model.events import Bind
+from parasuite.record.recorder_files import recorded
 from parasuite.sensors.recorder import _parasuite_clock
 
 from runner.tests.conftest import Parasuite

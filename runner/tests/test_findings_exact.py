@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from parasuite.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted, Send
-from parasuite.findings import Finding, findings, judge
+from parasuite.judge.findings import Finding, findings, judge
+from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted, Send
 
 RESOLVER = "suite/client.py:9:ask"
 MET = 25000

@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.endpoints import overlaps
-from parasuite.events import (
+from parasuite.judge.findings import Finding, findings
+from parasuite.judge.ledger import Hold, holds
+from parasuite.model.events import (
     Bind,
     CopyState,
     Endpoint,
@@ -23,8 +24,7 @@ from parasuite.events import (
     Seen,
     Unseen,
 )
-from parasuite.findings import Finding, findings
-from parasuite.holds import Hold, holds
+from parasuite.model.overlap import overlaps
 
 FIXED = 8025  # Outside the range that the kernel of this story draws from.
 DRAWN = 40000

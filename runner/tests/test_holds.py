@@ -6,8 +6,8 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.events import Bind, CopyState, Endpoint, Event, Listen, Release, Seen, Unseen
-from parasuite.holds import Hold, holds, in_order
+from parasuite.judge.ledger import Hold, holds, in_order
+from parasuite.model.events import Bind, CopyState, Endpoint, Event, Listen, Release, Seen, Unseen
 
 HERE = Endpoint("tcp", "127.0.0.1", 8025)
 

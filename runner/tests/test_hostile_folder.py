@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judging import judge, write_reports
+from parasuite.assemble import judge, write_reports
+from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
-from parasuite.run_folder import RunFolder, RunFolderError
 
 from runner.tests.conftest import Parasuite, clean_environment
 from runner.tests.spoiling import KINDS, replace

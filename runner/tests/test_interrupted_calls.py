@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from parasuite.events import Bind, Event
-from parasuite.sensors import seccomp
+from parasuite.model.events import Bind, Event
+from parasuite.sensors.seccomp import kernel
 
-if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
+if sys.platform != "linux" or kernel.ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
 
 from runner.tests.recording import environment

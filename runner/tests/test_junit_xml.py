@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
-from parasuite.events import Endpoint
-from parasuite.findings import Finding, Side
-from parasuite.outcomes import Outcome
+from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.findings import Finding, Side
+from parasuite.judge.report import Report
+from parasuite.judge.verdict import ExitCode, Health, Verdict
+from parasuite.model.events import Endpoint
+from parasuite.record.results import OUTCOMES, TestResult
 from parasuite.reports.junit_xml import clean, junit, junit_merged, split_id
-from parasuite.reports.model import Report
-from parasuite.results import OUTCOMES, TestResult
-from parasuite.verdict import ExitCode, Health, Verdict
 
 Layout = Callable[[Report], str]
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit-10.xsd"))

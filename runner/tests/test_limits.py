@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from parasuite.limits import Groups
+from parasuite.plan.capacity import Groups
 
 from runner.tests.conftest import Parasuite
 
@@ -117,7 +117,7 @@ def test_the_kernel_s_own_count_of_a_group_bounds_the_copies(process_group: Path
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
 def test_the_default_number_of_copies_is_that_of_the_processors_that_may_be_used_and_at_least_two() -> None:
-    show = "from parasuite.config import _DEFAULTS; from parasuite.limits import processors;"
+    show = "from parasuite.plan.settings import _DEFAULTS; from parasuite.plan.capacity import processors;"
     one = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {show}"
     done = subprocess.run(
         [sys.executable, "-c", one + " print(processors(), _DEFAULTS['copies'])"], capture_output=True, text=True
@@ -129,7 +129,7 @@ def test_the_default_number_of_copies_is_that_of_the_processors_that_may_be_used
 def test_processes_are_counted_for_this_user_where_the_limit_is_this_user_s() -> None:
     """As a user of whom nobody else has a process: root drops to one, else the limit is far above what there is."""
     show = (
-        "import os, resource, sys; from parasuite.limits import limits;"
+        "import os, resource, sys; from parasuite.plan.capacity import limits;"
         "resource.setrlimit(resource.RLIMIT_NPROC, (int(sys.argv[1]),) * 2);"
         "os.geteuid() or (os.setgroups([]), os.setgid(64321), os.setuid(64321));"
         "print([limit.detail for limit in limits() if limit.resource == 'processes of this user'])"

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.outcomes import Outcome
-from parasuite.overlap import Overlap, overlap
-from parasuite.results import TestResult
+from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.overlap import Overlap, overlap
+from parasuite.record.results import TestResult
 
 from runner.tests.conftest import Parasuite
 

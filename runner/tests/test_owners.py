@@ -11,9 +11,9 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("/proc is Linux only", allow_module_level=True)
 
-from parasuite import proc
-from parasuite.sensors import owners
-from parasuite.sensors.owners import SocketProcesses, sockets_of
+from parasuite.sensors import proc
+from parasuite.sensors.seccomp import owners
+from parasuite.sensors.seccomp.owners import SocketProcesses, sockets_of
 
 
 def inode_of(sock: socket.socket) -> int:

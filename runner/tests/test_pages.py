@@ -13,9 +13,9 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the exact sensors are Linux only", allow_module_level=True)
 
-from parasuite.events import Bind
-from parasuite.sensors import pages
+from parasuite.model.events import Bind
 from parasuite.sensors.recorder import _parasuite_page as layout
+from parasuite.sensors.seccomp import pages
 
 from runner.tests.recording import RECORDER
 from runner.tests.tracing import Tracer, python, tracer
@@ -128,8 +128,8 @@ def test_a_page_that_is_a_mount_is_not_read(tmp_path: Path, folder: Path, monkey
     code = f"""
         import os, sys
         sys.path.insert(0, {str(Path(pages.__file__).parents[2])!r})
-        from parasuite import proc
-        from parasuite.sensors.pages import Folder
+        from parasuite.sensors import proc
+        from parasuite.sensors.seccomp.pages import Folder
         pid, ticks = {os.getpid()}, {layout.start_ticks(os.getpid())}
         print(Folder({str(tmp_path)!r}).open_page(pid, ticks) is None, Folder({str(folder)!r}).open_page(pid, ticks))
         """

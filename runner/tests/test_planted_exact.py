@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parasuite.events import Connect, Listen
-from parasuite.run_folder import RunFolder
-from parasuite.sensors import seccomp
+from parasuite.model.events import Connect, Listen
+from parasuite.record.run_folder import RunFolder
+from parasuite.sensors.seccomp import kernel
 
 from netsupport import reserve_port
 from runner.tests.conftest import Finished, Parasuite, planted
 from runner.tests.golden_names import assert_golden
 
-if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
+if sys.platform != "linux" or kernel.ARCHITECTURE is None:
     pytest.skip("the exact sensors are Linux's", allow_module_level=True)
 
 _STATIC_C = """

@@ -19,9 +19,10 @@ if sys.platform != "linux":
     pytest.skip("/proc is Linux only", allow_module_level=True)
 
 import parasuite
-from parasuite import proc, process_tree
-from parasuite.events import Bind, ProcessSeen
-from parasuite.sensors import seccomp
+from parasuite.model.events import Bind, ProcessSeen
+from parasuite.run import process_tree
+from parasuite.sensors import proc
+from parasuite.sensors.seccomp import kernel
 
 from runner.tests.tracing import python, tracer
 
@@ -56,7 +57,7 @@ def test_a_bind_is_the_callers_own_whatever_its_name_is(
 ) -> None:
     if not has_thread_pidfds:
         # As before Linux 6.9: the descriptor is taken from the process that the thread is said to belong to.
-        monkeypatch.setattr(seccomp, "_PIDFD_OPEN_THREAD", 1 << 30)
+        monkeypatch.setattr(kernel, "_PIDFD_OPEN_THREAD", 1 << 30)
     with tracer() as made:
         code = RENAME.format(name=name) + 's = socket.socket(); s.bind(("127.0.0.1", 0)); assert s.getsockname()[1]'
         child = made.start(python(code))
@@ -81,7 +82,7 @@ def test_a_process_that_is_hidden_is_taken_for_alive() -> None:
     code = f"""
         import os, sys
         sys.path.insert(0, {str(Path(parasuite.__file__).parents[1])!r})
-        from parasuite import process_tree
+        from parasuite.run import process_tree
         parent = os.getppid()
         os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
         print(process_tree.state_of(parent))

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from parasuite.progress import CopyView, LiveProgress, LogProgress, ended_line
-from parasuite.reports.plain import plural
+from parasuite.reports.wording import plural
+from parasuite.run.progress import CopyView, LiveProgress, LogProgress, ended_line
 from rich.console import Console
 
 from runner.tests.conftest import Parasuite
@@ -27,7 +27,7 @@ def view(copy: int, **changes: object) -> CopyView:
 
 def test_a_log_has_a_heartbeat_at_most_every_thirty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("parasuite.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("parasuite.run.progress.time.monotonic", lambda: now[0])
     out = io.StringIO()
     log = LogProgress(Console(file=out, width=200))
     for _ in range(130):
@@ -41,7 +41,7 @@ def test_a_log_has_a_heartbeat_at_most_every_thirty_seconds(monkeypatch: pytest.
 
 def test_a_line_is_a_sign_of_life_too(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("parasuite.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("parasuite.run.progress.time.monotonic", lambda: now[0])
     out = io.StringIO()
     log = LogProgress(Console(file=out))
     now[0] = 29.0

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from parasuite.events import Bind, Connect, Listen, ProcessSeen, Release, Send
+from parasuite.model.events import Bind, Connect, Listen, ProcessSeen, Release, Send
 
 from runner.tests.recording import PATIENCE_S, binds, environment, record
 

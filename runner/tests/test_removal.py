@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from parasuite import removal
-from parasuite.removal import TreeCopy, opened, remove_tree
+from parasuite.record import removal
+from parasuite.record.removal import TreeCopy, opened, remove_tree
 
 from runner.tests.conftest import Parasuite
 
@@ -60,7 +60,7 @@ def way(request: pytest.FixtureRequest) -> str:
     }[request.param]
 
 
-REMOVE = "import os, sys; from pathlib import Path; from parasuite import removal; "
+REMOVE = "import os, sys; from pathlib import Path; from parasuite.record import removal; "
 
 
 @needs_mounts
@@ -161,7 +161,7 @@ def test_a_copy_leaves_out_what_is_mounted(tmp_path: Path) -> None:
     (tmp_path / "to").mkdir()
     said = in_mount_namespace(
         "mount --bind $1/precious $1/from/mnt; "
-        f"$0 -c '{REMOVE}from parasuite.removal import TreeCopy, opened\n"
+        f"$0 -c '{REMOVE}from parasuite.record.removal import TreeCopy, opened\n"
         "copying = TreeCopy(1000)\n"
         "source, target = map(Path, sys.argv[1:])\n"
         "with opened(source) as reading, opened(target) as writing: copying.copy(reading, writing)\n"
@@ -221,7 +221,7 @@ def test_pruning_leaves_what_is_mounted_in_an_old_run(tmp_path: Path, precious: 
         (run / "run.json").write_text('{"ended": "complete"}')
     said = in_mount_namespace(
         "mount --bind $1/precious $2/copies/000/tmp/mnt; "
-        "$0 -c 'import sys; from pathlib import Path; from parasuite.run_folder import RunFolder\n"
+        "$0 -c 'import sys; from pathlib import Path; from parasuite.record.run_folder import RunFolder\n"
         'print(RunFolder.create(Path(sys.argv[1]) / "out", 1).notes)\' $1',
         tmp_path,
         runs[0],

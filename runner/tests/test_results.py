@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.results import (
+from parasuite.record.results import (
     OUTCOMES,
     LineReader,
     ResultsError,
@@ -175,14 +175,14 @@ def test_of_a_long_text_both_ends_are_kept() -> None:
 def test_of_a_copy_that_says_more_than_a_report_can_hold_the_outcomes_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("parasuite.results._TEXTS_MAX_CHARS", 3)
+    monkeypatch.setattr("parasuite.record.results._TEXTS_MAX_CHARS", 3)
     tally = fed(result("a", "failed"), result("b", "failed"), ENDED)
     assert outcomes(tally) == {"a": "failed", "b": "failed"}
     assert [found.text for found in tally.results()] == ["t", "[left out: this copy's messages are too long]"]
 
 
 def test_more_ids_than_a_report_can_hold_are_torn_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parasuite.results._IDS_MAX_CHARS", 250)
+    monkeypatch.setattr("parasuite.record.results._IDS_MAX_CHARS", 250)
     tally = fed(collected("a"), collected("b"), collected("c"))
     assert (list(outcomes(tally)), tally.torn_lines) == (["a", "b"], 1)
 

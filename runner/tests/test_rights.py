@@ -14,8 +14,8 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the exact sensors are Linux only", allow_module_level=True)
 
-from parasuite.events import Bind, Listen
-from parasuite.sensors import rights
+from parasuite.model.events import Bind, Listen
+from parasuite.sensors.seccomp import rights
 
 from runner.tests.tracing import python, tracer
 
@@ -201,7 +201,7 @@ def test_the_sysctl_decides_which_ports_are_privileged(start: int, uid: int, exp
             fcntl.ioctl(sock, 0x8914, struct.pack("16sH14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
         open("/proc/sys/net/ipv4/ip_unprivileged_port_start", "w").write("{start}")
         from runner.tests.tracing import python, tracer
-        from parasuite.events import Bind
+        from parasuite.model.events import Bind
         with tracer() as made:
             made.start(python({BIND_3000.format(uid=uid)!r}))
             codes = made.run()

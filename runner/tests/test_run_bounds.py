@@ -14,8 +14,8 @@ import pytest
 from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
 
 MAIN = "from parasuite.cli import main; main()"
-AT_ONCE = "import parasuite.session as session; session._JUDGED_UNTIL_S = session._JUDGED_LEAST_S = 0.0; " + MAIN
-LITTLE_ROOM = "import parasuite.session as session; session.EVENTS_BYTES_MAX = 20_000; " + MAIN
+AT_ONCE = "import parasuite.run.session as session; session._JUDGED_UNTIL_S = session._JUDGED_LEAST_S = 0.0; " + MAIN
+LITTLE_ROOM = "import parasuite.run.session as session; session.EVENTS_BYTES_MAX = 20_000; " + MAIN
 WAITS = """
 import os, time
 def test_waits():

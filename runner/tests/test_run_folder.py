@@ -13,8 +13,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from parasuite.events import Endpoint, Release, Seen
-from parasuite.run_folder import RUNS_KEPT, EventLog, RunFolder, RunFolderError
+from parasuite.model.events import Endpoint, Release, Seen
+from parasuite.record.run_folder import RUNS_KEPT, EventLog, RunFolder, RunFolderError
 
 
 def test_events_of_several_writers_come_in_the_order_of_time(tmp_path: Path) -> None:
@@ -118,8 +118,8 @@ def test_two_writers_of_one_file_are_not_in_each_other_s_way(tmp_path: Path) -> 
 
 def test_two_runs_that_draw_one_id_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draws = iter(["aaaa", "aaaa", "bbbb"])
-    monkeypatch.setattr("parasuite.run_folder.secrets.token_hex", lambda _: next(draws))
-    monkeypatch.setattr("parasuite.run_folder.time.strftime", lambda *_: "20261130T000000Z")
+    monkeypatch.setattr("parasuite.record.run_folder.secrets.token_hex", lambda _: next(draws))
+    monkeypatch.setattr("parasuite.record.run_folder.time.strftime", lambda *_: "20261130T000000Z")
     first = RunFolder.create(tmp_path, 1)
     (first.path / "precious").touch()
     second = RunFolder.create(tmp_path, 1)
@@ -128,8 +128,8 @@ def test_two_runs_that_draw_one_id_have_folders_of_their_own(tmp_path: Path, mon
 
 def test_a_folder_that_cannot_be_made_leaves_those_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = RunFolder.create(tmp_path, 1)
-    monkeypatch.setattr("parasuite.run_folder.secrets.token_hex", lambda _: first.run_id.rpartition("-")[2])
-    monkeypatch.setattr("parasuite.run_folder.time.strftime", lambda *_: first.run_id.rpartition("-")[0])
+    monkeypatch.setattr("parasuite.record.run_folder.secrets.token_hex", lambda _: first.run_id.rpartition("-")[2])
+    monkeypatch.setattr("parasuite.record.run_folder.time.strftime", lambda *_: first.run_id.rpartition("-")[0])
     with pytest.raises(RunFolderError, match="100 names were taken"):
         RunFolder.create(tmp_path, 1)
     assert first.path.exists()
@@ -138,7 +138,7 @@ def test_a_folder_that_cannot_be_made_leaves_those_of_others(tmp_path: Path, mon
 def in_other_process(folder: Path, *, ended: str, pid: int) -> subprocess.Popen[bytes]:
     """A process that has made a run and holds it until its input ends; run.json is written."""
     code = (
-        "import sys; from pathlib import Path; from parasuite.run_folder import RunFolder\n"
+        "import sys; from pathlib import Path; from parasuite.record.run_folder import RunFolder\n"
         "folder = RunFolder.create(Path(sys.argv[1]), 1)\n"
         "folder.write_run({'ended': sys.argv[2], 'pid': int(sys.argv[3])})\n"
         "print(flush=True); sys.stdin.read()"

@@ -9,7 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.events import Seen
+from parasuite.model.events import Seen
 from parasuite.sensors import sampler
 
 

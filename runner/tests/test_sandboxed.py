@@ -8,14 +8,15 @@ import sys
 from collections.abc import Sequence
 
 import pytest
-from parasuite.interfaces import host_addresses
-from parasuite.probe import WITHOUT_PRIVILEGE, Sight, doctor_lines
-from parasuite.sensors import seccomp
+from parasuite.model.sensors import WITHOUT_PRIVILEGE, SensorName
+from parasuite.probe.interfaces import host_addresses
+from parasuite.probe.probe import Sight, doctor_lines
+from parasuite.sensors.seccomp import kernel
 
 from runner.tests.conftest import SAFETY_NET_S, Parasuite
 from runner.tests.sandbox import refusing
 
-if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
+if sys.platform != "linux" or kernel.ARCHITECTURE is None:
     pytest.skip("seccomp filters are Linux's", allow_module_level=True)
 
 REASONS = {
@@ -43,7 +44,7 @@ def sandboxed(parasuite: Parasuite, refused: str, command: str, *arguments: str)
 
 def _why_no_filter() -> str:
     code = "import errno\nfrom parasuite.sensors import seccomp\n"
-    code += "try: seccomp.install()\nexcept OSError as error: print(errno.errorcode[error.errno])"
+    code += "try: kernel.install()\nexcept OSError as error: print(errno.errorcode[error.errno])"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
 
 
@@ -69,7 +70,7 @@ def test_a_run_without_sensors_needs_none_of_their_system_calls(parasuite: Paras
 
 
 def test_the_addresses_of_the_host_are_known_without_netlink() -> None:
-    code = "from parasuite.interfaces import host_addresses; print(sorted(host_addresses()[0]))"
+    code = "from parasuite.probe.interfaces import host_addresses; print(sorted(host_addresses()[0]))"
     asked: Sequence[str] = refusing(["netlink"], [sys.executable, "-c", code])
     done = subprocess.run(asked, capture_output=True, text=True, timeout=SAFETY_NET_S)
     assert (done.stdout.strip(), done.stderr) == (str(sorted(host_addresses()[0])), "")
@@ -79,7 +80,7 @@ def test_the_addresses_of_the_host_are_known_without_netlink() -> None:
 def test_the_probe_knows_whether_setuid_programs_lose_their_privilege(drop: str) -> None:
     if drop and os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    code = "import os\nfrom parasuite.sensors.selftest import Shown, _can_install\n"
+    code = "import os\nfrom parasuite.probe.self_test import Shown, _can_install\n"
     code += f"{drop}\nshown = Shown(); print(_can_install(shown), shown.no_new_privs, shown.seccomp)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SAFETY_NET_S)
     if done.stdout.startswith("False"):
@@ -88,5 +89,5 @@ def test_the_probe_knows_whether_setuid_programs_lose_their_privilege(drop: str)
 
 
 def test_doctor_says_that_setuid_programs_lose_their_privilege() -> None:
-    assert f"    {WITHOUT_PRIVILEGE}" in doctor_lines(Sight(use=("seccomp",), no_new_privs=True))
-    assert f"    {WITHOUT_PRIVILEGE}" not in doctor_lines(Sight(use=("seccomp",)))
+    assert f"    {WITHOUT_PRIVILEGE}" in doctor_lines(Sight(use=(SensorName.SECCOMP,), no_new_privs=True))
+    assert f"    {WITHOUT_PRIVILEGE}" not in doctor_lines(Sight(use=(SensorName.SECCOMP,)))

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from parasuite.scratch import keep
-from parasuite.untrusted import Unreadable
+from parasuite.record.untrusted import Unreadable
+from parasuite.run.scratch import keep
 
 
 def make_files(folder: Path) -> None:

@@ -18,11 +18,11 @@ import signal
 import subprocess
 import textwrap
 
-from parasuite.copies import Copies, Starter, Supervised
-from parasuite.descriptors import inherited_descriptors
-from parasuite.direct import Direct
-from parasuite.events import CopyState
-from parasuite.launch import Launch
+from parasuite.model.events import CopyState
+from parasuite.plan.launch import Launch
+from parasuite.run.copies import Copies, Starter, Supervised
+from parasuite.run.descriptors import inherited_descriptors
+from parasuite.run.direct import Direct
 
 from runner.tests.conftest import Parasuite
 

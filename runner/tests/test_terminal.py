@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.events import Endpoint
-from parasuite.findings import Finding, Side
-from parasuite.outcomes import Outcome
-from parasuite.reports.model import Report
-from parasuite.reports.plain import printable
+from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.findings import Finding, Side
+from parasuite.judge.report import Report
+from parasuite.judge.verdict import ExitCode, Health, Verdict
+from parasuite.model.events import Endpoint
+from parasuite.record.results import Attempt, TestResult
 from parasuite.reports.terminal import terminal
-from parasuite.results import Attempt, TestResult
-from parasuite.verdict import ExitCode, Health, Verdict
+from parasuite.reports.wording import printable
 
 from runner.tests.conftest import Parasuite
 

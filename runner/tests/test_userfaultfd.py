@@ -14,8 +14,8 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("userfaultfd is Linux only", allow_module_level=True)
 
-from parasuite.events import Bind, ProcessSeen
-from parasuite.sensors import aside as aside_module
+from parasuite.model.events import Bind, ProcessSeen
+from parasuite.sensors.seccomp import aside as aside_module
 
 from runner.tests.tracing import python, tracer
 

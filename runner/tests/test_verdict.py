@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from parasuite.events import CopyState, Endpoint, Seen, SensorState
-from parasuite.findings import Finding
-from parasuite.outcomes import Outcome, outcomes, status_text
-from parasuite.results import TestResult
-from parasuite.verdict import Health, HealthReader, health, verdict
+from parasuite.judge.copy_ends import Outcome, outcomes, status_text
+from parasuite.judge.findings import Finding
+from parasuite.judge.verdict import Health, HealthReader, health, verdict
+from parasuite.model.events import CopyState, Endpoint, Seen, SensorState
+from parasuite.record.results import TestResult
 
 GOOD = Outcome(copy=0, how="exited", status=0)
 PASSED = TestResult(id="t", outcome="passed")

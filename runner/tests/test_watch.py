@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from parasuite import proc
-from parasuite.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
-from parasuite.findings import findings
-from parasuite.sensors import callers, calls, netlink, seccomp
-from parasuite.sensors.calls import Calls
-from parasuite.sensors.identity import Namespaces
+from parasuite.judge.findings import findings
+from parasuite.model.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
+from parasuite.sensors import netlink, proc
 from parasuite.sensors.recorder import _parasuite_page as layout
+from parasuite.sensors.seccomp import callers, calls, kernel
+from parasuite.sensors.seccomp.calls import Calls
+from parasuite.sensors.seccomp.socket_info import Namespaces
 
 from netsupport.tests import namespaces
 
-if sys.platform != "linux" or seccomp.ARCHITECTURE is None:
+if sys.platform != "linux" or kernel.ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
 
 from runner.tests.recording import RECORDER, environment
@@ -394,11 +394,11 @@ def test_a_child_that_is_killed_in_a_call_holds_nobody_up() -> None:
 def test_a_filter_within_a_filter_is_refused_by_name() -> None:
     code = f"""
         import sys, errno
-        sys.path.insert(0, {str(Path(seccomp.__file__).parents[2])!r})
-        from parasuite.sensors import seccomp
+        sys.path.insert(0, {str(Path(kernel.__file__).parents[3])!r})
+        from parasuite.sensors.seccomp import kernel
         try:
-            seccomp.install()
-        except seccomp.SeccompError as error:
+            kernel.install()
+        except kernel.SeccompError as error:
             sys.exit(error.errno)
         """
     trace(code, expected=errno.EBUSY)
@@ -417,7 +417,7 @@ def test_where_duplicates_are_refused_what_happened_is_told_as_attempts(monkeypa
     def refuse(*_: int) -> int:
         raise PermissionError(errno.EPERM, "refused as a container profile does")
 
-    monkeypatch.setattr(seccomp, "duplicate", refuse)
+    monkeypatch.setattr(kernel, "duplicate", refuse)
     events = trace(
         """
         s = socket.create_server(("127.0.0.1", 0)); port = s.getsockname()[1]
@@ -441,7 +441,7 @@ def test_where_duplicates_are_refused_the_table_tells_of_the_loopback_device(mon
     def refuse(*_: int) -> int:
         raise PermissionError(errno.EPERM, "refused as a container profile does")
 
-    monkeypatch.setattr(seccomp, "duplicate", refuse)
+    monkeypatch.setattr(kernel, "duplicate", refuse)
     events = trace(ON_THE_LOOPBACK_DEVICE)
     assert [event.options for event in events if isinstance(event, Bind)] == [("loopback-device",), ()]
 
@@ -484,7 +484,7 @@ def test_an_attempt_in_a_network_of_ones_own_meets_nobody_outside_it(
     if subprocess.run([sys.executable, "-c", ENTER], capture_output=True, cwd=ROOT, check=False).returncode:
         pytest.skip("user and network namespaces are refused here")
     if duplicates == "refused":
-        monkeypatch.setattr(seccomp, "duplicate", refuse)
+        monkeypatch.setattr(kernel, "duplicate", refuse)
     else:
         # As before Linux 5.19: nothing is carried out for the caller.
         monkeypatch.setattr(Calls, "_performs", lambda *_: False)
@@ -616,7 +616,7 @@ def test_a_call_for_whose_duplicate_there_is_no_room_is_not_taken_for_one_that_t
     def without_room(*_: int) -> int:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr(seccomp, "duplicate", without_room)
+    monkeypatch.setattr(kernel, "duplicate", without_room)
     with tracer() as made:
         made.start(python(SOCKETS + BINDS))
         assert made.run() == [0]
@@ -689,7 +689,7 @@ def test_a_number_that_is_a_thread_s_of_another_process_by_now_is_looked_up_agai
 ) -> None:
     first, second = two_processes
     # As before Linux 6.9, which has no pidfds of threads.
-    monkeypatch.setattr(seccomp, "_PIDFD_OPEN_THREAD", 1 << 30)
+    monkeypatch.setattr(kernel, "_PIDFD_OPEN_THREAD", 1 << 30)
     with contextlib.closing(callers.Callers({})) as known:
         with monkeypatch.context() as earlier:
             earlier.setattr(proc, "process_of", lambda _: first)

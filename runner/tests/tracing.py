@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from parasuite.endpoints import is_loopback, is_wildcard
-from parasuite.events import Event
-from parasuite.sensors import seccomp
-from parasuite.sensors.watch import Watch
+from parasuite.model.events import Event
+from parasuite.model.overlap import is_loopback, is_wildcard
+from parasuite.sensors.seccomp import kernel
+from parasuite.sensors.seccomp.watch import Watch
 
 _DRAIN_S = 5.0
 PATIENCE_S = 60  # A safety net only.
@@ -69,11 +69,11 @@ class Tracer:
         if pid == 0:
             try:
                 before()
-                installed = seccomp.install()
+                installed = kernel.install()
                 socket.send_fds(there, [bytes([installed.killable])], [installed.fd])
                 os.close(installed.fd)
                 os.execvpe(argv[0], list(argv), dict(os.environ if env is None else env))
-            except (OSError, seccomp.SeccompError) as error:
+            except (OSError, kernel.SeccompError) as error:
                 os.write(2, f"tracing: {error!r}\n".encode())
             finally:
                 os._exit(127)
@@ -83,7 +83,7 @@ class Tracer:
         assert fds, "the child could not install its filter"
         child = Traced(copy, pid, os.pidfd_open(pid), fds[0])
         self.children.append(child)
-        self.watch.adopt(copy, seccomp.Installed(fds[0], bool(message[0])))
+        self.watch.adopt(copy, kernel.Installed(fds[0], bool(message[0])))
         return child
 
     def run(self) -> list[int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from parasuite.events import Endpoint
-from parasuite.findings import Finding, Side
-from parasuite.reports.model import Report
+from parasuite.judge.findings import Finding, Side
+from parasuite.judge.report import Report
+from parasuite.model.events import Endpoint
 
 
 def findings_json(report: Report) -> str:

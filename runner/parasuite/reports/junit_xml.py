@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
-from parasuite.findings import Finding
-from parasuite.reports.model import Report
-from parasuite.reports.plain import finding_lines
-from parasuite.results import Attempt, TestResult
-from parasuite.verdict import ExitCode, has_run, is_failing
+from parasuite.judge.findings import Finding
+from parasuite.judge.report import Report
+from parasuite.judge.verdict import ExitCode, has_run, is_failing
+from parasuite.record.results import Attempt, TestResult
+from parasuite.reports.wording import finding_lines
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from parasuite.reports.model import Report
-from parasuite.reports.plain import finding_lines, plural, printable
-from parasuite.results import TestResult
-from parasuite.verdict import ExitCode
+from parasuite.judge.report import Report
+from parasuite.judge.verdict import ExitCode
+from parasuite.record.results import TestResult
+from parasuite.reports.wording import finding_lines, plural, printable
 
 _FAILURES_SHOWN = 20
 _FINDINGS_SHOWN = 20

@@ -18,23 +18,15 @@ from typing import Any
 
 import psutil
 
-from parasuite import proc
-from parasuite.endpoints import canonical_address
-from parasuite.events import Endpoint, Event, Orphaned, ProcessSeen, Seen, SensorState, Unseen
-from parasuite.sensors import netlink
+from parasuite.model.events import Endpoint, Event, Orphaned, ProcessSeen, Seen, SensorState, Unseen
+from parasuite.model.overlap import canonical_address
+from parasuite.sensors import netlink, proc
 
 _COMMAND_MAX = 500
 NAME = "sampler"
 _PERIOD_MIN_S = 1.0
 # Of one processor's time. A sample asks every process of the host: 65 ms where there are two hundred.
 _SHARE, _SHARE_BESIDE_EXACT = 0.1, 0.01
-CANNOT_SEE = (
-    "a listener that lives less than about a second (20 % of those that live 200 ms are seen)",
-    "a TCP socket that is bound and does not listen, and any bind that was refused",
-    "connections: which copy's client met which copy's server",
-    "which test or line opened a socket, beyond the test that ran in its copy when it was first seen",
-    "listeners in network namespaces that a copy makes for itself",
-)
 
 
 def period_s(spent_s: float, *, beside_exact: bool) -> float:

@@ -1,0 +1,91 @@
+"""Which tests some copies collected and others did not. Pure.
+
+Every copy is to run the same tests. Where one does not, nothing of its own shows it: pytest passes, with fewer tests.
+So what a copy lacks gets a result there:
+
+- A module (or class, or folder) that was skipped when it was collected: each of its tests that another copy collected
+  is "skipped" here, with the module's reason. The module's own result goes, since its tests speak for it.
+- One whose collection failed: nothing is added, the error is a result already.
+- Otherwise the test is "not-collected", which fails the run.
+
+A test whose parameters are named differently in each copy (a random value, a time, an address) is not lacking where
+the copy has as many cases of that function as any other; a note says so. Order plays no part: sets are compared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from parasuite.record.results import TestResult
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """*results*: per copy, what it lacked included. *notes*: what a reader must know, a sentence each."""
+
+    results: list[list[TestResult]]
+    notes: list[str]
+
+
+def compare(results: Sequence[Sequence[TestResult]], is_complete: Sequence[bool]) -> Comparison:
+    """Add to each copy's *results* what other copies collected and it did not.
+
+    *is_complete*: per copy, whether it came to the end of its collection; one that died before lacks nothing, since
+    its death is reported.
+    """
+    collected = [{result.id for result in copy if not result.is_of_collection} for copy in results]
+    copies_of: dict[str, list[int]] = {}
+    for number, copy in enumerate(results):
+        for result in copy:
+            if not result.is_of_collection:
+                copies_of.setdefault(result.id, []).append(number)
+    cases = [Counter(_function(test_id) for test_id in ids) for ids in collected]
+    most = {name: max(count[name] for count in cases) for name in {_function(test_id) for test_id in copies_of}}
+
+    completed: list[list[TestResult]] = []
+    renamed: set[str] = set()
+    for number, copy in enumerate(results):
+        containers = {result.id: result for result in copy if result.is_of_collection}
+        expanded: set[str] = set()
+        added: list[TestResult] = []
+        for test_id, copies in copies_of.items():
+            if test_id in collected[number]:
+                continue
+            container = _container_of(test_id, containers)
+            if container is not None and container.outcome == "skipped":
+                expanded.add(container.id)
+                added.append(TestResult(id=test_id, outcome="skipped", message=container.message))
+            elif container is not None or not is_complete[number]:
+                continue
+            elif cases[number][_function(test_id)] == most[_function(test_id)]:
+                renamed.add(test_id)
+            else:
+                where = f"{len(copies)} of {len(results)} copies ({', '.join(map(str, copies))})"
+                message = f"collected in {where}, not in this one"
+                added.append(TestResult(id=test_id, outcome="not-collected", message=message))
+        completed.append([*(result for result in copy if result.id not in expanded), *added])
+    notes = []
+    if renamed:
+        notes.append(
+            f"tests whose parameters differ between copies, so that they cannot be compared: {len(renamed):,}, "
+            f"such as {min(renamed)}; each copy ran as many of them"
+        )
+    return Comparison(completed, notes)
+
+
+def _function(test_id: str) -> str:
+    """A test id without its parameters."""
+    return test_id.partition("[")[0]
+
+
+def _container_of(test_id: str, containers: dict[str, TestResult]) -> TestResult | None:
+    """The module, class or folder of *containers* that holds the test."""
+    if not containers:
+        return None
+    for end, char in enumerate(_function(test_id)):
+        # Of pytest's ids "::" and "/"; of the classname in a JUnit file ".".
+        if char in ":/." and (found := containers.get(test_id[:end])) is not None:
+            return found
+    return None

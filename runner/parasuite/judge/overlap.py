@@ -1,0 +1,58 @@
+"""For how long copies ran their tests at once: only then can they meet. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from parasuite.judge.copy_ends import Outcome
+from parasuite.record.results import TestResult
+
+LOW = 0.5
+"""A share below which a reader should know it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """Seconds in which tests ran in one copy or more, in two or more, and in all."""
+
+    any_s: float = 0.0
+    two_s: float = 0.0
+    all_s: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """The part of the time that tests ran in which they ran in two copies or more; 1.0 where none ran."""
+        return self.two_s / self.any_s if self.any_s else 1.0
+
+
+def overlap(outcomes: Sequence[Outcome], results: Sequence[Iterable[TestResult]]) -> Overlap:
+    """How the copies of a run overlapped.
+
+    A copy runs its tests from the start of the first to the end of the last; one whose tests have no times (those of
+    a command) for as long as its main process lives.
+    """
+    changes: list[tuple[int, int]] = []
+    for outcome, tests in zip(outcomes, results, strict=True):
+        start_ns, end_ns = _window(outcome, tests)
+        if start_ns < end_ns:
+            changes += [(start_ns, 1), (end_ns, -1)]
+    seconds = [0.0] * (len(outcomes) + 1)
+    running = before_ns = 0
+    for at_ns, change in sorted(changes):
+        seconds[running] += (at_ns - before_ns) / 1e9
+        running, before_ns = running + change, at_ns
+    return Overlap(any_s=sum(seconds[1:]), two_s=sum(seconds[2:]), all_s=seconds[-1])
+
+
+def _window(outcome: Outcome, tests: Iterable[TestResult]) -> tuple[int, int]:
+    timed = [test for test in tests if test.started_ns]
+    if not timed:
+        return outcome.started_ns, outcome.ended_ns
+    last_ns = max(
+        # One without a result ran until the copy ended.
+        outcome.ended_ns if test.outcome == "lost" else test.started_ns + int(test.duration_s * 1e9)
+        for test in timed
+    )
+    # A test may have changed its process's clock; nothing of a copy lies outside its life.
+    return max(outcome.started_ns, min(test.started_ns for test in timed)), min(outcome.ended_ns, last_ns)

@@ -1,0 +1,36 @@
+"""A place in source code, as sensors write it down and findings show it."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+_TEXT = re.compile(r"(.*):([1-9][0-9]{0,8}):([^:]*)", re.DOTALL)
+
+
+class Location(NamedTuple):
+    """A line of a file, in a function. *line* is 0 and *function* "" where a sensor's text was not of that form."""
+
+    file: str
+    line: int
+    function: str
+
+    @classmethod
+    def parse(cls, text: str) -> Location | None:
+        """The place that "file:line:function" names; None for "". Any other text is a file with no line."""
+        return _parse(text) if text else None
+
+    @property
+    def place(self) -> str:
+        """File and function: what stays equal when lines are added above."""
+        return f"{self.file}:{self.function}"
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.function}" if self.line else self.file
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Location:
+    match = _TEXT.fullmatch(text)
+    return Location(match[1], int(match[2]), match[3]) if match else Location(text, 0, "")

@@ -1,0 +1,171 @@
+"""The closed sets of words: each is a member of one enumeration, whose value is what files and reports contain."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Protocol(StrEnum):
+    """What a socket speaks, as far as ports are concerned. UNKNOWN: only its address was seen."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    UNIX = "unix"
+    VSOCK = "vsock"
+    UNKNOWN = ""
+
+
+class SocketState(StrEnum):
+    """What a socket that was in the way was doing. GONE: closed by its process, but not yet by the kernel."""
+
+    LISTEN = "listen"
+    BOUND = "bound"
+    ESTABLISHED = "established"
+    TIME_WAIT = "time-wait"
+    UNCONNECTED = "unconnected"
+    GONE = "gone"
+
+    @property
+    def is_owned(self) -> bool:
+        """Whether some process still has the socket open."""
+        return self not in (SocketState.TIME_WAIT, SocketState.GONE)
+
+
+class SocketOption(StrEnum):
+    """Options that decide who else may use a port.
+
+    LOOPBACK_DEVICE: bound to `lo` by SO_BINDTODEVICE; recorded only where the address alone does not say as much.
+    """
+
+    REUSEADDR = "reuseaddr"
+    REUSEPORT = "reuseport"
+    EXCLUSIVE = "exclusive"
+    LOOPBACK_DEVICE = "loopback-device"
+
+
+class Attribution(StrEnum):
+    """How the test of a call is known, from the surest way to the vaguest."""
+
+    THREAD = "thread"
+    THREAD_START = "thread's start"
+    PROCESS = "process"
+    ENVIRONMENT = "environment"
+    PARENT_PROCESS = "parent process"
+    FIRST_SAMPLE = "ran in this copy when first sampled"
+    NONE = ""
+
+
+class CopyPhase(StrEnum):
+    """A step in the life of a copy.
+
+    FAILED: it could not be started. TIMED_OUT, INTERRUPTED: parasuite is stopping it. EXITED: its main process ended.
+    LEFT_BEHIND: processes outlived the main one and its grace time. LOST: its supervision died. GONE: its whole tree
+    has ended.
+    """
+
+    STARTED = "started"
+    FAILED = "failed"
+    TIMED_OUT = "timed-out"
+    INTERRUPTED = "interrupted"
+    EXITED = "exited"
+    LEFT_BEHIND = "left-behind"
+    LOST = "lost"
+    GONE = "gone"
+
+
+class SensorStatus(StrEnum):
+    """How a sensor is.
+
+    MISSING: the probe found that it cannot work here. PARTIAL: it sees less than it could. BLIND: it stopped seeing
+    after the start. DOWN: it ended in order.
+    """
+
+    UP = "up"
+    DOWN = "down"
+    MISSING = "missing"
+    PARTIAL = "partial"
+    BLIND = "blind"
+
+
+class RunEnd(StrEnum):
+    """How a run ended. NONE: it has no end, since parasuite itself was killed."""
+
+    COMPLETE = "complete"
+    INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"
+    SUPERVISOR_LOST = "supervisor-lost"
+    NONE = ""
+
+
+class Evidence(StrEnum):
+    """How well something is known, the weakest first.
+
+    SAMPLED: seen by looking now and then. ATTEMPTED: the call was seen, and its result was looked up a moment later.
+    EXACT: the call and its result were seen.
+    """
+
+    SAMPLED = "sampled"
+    ATTEMPTED = "attempted"
+    EXACT = "exact"
+
+    @property
+    def rank(self) -> int:
+        """0 for the weakest."""
+        return _EVIDENCE_RANK[self]
+
+
+_EVIDENCE_RANK = {evidence: rank for rank, evidence in enumerate(Evidence)}
+
+
+def weaker(*evidence: Evidence) -> Evidence:
+    """The weakest of *evidence*: a finding is only as good as the worse known of its sides."""
+    return min(evidence, key=lambda each: each.rank)
+
+
+class Severity(StrEnum):
+    """How grave a finding is, the least grave first."""
+
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        """0 for the least grave."""
+        return _SEVERITY_RANK[self]
+
+
+_SEVERITY_RANK = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+class FailOn(StrEnum):
+    """The least severity of a finding that makes a run fail."""
+
+    NEVER = "never"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Role(StrEnum):
+    """What one side of a finding did."""
+
+    WANTED = "wanted"
+    HELD = "held"
+    CLIENT = "client"
+    SERVER = "server"
+    HOLDER = "holder"
+
+
+class TestOutcome(StrEnum):
+    """How a test ended. LOST: it began, or was collected, and its copy died. NOT_RUN: pytest stopped before it."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    ERROR = "error"
+    LOST = "lost"
+    SKIPPED = "skipped"
+    NOT_RUN = "not-run"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether it makes a run fail."""
+        return self in (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST)

@@ -1,0 +1,152 @@
+"""What this host lets us see: tried out at the start of each run, and by `parasuite doctor`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parasuite.model.events import Event, SensorState
+from parasuite.model.sensors import SENSORS, SensorName, cannot_see
+
+RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
+SELF_TEST = "self-test"
+_TIMEOUT_S = 90.0
+_NESTED = "a parasuite around this one, or another sandbox, watches already"
+# Why something is missing (an errno and its words, or a name in them) and what to do about it.
+_CURES = (
+    ("16 ", "run parasuite outside of it; its own report shows this run's sockets"),
+    ("pidfd_getfd", "give the container CAP_SYS_PTRACE (docker run --cap-add=SYS_PTRACE)"),
+    ("pidfd_open", "allow pidfd_open(2) in the container's seccomp profile"),
+    ("process_vm_readv", "give the container CAP_SYS_PTRACE, or allow process_vm_readv(2) in its seccomp profile"),
+    ("netlink", "allow AF_NETLINK sockets in the container's seccomp profile"),
+    ("before Linux 5.19", "use Linux 5.19 or newer"),
+    ("1 ", "allow seccomp(2) in the container's seccomp profile"),
+    ("22 ", "use a kernel with CONFIG_SECCOMP_FILTER, Linux 5.9 or newer"),
+    ("38 ", "use a kernel with CONFIG_SECCOMP_FILTER, Linux 5.9 or newer"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What a run can see. *use*: the sensors to run. *missing*: name and why, with the cure where one is known.
+
+    *partial*: of seccomp, why results are only attempts; "" if they are exact. *recorder_mode*: what the recorder is
+    to do: "pages", "events", or "" for nothing. *no_new_privs*: setuid programs lose their privilege. *proven*: what
+    a planted collision showed to be visible. *problem*: what should have been visible and was not.
+    """
+
+    use: tuple[SensorName, ...] = ()
+    missing: tuple[tuple[str, str], ...] = ()
+    partial: str = ""
+    recorder_mode: str = ""
+    no_new_privs: bool = False
+    proven: tuple[str, ...] = ()
+    problem: str = ""
+
+    def events(self) -> list[Event]:
+        """The same as events, for the record."""
+        found = [(name, "missing", why) for name, why in self.missing]
+        if self.partial:
+            found.append(("seccomp", "partial", self.partial))
+        if self.problem:
+            found.append((SELF_TEST, "blind", self.problem))
+        elif self.proven:
+            found.append((SELF_TEST, "down", " and ".join(self.proven)))
+        now_ns = time.monotonic_ns()
+        return [
+            SensorState(t_ns=now_ns, source="orchestrator", sensor=name, state=state, why=why)
+            for name, state, why in found
+        ]
+
+
+def look(asked: Sequence[str]) -> Sight:
+    """Try *asked* out: names of sensors, or "auto" for all that there are. Takes about half a second; changes
+    nothing.
+    """
+    wanted = tuple(name for name in SensorName if name in asked or "auto" in asked)
+    missing: dict[str, str] = {}
+    if "seccomp" in wanted and sys.platform != "linux":
+        missing["seccomp"] = "it is Linux's"
+    tries_seccomp = "seccomp" in wanted and "seccomp" not in missing
+    has_recorder = "recorder" in wanted
+    if not tries_seccomp and not (has_recorder and sys.platform == "linux"):
+        use = tuple(name for name in wanted if name not in missing)
+        mode = "events" if has_recorder else ""
+        return Sight(use=use, missing=tuple(missing.items()), recorder_mode=mode)
+    shown, failure = _shown(tries_seccomp, has_recorder)
+    if failure:
+        return Sight(use=wanted, missing=tuple(missing.items()), problem=failure)
+    if shown["seccomp"]:
+        missing["seccomp"] = _with_cure(shown["seccomp"])
+    exact = tries_seccomp and "seccomp" not in missing
+    partial = _with_cure(shown["reason"]) if exact and not shown["performs"] else ""
+    return Sight(
+        use=tuple(name for name in wanted if name not in missing),
+        missing=tuple(missing.items()),
+        partial=partial,
+        recorder_mode=("pages" if exact and not partial else "events") if has_recorder else "",
+        no_new_privs=exact and shown["no_new_privs"],
+        proven=tuple(shown["proven"]),
+        problem=shown["problem"],
+    )
+
+
+def _shown(tries_seccomp: bool, has_recorder: bool) -> tuple[dict[str, Any], str]:
+    """What the self-test, a process of its own, printed; or why it printed nothing."""
+    root = str(Path(__file__).parents[2])
+    recorder = str(RECORDER) if has_recorder else ""
+    script = (
+        f"import sys; sys.path.insert(0, {root!r}); from parasuite.probe.self_test import main; "
+        f"main({tries_seccomp}, {recorder!r})"
+    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-B", "-c", script],
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="backslashreplace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {}, f"the self-test could not be run: {error}"
+    try:
+        shown: dict[str, Any] = json.loads(done.stdout)
+    except ValueError:
+        last = done.stderr.strip().rpartition("\n")[2]
+        return {}, f"the self-test ended with status {done.returncode}: {last}"
+    return shown, ""
+
+
+def _with_cure(why: str) -> str:
+    number, _, words = why.partition(" ")
+    cure = next((cure for key, cure in _CURES if key == f"{number} " or (not key[0].isdigit() and key in why)), "")
+    if number.isdigit():
+        why = _NESTED if number == "16" else words
+    return f"{why}; {cure}" if cure else why
+
+
+def doctor_lines(sight: Sight) -> list[str]:
+    """What *sight* means, for people."""
+    lines = [
+        f"{name}: {'works' if name != 'seccomp' or not sight.partial else 'works in part'}: {SENSORS[name].summary}"
+        for name in sight.use
+    ]
+    if sight.partial:
+        lines.append(f"    results are attempts, looked up a moment later: {sight.partial}")
+    lines += [f"{name}: missing: {why}" for name, why in sight.missing]
+    if sight.problem:
+        lines.append(f"self-test: failed: {sight.problem}")
+    elif sight.proven:
+        lines.append(f"self-test: a planted collision of {' and of '.join(sight.proven)} was seen, with both sides")
+    else:
+        lines.append("self-test: none: the sampler alone sees a collision only by chance")
+    blind = cannot_see(sight.use, without_privilege=sight.no_new_privs)
+    return lines + ["not seen here:" for _ in blind[:1]] + [f"    {sentence}" for sentence in blind]

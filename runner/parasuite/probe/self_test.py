@@ -1,0 +1,337 @@
+"""The proof at the start of each run that the sensors see: a planted collision, watched as a copy's would be.
+
+Runs as a process of its own (`python -I -S`, like the supervisor), because a filter cannot be taken off again, and
+prints one line of JSON for probe.py. Two copies: the first, a Python under the recorder, binds a port that the
+kernel chose, and listens; the second, a Python or a program that is not one, binds the same number and is refused.
+Proven visible is what judging these events finds: one `refused` with both sides right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from parasuite.judge.findings import findings
+from parasuite.model.events import Bind, Event
+from parasuite.probe import native
+from parasuite.record.recorder_files import FOLDERS, recorded
+from parasuite.sensors.seccomp import kernel
+from parasuite.sensors.seccomp.watch import Watch
+
+_PATIENCE_S = 20.0
+_TEST = "parasuite::self-test"
+_LISTEN = """
+import socket
+server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen()
+print(server.getsockname()[1], flush=True)
+input()
+"""
+_COLLIDE = """
+import socket, sys
+try: socket.socket().bind(("127.0.0.1", int(sys.argv[1])))
+except OSError as error: sys.exit(error.errno)
+"""
+
+
+@dataclass(slots=True)
+class Shown:
+    """What was tried and what came of it. *seccomp*, *netlink*: why it is missing, "" if it works.
+
+    *no_new_privs*: the filter takes their privilege from setuid programs. *performs*: bind and listen can be carried
+    out for their callers; else results are attempts. *proven*: "Python", "native code". *problem*: what should have
+    been visible and was not.
+    """
+
+    seccomp: str = ""
+    netlink: str = ""
+    no_new_privs: bool = False
+    performs: bool = False
+    reason: str = ""
+    proven: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+class _Stage:
+    """The two copies of one scene, and whoever watches them."""
+
+    def __init__(self, folder: Path, recorder: str, mode: str) -> None:
+        self.events: list[Event] = []
+        self._folder = folder
+        self._recorder = recorder
+        self._mode = mode
+        self.poll = select.poll()
+        self.watch: Watch | None = None
+        self._copies: dict[int, int] = {}
+        for copy in (0, 1):
+            for name in FOLDERS:
+                (folder / str(copy) / name).mkdir(parents=True)
+
+    def pages(self) -> dict[int, str]:
+        return {copy: str(self._folder / str(copy) / "pages") for copy in (0, 1)} if self._recorder else {}
+
+    def copy_of(self, pid: int) -> int | None:
+        return self._copies.get(pid)
+
+    def start(self, copy: int, body: Callable[[dict[str, str]], None]) -> tuple[int, int]:
+        """Fork *body* as *copy*, under the filter if this stage is watched: its pid, and the read end of its
+        output.
+        """
+        here, there = socket.socketpair()
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.dup2(write, 1)
+                os.dup2(there.fileno(), 0)
+                if self.watch is not None:
+                    installed = kernel.install()
+                    socket.send_fds(there, [b"k" if installed.killable else b"i"], [installed.fd])
+                    os.close(installed.fd)
+                body(self._environment(copy))
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    os.write(2, f"self-test: {error}\n".encode())
+            finally:
+                os._exit(127)
+        os.close(write)
+        there.close()
+        self._copies[pid] = copy
+        self._input = here
+        if self.watch is not None:
+            message, fds, _, _ = socket.recv_fds(here, 1, 1)
+            if not fds:
+                raise kernel.SeccompError(0, "the filter could not be installed")
+            self.watch.adopt(copy, kernel.Installed(fds[0], message == b"k"))
+        return pid, read
+
+    def _environment(self, copy: int) -> dict[str, str]:
+        if not self._recorder:
+            return {}
+        return {
+            "PYTHONPATH": self._recorder,
+            "PARASUITE_RECORDER": self._mode,
+            "PARASUITE_COPY": str(copy),
+            "PARASUITE_COPY_DIR": str(self._folder / str(copy)),
+            "PYTEST_CURRENT_TEST": f"{_TEST} (call)",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def until(self, fd: int) -> bytes:
+        """Serve until *fd* has something to read, or ends; b"" if nothing came in time."""
+        give_up_s = time.monotonic() + _PATIENCE_S
+        self.poll.register(fd, select.POLLIN)
+        try:
+            while time.monotonic() < give_up_s:
+                ready = self.poll.poll(50)
+                if self.watch is not None:
+                    self.watch.serve(ready)
+                if any(fd == one for one, _ in ready):
+                    return os.read(fd, 100)
+            return b""
+        finally:
+            self.poll.unregister(fd)
+
+    def scene(self, second: Callable[[str, dict[str, str]], None]) -> int:
+        """Play it; the exit status of the second copy, which is the errno it met."""
+        first, output = self.start(0, lambda env: _python(env, _LISTEN))
+        held = self._input
+        try:
+            port = self.until(output).strip().decode()
+            if not port:
+                return -1
+            pid, ended = self.start(1, lambda env: second(port, env))
+            self.until(ended)
+            os.close(ended)
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            self._input.close()
+            # While the first copy still stands there: an attempt is looked up a moment after its call.
+            self._settle_attempts()
+            return status
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(first, signal.SIGKILL)
+            os.waitpid(first, 0)
+            os.close(output)
+            held.close()
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.watch is None:
+            for copy in (0, 1):
+                self.events += recorded(self._folder / str(copy))
+            return
+        self._settle_attempts()
+
+    def _settle_attempts(self) -> None:
+        while self.watch is not None:
+            self.watch.serve(self.poll.poll(0))
+            timeout_s = self.watch.timeout_s()
+            if timeout_s is None:
+                break
+            self.poll.poll(timeout_s * 1000)
+
+    def proves(self, attributed: bool) -> bool:
+        """Whether judging finds the planted collision, with the test where that can be told, and nothing else."""
+        in_time = sorted(self.events, key=lambda event: event.t_ns)
+        found = [finding for finding in findings(in_time) if finding.kind == "refused"]
+        if [finding.copies for finding in found] != [(0, 1)]:
+            return False
+        sides = {side.role: side for side in found[0].sides}
+        return not attributed or sides["held"].test == _TEST
+
+
+def _python(env: dict[str, str], code: str, *arguments: str) -> None:
+    os.execve(sys.executable, [sys.executable, "-c", code, *arguments], env)
+
+
+def _collide(port: str, env: dict[str, str]) -> None:
+    _python(env, _COLLIDE, port)
+
+
+def _native(port: str, env: dict[str, str]) -> None:
+    del env
+    program = native.image(int(port))
+    assert program is not None
+    native.become(program)
+
+
+def show(use_seccomp: bool, recorder: str) -> Shown:
+    """Try it. *use_seccomp*: watch from outside; else by the recorder alone. *recorder*: its folder, "" for none."""
+    shown = Shown()
+    folder = Path(tempfile.mkdtemp(prefix="ps-"))
+    try:
+        if use_seccomp:
+            _show_seccomp(shown, folder, recorder)
+        if recorder and (not use_seccomp or shown.seccomp or shown.netlink or not shown.performs):
+            _show_recorder(shown, folder / "recorder", recorder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return shown
+
+
+def _show_seccomp(shown: Shown, folder: Path, recorder: str) -> None:
+    if kernel.ARCHITECTURE is None:
+        shown.seccomp = "no system call numbers for this machine"
+        return
+    if not _can_install(shown):
+        return
+    shown.seccomp = _why_callers_are_unseen()
+    if shown.seccomp:
+        return
+    scenes: list[tuple[str, Callable[[str, dict[str, str]], None]]] = [("Python", _collide)]
+    if native.image(1) is not None:
+        scenes.append(("native code", _native))
+    for name, second in scenes:
+        stage = _Stage(folder / name.partition(" ")[0], recorder, "pages")
+        try:
+            stage.watch = Watch(stage.events.append, stage.copy_of, lambda _: True, stage.pages(), stage.poll)
+        except OSError as error:
+            shown.netlink = shown.seccomp = f"netlink: {error.strerror}"
+            return
+        try:
+            status = stage.scene(second)
+            shown.performs = any(
+                event.errno in ("", "EADDRINUSE") for event in stage.events if isinstance(event, Bind)
+            )
+            if stage.proves(attributed=bool(recorder)):
+                shown.proven.append(name)
+            elif status != 127 or name == "Python":
+                # 127: memory may not be executed here, so the native program never ran and proves nothing.
+                shown.problem = f"a planted collision of {name} was not seen"
+        except OSError as error:
+            shown.problem = f"{name}: {error.strerror}"
+        finally:
+            stage.watch.close()
+    if not shown.performs:
+        shown.reason = _why_not_performed()
+
+
+def _show_recorder(shown: Shown, folder: Path, recorder: str) -> None:
+    stage = _Stage(folder, recorder, "events")
+    stage.scene(_collide)
+    if not stage.proves(attributed=True):
+        shown.problem = shown.problem or "a planted collision of Python was not recorded"
+    elif "Python" not in shown.proven:
+        shown.proven.append("Python")
+
+
+def _can_install(shown: Shown) -> bool:
+    """Whether a filter can be put on at all; in a child, since it stays."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        had = _has_no_new_privs()
+        try:
+            kernel.install()
+        except kernel.SeccompError as error:
+            os.write(write, f"{error.errno} {error.strerror}".encode())
+        finally:
+            os._exit(_has_no_new_privs() and not had)
+    os.close(write)
+    with open(read, "rb") as stream:
+        shown.seccomp = stream.read().decode()
+    _, status = os.waitpid(pid, 0)
+    shown.no_new_privs = os.waitstatus_to_exitcode(status) == 1
+    return not shown.seccomp
+
+
+def _has_no_new_privs() -> bool:
+    with open("/proc/self/status", "rb") as stream:
+        return b"\nNoNewPrivs:\t1" in stream.read()
+
+
+@contextlib.contextmanager
+def _standing_child() -> Iterator[int]:
+    """The pid of a child that does nothing; it is ended with the block."""
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def _why_callers_are_unseen() -> str:
+    """What keeps us from knowing who calls, or from reading the address that a call names; "" if nothing does."""
+    address = ctypes.create_string_buffer(16)
+    with _standing_child() as pid:
+        try:
+            os.close(os.pidfd_open(pid))
+        except OSError as error:
+            return f"pidfd_open: {error.strerror}"
+        if kernel.Memory().read(pid, ctypes.addressof(address), len(address)) is None:
+            return f"process_vm_readv: {os.strerror(ctypes.get_errno())}"
+    return ""
+
+
+def _why_not_performed() -> str:
+    """What keeps us from a duplicate of a child's descriptor."""
+    with _standing_child() as pid:
+        pidfd = os.pidfd_open(pid)
+        try:
+            os.close(kernel.duplicate(pidfd, 0))
+        except OSError as error:
+            return f"pidfd_getfd: {os.strerror(error.errno or 0)}"
+        finally:
+            os.close(pidfd)
+    return "this kernel may repeat a call after a signal (before Linux 5.19)"
+
+
+def main(use_seccomp: bool, recorder: str) -> None:
+    """Print what was shown."""
+    sys.stdout.write(json.dumps(asdict(show(use_seccomp, recorder))) + "\n")

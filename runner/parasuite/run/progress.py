@@ -1,0 +1,124 @@
+"""What a person sees while the copies run: a table on a terminal, lines in a log. Talk, so it goes to stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from parasuite.judge.copy_ends import status_text
+from parasuite.reports.wording import printable
+
+HEARTBEAT_S = 30.0
+_REDRAWN_EVERY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyView:
+    """One copy at a moment. *doing*: the test that runs now, or how it ended."""
+
+    copy: int
+    state: str
+    doing: str
+    passed: int
+    failed: int
+    collected: int
+    elapsed_s: float
+
+
+class Progress(Protocol):
+    """Told of each moment worth a line, and of the whole picture several times a second."""
+
+    def say(self, line: str) -> None:
+        """Something happened that a reader of a log wants to know."""
+
+    def update(self, views: Sequence[CopyView]) -> None:
+        """How all copies stand now."""
+
+    def close(self) -> None:
+        """The run is over; leave the terminal as it was."""
+
+
+class LogProgress:
+    """A line per event of interest, and at most one heartbeat in HEARTBEAT_S."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._started_s = self._last_s = time.monotonic()
+
+    def say(self, line: str) -> None:
+        self._last_s = time.monotonic()
+        self._console.print(_text(line), soft_wrap=True)
+
+    def update(self, views: Sequence[CopyView]) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_s < HEARTBEAT_S:
+            return
+        running = sum(view.state == "running" for view in views)
+        passed, failed = sum(view.passed for view in views), sum(view.failed for view in views)
+        elapsed = f"{now_s - self._started_s:.0f} s"
+        self.say(f"{elapsed}: {running} of {len(views)} copies running, {passed} passed, {failed} failed")
+
+    def close(self) -> None:
+        """Nothing to restore."""
+
+
+class LiveProgress:
+    """A table that is redrawn in place, as many copies as the terminal has lines for.
+
+    It is drawn by whoever calls `update`, not by a thread of rich's: where the system has no thread left the run goes
+    on, and an error in drawing is seen.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._drawn_s = float("-inf")
+        self._live = Live(console=console, auto_refresh=False, transient=True)
+        self._live.start()
+
+    def say(self, line: str) -> None:
+        self._live.console.print(_text(line), soft_wrap=True)
+
+    def update(self, views: Sequence[CopyView]) -> None:
+        now_s = time.monotonic()
+        if now_s - self._drawn_s < _REDRAWN_EVERY_S:
+            return
+        self._drawn_s = now_s
+        table = Table(box=None, pad_edge=False, expand=True)
+        for heading in ("copy", "state", "passed", "failed", "of", "s"):
+            table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
+        table.add_column("now", ratio=1, no_wrap=True, overflow="ellipsis")
+        rows = max(3, self._console.height - 4)
+        for view in views[:rows]:
+            table.add_row(
+                str(view.copy),
+                view.state,
+                str(view.passed),
+                str(view.failed),
+                str(view.collected or "?"),
+                f"{view.elapsed_s:.0f}",
+                _text(view.doing),
+            )
+        if len(views) > rows:
+            table.add_row("...", f"{len(views) - rows} more", "", "", "", "", "")
+        self._live.update(table, refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def _text(text: str) -> Text:
+    """*text* to be shown to the letter: rich takes a string for markup, and ends its thread on what is none."""
+    return Text(printable(text))
+
+
+def ended_line(copy: int, status: int | None, passed: int, failed: int, elapsed_s: float) -> str:
+    """The line for a copy whose main process ended."""
+    counts = f"; {passed} passed, {failed} failed" if passed or failed else ""
+    return f"copy {copy} ended: {status_text(status)}{counts} in {elapsed_s:.1f} s"

@@ -1,0 +1,224 @@
+"""Who makes a call: the thread, its process, its name, the test it belongs to. Looked up once, remembered while it
+lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections import OrderedDict
+from dataclasses import InitVar, dataclass, field
+
+from parasuite.sensors import proc
+from parasuite.sensors.seccomp import kernel, pages
+from parasuite.sensors.seccomp.pages import NOTHING_SAID, Said
+
+_THREADS_MAX = 512
+_DESCRIPTORS_PER_THREAD = 8
+_COMMAND_MAX = 500
+_ANCESTORS_MAX = 64
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+
+def _threads_max() -> int:
+    """How many threads may be remembered: each takes up to three descriptors (its pidfd, and what its process has),
+    and the copies need theirs.
+    """
+    return min(_THREADS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS_PER_THREAD)
+
+
+@dataclass(slots=True, eq=False)
+class Process:
+    """A process while it runs one program. *start_s*: since the epoch. *born*: the test of its birth, for a process
+    that publishes no page.
+
+    *space*: its memory, None where it may not be looked at. *void*: the inode of the page of a
+    program that it ran before. *threads*: how many of its threads are remembered; with the last one it is forgotten.
+    """
+
+    pid: int
+    ticks: int
+    start_s: float
+    name: str
+    command: str
+    parent: int
+    pages_folder: pages.Folder | None
+    born: Said
+    space: proc.AddressSpace | None
+    void: int = 0
+    page: pages.Page | None = None
+    introduced: bool = False
+    threads: int = 0
+
+    @property
+    def is_unrecorded(self) -> bool:
+        """Whether this is a Python that should publish a page and does not (-I, -E, -S, a scrubbed environment)."""
+        if self.page is not None or self.pages_folder is None or not self.name.startswith(("python", "pypy")):
+            return False
+        return self._current_page() is None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it runs another program by now (execve(2)), or none; False where that is not to be seen."""
+        return self.space is not None and self.space.has_ended
+
+    def has_at_once(self, start: int, length: int) -> bool:
+        """Whether *length* bytes of its memory from *start* on are known to be read without waiting for them."""
+        return self.space is not None and self.space.has_at_once(start, length)
+
+    def _current_page(self) -> pages.Page | None:
+        """Its page, refreshed."""
+        if self.page is not None and not self.page.refresh():
+            self.page.close()
+            self.page = None
+        elif self.page is not None:
+            return self.page
+        if self.pages_folder is not None:
+            self.page = self.pages_folder.open_page(self.pid, self.ticks, self.void)
+        return self.page
+
+    def said(self, tid: int, kind: int, descriptor: int) -> Said:
+        """What is told of the call that the thread *tid* stands in."""
+        page = self._current_page()
+        if page is None:
+            return self.born
+        said = page.said(tid, kind, descriptor)
+        return said if said.test or said.source_line else self.born
+
+    def close(self) -> None:
+        if self.page is not None:
+            self.page.close()
+            self.page = None
+        if self.space is not None:
+            self.space.close()
+            self.space = None
+
+
+@dataclass(slots=True, eq=False)
+class Thread:
+    """*pidfd* stays open: it makes sure that the number is still this thread's, if it *is_own*. Else it is its
+    process's (before Linux 6.9), and the number may be that of a thread of another one by now.
+    """
+
+    tid: int
+    process: Process
+    pidfd: int
+    is_own: bool
+
+    def is_current(self) -> bool:
+        """Whether all that is remembered is still so, but for what using *pidfd* shows."""
+        if self.process.has_ended:
+            return False
+        return self.is_own or os.access(f"/proc/{self.process.pid}/task/{self.tid}", os.F_OK)
+
+
+@dataclass(slots=True)
+class Callers:
+    """The threads that were seen lately. *pages_folders*: copy to the folder of its pages, if it has a recorder."""
+
+    pages_folders: InitVar[dict[int, str]]
+    _folders: dict[int, pages.Folder] = field(init=False)
+    _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
+    _processes: dict[int, Process] = field(default_factory=dict)
+    _boot_s: float = field(default_factory=proc.boot_s)
+    _threads_max: int = field(default_factory=_threads_max)
+
+    def __post_init__(self, pages_folders: dict[int, str]) -> None:
+        self._folders = {copy: pages.Folder(path) for copy, path in pages_folders.items()}
+
+    def thread(self, tid: int, copy: int) -> Thread:
+        """The thread *tid* of *copy*. Raises OSError if it is gone."""
+        known = self._threads.get(tid)
+        if known is not None:
+            if known.is_current():
+                self._threads.move_to_end(tid)
+                return known
+        elif len(self._threads) >= self._threads_max:
+            self.forget(next(iter(self._threads.values())))
+        pid = proc.process_of(tid)
+        with contextlib.ExitStack() as if_it_fails:
+            pidfd, is_own = kernel.open_thread(tid, pid)
+            if_it_fails.callback(os.close, pidfd)
+            process = self._process(pid, copy)
+            if_it_fails.pop_all()
+        if known is not None:
+            self.forget(known)
+        thread = self._threads[tid] = Thread(tid, process, pidfd, is_own)
+        process.threads += 1
+        self._processes[pid] = process
+        return thread
+
+    def forget(self, thread: Thread) -> None:
+        """Its number is another's by now, or its place is wanted."""
+        del self._threads[thread.tid]
+        os.close(thread.pidfd)
+        process = thread.process
+        process.threads -= 1
+        if not process.threads:
+            process.close()
+            if self._processes.get(process.pid) is process:
+                del self._processes[process.pid]
+
+    def close(self) -> None:
+        """Close every descriptor; for a forked child too, which must not keep them."""
+        for thread in list(self._threads.values()):
+            self.forget(thread)
+        for folder in self._folders.values():
+            folder.close()
+
+    def _process(self, pid: int, copy: int) -> Process:
+        stat = proc.stat(pid)
+        known = self._processes.get(pid)
+        void = 0
+        if known is not None and known.ticks == stat.start_ticks:
+            if not known.has_ended:
+                return known
+            void = known.page.inode if known.page is not None else known.void
+        folder = self._folders.get(copy)
+        return Process(
+            pid=pid,
+            ticks=stat.start_ticks,
+            start_s=self._boot_s + stat.start_ticks / _TICKS_PER_S,
+            name=stat.name,
+            command=proc.command(pid, _COMMAND_MAX),
+            parent=stat.parent,
+            pages_folder=folder,
+            born=_born_of(pid) or _born_of_ancestor(stat.parent, folder),
+            space=_space(pid),
+            void=void,
+        )
+
+
+def _space(pid: int) -> proc.AddressSpace | None:
+    with contextlib.suppress(OSError):
+        return proc.AddressSpace(pid)
+    return None
+
+
+def _born_of(pid: int) -> Said | None:
+    """The test in whose time *pid* was born, if its environment says so."""
+    for entry in proc.environment(pid):
+        if entry.startswith(b"PYTEST_CURRENT_TEST="):
+            test = entry[20:].decode("utf-8", "backslashreplace")
+            # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
+            return Said(test.rpartition(" (")[0] or test, "", "environment")
+    return None
+
+
+def _born_of_ancestor(parent: int, folder: pages.Folder | None) -> Said:
+    """The test that the nearest ancestor that publishes runs now, when the process is first seen."""
+    for _ in range(_ANCESTORS_MAX):
+        if parent <= 1 or folder is None:
+            break
+        try:
+            stat = proc.stat(parent)
+        except OSError:
+            break
+        page = folder.open_page(parent, stat.start_ticks)
+        if page is not None:
+            said = page.process_test()
+            page.close()
+            return Said(said.test, "", "parent process" if said.test else "")
+        parent = stat.parent
+    return NOTHING_SAID

@@ -1,0 +1,203 @@
+"""Whose socket is whose: the sockets that the copies have bound and not yet let go, and who stands at a port now."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from parasuite.model.events import Endpoint, Holder
+from parasuite.model.overlap import canonical, overlaps
+from parasuite.sensors import netlink, proc
+
+_COMMAND_MAX = 400
+_SOCKET = "socket:[{}]"
+_WALK_PAUSE = 50
+_OWNING = frozenset({"listen", "bound", "unconnected"})
+
+
+class Owner(NamedTuple):
+    """Who bound a socket that is alive."""
+
+    copy: int
+    pid: int
+    endpoint: Endpoint
+    inode: int
+
+
+class Owners:
+    """The live sockets of the copies in this namespace, by cookie. *copy_of*: the copy of a pid, None outside the
+    run.
+    """
+
+    def __init__(self, table: netlink.Table, copy_of: Callable[[int], int | None]) -> None:
+        self.table = table
+        self._copy_of = copy_of
+        self._processes = SocketProcesses()
+        self._by_cookie: dict[int, Owner] = {}
+        self._by_inode: dict[int, int] = {}
+        self._at: dict[tuple[str, int], set[int]] = {}
+
+    def __contains__(self, cookie: int) -> bool:
+        return cookie in self._by_cookie
+
+    def __getitem__(self, cookie: int) -> Owner:
+        return self._by_cookie[cookie]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._by_cookie))
+
+    def add(self, cookie: int, owner: Owner) -> None:
+        """*owner* has bound the socket *cookie*."""
+        if cookie in self._by_cookie:
+            self.remove(cookie)
+        self._by_cookie[cookie] = owner
+        at = (owner.endpoint.protocol, owner.endpoint.port)
+        there = self._at.get(at)
+        if there is None:
+            self._at[at] = {cookie}
+        else:
+            there.add(cookie)
+        if owner.inode:
+            self._by_inode[owner.inode] = cookie
+
+    def remove(self, cookie: int) -> Owner:
+        """Its last reference has gone."""
+        owner = self._by_cookie.pop(cookie)
+        at = (owner.endpoint.protocol, owner.endpoint.port)
+        there = self._at[at]
+        there.discard(cookie)
+        if not there:
+            del self._at[at]
+        if self._by_inode.get(owner.inode) == cookie:
+            del self._by_inode[owner.inode]
+        return owner
+
+    def of_inode(self, inode: int) -> tuple[int, Owner] | None:
+        """Cookie and owner of the socket with *inode*."""
+        cookie = self._by_inode.get(inode)
+        return None if cookie is None else (cookie, self._by_cookie[cookie])
+
+    def strangers_at(self, copy: int, destination: Endpoint) -> bool:
+        """Whether, as far as is known, another copy than *copy* owns a socket at the port and *copy* itself does
+        not.
+        """
+        there = self._at.get((destination.protocol, destination.port))
+        return there is not None and all(self._by_cookie[cookie].copy != copy for cookie in there)
+
+    def vanished_at(self, endpoint: Endpoint, but: int) -> list[int]:
+        """The cookies of owners that *endpoint* overlaps, without *but*, that are in the kernel's table no more.
+
+        Their end is still on its way here, and yet what was bound just now came after it.
+        """
+        there = self._at.get((endpoint.protocol, endpoint.port), ())
+        known = [cookie for cookie in there if cookie != but and overlaps(self._by_cookie[cookie].endpoint, endpoint)]
+        if not known:
+            return []
+        states = netlink.EVERY_TCP_STATE if endpoint.protocol == "tcp" else netlink.UDP_STATES
+        alive = {row.cookie for row in self.table.rows(endpoint.protocol, states, endpoint.port)}
+        return [cookie for cookie in known if cookie not in alive]
+
+    def row_of(self, inode: int, protocol: str, port: int) -> netlink.Row | None:
+        """The table's row of the socket with *inode* at *port*."""
+        states = netlink.EVERY_TCP_STATE if protocol == "tcp" else netlink.UDP_STATES
+        for row in self.table.rows(protocol, states, port):
+            if row.inode == inode:
+                return row
+        return None
+
+    def holders(self, endpoint: Endpoint, *, but: int = 0, owning: bool = False) -> tuple[Holder, ...]:
+        """Who stands at *endpoint* or overlaps it now, sockets that own the port first; without the cookie *but*.
+
+        *owning*: only those that listen, are bound, or hear datagrams; else connections and TIME_WAIT as well, which
+        can refuse a bind too. A process is named where it can be found: sockets of other users' processes have none.
+        """
+        states = netlink.UDP_STATES
+        if endpoint.protocol == "tcp":
+            # The table of connections is large, and walking it takes longer than all else.
+            states = netlink.TCP_OWNERS if owning else netlink.EVERY_TCP_STATE
+        found = []
+        for row in self.table.rows(endpoint.protocol, states, endpoint.port):
+            if row.cookie == but or (owning and row.state_name not in _OWNING):
+                continue
+            there = Endpoint(endpoint.protocol, row.address, row.port, endpoint.netns, row.v6only)
+            if overlaps(canonical(endpoint), canonical(there)):
+                found.append(row)
+        found.sort(key=lambda row: row.state_name not in _OWNING)
+        if found and found[0].state_name in _OWNING:
+            found = [row for row in found if row.state_name in _OWNING]
+        return tuple(self._holder(row) for row in found[:8])
+
+    def _holder(self, row: netlink.Row) -> Holder:
+        owner = self._by_cookie.get(row.cookie)
+        if owner is not None:
+            return Holder(owner.copy, owner.pid, row.state_name, row.cookie)
+        if not row.inode:
+            return Holder(None, 0, row.state_name, row.cookie)
+        pid = self._processes.of(row.inode)
+        return Holder(
+            self._copy_of(pid) if pid else None,
+            pid,
+            row.state_name,
+            row.cookie,
+            proc.command(pid, _COMMAND_MAX) if pid else "",
+        )
+
+
+class SocketProcesses:
+    """Which process has a socket that no copy is known to have bound: a stranger's, nearly always.
+
+    To find it, the descriptors of every process of the host must be looked at: 18 ms for 15,000 of them, while all
+    copies wait. So a walk remembers every socket that it sees, and later questions are answered by checking one
+    descriptor. The next walk begins only after 50 times the CPU time that the last one took; until then, the process
+    of a socket that no walk has seen is unknown.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[int, tuple[int, str]] = {}
+        self._next_walk_s = 0.0
+
+    def of(self, inode: int) -> int:
+        """The pid of a process that has the socket *inode* open; 0 if none that may be looked at is known to."""
+        pid = self._checked(inode)
+        now_s = time.monotonic()
+        if pid or now_s < self._next_walk_s:
+            return pid
+        took_s = time.thread_time()
+        self._found = sockets_of(proc.pids())
+        took_s = time.thread_time() - took_s
+        self._next_walk_s = now_s + _WALK_PAUSE * took_s
+        return self._checked(inode)
+
+    def _checked(self, inode: int) -> int:
+        pid, path = self._found.get(inode, (0, ""))
+        if not pid or _target(path) == _SOCKET.format(inode):
+            return pid
+        del self._found[inode]
+        return 0
+
+
+def sockets_of(pids: Iterable[int]) -> dict[int, tuple[int, str]]:
+    """Of each socket that *pids* have open, by inode: the first of them that has, and the path of its descriptor.
+
+    A socket in flight between processes (SCM_RIGHTS) has no descriptor anywhere and still holds its port.
+    """
+    found: dict[int, tuple[int, str]] = {}
+    for pid in pids:
+        folder = f"/proc/{pid}/fd"
+        with contextlib.suppress(OSError):
+            for entry in os.listdir(folder):
+                path = f"{folder}/{entry}"
+                target = _target(path)
+                if target.startswith("socket:["):
+                    found.setdefault(int(target[8:-1]), (pid, path))
+    return found
+
+
+def _target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""

@@ -1,0 +1,121 @@
+"""The exact sensor as the supervisor runs it: one Watch, its file of events, its account of itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from parasuite.model.events import Event, SensorState, encode
+from parasuite.model.overlap import canonical_address, is_loopback, is_wildcard
+from parasuite.sensors.seccomp import kernel
+from parasuite.sensors.seccomp.watch import NAME, Watch
+
+# What a supervisor that is killed takes with it, at most.
+GATHERED_S, GATHERED_EVENTS = 0.1, 256
+
+
+class Exact:
+    """*message*: the orchestrator's, with *events* (a file), *addresses* (this host's), *pages* (copy to folder),
+    *recorded*, *bytes_max* (of the file: past it the sensor is blind, and nothing but its own states is written).
+    *poll*: as Watch has it.
+
+    Raises OSError where the file or the kernel's tables are not to be had.
+    """
+
+    def __init__(self, message: dict[str, Any], copy_of: Callable[[int], int | None], poll: select.poll) -> None:
+        local = {canonical_address(address) for address in message["addresses"]}
+        pages = {int(copy): folder for copy, folder in message["pages"].items()}
+        self._unwritten: list[Event] = []
+        self._write_at_s: float | None = None
+        self._descriptor = os.open(message["events"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        self._bytes_left = int(message["bytes_max"])
+        self._written = 0
+        self._failed = False
+        self._lost = ""
+        self._watch = Watch(
+            self._unwritten.append,
+            copy_of,
+            lambda address: is_loopback(address) or is_wildcard(address) or canonical_address(address) in local,
+            pages,
+            poll,
+            message["recorded"],
+        )
+        self.say("up")
+
+    def timeout_s(self) -> float | None:
+        """After which time `serve` has work although no descriptor is ready; None: never."""
+        due_s = [] if self._write_at_s is None else [max(0.0, self._write_at_s - time.monotonic())]
+        watch_s = self._watch.timeout_s()
+        return min(due_s if watch_s is None else [*due_s, watch_s], default=None)
+
+    def adopt(self, copy: int, installed: kernel.Installed) -> None:
+        """As Watch has it."""
+        self._watch.adopt(copy, installed)
+
+    def serve(self, ready: Sequence[tuple[int, int]]) -> None:
+        """As Watch has it; and write down what has gathered: many events at once cost less."""
+        self._watch.serve(ready)
+        if self._watch.failure and not self._failed:
+            self.say("blind", self._watch.failure)
+        if not self._unwritten:
+            return
+        now_s = time.monotonic()
+        if self._write_at_s is None:
+            self._write_at_s = now_s + GATHERED_S
+        elif len(self._unwritten) >= GATHERED_EVENTS or now_s >= self._write_at_s:
+            self._write()
+
+    def say(self, state: str, why: str = "") -> None:
+        """Write down how the sensor is; once it was blind in one thing, it does not end in order."""
+        self._failed = self._failed or state == "blind"
+        event = SensorState(
+            t_ns=time.monotonic_ns(),
+            source=NAME,
+            sensor=NAME,
+            state=state,
+            why=why,
+            calls=self._watch.calls,
+            cpu_s=round(time.process_time(), 3),
+        )
+        self._unwritten.append(event)
+        self._write()
+
+    def _write(self) -> None:
+        is_full = self._bytes_left < 0
+        kept = [event for event in self._unwritten if isinstance(event, SensorState) or not is_full]
+        lines = "".join(encode(event) + "\n" for event in kept).encode()
+        self._unwritten.clear()
+        self._write_at_s = None
+        self._written += len(kept)
+        self._bytes_left -= len(lines)
+        try:
+            while lines:
+                lines = lines[os.write(self._descriptor, lines) :]
+        except OSError as error:
+            self._lost = self._lost or (error.strerror or str(error))
+        if self._bytes_left < 0 and not is_full:
+            reached = f"it stopped recording after {self._written:,} events, the most that one run keeps"
+            self.say("blind", f"{reached}; run fewer of the tests in one run (-k, a folder)")
+
+    def end(self) -> None:
+        """Say what was seen worse than it could have been, and close."""
+        for note in self._watch.notes():
+            self.say("partial", note)
+        if self._lost:
+            # If there is no room for this either, the missing "down" says the same.
+            with contextlib.suppress(OSError):
+                os.write(self._descriptor, b"\n")  # Or a torn line would take this with it.
+            self.say("blind", f"its events could not all be written: {self._lost}")
+        if not self._failed:
+            self.say("down")
+        self._write()
+        self.close()
+
+    def close(self) -> None:
+        """Close every descriptor; in a forked child too."""
+        self._watch.close()
+        os.close(self._descriptor)
