@@ -16,7 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from parasuite.model.events import Event, encode
+from parasuite.model.events import Event
+from parasuite.model.lines import encode
 from parasuite.sensors.seccomp.sensor import GATHERED_EVENTS
 
 from runner.tests.tracing import Tracer, python

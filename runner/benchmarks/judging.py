@@ -9,9 +9,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from parasuite.judge.findings import judge
-from parasuite.model.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted, encode
+from parasuite.judge.findings import find
+from parasuite.model.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted
+from parasuite.model.lines import encode
+from parasuite.model.words import CopyPhase, Protocol
 from parasuite.record.run_folder import RunFolder
+
+from runner.tests.building import by
 
 SIZES = (100_000, 1_000_000)
 COPIES = 8
@@ -25,17 +29,17 @@ def story(count: int) -> list[str]:
     for number in range(count // 3):
         copy, t_ns = number % COPIES, 10 + 10 * number
         port = 8000 + number % 7 if number % 97 == 0 else 32768 + (number * 7919) % 28000
-        asked = Endpoint("tcp", "127.0.0.1", port if port < 32768 else 0)
-        got = Endpoint("tcp", "127.0.0.1", port)
+        asked = Endpoint(Protocol.TCP, "127.0.0.1", port if port < 32768 else 0)
+        got = Endpoint(Protocol.TCP, "127.0.0.1", port)
         test, line = f"tests/test_it.py::test_{number % 500}", f"tests/test_it.py:{number % 900}:test_{number % 500}"
         who: dict[str, object] = {"copy": copy, "pid": 100 + copy, "tid": 100 + copy, "test": test}
         events: list[Event] = [
-            Bind(t_ns=t_ns, cookie=number + 1, asked=asked, got=got, source_line=line, **who),  # type: ignore[arg-type]
-            Listen(t_ns=t_ns + 1, cookie=number + 1, got=got, source_line=line, **who),  # type: ignore[arg-type]
+            Bind(t_ns=t_ns, cookie=number + 1, asked=asked, got=got, caller=by(line=line), **who),  # type: ignore[arg-type]
+            Listen(t_ns=t_ns + 1, cookie=number + 1, got=got, caller=by(line=line), **who),  # type: ignore[arg-type]
             Release(t_ns=t_ns + 2, cookie=number + 1),
         ]
         lines += map(encode, events)
-    lines.append(encode(CopyState(t_ns=10 * count, copy=0, state="gone")))
+    lines.append(encode(CopyState(t_ns=10 * count, copy=0, state=CopyPhase.GONE)))
     return lines
 
 
@@ -48,26 +52,27 @@ def recorded_by_processes(folder: Path) -> None:
         with (recorder / f"{process}-1-0.jsonl").open("w") as stream:
             for number in range(EVENTS_OF_EACH // 2):
                 t_ns, pid, cookie = 10 + 1000 * number + process, 100 + process, PROCESSES * number + process + 1
-                asked, got = Endpoint("tcp", "127.0.0.1", 0), Endpoint("tcp", "127.0.0.1", 32768 + cookie % 28000)
+                asked, got = (
+                    Endpoint(Protocol.TCP, "127.0.0.1", 0),
+                    Endpoint(Protocol.TCP, "127.0.0.1", 32768 + cookie % 28000),
+                )
                 line = "tests/test_it.py:7:test_one"
                 bind = Bind(
                     t_ns=t_ns,
                     source="recorder",
-                    copy=0,
-                    pid=pid,
+                    caller=by(0, pid=pid, line=line),
                     cookie=cookie,
                     asked=asked,
                     got=got,
-                    source_line=line,
                 )
-                release = Release(t_ns=t_ns + 500, source="recorder", copy=0, pid=pid, cookie=cookie)
+                release = Release(t_ns=t_ns + 500, source="recorder", caller=by(0, pid=pid), cookie=cookie)
                 stream.write(encode(bind) + "\n" + encode(release) + "\n")
 
 
 def one(folder: Path) -> None:
     """Judge the recorded run in *folder*; prints seconds, peak MiB, findings."""
     started_s = time.perf_counter()
-    found = judge(RunFolder(folder).events(lambda: False)).findings
+    found = find(RunFolder(folder).events(lambda: False)).findings
     elapsed_s = time.perf_counter() - started_s
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"{elapsed_s:.2f} {peak:.0f} {len(found)}")

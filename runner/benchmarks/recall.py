@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import psutil
 from parasuite.model.events import Bind, Release
+from parasuite.model.words import Protocol
 from parasuite.sensors import netlink
 
 from runner.tests.tracing import Tracer, python
@@ -70,7 +71,7 @@ def main() -> None:
     with netlink.Table() as table:
 
         def by_table() -> set[int]:
-            return {row.port for row in table.rows("tcp", 1 << netlink.LISTEN)}
+            return {row.port for row in table.rows(Protocol.TCP, 1 << netlink.LISTEN)}
 
         for name, period_s, look in (
             ("psutil every 1 s", 1.0, by_psutil),

@@ -14,8 +14,7 @@ from typing import Any
 
 from parasuite.judge.comparison import Comparison, compare
 from parasuite.judge.copy_ends import Outcome, outcomes
-from parasuite.judge.findings import Finding
-from parasuite.judge.findings import judge as judge_events
+from parasuite.judge.findings import Finding, find
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import (
@@ -58,7 +57,7 @@ def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Ca
     """
     facts = folder.read_run() if facts is None else facts
     reading = _Reading(stopped)
-    judged = judge_events(reading.through(folder.events(reading.is_stopped)))
+    judged = find(reading.through(folder.events(reading.is_stopped)))
     if reading.stopped:
         # How the copies ended is in a file of its own, which is short.
         reading.kept = [event for event in folder.orchestrator_events() if isinstance(event, RunStarted | CopyState)]

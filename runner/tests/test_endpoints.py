@@ -10,21 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.model.events import Endpoint
+from parasuite.model.network import OUR_NETWORK, Network
 from parasuite.model.overlap import canonical, canonical_address, is_loopback, overlaps, reaches
+from parasuite.model.words import Protocol
 
 ADDRESSES = ["0.0.0.0", "127.0.0.1", "127.0.0.2", "::", "::1", "::ffff:127.0.0.1", "::ffff:0.0.0.0"]
 endpoints = st.builds(
     Endpoint,
-    protocol=st.sampled_from(["tcp", "udp"]),
+    protocol=st.sampled_from([Protocol.TCP, Protocol.UDP]),
     address=st.sampled_from([*ADDRESSES, "224.0.0.251", "192.0.2.7"]),
     port=st.sampled_from([8025, 8026]),
-    netns=st.sampled_from([0, 4026531992]),
+    network=st.sampled_from([OUR_NETWORK, Network(4026531992)]),
     v6only=st.sampled_from([None, True, False]),
 )
 
 
-def tcp(address: str, port: int = 8025, v6only: bool | None = None, netns: int = 0) -> Endpoint:
-    return Endpoint("tcp", address, port, netns, v6only)
+def tcp(address: str, port: int = 8025, v6only: bool | None = None, namespace: int = 0) -> Endpoint:
+    return Endpoint(Protocol.TCP, address, port, Network(namespace), v6only)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +40,12 @@ def tcp(address: str, port: int = 8025, v6only: bool | None = None, netns: int =
         (tcp("::", v6only=True), tcp("::1")),
         (tcp("::", v6only=True), tcp("::", v6only=False)),
         (tcp("127.0.0.1"), tcp("::ffff:127.0.0.1")),
-        (Endpoint("unix", "@name"), Endpoint("unix", "@name")),
-        (Endpoint("vsock", "4294967295", 1234), Endpoint("vsock", "1", 1234)),
-        (Endpoint("unix", "/tmp/s", netns=1), Endpoint("unix", "/tmp/s", netns=2)),
+        (Endpoint(Protocol.UNIX, "@name"), Endpoint(Protocol.UNIX, "@name")),
+        (Endpoint(Protocol.VSOCK, "4294967295", 1234), Endpoint(Protocol.VSOCK, "1", 1234)),
+        (
+            Endpoint(Protocol.UNIX, "/tmp/s", network=Network(1)),
+            Endpoint(Protocol.UNIX, "/tmp/s", network=Network(2)),
+        ),
     ],
 )
 def test_these_endpoints_overlap_in_either_order(first: Endpoint, second: Endpoint) -> None:
@@ -56,10 +61,10 @@ def test_these_endpoints_overlap_in_either_order(first: Endpoint, second: Endpoi
         (tcp("::", v6only=True), tcp("127.0.0.1")),
         (tcp("::", v6only=True), tcp("0.0.0.0")),
         (tcp("127.0.0.1", 8025), tcp("127.0.0.1", 8026)),
-        (tcp("127.0.0.1"), Endpoint("udp", "127.0.0.1", 8025)),
-        (tcp("127.0.0.1", netns=1), tcp("127.0.0.1", netns=2)),
-        (Endpoint("udp", "224.0.0.251", 5353), Endpoint("udp", "224.0.0.251", 5353)),
-        (Endpoint("unix", "@name", netns=1), Endpoint("unix", "@name", netns=2)),
+        (tcp("127.0.0.1"), Endpoint(Protocol.UDP, "127.0.0.1", 8025)),
+        (tcp("127.0.0.1", namespace=1), tcp("127.0.0.1", namespace=2)),
+        (Endpoint(Protocol.UDP, "224.0.0.251", 5353), Endpoint(Protocol.UDP, "224.0.0.251", 5353)),
+        (Endpoint(Protocol.UNIX, "@name", network=Network(1)), Endpoint(Protocol.UNIX, "@name", network=Network(2))),
     ],
 )
 def test_these_endpoints_do_not_overlap_in_either_order(first: Endpoint, second: Endpoint) -> None:

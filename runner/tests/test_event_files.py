@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.findings import findings
+from parasuite.judge.findings import find
 from parasuite.judge.ledger import in_order
-from parasuite.model.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted, encode
+from parasuite.model.events import Bind, CopyState, Endpoint, Event, Listen, Release, RunStarted
+from parasuite.model.lines import encode
+from parasuite.model.words import CopyPhase, Protocol, SocketOption
 from parasuite.record.event_files import EventFile, Losses, merged
+
+from runner.tests.building import by
 
 events = st.lists(st.integers(0, 10**6).map(lambda t_ns: Release(t_ns=t_ns, cookie=t_ns % 7)), max_size=30)
 
@@ -40,13 +44,15 @@ def a_collision() -> list[Event]:
     """Two copies of which the second takes a port that the first has, and a third one that has its own."""
     story: list[Event] = [RunStarted(t_ns=1, wall_ns=1, ephemeral_first=32768, ephemeral_last=60999)]
     for copy, port in ((0, 8000), (1, 8000), (2, 9000)):
-        here = Endpoint("tcp", "127.0.0.1", port)
+        here = Endpoint(Protocol.TCP, "127.0.0.1", port)
         t_ns = 10 + 10 * copy
-        options = ("reuseport",)
+        options = (SocketOption.REUSEPORT,)
         story += [
-            CopyState(t_ns=t_ns, copy=copy, state="started"),
-            Bind(t_ns=t_ns + 1, copy=copy, pid=copy + 5, cookie=copy + 1, asked=here, got=here, options=options),
-            Listen(t_ns=t_ns + 2, copy=copy, pid=copy + 5, cookie=copy + 1, got=here, options=options),
+            CopyState(t_ns=t_ns, copy=copy, state=CopyPhase.STARTED),
+            Bind(
+                t_ns=t_ns + 1, caller=by(copy, pid=copy + 5), cookie=copy + 1, asked=here, got=here, options=options
+            ),
+            Listen(t_ns=t_ns + 2, caller=by(copy, pid=copy + 5), cookie=copy + 1, got=here, options=options),
             Release(t_ns=100 + copy, cookie=copy + 1),
         ]
     return story
@@ -57,9 +63,9 @@ def test_any_order_of_the_lines_of_a_file_gives_the_same_findings(
     tmp_path_factory: pytest.TempPathFactory, order: list[Event]
 ) -> None:
     root = tmp_path_factory.mktemp("events")
-    expected = findings(sorted(a_collision(), key=lambda event: event.t_ns))
+    expected = find(sorted(a_collision(), key=lambda event: event.t_ns)).findings
     assert "shared" in [finding.kind for finding in expected]
-    assert findings(merged(root, [written(root, "seccomp.jsonl", *order)], Losses())) == expected
+    assert find(merged(root, [written(root, "seccomp.jsonl", *order)], Losses())).findings == expected
 
 
 def test_events_that_are_not_sorted_are_not_judged() -> None:

@@ -10,22 +10,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.model import events
-from parasuite.model.events import Bind, Endpoint, EventError, Holder, Release, RunStarted, decode, encode
+from parasuite.model.events import Bind, Endpoint, Holder, Release, RunStarted
+from parasuite.model.lines import EventError, decode, encode
+from parasuite.model.location import Location
+from parasuite.model.network import Network
+from parasuite.model.party import Caller, Party, Process
+from parasuite.model.words import AttributedBy, CopyPhase, Protocol, SensorStatus, SocketOption, SocketState
 
 KINDS = [
     kind
     for kind in vars(events).values()
     if isinstance(kind, type) and issubclass(kind, events.Event) and kind.kind and kind is not events.Event
 ]
+networks = st.builds(Network, st.integers(0, 2**32))
 endpoints = st.builds(
     Endpoint,
-    protocol=st.sampled_from(["tcp", "udp", "unix"]),
+    protocol=st.sampled_from(Protocol),
     address=st.text(max_size=20),
     port=st.integers(0, 65535),
-    netns=st.integers(0, 2**32),
+    network=networks,
     v6only=st.sampled_from([None, True, False]),
 )
-holders = st.builds(Holder, copy=st.one_of(st.none(), st.integers(0, 9)), pid=st.integers(0, 9), state=st.text())
+parties = st.none() | st.builds(Party, st.integers(0, 9), st.text(max_size=5))
+holders = st.builds(Holder, party=parties, pid=st.integers(0, 9), state=st.sampled_from(SocketState))
+locations = st.none() | st.text(min_size=1, max_size=20).map(Location.parse)
+callers = st.builds(
+    Caller,
+    process=st.builds(
+        Process, party=parties, pid=st.integers(0, 9), start_s=st.floats(allow_nan=False, allow_infinity=False)
+    ),
+    tid=st.integers(0, 9),
+    test=st.text(max_size=20),
+    location=locations | st.builds(Location, st.text(max_size=9), st.integers(1, 9), st.just("function")),
+    attribution=st.sampled_from(AttributedBy),
+)
 VALUES = {
     "int": st.integers(-(2**63), 2**63),
     "str": st.text(max_size=20),
@@ -33,6 +51,11 @@ VALUES = {
     "bool": st.booleans(),
     "int | None": st.one_of(st.none(), st.integers(0, 2**63)),
     "tuple[str, ...]": st.lists(st.text(max_size=5), max_size=3).map(tuple),
+    "tuple[SocketOption, ...]": st.lists(st.sampled_from(SocketOption), max_size=2).map(tuple),
+    "CopyPhase": st.sampled_from(CopyPhase),
+    "SensorStatus": st.sampled_from(SensorStatus),
+    "Network": networks,
+    "Caller": callers,
     "tuple[Holder, ...]": st.lists(holders, max_size=2).map(tuple),
     "Endpoint": endpoints,
     "Endpoint | None": st.one_of(st.none(), endpoints),
@@ -92,7 +115,7 @@ json_values = st.recursive(
 def test_a_field_of_any_value_is_of_its_type_or_an_event_error(kind: type[events.Event], data: st.DataObject) -> None:
     drawn: dict[str, Any] = {field.name: data.draw(VALUES[str(field.type)], field.name) for field in fields(kind)}
     line = json.loads(encode(kind(**drawn)))
-    line[data.draw(st.sampled_from([field.name for field in fields(kind)]))] = data.draw(json_values)
+    line[data.draw(st.sampled_from([*line, *(field.name for field in fields(kind))]))] = data.draw(json_values)
     try:
         event = decode(json.dumps(line))
     except EventError:
@@ -111,17 +134,20 @@ def test_any_bytes_are_an_event_or_an_event_error(line: bytes) -> None:
 @pytest.mark.parametrize(
     ("endpoint", "text"),
     [
-        (Endpoint("tcp", "127.0.0.1", 80), "127.0.0.1:80"),
-        (Endpoint("udp", "::1", 53), "[::1]:53/udp"),
-        (Endpoint("unix", "/tmp/x"), "unix:/tmp/x"),
-        (Endpoint("vsock", "1", 1234), "vsock:1:1234"),
+        (Endpoint(Protocol.TCP, "127.0.0.1", 80), "127.0.0.1:80"),
+        (Endpoint(Protocol.UDP, "::1", 53), "[::1]:53/udp"),
+        (Endpoint(Protocol.UNIX, "/tmp/x"), "unix:/tmp/x"),
+        (Endpoint(Protocol.VSOCK, "1", 1234), "vsock:1:1234"),
     ],
 )
 def test_an_endpoint_reads_as_people_write_it(endpoint: Endpoint, text: str) -> None:
     assert str(endpoint) == text
 
 
+HOLDER = Holder(Party(1), 2, SocketState.LISTEN)
+
+
 def test_a_bind_carries_its_holders() -> None:
-    bind = Bind(t_ns=1, asked=Endpoint("tcp", "127.0.0.1", 80), errno="EADDRINUSE", holders=(Holder(1, 2, "listen"),))
+    bind = Bind(t_ns=1, asked=Endpoint(Protocol.TCP, "127.0.0.1", 80), errno="EADDRINUSE", holders=(HOLDER,))
     assert decode(encode(bind)) == bind
     assert RunStarted(t_ns=1, wall_ns=2).kind == "run"

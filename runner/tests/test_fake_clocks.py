@@ -128,7 +128,7 @@ def test_a_process_in_a_time_namespace_is_attributed_like_any_other(
         watched.start([sys.executable, str(script)], env=env, before=time_namespace)
         assert watched.run() == [0]
         (bind,) = [event for event in watched.events if isinstance(event, Bind)]
-        assert (bind.source_line, watched.watch.notes()) == (f"{script}:2:<module>", [])
+        assert (str(bind.caller.location or ""), watched.watch.notes()) == (f"{script}:2:<module>", [])
 
 
 @pytest.mark.skipif(not FAKETIME, reason="no libfaketime here")

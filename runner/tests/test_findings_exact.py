@@ -6,8 +6,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from parasuite.judge.findings import Finding, findings, judge
+from parasuite.judge.findings import Finding, find
 from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted, Send
+from parasuite.model.finding_kinds import FindingKind
+from parasuite.model.network import Network
+from parasuite.model.party import Party
+from parasuite.model.words import Protocol, Role, SocketOption, SocketState
+
+from runner.tests.building import by
 
 RESOLVER = "suite/client.py:9:ask"
 MET = 25000
@@ -15,27 +21,29 @@ DRAWN = {0: (21001, 21002, 21003, MET), 1: (22001, 22002, 22003)}
 
 
 def told(events: list[Event]) -> list[tuple[str, str]]:
-    return [(finding.kind, finding.severity) for finding in findings(sorted(events, key=lambda event: event.t_ns))]
+    return [
+        (finding.kind, finding.severity) for finding in find(sorted(events, key=lambda event: event.t_ns)).findings
+    ]
 
 
 def at(port: int) -> Endpoint:
-    return Endpoint("udp", "127.0.0.1", port)
+    return Endpoint(Protocol.UDP, "127.0.0.1", port)
 
 
 def sockets(copy: int, ports: tuple[int, ...], *, connected: bool) -> Iterator[Event]:
     """One datagram socket after another, each bound to a number of its own, used and closed."""
     for turn, port in enumerate(ports):
         start, cookie = 10 * turn, 100 * (copy + 1) + turn
-        yield Bind(t_ns=start, copy=copy, pid=copy, cookie=cookie, asked=at(port), got=at(port), source_line=RESOLVER)
+        yield Bind(t_ns=start, caller=by(copy, pid=copy, line=RESOLVER), cookie=cookie, asked=at(port), got=at(port))
         if connected:
-            yield Connect(t_ns=start + 1, copy=copy, pid=copy, cookie=cookie, destination=at(53))
+            yield Connect(t_ns=start + 1, caller=by(copy, pid=copy), cookie=cookie, destination=at(53))
         yield Release(t_ns=start + 9, cookie=cookie)
 
 
 def refused(source_line: str = RESOLVER) -> Event:
     """Copy 1 meets the last socket of copy 0."""
-    holder = Holder(copy=0, pid=0, state="bound", cookie=103)
-    return Bind(t_ns=35, copy=1, pid=1, asked=at(MET), errno="EADDRINUSE", holders=(holder,), source_line=source_line)
+    holder = Holder(party=Party(0), pid=0, state=SocketState.BOUND, cookie=103)
+    return Bind(t_ns=35, caller=by(1, pid=1, line=source_line), asked=at(MET), errno="EADDRINUSE", holders=(holder,))
 
 
 def test_a_client_that_draws_its_numbers_and_meets_another_copys_by_chance_is_no_finding() -> None:
@@ -59,35 +67,35 @@ def test_clients_that_walk_the_same_numbers_in_every_copy_are_refused() -> None:
 
 def pair(*more: Event) -> list[Event]:
     """Copy 1 is assigned a number on 0.0.0.0, and refused the same on [::], where copy 0 has it."""
-    anywhere = Endpoint("tcp", "0.0.0.0")
-    everywhere = Endpoint("tcp", "::", 41000, v6only=True)
-    there = Endpoint("tcp", "::1", 41000)
-    holder = Holder(copy=0, pid=7, state="listen", cookie=70)
+    anywhere = Endpoint(Protocol.TCP, "0.0.0.0")
+    everywhere = Endpoint(Protocol.TCP, "::", 41000, v6only=True)
+    there = Endpoint(Protocol.TCP, "::1", 41000)
+    holder = Holder(party=Party(0), pid=7, state=SocketState.LISTEN, cookie=70)
     return [
-        Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=there._replace(port=0), got=there),
-        Bind(t_ns=2, copy=1, pid=1, cookie=1, asked=anywhere, got=anywhere._replace(port=41000)),
-        Bind(t_ns=3, copy=1, pid=1, cookie=2, asked=everywhere, errno="EADDRINUSE", holders=(holder,)),
+        Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=there._replace(port=0), got=there),
+        Bind(t_ns=2, caller=by(1, pid=1), cookie=1, asked=anywhere, got=anywhere._replace(port=41000)),
+        Bind(t_ns=3, caller=by(1, pid=1), cookie=2, asked=everywhere, errno="EADDRINUSE", holders=(holder,)),
         *more,
     ]
 
 
 def test_who_wants_one_number_of_both_families_may_be_refused_and_draw_again() -> None:
-    anywhere = Endpoint("tcp", "0.0.0.0")
-    again = Bind(t_ns=5, copy=1, pid=1, cookie=3, asked=anywhere, got=anywhere._replace(port=42000))
+    anywhere = Endpoint(Protocol.TCP, "0.0.0.0")
+    again = Bind(t_ns=5, caller=by(1, pid=1), cookie=3, asked=anywhere, got=anywhere._replace(port=42000))
     assert told(pair(Release(t_ns=4, cookie=1), again)) == []
 
 
 def test_who_is_refused_the_second_family_and_gives_up_is_told_why() -> None:
-    (finding,) = findings(pair())
+    (finding,) = find(pair()).findings
     assert (finding.kind, finding.severity) == ("refused", "error")
     assert "assigned and holds on another address" in finding.message
 
 
-def attempt(errno: str, *, protocol: str = "tcp") -> list[Event]:
+def attempt(errno: str, *, protocol: Protocol = Protocol.TCP) -> list[Event]:
     """A bind that the kernel carried out while one outside the run stood there, and the recorder's word of it."""
     wanted = Endpoint(protocol, "127.0.0.1", MET)
-    outside = Holder(copy=None, pid=0, state="listen", cookie=9)
-    made = Bind(t_ns=5, copy=1, pid=1, tid=1, source="seccomp", asked=wanted._replace(protocol="tcp"))
+    outside = Holder(party=None, pid=0, state=SocketState.LISTEN, cookie=9)
+    made = Bind(t_ns=5, caller=by(1, pid=1, tid=1), source="seccomp", asked=wanted._replace(protocol=Protocol.TCP))
     got = None if errno else wanted
     return [
         replace(made, errno="?", holders=(outside,)),
@@ -96,12 +104,12 @@ def attempt(errno: str, *, protocol: str = "tcp") -> list[Event]:
 
 
 def test_the_recorder_tells_that_a_bind_was_refused_and_the_table_by_whom() -> None:
-    (finding,) = findings(attempt("EADDRINUSE"))
+    (finding,) = find(attempt("EADDRINUSE")).findings
     assert (finding.kind, finding.evidence, finding.count) == ("foreign", "attempted", 1)
 
 
 def test_who_stood_where_a_bind_succeeded_was_not_in_its_way() -> None:
-    assert told(attempt("")) == told(attempt("", protocol="udp")) == []
+    assert told(attempt("")) == told(attempt("", protocol=Protocol.UDP)) == []
 
 
 def test_an_attempt_of_which_nothing_more_is_told_was_refused_by_who_stood_there() -> None:
@@ -110,8 +118,8 @@ def test_an_attempt_of_which_nothing_more_is_told_was_refused_by_who_stood_there
 
 def notes_of(*holders: Holder) -> tuple[str, ...]:
     """What is said of one refusal that met *holders* where no copy ever was."""
-    wanted = Endpoint("tcp", "127.0.0.1", MET)
-    judgement = judge([Bind(t_ns=1, copy=0, pid=1, asked=wanted, errno="EADDRINUSE", holders=holders)])
+    wanted = Endpoint(Protocol.TCP, "127.0.0.1", MET)
+    judgement = find([Bind(t_ns=1, caller=by(0, pid=1), asked=wanted, errno="EADDRINUSE", holders=holders)])
     assert judgement.findings == ()
     return judgement.notes
 
@@ -120,23 +128,23 @@ def test_a_refusal_that_met_nobody_is_told_as_a_holder_that_was_gone() -> None:
     assert notes_of() == ("1 refused bind whose holder was gone before it could be asked",)
 
 
-@pytest.mark.parametrize("state", ["time-wait", "gone"])
-def test_a_refusal_by_a_closed_connection_is_told_as_that(state: str) -> None:
-    (note,) = notes_of(Holder(copy=None, pid=0, state=state))
+@pytest.mark.parametrize("state", [SocketState.TIME_WAIT, SocketState.GONE])
+def test_a_refusal_by_a_closed_connection_is_told_as_that(state: SocketState) -> None:
+    (note,) = notes_of(Holder(party=None, pid=0, state=state))
     assert (
         note == "1 refused bind that met only a closed connection, which the kernel still keeps (TIME_WAIT, FIN_WAIT)"
     )
 
 
 def test_crosstalk_is_only_with_an_address_of_this_host() -> None:
-    every = Endpoint("tcp", "0.0.0.0", MET)
+    every = Endpoint(Protocol.TCP, "0.0.0.0", MET)
     server = [
-        Bind(t_ns=1, copy=0, pid=9, cookie=1, asked=every._replace(port=0), got=every),
-        Listen(t_ns=2, copy=0, pid=9, cookie=1, got=every),
+        Bind(t_ns=1, caller=by(0, pid=9), cookie=1, asked=every._replace(port=0), got=every),
+        Listen(t_ns=2, caller=by(0, pid=9), cookie=1, got=every),
     ]
 
     def kinds_with(address: str) -> list[str]:
-        client = Connect(t_ns=3, copy=1, pid=8, destination=Endpoint("tcp", address, MET))
+        client = Connect(t_ns=3, caller=by(1, pid=8), destination=Endpoint(Protocol.TCP, address, MET))
         return [
             kind for kind, _ in told([RunStarted(t_ns=0, wall_ns=1, addresses=("198.51.100.7",)), *server, client])
         ]
@@ -145,58 +153,58 @@ def test_crosstalk_is_only_with_an_address_of_this_host() -> None:
     assert kinds_with("192.0.2.1") == ["exposed"]
 
 
-HELD = Endpoint("tcp", "127.0.0.1", 41500)
-REUSING = ("reuseaddr",)
+HELD = Endpoint(Protocol.TCP, "127.0.0.1", 41500)
+REUSING = (SocketOption.REUSEADDR,)
 
 
 def stolen_hold(*more: Event) -> list[Event]:
     """Copy 1 holds a number for a server to bind through; copy 0 listens there first, let in beside the hold."""
-    thief = Holder(copy=0, pid=7, state="listen", cookie=70)
-    own = Holder(copy=1, pid=1, state="bound", cookie=1)
+    thief = Holder(party=Party(0), pid=7, state=SocketState.LISTEN, cookie=70)
+    own = Holder(party=Party(1), pid=1, state=SocketState.BOUND, cookie=1)
     return [
-        Bind(t_ns=1, copy=1, pid=1, cookie=1, asked=HELD._replace(port=0), got=HELD, options=REUSING),
-        Bind(t_ns=2, copy=0, pid=7, cookie=70, asked=HELD, got=HELD, options=REUSING),
-        Listen(t_ns=3, copy=0, pid=7, cookie=70, got=HELD, options=REUSING),
-        Bind(t_ns=4, copy=1, pid=2, asked=HELD, errno="EADDRINUSE", holders=(thief, own), options=REUSING),
+        Bind(t_ns=1, caller=by(1, pid=1), cookie=1, asked=HELD._replace(port=0), got=HELD, options=REUSING),
+        Bind(t_ns=2, caller=by(0, pid=7), cookie=70, asked=HELD, got=HELD, options=REUSING),
+        Listen(t_ns=3, caller=by(0, pid=7), cookie=70, got=HELD, options=REUSING),
+        Bind(t_ns=4, caller=by(1, pid=2), asked=HELD, errno="EADDRINUSE", holders=(thief, own), options=REUSING),
         *more,
     ]
 
 
 def refusal_in(events: list[Event]) -> Finding:
-    (finding,) = [finding for finding in findings(events) if finding.kind == "refused"]
+    (finding,) = [finding for finding in find(events).findings if finding.kind == "refused"]
     return finding
 
 
 def test_a_number_that_was_held_and_taken_beside_the_hold_is_refused_by_the_thief() -> None:
     finding = refusal_in(stolen_hold())
-    assert (finding.severity, [side.copy for side in finding.sides]) == ("error", [1, 0])
+    assert (finding.severity, [side.party for side in finding.sides]) == ("error", [Party(1), Party(0)])
     assert "a number that this copy holds, with SO_REUSEADDR" in finding.message
 
 
 def test_a_server_that_lost_its_held_number_and_steps_on_has_recovered() -> None:
     other = HELD._replace(port=41501)
-    stepped_on = Bind(t_ns=5, copy=1, pid=2, cookie=2, asked=other, got=other, options=REUSING)
+    stepped_on = Bind(t_ns=5, caller=by(1, pid=2), cookie=2, asked=other, got=other, options=REUSING)
     finding = refusal_in(stolen_hold(stepped_on))
     assert (finding.severity, "it recovered on 127.0.0.1:41501" in finding.message) == ("warning", True)
 
 
 def test_a_copy_that_is_in_its_own_way_is_no_finding() -> None:
-    own = Holder(copy=1, pid=1, state="listen", cookie=1)
+    own = Holder(party=Party(1), pid=1, state=SocketState.LISTEN, cookie=1)
     events: list[Event] = [
-        Bind(t_ns=1, copy=1, pid=1, cookie=1, asked=HELD._replace(port=0), got=HELD),
-        Listen(t_ns=2, copy=1, pid=1, cookie=1, got=HELD),
-        Bind(t_ns=3, copy=1, pid=1, asked=HELD, errno="EADDRINUSE", holders=(own,), options=REUSING),
+        Bind(t_ns=1, caller=by(1, pid=1), cookie=1, asked=HELD._replace(port=0), got=HELD),
+        Listen(t_ns=2, caller=by(1, pid=1), cookie=1, got=HELD),
+        Bind(t_ns=3, caller=by(1, pid=1), asked=HELD, errno="EADDRINUSE", holders=(own,), options=REUSING),
     ]
     assert told(events) == []
 
 
 def server_of_both(copy: int, port: int, *, first_ns: int) -> list[Event]:
     """A server that is given a TCP number and binds the same for UDP, as a name server does."""
-    tcp, udp = Endpoint("tcp", "127.0.0.1", port), Endpoint("udp", "127.0.0.1", port)
+    tcp, udp = Endpoint(Protocol.TCP, "127.0.0.1", port), Endpoint(Protocol.UDP, "127.0.0.1", port)
     cookie = 10 * first_ns
     return [
-        Bind(t_ns=first_ns, copy=copy, pid=copy, cookie=cookie, asked=tcp._replace(port=0), got=tcp),
-        Bind(t_ns=first_ns + 1, copy=copy, pid=copy, cookie=cookie + 1, asked=udp, got=udp),
+        Bind(t_ns=first_ns, caller=by(copy, pid=copy), cookie=cookie, asked=tcp._replace(port=0), got=tcp),
+        Bind(t_ns=first_ns + 1, caller=by(copy, pid=copy), cookie=cookie + 1, asked=udp, got=udp),
         Release(t_ns=first_ns + 2, cookie=cookie),
         Release(t_ns=first_ns + 3, cookie=cookie + 1),
     ]
@@ -207,12 +215,12 @@ def test_a_number_that_was_given_for_one_protocol_is_not_hard_coded_for_the_othe
 
 
 def test_who_wants_one_number_of_both_protocols_may_be_refused_and_draw_again() -> None:
-    tcp, udp = Endpoint("tcp", "127.0.0.1", 41600), Endpoint("udp", "127.0.0.1", 41600)
-    other = Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=udp._replace(port=0), got=udp)
-    given = Bind(t_ns=2, copy=1, pid=1, cookie=1, asked=tcp._replace(port=0), got=tcp)
-    holder = Holder(copy=0, pid=7, state="unconnected", cookie=70)
-    lost = Bind(t_ns=3, copy=1, pid=1, asked=udp, errno="EADDRINUSE", holders=(holder,))
-    again = Bind(t_ns=4, copy=1, pid=1, cookie=2, asked=tcp._replace(port=0), got=tcp._replace(port=41602))
+    tcp, udp = Endpoint(Protocol.TCP, "127.0.0.1", 41600), Endpoint(Protocol.UDP, "127.0.0.1", 41600)
+    other = Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=udp._replace(port=0), got=udp)
+    given = Bind(t_ns=2, caller=by(1, pid=1), cookie=1, asked=tcp._replace(port=0), got=tcp)
+    holder = Holder(party=Party(0), pid=7, state=SocketState.UNCONNECTED, cookie=70)
+    lost = Bind(t_ns=3, caller=by(1, pid=1), asked=udp, errno="EADDRINUSE", holders=(holder,))
+    again = Bind(t_ns=4, caller=by(1, pid=1), cookie=2, asked=tcp._replace(port=0), got=tcp._replace(port=41602))
     assert told([other, given, lost, again]) == []
     assert "on another address or protocol" in refusal_in([other, given, lost]).message
 
@@ -223,16 +231,16 @@ def fixed(copy: int, *ports: int) -> Iterator[Event]:
         start, cookie, there = (
             100 * copy + 10 * turn + 1,
             1000 * (copy + 1) + turn,
-            Endpoint("tcp", "127.0.0.1", port),
+            Endpoint(Protocol.TCP, "127.0.0.1", port),
         )
-        yield Bind(t_ns=start, copy=copy, pid=copy, cookie=cookie, asked=there, got=there, source_line="s.py:1:serve")
-        yield Listen(t_ns=start + 1, copy=copy, pid=copy, cookie=cookie, got=there, source_line="s.py:1:serve")
+        yield Bind(t_ns=start, caller=by(copy, pid=copy, line="s.py:1:serve"), cookie=cookie, asked=there, got=there)
+        yield Listen(t_ns=start + 1, caller=by(copy, pid=copy, line="s.py:1:serve"), cookie=cookie, got=there)
         yield Release(t_ns=start + 2, cookie=cookie)
 
 
 def test_numbers_are_hard_coded_though_one_copy_did_not_come_far() -> None:
     events = [*fixed(0, 8001, 8002, 8003, 8004, 8005), *fixed(1, 8001)]
-    assert [finding.endpoint.port for finding in findings(events)] == [8001]
+    assert [finding.endpoint.port for finding in find(events).findings] == [8001]
 
 
 def test_numbers_drawn_at_random_in_every_copy_may_meet_by_chance() -> None:
@@ -241,32 +249,32 @@ def test_numbers_drawn_at_random_in_every_copy_may_meet_by_chance() -> None:
 
 @pytest.mark.parametrize("below", ["b/test_plugin0/conftest.py", "conftest.py"])
 def test_a_file_in_the_copys_temporary_folder_has_one_name_in_every_run(below: str) -> None:
-    def id_and_source(scratch: str, copy: int) -> tuple[str, str]:
-        there = Endpoint("tcp", "0.0.0.0", 8025)
+    def id_and_location(scratch: str, copy: int) -> tuple[str, str]:
+        there = Endpoint(Protocol.TCP, "0.0.0.0", 8025)
         line = f"{scratch}/{copy}/{below}:7:serve"
-        (finding,) = findings(
+        (finding,) = find(
             [
                 RunStarted(t_ns=0, wall_ns=1, scratch=scratch),
-                Bind(t_ns=1, copy=copy, pid=1, cookie=1, asked=there, got=there, source_line=line),
-                Listen(t_ns=2, copy=copy, pid=1, cookie=1, got=there, source_line=line),
+                Bind(t_ns=1, caller=by(copy, pid=1, line=line), cookie=1, asked=there, got=there),
+                Listen(t_ns=2, caller=by(copy, pid=1, line=line), cookie=1, got=there),
             ]
-        )
-        return finding.id, finding.sides[0].source
+        ).findings
+        return finding.id, str(finding.sides[0].location)
 
-    assert id_and_source("/tmp/ps-abc", 0) == id_and_source("/private/tmp/ps-xyz", 12)
-    assert id_and_source("/tmp/ps-abc", 0)[1] == f"$TMPDIR/{below}:7:serve"
+    assert id_and_location("/tmp/ps-abc", 0) == id_and_location("/private/tmp/ps-xyz", 12)
+    assert id_and_location("/tmp/ps-abc", 0)[1] == f"$TMPDIR/{below}:7:serve"
 
 
 def test_a_finding_is_told_by_its_gravest_occurrence() -> None:
     """Copy 1 is refused the same number twice by copy 0: it steps on the first time, and gives up the second."""
-    there, other = Endpoint("tcp", "127.0.0.1", 8025), Endpoint("tcp", "127.0.0.1", 8026)
-    holder = Holder(copy=0, pid=7, state="listen", cookie=70)
+    there, other = Endpoint(Protocol.TCP, "127.0.0.1", 8025), Endpoint(Protocol.TCP, "127.0.0.1", 8026)
+    holder = Holder(party=Party(0), pid=7, state=SocketState.LISTEN, cookie=70)
     events: list[Event] = [
-        Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=there, got=there),
-        Listen(t_ns=2, copy=0, pid=7, cookie=70, got=there),
-        Bind(t_ns=3, copy=1, pid=1, asked=there, errno="EADDRINUSE", holders=(holder,)),
-        Bind(t_ns=4, copy=1, pid=1, cookie=2, asked=other, got=other),
-        Bind(t_ns=5, copy=1, pid=1, asked=there, errno="EADDRINUSE", holders=(holder,)),
+        Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=there, got=there),
+        Listen(t_ns=2, caller=by(0, pid=7), cookie=70, got=there),
+        Bind(t_ns=3, caller=by(1, pid=1), asked=there, errno="EADDRINUSE", holders=(holder,)),
+        Bind(t_ns=4, caller=by(1, pid=1), cookie=2, asked=other, got=other),
+        Bind(t_ns=5, caller=by(1, pid=1), asked=there, errno="EADDRINUSE", holders=(holder,)),
     ]
     finding = refusal_in(events)
     assert (finding.severity, finding.count, "recovered" in finding.message) == ("error", 2, False)
@@ -275,31 +283,31 @@ def test_a_finding_is_told_by_its_gravest_occurrence() -> None:
 def test_what_another_copys_server_answers_is_no_second_crosstalk() -> None:
     server, client = at(41700), at(41701)
     events: list[Event] = [
-        Bind(t_ns=1, copy=0, pid=7, cookie=70, asked=at(0), got=server),
-        Bind(t_ns=2, copy=1, pid=1, cookie=1, asked=at(0), got=client),
-        Send(t_ns=3, copy=1, pid=1, cookie=1, destination=server),
-        Send(t_ns=4, copy=0, pid=7, cookie=70, destination=client),
+        Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=at(0), got=server),
+        Bind(t_ns=2, caller=by(1, pid=1), cookie=1, asked=at(0), got=client),
+        Send(t_ns=3, caller=by(1, pid=1), cookie=1, destination=server),
+        Send(t_ns=4, caller=by(0, pid=7), cookie=70, destination=client),
     ]
-    (finding,) = findings(events)
-    assert (finding.kind, [(side.role, side.copy) for side in finding.sides]) == (
-        "crosstalk",
-        [("client", 1), ("server", 0)],
+    (finding,) = find(events).findings
+    assert (finding.kind, [(side.role, side.party) for side in finding.sides]) == (
+        FindingKind.CROSSTALK,
+        [(Role.CLIENT, Party(1)), (Role.SERVER, Party(0))],
     )
 
 
 def test_each_window_of_a_restarted_server_begins_with_its_last_release() -> None:
-    there = Endpoint("tcp", "127.0.0.1", 41800)
+    there = Endpoint(Protocol.TCP, "127.0.0.1", 41800)
 
-    def lived(cookie: int, start_ns: int, asked_port: int) -> list[Event]:
+    def lived(cookie: int, start_ns: int, asked_port: int, test: str) -> list[Event]:
         asked = there._replace(port=asked_port)
+        server = by(0, pid=1, line=f"s.py:{cookie}:f", test=test)
         return [
-            Bind(t_ns=start_ns, copy=0, pid=1, cookie=cookie, asked=asked, got=there, source_line=f"s.py:{cookie}:f"),
+            Bind(t_ns=start_ns, caller=server, cookie=cookie, asked=asked, got=there),
             Release(t_ns=start_ns + 1_000_000, cookie=cookie),
         ]
 
-    events = [*lived(1, 0, 0), *lived(2, 3_000_000, 41800), *lived(3, 9_000_000, 41800)]
-    events[0].test, events[2].test, events[4].test = "a", "b", "c"
-    assert [(finding.kind, finding.sides[0].test, finding.window_ms) for finding in findings(events)] == [
+    events = [*lived(1, 0, 0, "a"), *lived(2, 3_000_000, 41800, "b"), *lived(3, 9_000_000, 41800, "c")]
+    assert [(finding.kind, finding.sides[0].test, finding.window_ms) for finding in find(events).findings] == [
         ("rebind", "b", 2.0),
         ("rebind", "c", 5.0),
     ]
@@ -312,10 +320,14 @@ def servers(networks: dict[int, int]) -> list[Event]:
     """Each copy listens on one fixed port, in its network."""
     found: list[Event] = []
     for copy, netns in networks.items():
-        there = Endpoint("tcp", "127.0.0.1", 8025, netns)
-        bind = Bind(t_ns=10 * copy, copy=copy, pid=copy, cookie=copy + 1, netns=netns, asked=there, got=there)
-        listen = Listen(t_ns=10 * copy + 1, copy=copy, pid=copy, cookie=copy + 1, netns=netns, got=there)
-        found += [bind, listen, Release(t_ns=10 * copy + 2, cookie=copy + 1, netns=netns)]
+        there = Endpoint(Protocol.TCP, "127.0.0.1", 8025, Network(netns))
+        bind = Bind(
+            t_ns=10 * copy, caller=by(copy, pid=copy), cookie=copy + 1, network=Network(netns), asked=there, got=there
+        )
+        listen = Listen(
+            t_ns=10 * copy + 1, caller=by(copy, pid=copy), cookie=copy + 1, network=Network(netns), got=there
+        )
+        found += [bind, listen, Release(t_ns=10 * copy + 2, cookie=copy + 1, network=Network(netns))]
     return found
 
 

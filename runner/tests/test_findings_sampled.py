@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.findings import Finding, findings
+from parasuite.judge.findings import Finding, find
 from parasuite.judge.ledger import Hold, holds
 from parasuite.model.events import (
     Bind,
@@ -24,27 +24,34 @@ from parasuite.model.events import (
     Seen,
     Unseen,
 )
+from parasuite.model.network import Network
 from parasuite.model.overlap import overlaps
+from parasuite.model.party import Party
+from parasuite.model.words import CopyPhase, Protocol, SocketOption
+
+from runner.tests.building import by
 
 FIXED = 8025  # Outside the range that the kernel of this story draws from.
 DRAWN = 40000
 RUN = RunStarted(t_ns=0, wall_ns=1, ephemeral_first=32768, ephemeral_last=60999, addresses=("192.0.2.7",))
 
 
-def at(address: str, port: int = FIXED, protocol: str = "tcp") -> Endpoint:
+def at(address: str, port: int = FIXED, protocol: Protocol = Protocol.TCP) -> Endpoint:
     return Endpoint(protocol, address, port)
 
 
 def seen(t_ns: int, copy: int | None, socket: int, endpoint: Endpoint) -> Seen:
-    return Seen(t_ns=t_ns, copy=copy, pid=1000 + socket, endpoint=endpoint, socket=f"inode:{socket}")
+    return Seen(t_ns=t_ns, caller=by(copy, pid=1000 + socket), endpoint=endpoint, socket=f"inode:{socket}")
 
 
 def unseen(t_ns: int, copy: int | None, socket: int, endpoint: Endpoint) -> Unseen:
-    return Unseen(t_ns=t_ns, copy=copy, pid=1000 + socket, endpoint=endpoint, socket=f"inode:{socket}")
+    return Unseen(t_ns=t_ns, caller=by(copy, pid=1000 + socket), endpoint=endpoint, socket=f"inode:{socket}")
 
 
 def told(*events: Event) -> list[tuple[str, str, tuple[int, ...]]]:
-    return [(f.kind, str(f.endpoint), f.copies) for f in findings([RUN, *events])]
+    return [
+        (f.kind, str(f.endpoint), tuple(party.copy for party in f.parties)) for f in find([RUN, *events]).findings
+    ]
 
 
 def test_two_copies_on_one_port_in_one_sample_share_it() -> None:
@@ -121,25 +128,25 @@ def test_a_listener_that_other_hosts_reach_is_exposed() -> None:
 
 
 def test_listeners_on_loopback_or_outside_the_run_or_in_a_private_namespace_are_not_exposed() -> None:
-    private = at("0.0.0.0", DRAWN)._replace(netns=4026532000)
+    private = at("0.0.0.0", DRAWN)._replace(network=Network(4026532000))
     assert told(seen(1, 0, 1, at("127.4.4.4", DRAWN)), seen(1, None, 2, at("0.0.0.0")), seen(1, 0, 3, private)) == []
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
-@pytest.mark.parametrize(("options", "kinds"), [((), ["exposed"]), (("loopback-device",), [])])
+@pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.UDP])
+@pytest.mark.parametrize(("options", "kinds"), [((), ["exposed"]), ((SocketOption.LOOPBACK_DEVICE,), [])])
 def test_a_wildcard_that_an_exact_sensor_saw_on_the_loopback_device_is_not_exposed(
-    protocol: str, options: tuple[str, ...], kinds: list[str]
+    protocol: Protocol, options: tuple[SocketOption, ...], kinds: list[str]
 ) -> None:
     asked, got = at("0.0.0.0", 0, protocol), at("0.0.0.0", DRAWN, protocol)
-    events: list[Event] = [Bind(t_ns=1, copy=0, cookie=1, asked=asked, got=got, options=options)]
-    if protocol == "tcp":
-        events.append(Listen(t_ns=2, copy=0, cookie=1, got=got, options=options))
+    events: list[Event] = [Bind(t_ns=1, caller=by(0), cookie=1, asked=asked, got=got, options=options)]
+    if protocol == Protocol.TCP:
+        events.append(Listen(t_ns=2, caller=by(0), cookie=1, got=got, options=options))
     assert [kind for kind, _, _ in told(*events)] == kinds
 
 
 def test_a_datagram_socket_on_a_drawn_port_may_be_a_client() -> None:
-    assert told(seen(1, 0, 1, at("0.0.0.0", DRAWN, "udp"))) == []
-    assert told(seen(1, 0, 1, at("0.0.0.0", FIXED, "udp"))) == [("exposed", f"0.0.0.0:{FIXED}/udp", (0,))]
+    assert told(seen(1, 0, 1, at("0.0.0.0", DRAWN, Protocol.UDP))) == []
+    assert told(seen(1, 0, 1, at("0.0.0.0", FIXED, Protocol.UDP))) == [("exposed", f"0.0.0.0:{FIXED}/udp", (0,))]
 
 
 def test_a_number_outside_the_range_of_an_unknown_host_is_not_guessed_at() -> None:
@@ -148,15 +155,17 @@ def test_a_number_outside_the_range_of_an_unknown_host_is_not_guessed_at() -> No
         seen(t, copy, t, at("127.0.0.1", port)) for t, (copy, port) in enumerate(itertools.product((0, 1), ports), 1)
     ]
     unknown = replace(RUN, ephemeral_first=0, ephemeral_last=0)
-    kinds = {(f.kind, f.endpoint.port) for f in findings([unknown, *events]) if f.kind == "hard-coded"}
+    kinds = {(f.kind, f.endpoint.port) for f in find([unknown, *events]).findings if f.kind == "hard-coded"}
     assert kinds == {("hard-coded", FIXED)}
 
 
 def test_what_outlives_its_copys_main_process_is_an_orphan() -> None:
     here = at("127.0.0.1")
-    orphaned = Orphaned(t_ns=50, copy=1, pid=1001, endpoint=here, socket="inode:1")
-    process = ProcessSeen(t_ns=10, copy=1, pid=1001, name="node", command="node server.js")
-    found = findings([RUN, seen(10, 1, 1, here), process, CopyState(t_ns=20, copy=1, state="exited"), orphaned])
+    orphaned = Orphaned(t_ns=50, caller=by(1, pid=1001), endpoint=here, socket="inode:1")
+    process = ProcessSeen(t_ns=10, caller=by(1, pid=1001), name="node", command="node server.js")
+    found = find(
+        [RUN, seen(10, 1, 1, here), process, CopyState(t_ns=20, copy=1, state=CopyPhase.EXITED), orphaned]
+    ).findings
     assert [(f.kind, f.severity, f.evidence, f.sides[0].process, f.sides[0].role) for f in found] == [
         ("orphan", "error", "sampled", "node", "holder")
     ]
@@ -165,10 +174,10 @@ def test_what_outlives_its_copys_main_process_is_an_orphan() -> None:
 def shared_by(*copies: int, pids: int = 1000, port: int = FIXED) -> Finding:
     here = at("127.0.0.1", port)
     events: list[Event] = [RUN]
-    events += [ProcessSeen(t_ns=1, copy=copy, pid=pids + copy, name="server") for copy in copies]
+    events += [ProcessSeen(t_ns=1, caller=by(copy, pid=pids + copy), name="server") for copy in copies]
     for copy in copies:
-        events.append(Seen(t_ns=10, copy=copy, pid=pids + copy, endpoint=here, socket=f"inode:{pids + copy}"))
-    return next(f for f in findings(events) if f.kind == "shared")
+        events.append(Seen(t_ns=10, caller=by(copy, pid=pids + copy), endpoint=here, socket=f"inode:{pids + copy}"))
+    return next(f for f in find(events).findings if f.kind == "shared")
 
 
 def test_an_id_is_the_same_whatever_the_copies_and_pids() -> None:
@@ -179,7 +188,7 @@ def test_an_id_is_the_same_whatever_the_copies_and_pids() -> None:
 
 def test_repeats_are_counted_and_their_copies_joined() -> None:
     found = shared_by(0, 1, 2)
-    assert (found.count, found.copies) == (3, (0, 1, 2))
+    assert (found.count, found.parties) == (3, (Party(0), Party(1), Party(2)))
 
 
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"]
@@ -195,7 +204,7 @@ def story(seen_at: list[dict[tuple[int | None, int], tuple[str, int]]]) -> list[
     events: list[Event] = [RUN]
     for copy, number in sorted({key for sample in seen_at for key in sample}, key=str):
         pid = 1000 + _socket((copy, number))
-        events.append(ProcessSeen(t_ns=1, copy=copy, pid=pid, name=f"server-{copy}-{number}"))
+        events.append(ProcessSeen(t_ns=1, caller=by(copy, pid=pid), name=f"server-{copy}-{number}"))
     alive: dict[tuple[int | None, int], Endpoint] = {}
     for number, sample in enumerate(seen_at, 1):
         for key in [key for key in alive if key not in sample]:
@@ -211,12 +220,13 @@ def _socket(key: tuple[int | None, int]) -> int:
     return 10 * (9 if key[0] is None else key[0]) + key[1]
 
 
-def brute_force(found: list[Hold]) -> set[tuple[int, ...]]:
-    """Every two copies with two holds that overlap in time and place, one accepting."""
+def brute_force(found: list[Hold]) -> set[tuple[Party, ...]]:
+    """Every two parties with two holds that overlap in time and place, one accepting."""
     return {
-        (min(one.copy, two.copy), max(one.copy, two.copy))
+        (min(mine, theirs), max(mine, theirs))
         for one, two in itertools.combinations(found, 2)
-        if one.copy is not None and two.copy is not None and one.copy != two.copy and one.socket != two.socket
+        if (mine := one.caller.process.party) is not None and (theirs := two.caller.process.party) is not None
+        if mine != theirs and one.socket != two.socket
         if max(one.start_ns, two.start_ns) < min(one.end_ns, two.end_ns)
         if overlaps(one.endpoint, two.endpoint)
     }
@@ -228,7 +238,7 @@ def test_the_sweep_finds_the_pairs_that_brute_force_finds(
 ) -> None:
     events = story(seen_at)
     # Each socket has a process, and each process a name, so that every two of them have a finding of their own.
-    pairs = {finding.copies for finding in findings(events) if finding.kind == "shared"}
+    pairs = {finding.parties for finding in find(events).findings if finding.kind == "shared"}
     assert pairs == brute_force(holds(events))
 
 
@@ -239,7 +249,7 @@ def test_the_order_of_events_of_one_instant_is_no_matter(
     events = story(seen_at)
     shuffled = list(events)
     shuffler.shuffle(shuffled)
-    assert findings(sorted(shuffled, key=lambda event: event.t_ns)) == findings(events)
+    assert find(sorted(shuffled, key=lambda event: event.t_ns)).findings == find(events).findings
 
 
 def test_what_the_sampler_saw_of_other_copies_stands_beside_an_exact_finding_of_the_same_number() -> None:
@@ -247,8 +257,15 @@ def test_what_the_sampler_saw_of_other_copies_stands_beside_an_exact_finding_of_
     exact: list[Event] = []
     for copy in (0, 1):
         exact += [
-            Bind(t_ns=10, copy=copy, pid=copy, cookie=copy + 1, asked=here, got=here, options=("reuseport",)),
-            Listen(t_ns=11, copy=copy, pid=copy, cookie=copy + 1, got=here, options=("reuseport",)),
+            Bind(
+                t_ns=10,
+                caller=by(copy, pid=copy),
+                cookie=copy + 1,
+                asked=here,
+                got=here,
+                options=(SocketOption.REUSEPORT,),
+            ),
+            Listen(t_ns=11, caller=by(copy, pid=copy), cookie=copy + 1, got=here, options=(SocketOption.REUSEPORT,)),
             Release(t_ns=12, cookie=copy + 1),
         ]
     exact.sort(key=lambda event: event.t_ns)

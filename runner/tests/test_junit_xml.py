@@ -16,6 +16,9 @@ from parasuite.judge.findings import Finding, Side
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode, Health, Verdict
 from parasuite.model.events import Endpoint
+from parasuite.model.finding_kinds import FindingKind
+from parasuite.model.party import Party
+from parasuite.model.words import Evidence, Protocol, Role, Severity
 from parasuite.record.results import OUTCOMES, TestResult
 from parasuite.reports.junit_xml import clean, junit, junit_merged, split_id
 
@@ -43,18 +46,21 @@ def report(*results: list[TestResult], findings: tuple[Finding, ...] = ()) -> Re
     )
 
 
-def finding(severity: str = "error") -> Finding:
+def finding(severity: Severity = Severity.ERROR) -> Finding:
     return Finding(
         id="0123456789",
-        kind="shared",
+        kind=FindingKind.SHARED,
         severity=severity,
-        evidence="sampled",
-        endpoint=Endpoint("tcp", "127.0.0.1", 8025),
-        copies=(0, 1),
+        evidence=Evidence.SAMPLED,
+        endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 8025),
+        parties=(Party(0), Party(1)),
         count=1,
         message=NASTY,
         hint="bind port 0",
-        sides=(Side(role="holder", copy=0, test=NASTY, command=NASTY), Side(role="holder", copy=1)),
+        sides=(
+            Side(role=Role.HOLDER, party=Party(0), test=NASTY, command=NASTY),
+            Side(role=Role.HOLDER, party=Party(1)),
+        ),
     )
 
 
@@ -86,7 +92,7 @@ result = st.builds(
 def test_any_results_make_a_valid_file_whose_counts_are_its_cases(
     layout: Layout, results: list[list[TestResult]]
 ) -> None:
-    root = parsed(layout(report(*results, findings=(finding(), finding("warning")))))
+    root = parsed(layout(report(*results, findings=(finding(), finding(Severity.WARNING)))))
     for suite in root.iterfind("testsuite"):
         assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
         for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
@@ -131,8 +137,8 @@ def test_the_merged_file_has_one_case_per_test_and_says_in_how_many_copies_it_pa
     assert found(case, "failure").get("message") == "2 of 4 passed; failed in copy 1, 3: no"
 
 
-@pytest.mark.parametrize("severity", ["error", "warning"])
-def test_a_finding_fails_at_the_threshold_and_is_told_below_it(severity: str) -> None:
+@pytest.mark.parametrize("severity", Severity)
+def test_a_finding_fails_at_the_threshold_and_is_told_below_it(severity: Severity) -> None:
     root = parsed(junit(report([], findings=(finding(severity),))))
     (case,) = root.iterfind(".//testsuite[@name='parasuite.ports']/testcase")
     (verdict,) = case

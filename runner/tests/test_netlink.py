@@ -10,6 +10,7 @@ import sys
 from contextlib import closing
 
 import pytest
+from parasuite.model.words import Protocol
 from parasuite.sensors import netlink
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="netlink is Linux's")
@@ -31,7 +32,7 @@ def bound(kind: int = socket.SOCK_STREAM, address: str = "127.0.0.1", port: int 
 
 
 def states(rows: list[netlink.Row], port: int) -> list[tuple[str, str, str]]:
-    return [(row.address, row.protocol, row.state_name) for row in rows if row.port == port]
+    return [(row.address, row.protocol, row.socket_state) for row in rows if row.port == port]
 
 
 def wait_for(destroyed: netlink.Destroyed, wanted: set[int]) -> set[int]:
@@ -48,23 +49,23 @@ def wait_for(destroyed: netlink.Destroyed, wanted: set[int]) -> set[int]:
 def test_a_socket_that_is_bound_and_does_not_listen_is_in_the_table(port_outside_the_ephemeral_range: int) -> None:
     port = port_outside_the_ephemeral_range
     with netlink.Table() as table, bound(port=port) as sock:
-        assert states(table.rows("tcp", netlink.TCP_OWNERS, port), port) == [("127.0.0.1", "tcp", "bound")]
+        assert states(table.rows(Protocol.TCP, netlink.TCP_OWNERS, port), port) == [("127.0.0.1", "tcp", "bound")]
         sock.listen()
-        assert states(table.rows("tcp", netlink.TCP_OWNERS, port), port) == [("127.0.0.1", "tcp", "listen")]
+        assert states(table.rows(Protocol.TCP, netlink.TCP_OWNERS, port), port) == [("127.0.0.1", "tcp", "listen")]
 
 
 def test_a_port_asked_for_lists_no_other_even_of_sockets_that_do_not_listen() -> None:
     with netlink.Table() as table, bound() as sock, bound():
         port = sock.getsockname()[1]
-        assert {row.port for row in table.rows("tcp", netlink.EVERY_TCP_STATE, port)} == {port}
+        assert {row.port for row in table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE, port)} == {port}
 
 
 def test_a_row_names_the_socket_by_cookie_and_inode() -> None:
     with netlink.Table() as table, bound(socket.SOCK_DGRAM, "::1") as sock:
         port = sock.getsockname()[1]
-        (row,) = [row for row in table.rows("udp", netlink.UDP_STATES, port) if row.inode == inode_of(sock)]
+        (row,) = [row for row in table.rows(Protocol.UDP, netlink.UDP_STATES, port) if row.inode == inode_of(sock)]
         assert (row.cookie, row.inode, row.address, row.uid) == (cookie_of(sock), inode_of(sock), "::1", os.getuid())
-        assert row.state_name == "unconnected"
+        assert row.socket_state == "unconnected"
 
 
 @pytest.mark.parametrize("v6only", [False, True])
@@ -72,7 +73,7 @@ def test_a_row_tells_dual_stack_from_v6_only(v6only: bool) -> None:
     with netlink.Table() as table, socket.socket(socket.AF_INET6) as sock:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
         sock.bind(("::", 0))
-        rows = table.rows("tcp", netlink.TCP_OWNERS, sock.getsockname()[1])
+        rows = table.rows(Protocol.TCP, netlink.TCP_OWNERS, sock.getsockname()[1])
         # Another process may have the number on an address of its own.
         assert [row.v6only for row in rows if row.inode == inode_of(sock)] == [v6only]
 
@@ -82,7 +83,7 @@ def test_a_row_tells_the_device_that_a_socket_is_bound_to(device: bytes, interfa
     with netlink.Table() as table, socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
         sock.bind(("0.0.0.0", 0))
-        rows = table.rows("tcp", netlink.TCP_OWNERS, sock.getsockname()[1])
+        rows = table.rows(Protocol.TCP, netlink.TCP_OWNERS, sock.getsockname()[1])
         assert [row.interface for row in rows if row.inode == inode_of(sock)] == [interface]
 
 
@@ -95,13 +96,13 @@ def test_the_accepted_end_and_the_time_wait_of_a_connection_are_in_the_table(
         listener.listen()
         with socket.create_connection(("127.0.0.1", port)) as client:
             accepted, _ = listener.accept()
-            there = table.rows("tcp", netlink.EVERY_TCP_STATE, port)
-            assert sorted(row.state_name for row in there) == ["established", "listen"]
+            there = table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE, port)
+            assert sorted(row.socket_state for row in there) == ["established", "listen"]
             accepted.close()
             assert client.recv(1) == b""
         listener.close()
-        (row,) = table.rows("tcp", netlink.EVERY_TCP_STATE, port)
-        assert (row.state_name, row.inode) == ("time-wait", 0)
+        (row,) = table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE, port)
+        assert (row.socket_state, row.inode) == ("time-wait", 0)
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
@@ -113,8 +114,8 @@ def test_the_end_of_a_socket_is_told_when_its_last_duplicate_closes(kind: int, a
     second = first.dup()
     first.close()
     with netlink.Table() as table:
-        protocol = "tcp" if kind == socket.SOCK_STREAM else "udp"
-        mask = netlink.TCP_OWNERS if protocol == "tcp" else netlink.UDP_STATES
+        protocol = Protocol.TCP if kind == socket.SOCK_STREAM else Protocol.UDP
+        mask = netlink.TCP_OWNERS if protocol == Protocol.TCP else netlink.UDP_STATES
         assert cookie in {row.cookie for row in table.rows(protocol, mask)}
         second.close()
         assert wait_for(destroyed, {cookie}) == {cookie}

@@ -17,6 +17,9 @@ from typing import Any
 
 import pytest
 from parasuite.model.events import Connect, Listen
+from parasuite.model.network import OUR_NETWORK
+from parasuite.model.party import Party
+from parasuite.model.words import Protocol
 from parasuite.record.run_folder import RunFolder
 from parasuite.sensors.seccomp import kernel
 
@@ -205,15 +208,17 @@ def test_nothing_is_said_of_clients_beside_a_listener_in_a_network_of_its_own(
         pytest.skip("user and network namespaces are refused here")
     # The silence is worth something because both sides were seen.
     events = list(RunFolder(finished.folder).events(lambda: False))
-    listening = [event.got for event in events if isinstance(event, Listen) and event.copy == 0]
-    assert [(got.address, got.port, got.netns > 0) for got in listening if got] == [("0.0.0.0", 443, True)] * 2
+    listening = [event.got for event in events if isinstance(event, Listen) and event.party == Party(0)]
+    assert [(got.address, got.port, got.network.is_ours) for got in listening if got] == [("0.0.0.0", 443, False)] * 2
     asked_for = [
-        (event.copy, to.protocol, to.address, to.port, to.netns)
+        (event.party, to.protocol, to.address, to.port, to.network)
         for event in events
         if isinstance(event, Connect) and (to := event.destination).address == "192.0.2.1"
     ]
     assert sorted(asked_for) == [
-        (copy, protocol, "192.0.2.1", 443, 0) for copy in range(1, copies) for protocol in ("tcp", "udp")
+        (Party(copy), protocol, "192.0.2.1", 443, OUR_NETWORK)
+        for copy in range(1, copies)
+        for protocol in (Protocol.TCP, Protocol.UDP)
     ]
 
 

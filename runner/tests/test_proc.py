@@ -63,7 +63,9 @@ def test_a_bind_is_the_callers_own_whatever_its_name_is(
         child = made.start(python(code))
         assert made.run() == [0]
         assert made.watch.notes() == []
-        assert [event.pid for event in made.events if isinstance(event, Bind | ProcessSeen)] == [child.pid] * 2
+        assert [event.caller.process.pid for event in made.events if isinstance(event, Bind | ProcessSeen)] == [
+            child.pid
+        ] * 2
 
 
 def test_a_thread_belongs_to_its_process() -> None:

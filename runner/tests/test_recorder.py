@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from parasuite.model.events import Bind, Connect, Listen, ProcessSeen, Release, Send
+from parasuite.model.party import Party
 
 from runner.tests.recording import PATIENCE_S, binds, environment, record
 
@@ -23,8 +24,8 @@ def test_a_listener_is_written_down_from_bind_to_release(tmp_path: Path) -> None
     assert bind.got is not None
     assert bind.got == listen.got
     assert bind.got.port > 0
-    assert (bind.copy, bind.asked.port, bind.errno, bind.source) == (3, 0, "", "recorder")
-    assert bind.source_line == "suite.py:2:<module>"
+    assert (bind.party, bind.asked.port, bind.errno, bind.source) == (Party(3), 0, "", "recorder")
+    assert str(bind.caller.location or "") == "suite.py:2:<module>"
     assert bind.cookie == release.cookie
     assert bind.socket == release.socket
 
@@ -93,7 +94,7 @@ def test_a_unittest_names_its_sockets_and_those_of_the_threads_that_it_starts(tm
         unittest.main()
         """,
     )
-    assert [(bind.test, bind.attribution) for bind in binds(events)] == [
+    assert [(bind.caller.test, bind.caller.attribution) for bind in binds(events)] == [
         ("__main__.Server.test_one", "thread"),
         ("__main__.Server.test_one", "thread's start"),
     ]
@@ -122,7 +123,7 @@ def test_a_server_started_in_one_test_that_binds_during_another_is_the_first_one
         *("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-q", "test_suite.py"),
         name="test_suite.py",
     )
-    assert [bind.test for bind in binds(events)] == ["test_suite.py::test_first"]
+    assert [bind.caller.test for bind in binds(events)] == ["test_suite.py::test_first"]
 
 
 def test_a_task_belongs_to_the_test_that_created_it(tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_a_task_belongs_to_the_test_that_created_it(tmp_path: Path) -> None:
         unittest.main()
         """,
     )
-    assert [(bind.test, bind.source_line.split(":")[2]) for bind in binds(events)] == [
+    assert [(bind.caller.test, str(bind.caller.location or "").split(":")[2]) for bind in binds(events)] == [
         ("__main__.Tests.test_1_create", "late")
     ]
 
@@ -166,7 +167,7 @@ def test_a_test_run_inside_a_test_is_the_outer_tests(tmp_path: Path) -> None:
         unittest.main(defaultTest="Outer")
         """,
     )
-    assert [bind.test for bind in binds(events)] == ["__main__.Outer.test_outer"] * 2
+    assert [bind.caller.test for bind in binds(events)] == ["__main__.Outer.test_outer"] * 2
 
 
 def test_tests_that_run_in_threads_at_once_each_have_their_own_sockets(tmp_path: Path) -> None:
@@ -198,7 +199,7 @@ def test_tests_that_run_in_threads_at_once_each_have_their_own_sockets(tmp_path:
             thread.join()
         """,
     )
-    assert sorted((bind.test.partition("Tests.")[2], bind.attribution) for bind in binds(events)) == [
+    assert sorted((bind.caller.test.partition("Tests.")[2], bind.caller.attribution) for bind in binds(events)) == [
         ("", ""),
         ("test_first", "thread"),
         ("test_first", "thread's start"),
@@ -219,7 +220,9 @@ def test_an_asyncio_test_names_its_sockets(tmp_path: Path) -> None:
         unittest.main(defaultTest="Tests")
         """,
     )
-    assert [(bind.test, bind.attribution) for bind in binds(events)] == [("__main__.Tests.test_serves", "thread")]
+    assert [(bind.caller.test, bind.caller.attribution) for bind in binds(events)] == [
+        ("__main__.Tests.test_serves", "thread")
+    ]
 
 
 def test_forked_and_spawned_children_work_for_the_test_that_made_them(tmp_path: Path) -> None:
@@ -239,8 +242,8 @@ def test_forked_and_spawned_children_work_for_the_test_that_made_them(tmp_path: 
         *("-m", "pytest", "-p", "no:cacheprovider", "-q", "test_suite.py"),
         name="test_suite.py",
     )
-    assert [bind.test for bind in binds(events)] == ["test_suite.py::test_children"] * 2
-    assert len({bind.pid for bind in binds(events)}) == 2
+    assert [bind.caller.test for bind in binds(events)] == ["test_suite.py::test_children"] * 2
+    assert len({bind.caller.process.pid for bind in binds(events)}) == 2
 
 
 def test_xdist_workers_name_their_tests(tmp_path: Path) -> None:
@@ -255,7 +258,7 @@ def test_xdist_workers_name_their_tests(tmp_path: Path) -> None:
         *("-m", "pytest", "-p", "no:cacheprovider", "-q", "-n", "2", "test_suite.py"),
         name="test_suite.py",
     )
-    named = sorted(bind.test for bind in binds(events) if bind.test)
+    named = sorted(bind.caller.test for bind in binds(events) if bind.caller.test)
     assert named == [f"test_suite.py::test_listens[{number}]" for number in range(4)]
 
 

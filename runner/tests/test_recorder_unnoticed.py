@@ -130,7 +130,7 @@ def test_a_test_with_a_long_name_is_written_down(tmp_path: Path) -> None:
         Long().run()
         """
     (bind,) = binds(record(tmp_path, code))
-    assert bind.test.endswith("\U0001f40dend")
+    assert bind.caller.test.endswith("\U0001f40dend")
     assert failures(tmp_path) == []
 
 
@@ -333,7 +333,7 @@ def test_a_process_without_a_page_writes_its_events_and_not_into_its_parents(tmp
         os.wait()
         subprocess.run([sys.executable, "-c", command], check=True)
         """
-    assert len({bind.pid for bind in binds(record(tmp_path, code))}) == 3
+    assert len({bind.caller.process.pid for bind in binds(record(tmp_path, code))}) == 3
 
 
 def test_an_interpreter_within_the_process_leaves_it_its_page(tmp_path: Path) -> None:

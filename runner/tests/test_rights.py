@@ -15,6 +15,7 @@ if sys.platform != "linux":
     pytest.skip("the exact sensors are Linux only", allow_module_level=True)
 
 from parasuite.model.events import Bind, Listen
+from parasuite.model.party import Party
 from parasuite.sensors.seccomp import rights
 
 from runner.tests.tracing import python, tracer
@@ -146,7 +147,7 @@ def test_another_copy_is_not_affected() -> None:
         made.start(python(LANDLOCK + "restrict(); sys.exit(not refused())"), copy=0)
         made.start(python("import socket; socket.socket().bind(('127.0.0.1', 0))"), copy=1)
         assert made.run() == [0, 0]
-        (bind,) = [event for event in made.events if isinstance(event, Bind) and event.copy == 1]
+        (bind,) = [event for event in made.events if isinstance(event, Bind) and event.party == Party(1)]
         assert bind.errno == ""
 
 

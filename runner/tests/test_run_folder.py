@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from parasuite.model.events import Endpoint, Release, Seen
+from parasuite.model.words import Protocol
 from parasuite.record.run_folder import RUNS_KEPT, EventLog, RunFolder, RunFolderError
 
 
@@ -74,7 +75,7 @@ def test_a_log_that_cannot_be_written_keeps_its_failure_and_raises_nothing(tmp_p
     folder = RunFolder.create(tmp_path, 1)
     (folder.path / "events" / "full.jsonl").symlink_to("/dev/full")
     log = EventLog(folder, "full")
-    log.append(Seen(t_ns=1, endpoint=Endpoint("tcp", "127.0.0.1", 1), socket="inode:1"))
+    log.append(Seen(t_ns=1, endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 1), socket="inode:1"))
     log.close()
     assert log.failure == "events could not be written: No space left on device"
 

@@ -14,6 +14,10 @@ from parasuite.judge.findings import Finding, Side
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode, Health, Verdict
 from parasuite.model.events import Endpoint
+from parasuite.model.finding_kinds import FindingKind
+from parasuite.model.location import Location
+from parasuite.model.party import Party
+from parasuite.model.words import Evidence, Protocol, Role, Severity
 from parasuite.record.results import Attempt, TestResult
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
@@ -25,7 +29,9 @@ FORGED = "passed: everything fine"
 
 def report(name: str) -> Report:
     """A report that has *name* in every place that something else than parasuite can fill."""
-    side = Side(role="holder", copy=0, process=name, command=name, test=name, source=name, options=(name,))
+    side = Side(
+        role=Role.HOLDER, party=Party(0), process=name, command=name, test=name, location=Location(name, 0, "")
+    )
     return Report(
         run_id="r",
         folder=name,
@@ -46,11 +52,11 @@ def report(name: str) -> Report:
         findings=[
             Finding(
                 id=name,
-                kind="shared",
-                severity="error",
-                evidence="exact",
-                endpoint=Endpoint("unix", name),
-                copies=(0, 1),
+                kind=FindingKind.SHARED,
+                severity=Severity.ERROR,
+                evidence=Evidence.EXACT,
+                endpoint=Endpoint(Protocol.UNIX, name),
+                parties=(Party(0), Party(1)),
                 count=1,
                 message=name,
                 hint=name,

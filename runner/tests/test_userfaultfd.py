@@ -112,8 +112,8 @@ def test_an_environment_that_never_arrives_is_done_without() -> None:
     with tracer() as made:
         child = made.start(program(code), env=env)
         assert made.run() == [0]
-        seen = [event.pid for event in made.events if isinstance(event, ProcessSeen)]
-        binds = [event.test for event in made.events if isinstance(event, Bind)]
+        seen = [event.caller.process.pid for event in made.events if isinstance(event, ProcessSeen)]
+        binds = [event.caller.test for event in made.events if isinstance(event, Bind)]
         assert (made.watch.failure, seen, binds) == ("", [child.pid], [""])
 
 

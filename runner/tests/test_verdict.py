@@ -9,21 +9,26 @@ from parasuite.judge.copy_ends import Outcome, outcomes, status_text
 from parasuite.judge.findings import Finding
 from parasuite.judge.verdict import Health, HealthReader, health, verdict
 from parasuite.model.events import CopyState, Endpoint, Seen, SensorState
+from parasuite.model.finding_kinds import FindingKind
+from parasuite.model.party import Party
+from parasuite.model.words import CopyPhase, Evidence, Protocol, SensorStatus, Severity
 from parasuite.record.results import TestResult
+
+from runner.tests.building import by
 
 GOOD = Outcome(copy=0, how="exited", status=0)
 PASSED = TestResult(id="t", outcome="passed")
 SEEING = Health(sensors={"sampler": "down"}, samples=2)
 
 
-def finding(severity: str) -> Finding:
+def finding(severity: Severity) -> Finding:
     return Finding(
         id="x",
-        kind="shared",
+        kind=FindingKind.SHARED,
         severity=severity,
-        evidence="sampled",
-        endpoint=Endpoint("tcp", "127.0.0.1", 1),
-        copies=(0, 1),
+        evidence=Evidence.SAMPLED,
+        endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 1),
+        parties=(Party(0), Party(1)),
         count=1,
         message="m",
         hint="h",
@@ -54,7 +59,7 @@ def test_a_run_in_which_all_is_well_passes() -> None:
 )
 def test_how_the_run_ended_comes_before_everything(ended: str, expected: int) -> None:
     failed = TestResult(id="t", outcome="failed")
-    assert code(ended=ended, results=[[failed]], findings=[finding("error")]) == expected
+    assert code(ended=ended, results=[[failed]], findings=[finding(Severity.ERROR)]) == expected
 
 
 def test_blindness_comes_before_failing_tests() -> None:
@@ -65,7 +70,7 @@ def test_blindness_comes_before_failing_tests() -> None:
 
 @pytest.mark.parametrize("outcome", ["failed", "error", "lost"])
 def test_a_bad_test_comes_before_findings(outcome: str) -> None:
-    assert code(results=[[PASSED], [TestResult(id="t", outcome=outcome)]], findings=[finding("error")]) == 1
+    assert code(results=[[PASSED], [TestResult(id="t", outcome=outcome)]], findings=[finding(Severity.ERROR)]) == 1
 
 
 @pytest.mark.parametrize(
@@ -80,7 +85,7 @@ def test_a_bad_test_comes_before_findings(outcome: str) -> None:
     ids=str,
 )
 def test_a_copy_that_did_not_end_well_fails_the_run(outcome: Outcome) -> None:
-    assert code(outcomes=[GOOD, outcome], findings=[finding("error")]) == 1
+    assert code(outcomes=[GOOD, outcome], findings=[finding(Severity.ERROR)]) == 1
 
 
 def test_no_test_in_any_copy_is_code_4_and_no_test_in_one_copy_a_failure() -> None:
@@ -109,15 +114,15 @@ def test_copies_that_ended_well_without_a_test_that_ran_prove_nothing() -> None:
     ],
 )
 def test_findings_fail_a_run_at_their_threshold(fail_on: str, severity: str, expected: int) -> None:
-    assert code(fail_on=fail_on, findings=[finding(severity)]) == expected
+    assert code(fail_on=fail_on, findings=[finding(Severity(severity))]) == expected
 
 
 def sensor(state: str, name: str = "sampler", samples: int = 0) -> SensorState:
-    return SensorState(t_ns=1, sensor=name, state=state, samples=samples, why="why not")
+    return SensorState(t_ns=1, sensor=name, state=SensorStatus(state), samples=samples, why="why not")
 
 
 def test_a_sensor_in_order_sees_and_its_listeners_are_counted() -> None:
-    seen = Seen(t_ns=1, copy=0, endpoint=Endpoint("tcp", "127.0.0.1", 1), socket="inode:1")
+    seen = Seen(t_ns=1, caller=by(0), endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 1), socket="inode:1")
     found = health([sensor("up"), seen, seen, sensor("down", samples=3)], asked_for=())
     assert found == Health(sensors={"sampler": "down"}, samples=3, listeners=2)
 
@@ -162,7 +167,7 @@ def test_a_sensor_that_is_missing_and_was_not_asked_for_is_no_blindness() -> Non
 
 
 def state(t_ns: int, name: str, copy: int = 0, **facts: Any) -> CopyState:
-    return CopyState(t_ns=t_ns, copy=copy, state=name, **facts)
+    return CopyState(t_ns=t_ns, copy=copy, state=CopyPhase(name), **facts)
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,19 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import pytest
-from parasuite.judge.findings import findings
+from parasuite.judge.findings import find
 from parasuite.model.events import Bind, Connect, Event, Listen, ProcessSeen, Release, Send
+from parasuite.model.location import Location
+from parasuite.model.network import OUR_NETWORK, Network
+from parasuite.model.party import Party
 from parasuite.sensors import netlink, proc
 from parasuite.sensors.recorder import _parasuite_page as layout
 from parasuite.sensors.seccomp import callers, calls, kernel
 from parasuite.sensors.seccomp.calls import Calls
-from parasuite.sensors.seccomp.socket_info import Namespaces
+from parasuite.sensors.seccomp.socket_info import Networks
 
 from netsupport.tests import namespaces
 
@@ -47,7 +50,10 @@ def trace(code: str, *, expected: int = 0) -> list[Event]:
         return made.events
 
 
-def only(events: list[Event], kind: type) -> list[Event]:
+Made = TypeVar("Made", bound=Event)
+
+
+def only(events: list[Event], kind: type[Made]) -> list[Made]:
     return [event for event in events if isinstance(event, kind)]
 
 
@@ -109,7 +115,7 @@ def test_a_listener_is_seen_from_its_bind_to_its_release() -> None:
     assert bind.got.address == "127.0.0.1"
     assert bind.options == ("reuseaddr",)
     assert bind.cookie == listen.cookie == release.cookie != 0
-    assert bind.pid == bind.tid == seen.pid
+    assert bind.caller.process.pid == bind.caller.tid == seen.caller.process.pid
     assert (seen.name, seen.command.split()[0]) == (os.path.basename(sys.executable), sys.executable)
 
 
@@ -176,7 +182,9 @@ def test_a_refused_bind_names_the_holder_that_stood_there(port_outside_the_ephem
         (bind,) = only(made.events, Bind)
         assert isinstance(bind, Bind)
         assert (bind.errno, bind.got) == ("EADDRINUSE", None)
-        assert [(holder.copy, holder.pid, holder.state) for holder in bind.holders] == [(None, os.getpid(), "listen")]
+        assert [(holder.party, holder.pid, holder.state) for holder in bind.holders] == [
+            (None, os.getpid(), "listen")
+        ]
 
 
 def test_a_bind_refused_by_a_connection_that_its_process_has_closed_is_laid_to_nobody() -> None:
@@ -200,9 +208,9 @@ def test_a_bind_refused_by_a_connection_that_its_process_has_closed_is_laid_to_n
     assert isinstance(refused, Bind)
     assert refused.errno == "EADDRINUSE"
     # Earlier connections with the same number may be in TIME_WAIT: the kernel gives it for another destination again.
-    holders = {(holder.copy, holder.pid, holder.state) for holder in refused.holders}
+    holders = {(holder.party, holder.pid, holder.state) for holder in refused.holders}
     assert holders - {(None, 0, "time-wait")} == {(None, 0, "gone")}
-    assert findings(events) == []
+    assert find(events).findings == ()
 
 
 def test_a_connection_and_a_datagram_to_this_host_are_told_with_where_they_went() -> None:
@@ -324,7 +332,7 @@ def test_a_number_that_is_bound_again_at_once_was_released_before() -> None:
         assert rebound == 200
         """
     )
-    rebinds = [finding for finding in findings(sorted(events, key=lambda e: e.t_ns)) if finding.kind == "rebind"]
+    rebinds = [finding for finding in find(sorted(events, key=lambda e: e.t_ns)).findings if finding.kind == "rebind"]
     assert sum(finding.count for finding in rebinds) == 200
 
 
@@ -344,7 +352,7 @@ def test_calls_of_all_threads_are_told_apart() -> None:
         """
     )
     binds = only(events, Bind)
-    assert len({event.pid for event in binds}) == 1
+    assert len({event.caller.process.pid for event in binds}) == 1
     assert len(binds) == 8
 
 
@@ -361,7 +369,7 @@ def test_a_daemon_that_left_its_session_and_its_parent_is_still_its_copys() -> N
         os.wait(); os.read(read, 1)
         """
     )
-    assert [event.copy for event in only(events, Bind)] == [0]
+    assert [event.party for event in only(events, Bind)] == [Party(0)]
 
 
 def test_multipath_tcp_is_released_under_the_cookie_that_the_tables_know() -> None:
@@ -498,7 +506,7 @@ def test_an_attempt_in_a_network_of_ones_own_meets_nobody_outside_it(
         assert made.run() == [0]
         (bind,) = only(made.events, Bind)
         assert isinstance(bind, Bind)
-        assert (bind.errno, bind.holders, bind.asked.netns > 0) == ("?", (), True)
+        assert (bind.errno, bind.holders, bind.asked.network.is_ours) == ("?", (), False)
 
 
 def test_a_namespace_with_the_inode_of_one_that_ended_is_another_one() -> None:
@@ -511,11 +519,11 @@ def test_a_namespace_with_the_inode_of_one_that_ended_is_another_one() -> None:
         def getsockopt(self, *_: int) -> bytes:
             return self._number.to_bytes(8, sys.byteorder)
 
-    namespaces_seen = Namespaces()
+    networks = Networks()
     first, second = (cast("_socket.socket", InNamespace(number)) for number in (1 << 40, (1 << 40) + 1))
-    told = [namespaces_seen.of(sock, os.getpid()) for sock in (first, second, first)]
-    assert told[0] == told[2] == os.stat("/proc/self/ns/net").st_ino
-    assert told[1] not in (0, told[0])
+    seen = [networks.of(sock, os.getpid()) for sock in (first, second, first)]
+    assert seen[0] == seen[2] == Network(os.stat("/proc/self/ns/net").st_ino)
+    assert seen[1] not in (OUR_NETWORK, seen[0])
 
 
 @pytest.mark.parametrize(("flags", "unrecorded"), [((), False), (("-I",), True)])
@@ -530,7 +538,7 @@ def test_a_python_that_a_recorded_one_executes_is_told_from_it(
         assert made.run() == [0]
         (bind,) = [event for event in made.events if isinstance(event, Bind)]
         line = "" if unrecorded else f"{script}:2:<module>"
-        assert (bind.source_line, bool(made.watch.notes())) == (line, unrecorded)
+        assert (str(bind.caller.location or ""), bool(made.watch.notes())) == (line, unrecorded)
 
 
 @pytest.mark.parametrize(("flags", "unrecorded"), [((), False), (("-S",), True)])
@@ -571,13 +579,13 @@ def test_a_process_is_told_with_its_lines_however_many_others_call_between(
         assert made.run() == [0]
         binds = [event for event in made.events if isinstance(event, Bind)]
         assert (made.watch.failure, len(binds)) == ("", 6 * REMEMBERED)
-        assert {event.source_line.rpartition(":")[2] for event in binds} == {"<module>"}
+        assert {str(event.caller.location or "").rpartition(":")[2] for event in binds} == {"<module>"}
 
 
 def test_a_process_that_calls_more_often_than_others_is_introduced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(callers, "_THREADS_MAX", REMEMBERED)
     events = trace(BETWEEN_OTHERS)
-    seen = [event.pid for event in only(events, ProcessSeen)]
+    seen = [event.caller.process.pid for event in only(events, ProcessSeen)]
     assert sorted(seen) == sorted(set(seen))
 
 
@@ -658,10 +666,10 @@ def test_more_callers_than_there_are_descriptors_for_are_all_seen(tmp_path: Path
         assert made.run() == [0]
         binds = [event for event in made.events if isinstance(event, Bind)]
         assert (made.watch.failure, len(binds)) == ("", count)
-        assert {event.source_line.rpartition(":")[2] for event in binds} == {"<module>"}
+        assert {str(event.caller.location or "").rpartition(":")[2] for event in binds} == {"<module>"}
 
 
-@pytest.mark.parametrize("step", ["facts_of", "canonical"])
+@pytest.mark.parametrize("step", ["socket_info", "canonical"])
 def test_a_call_that_was_carried_out_is_answered_although_what_follows_fails(
     monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -715,7 +723,7 @@ def test_a_program_is_told_by_its_own_name_and_line_although_another_called_befo
             before=lambda: os.chdir(tmp_path),
         )
         assert made.run() == [0]
-        lines = [event.source_line for event in made.events if isinstance(event, Bind)]
+        lines = [str(event.caller.location or "") for event in made.events if isinstance(event, Bind)]
         seen = [event.command.partition(" ")[2] for event in made.events if isinstance(event, ProcessSeen)]
     assert lines == ["first.py:2:<module>", "second.py:2:<module>" if recorded else ""]
     assert seen == [" ".join([str(tmp_path / "first.py"), *second]), " ".join(second)]
@@ -729,10 +737,10 @@ def test_a_page_that_its_process_has_declared_void_is_not_read_any_more(
     written.publish(os.getpid(), layout.BIND, 3, "a test", "a line", layout.BY_THREAD)
     with contextlib.closing(callers.Callers({0: str(tmp_path)})) as known:
         process = known.thread(os.getpid(), 0).process
-        assert process.said(os.getpid(), layout.BIND, 3).source_line == "a line"
+        assert process.attribution_of(os.getpid(), layout.BIND, 3).location == Location("a line", 0, "")
         with (tmp_path / str(os.getpid())).open("r+b") as stream:
             stream.write(bytes(len(layout.MAGIC)))
-        assert process.said(os.getpid(), layout.BIND, 3).source_line == ""
+        assert process.attribution_of(os.getpid(), layout.BIND, 3).location is None
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import sys
 from functools import lru_cache
 
 from parasuite.model.events import Endpoint
+from parasuite.model.words import Protocol, SocketOption
 
 HOST_OS = {"darwin": "macos", "win32": "windows"}.get(sys.platform, sys.platform)
 V4_WILDCARD = "0.0.0.0"
@@ -42,7 +43,7 @@ def canonical(endpoint: Endpoint) -> Endpoint:
     address = canonical_address(endpoint.address)
     if address == endpoint.address:
         return endpoint
-    return Endpoint(endpoint.protocol, address, endpoint.port, endpoint.netns, endpoint.v6only)
+    return endpoint._replace(address=address)
 
 
 @lru_cache(maxsize=4096)
@@ -92,11 +93,12 @@ def overlaps(first: Endpoint, second: Endpoint, os: str = HOST_OS) -> bool:
     """
     if first.protocol != second.protocol or first.port != second.port:
         return False
-    if first.protocol == "unix":
-        return first.address == second.address and (first.netns == second.netns or not first.address.startswith("@"))
-    if first.protocol == "vsock":
+    if first.protocol == Protocol.UNIX:
+        in_one_network = first.network == second.network
+        return first.address == second.address and (in_one_network or not first.address.startswith("@"))
+    if first.protocol == Protocol.VSOCK:
         return first.address == second.address or VSOCK_ANY in (first.address, second.address)
-    if first.netns != second.netns:
+    if first.network != second.network:
         return False
     return _addresses_overlap(canonical(first), canonical(second), os)
 
@@ -116,10 +118,10 @@ def _addresses_overlap(first: Endpoint, second: Endpoint, os: str) -> bool:
 
 def may_coexist(
     first: Endpoint,
-    first_options: tuple[str, ...],
+    first_options: tuple[SocketOption, ...],
     first_listens: bool,
     second: Endpoint,
-    second_options: tuple[str, ...],
+    second_options: tuple[SocketOption, ...],
     os: str = HOST_OS,
 ) -> bool:
     """Whether *os* lets *second* be bound while *first*, which overlaps it, is held by the same user.
@@ -130,14 +132,17 @@ def may_coexist(
     both = set(first_options) & set(second_options)
     exact = canonical(first).address == canonical(second).address
     if os == "windows":
-        return not exact or "reuseaddr" in both
+        return not exact or SocketOption.REUSEADDR in both
     if os == "linux":
-        return "reuseport" in both or ("reuseaddr" in both and (first.protocol == "udp" or not first_listens))
-    if "reuseport" in both:
+        excludes = first_listens and first.protocol != Protocol.UDP
+        return SocketOption.REUSEPORT in both or (SocketOption.REUSEADDR in both and not excludes)
+    if SocketOption.REUSEPORT in both:
         return True
     if exact:
         return False
-    return bool({"reuseaddr", "reuseport"} & set(second_options)) or first.address == V4_WILDCARD
+    return (
+        bool({SocketOption.REUSEADDR, SocketOption.REUSEPORT} & set(second_options)) or first.address == V4_WILDCARD
+    )
 
 
 def reaches(destination: Endpoint, listener: Endpoint, os: str = HOST_OS) -> bool:
@@ -148,5 +153,5 @@ def reaches(destination: Endpoint, listener: Endpoint, os: str = HOST_OS) -> boo
     address = canonical_address(destination.address)
     meant = {V4_WILDCARD: "127.0.0.1", V6_WILDCARD: "::1"}.get(address, address)
     return overlaps(
-        Endpoint(destination.protocol, meant, destination.port, destination.netns), canonical(listener), os
+        Endpoint(destination.protocol, meant, destination.port, destination.network), canonical(listener), os
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from parasuite.model.location import Location
-from parasuite.model.words import Attribution
+from parasuite.model.words import AttributedBy
 
 
 class Party(NamedTuple):
@@ -48,7 +48,7 @@ class Caller(NamedTuple):
     tid: int = 0
     test: str = ""
     location: Location | None = None
-    attribution: Attribution = Attribution.NONE
+    attribution: AttributedBy = AttributedBy.NONE
 
 
 UNKNOWN_CALLER = Caller()

@@ -43,7 +43,7 @@ class SocketOption(StrEnum):
     LOOPBACK_DEVICE = "loopback-device"
 
 
-class Attribution(StrEnum):
+class AttributedBy(StrEnum):
     """How the test of a call is known, from the surest way to the vaguest."""
 
     THREAD = "thread"
@@ -59,8 +59,9 @@ class CopyPhase(StrEnum):
     """A step in the life of a copy.
 
     FAILED: it could not be started. TIMED_OUT, INTERRUPTED: parasuite is stopping it. EXITED: its main process ended.
-    LEFT_BEHIND: processes outlived the main one and its grace time. LOST: its supervision died. GONE: its whole tree
-    has ended.
+    LEFT_BEHIND: processes outlived the main one and its grace time. DESCRIBED: what a copy over its time was doing
+    has been written down. UNKILLABLE: some processes could not be ended. LOST: its supervision died. GONE: its whole
+    tree has ended.
     """
 
     STARTED = "started"
@@ -69,6 +70,8 @@ class CopyPhase(StrEnum):
     INTERRUPTED = "interrupted"
     EXITED = "exited"
     LEFT_BEHIND = "left-behind"
+    DESCRIBED = "described"
+    UNKILLABLE = "unkillable"
     LOST = "lost"
     GONE = "gone"
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from parasuite.model.events import Event, SensorState
 from parasuite.model.sensors import SENSORS, SensorName, cannot_see
+from parasuite.model.words import SensorStatus
 
 RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
 SELF_TEST = "self-test"
@@ -51,13 +52,13 @@ class Sight:
 
     def events(self) -> list[Event]:
         """The same as events, for the record."""
-        found = [(name, "missing", why) for name, why in self.missing]
+        found = [(name, SensorStatus.MISSING, why) for name, why in self.missing]
         if self.partial:
-            found.append(("seccomp", "partial", self.partial))
+            found.append((SensorName.SECCOMP, SensorStatus.PARTIAL, self.partial))
         if self.problem:
-            found.append((SELF_TEST, "blind", self.problem))
+            found.append((SELF_TEST, SensorStatus.BLIND, self.problem))
         elif self.proven:
-            found.append((SELF_TEST, "down", " and ".join(self.proven)))
+            found.append((SELF_TEST, SensorStatus.DOWN, " and ".join(self.proven)))
         now_ns = time.monotonic_ns()
         return [
             SensorState(t_ns=now_ns, source="orchestrator", sensor=name, state=state, why=why)

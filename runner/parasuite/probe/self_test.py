@@ -23,8 +23,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from parasuite.judge.findings import findings
+from parasuite.judge.findings import find
 from parasuite.model.events import Bind, Event
+from parasuite.model.finding_kinds import FindingKind
+from parasuite.model.party import Party
+from parasuite.model.words import Role
 from parasuite.probe import native
 from parasuite.record.recorder_files import FOLDERS, recorded
 from parasuite.sensors.seccomp import kernel
@@ -185,11 +188,11 @@ class _Stage:
     def proves(self, attributed: bool) -> bool:
         """Whether judging finds the planted collision, with the test where that can be told, and nothing else."""
         in_time = sorted(self.events, key=lambda event: event.t_ns)
-        found = [finding for finding in findings(in_time) if finding.kind == "refused"]
-        if [finding.copies for finding in found] != [(0, 1)]:
+        found = [finding for finding in find(in_time).findings if finding.kind == FindingKind.REFUSED]
+        if [finding.parties for finding in found] != [(Party(0), Party(1))]:
             return False
         sides = {side.role: side for side in found[0].sides}
-        return not attributed or sides["held"].test == _TEST
+        return not attributed or sides[Role.HELD].test == _TEST
 
 
 def _python(env: dict[str, str], code: str, *arguments: str) -> None:

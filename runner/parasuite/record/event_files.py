@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from parasuite.model.events import Event, EventError, decode
+from parasuite.model.events import Event
+from parasuite.model.lines import EventError, decode
 from parasuite.record.untrusted import Reader, Unreadable, lines
 
 SIZE_MAX = 4 << 30

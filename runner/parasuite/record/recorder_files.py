@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from parasuite.model.events import Event, SensorState
+from parasuite.model.sensors import SensorName
+from parasuite.model.words import SensorStatus
 from parasuite.record.event_files import EventFile, Losses, merged
 from parasuite.record.untrusted import Unreadable, names, read_bytes
 
 FOLDERS = ("pages", "recorder")
 """What a copy's folder must hold for its recorders."""
-_FAILED = ("blind", "partial")
+_FAILED = (SensorStatus.BLIND, SensorStatus.PARTIAL)
 _REASONS_MAX_BYTES = 64 << 10  # Of one process, which writes a line for each failure.
 _REASON_MAX = 500
 
@@ -43,7 +45,7 @@ def failures(root: Path, folder: str) -> Iterator[SensorState]:
             others = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
             # Of all of the run, so at no time of it.
             why = f"process {pids[0]}{others}: {said}"
-            yield SensorState(t_ns=0, source="recorder", sensor="recorder", state=state, why=why)
+            yield SensorState(t_ns=0, source=SensorName.RECORDER, sensor=SensorName.RECORDER, state=state, why=why)
 
 
 def _first_line(root: Path, file: str) -> str:

@@ -16,7 +16,8 @@ from typing import Any
 
 import psutil
 
-from parasuite.model.events import Event, encode
+from parasuite.model.events import Event
+from parasuite.model.lines import encode
 from parasuite.model.words import FailOn
 from parasuite.record.event_files import EventFile, Losses, merged
 from parasuite.record.recorder_files import FOLDERS, event_files, failures

@@ -22,7 +22,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "severity": finding.severity,
         "evidence": finding.evidence,
         "endpoint": _endpoint(finding.endpoint),
-        "copies": list(finding.copies),
+        "copies": [party.copy for party in finding.parties],
         "count": finding.count,
         "message": finding.message,
         "hint": finding.hint,
@@ -42,13 +42,13 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
 def _side(side: Side) -> dict[str, Any]:
     return {
         "role": side.role,
-        "copy": side.copy,
+        "copy": None if side.party is None else side.party.copy,
         "pid": side.pid,
         "process": side.process,
         "command": side.command,
         "test": side.test,
         "attribution": side.attribution,
-        "source": side.source,
+        "source": "" if side.location is None else str(side.location),
         "since_ns": side.since_ns,
         "options": list(side.options),
     }

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
+from parasuite.model.words import Severity
 from parasuite.record.results import TestResult
 from parasuite.reports.wording import finding_lines, plural, printable
 
@@ -149,7 +150,7 @@ def _verdict(report: Report) -> Text:
     tests += f", {plural(attempts, 'failed attempt')} run again" if attempts else ""
     findings = Counter(finding.severity for finding in report.findings)
     found = " and ".join(
-        plural(findings[severity], severity) for severity in ("error", "warning") if findings[severity]
+        plural(findings[severity], severity) for severity in (Severity.ERROR, Severity.WARNING) if findings[severity]
     )
     health = report.health
     if not health.sensors:

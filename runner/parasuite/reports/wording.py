@@ -46,8 +46,9 @@ def finding_lines(finding: Finding, start_ns: int, *, sides_max: int | None = No
     yield finding.message
     shown = finding.sides[:sides_max]
     for side in shown:
-        owner = "outside the run" if side.copy is None else f"copy {side.copy}"
-        facts = [f"pid {side.pid}" if side.pid else "", side.process, side.test, side.source]
+        owner = "outside the run" if side.party is None else str(side.party)
+        location = "" if side.location is None else str(side.location)
+        facts = [f"pid {side.pid}" if side.pid else "", side.process, side.test, location]
         if side.since_ns is not None:
             facts.append(f"since {(side.since_ns - start_ns) / 1e9:.2f} s")
         if side.options:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from parasuite.model.events import CopyState
+from parasuite.model.words import CopyPhase
 from parasuite.plan.launch import Launch
 from parasuite.run.channel import Channel
 from parasuite.run.descriptors import inherited_descriptors
@@ -287,7 +288,7 @@ class Copies:
             self._starter.order(copy.number, message)
 
     def _note(self, copy: Copy, t_ns: int, state: str, **facts: Any) -> None:
-        self._new.append(CopyState(t_ns=t_ns, source="supervisor", copy=copy.number, state=state, **facts))
+        self._new.append(CopyState(t_ns=t_ns, source="supervisor", copy=copy.number, state=CopyPhase(state), **facts))
 
     def _take(self, copy: Copy, message: dict[str, Any]) -> None:
         t_ns = message["t_ns"]

@@ -19,6 +19,7 @@ from parasuite.assemble import judge, noting, shown, write_reports
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import with_problems
 from parasuite.model.events import CopyState, Event, RunStarted, SensorState
+from parasuite.model.words import CopyPhase, SensorStatus
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Command, describe, launches
 from parasuite.plan.settings import RunSpec, target_facts
@@ -159,7 +160,7 @@ class _Run:
         if self._sampler:
             self.record([self._sampler.up()])
         if self._sight.recorder_mode:
-            self.record([_recorder_state("up")])
+            self.record([_recorder_state(SensorStatus.UP)])
         self._start(received)
         answered = 0
         is_stopped = False
@@ -175,7 +176,7 @@ class _Run:
         if self._sampler:
             self.record([*self._sampler.sample(), self._sampler.down()])
         if self._sight.recorder_mode:
-            self.record([_recorder_state("down")])
+            self.record([_recorder_state(SensorStatus.DOWN)])
         self.notes += self._starter.notes
         if not self._starter.alive:
             self.notes.append(f"{self._starter.failure or 'the supervisor died'}: nothing after that was watched")
@@ -200,7 +201,7 @@ class _Run:
                     t_ns=time.monotonic_ns(),
                     source="orchestrator",
                     copy=copy.number,
-                    state="failed",
+                    state=CopyPhase.FAILED,
                     why="the run was stopped before",
                 )
             )
@@ -235,7 +236,7 @@ class _Run:
             self._copies.sweep(copy)
 
     def _announce(self, event: CopyState) -> None:
-        copy = event.copy or 0
+        copy = event.copy
         watched = self._watched[copy]
         if event.state == "exited":
             watched.read()
@@ -422,7 +423,7 @@ def _exact_settings(folder: RunFolder, spec: RunSpec, sight: Sight, started: Run
     }
 
 
-def _recorder_state(state: str) -> SensorState:
+def _recorder_state(state: SensorStatus) -> SensorState:
     return SensorState(t_ns=time.monotonic_ns(), source="orchestrator", sensor="recorder", state=state)
 
 

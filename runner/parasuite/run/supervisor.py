@@ -32,6 +32,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from parasuite.model.words import SensorStatus
 from parasuite.run.channel import Channel
 from parasuite.run.process_list import cpu_ticks, doing, process_list
 from parasuite.run.process_tree import (
@@ -504,7 +505,7 @@ class _Supervisor:
         elif message:
             code, _, words = message.decode().partition(" ")
             nested = "; a parasuite around this one watches already" if int(code) == errno.EBUSY else ""
-            self._exact.say("blind", f"copy {copy}: no filter: {words}{nested}")
+            self._exact.say(SensorStatus.BLIND, f"copy {copy}: no filter: {words}{nested}")
 
     def _start(self, message: dict[str, Any]) -> None:
         """Have the spawner fork an init, and give that one what its copy runs."""

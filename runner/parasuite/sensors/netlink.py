@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from parasuite.model.words import Protocol, SocketState
+
 NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _REQUEST_DUMP = 0x301
@@ -33,7 +35,12 @@ EVERY_TCP_STATE = 0xFFF | 1 << BOUND_INACTIVE
 TCP_OWNERS = 1 << LISTEN | 1 << BOUND_INACTIVE
 UDP_STATES = 1 << CLOSE | 1 << ESTABLISHED
 # Asked for as BOUND_INACTIVE, such a socket's row says CLOSE.
-STATE_NAMES = {LISTEN: "listen", BOUND_INACTIVE: "bound", CLOSE: "bound", TIME_WAIT: "time-wait"}
+_STATES = {
+    LISTEN: SocketState.LISTEN,
+    BOUND_INACTIVE: SocketState.BOUND,
+    CLOSE: SocketState.BOUND,
+    TIME_WAIT: SocketState.TIME_WAIT,
+}
 
 _REQUEST = struct.Struct("=IHHII BBBBI")
 _ROW = struct.Struct("=BBBB 4s16s16sI QIIIII")
@@ -45,13 +52,13 @@ class NetlinkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One socket. *protocol*: "tcp" or "udp". *state*: as in the constants above. *inode*: 0 once it is closed.
+    """One socket. *state*: as in the constants above. *inode*: 0 once it is closed.
 
     *interface*: the index of the one that it was bound to by SO_BINDTODEVICE, 0 if to none.
     """
 
     family: int
-    protocol: str
+    protocol: Protocol
     state: int
     address: str
     port: int
@@ -63,12 +70,12 @@ class Row:
     interface: int
 
     @property
-    def state_name(self) -> str:
-        """The word that a Holder uses."""
-        if self.protocol == "udp":
-            return "unconnected" if self.state == CLOSE else "established"
-        # FIN_WAIT and the like: the kernel still speaks to the peer, but the socket's process has closed it.
-        return STATE_NAMES.get(self.state, "established" if self.inode else "gone")
+    def socket_state(self) -> SocketState:
+        """What the socket is doing, in the words of a Holder."""
+        if self.protocol == Protocol.UDP:
+            return SocketState.UNCONNECTED if self.state == CLOSE else SocketState.ESTABLISHED
+        # In FIN_WAIT and similar states the kernel still talks to the peer, but the socket's process has closed it.
+        return _STATES.get(self.state, SocketState.ESTABLISHED if self.inode else SocketState.GONE)
 
 
 class Table:
@@ -97,7 +104,7 @@ class Table:
     ) -> None:
         self.close()
 
-    def rows(self, protocol: str, states: int, port: int = 0) -> list[Row]:
+    def rows(self, protocol: Protocol, states: int, port: int = 0) -> list[Row]:
         """The sockets of *protocol* in *states* (a mask), v4 and v6, at local *port* (0: every port).
 
         The kernel is asked for the port and yet lists every socket that is bound and does not listen (Linux 6.18),
@@ -110,8 +117,8 @@ class Table:
             if port in (0, row.port)
         ]
 
-    def _dump(self, family: int, protocol: str, states: int, port: int) -> Iterator[Row]:
-        number = socket.IPPROTO_TCP if protocol == "tcp" else socket.IPPROTO_UDP
+    def _dump(self, family: int, protocol: Protocol, states: int, port: int) -> Iterator[Row]:
+        number = socket.IPPROTO_TCP if protocol == Protocol.TCP else socket.IPPROTO_UDP
         for message, start, end in self._messages(family, number, states, port):
             yield _row(message, start, end, protocol)
 
@@ -138,7 +145,7 @@ class Table:
                 offset += (length + 3) & ~3
 
 
-def _row(message: bytes, start: int, end: int, protocol: str) -> Row:
+def _row(message: bytes, start: int, end: int, protocol: Protocol) -> Row:
     family, state, _, _, ports, source, _, interface, cookie, _, _, _, uid, inode = _ROW.unpack_from(message, start)
     port, peer_port = struct.unpack("!HH", ports)
     v6only = False

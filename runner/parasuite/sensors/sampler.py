@@ -20,10 +20,13 @@ import psutil
 
 from parasuite.model.events import Endpoint, Event, Orphaned, ProcessSeen, Seen, SensorState, Unseen
 from parasuite.model.overlap import canonical_address
+from parasuite.model.party import Caller, Party, Process
+from parasuite.model.sensors import SensorName
+from parasuite.model.words import AttributedBy, Protocol, SensorStatus
 from parasuite.sensors import netlink, proc
 
 _COMMAND_MAX = 500
-NAME = "sampler"
+NAME = SensorName.SAMPLER
 _PERIOD_MIN_S = 1.0
 # Of one processor's time. A sample asks every process of the host: 65 ms where there are two hundred.
 _SHARE, _SHARE_BESIDE_EXACT = 0.1, 0.01
@@ -47,9 +50,9 @@ class Sampler:
     def __init__(self, inits: Callable[[], dict[int, int]], test_of: Callable[[int], str]) -> None:
         self._inits = inits
         self._test_of = test_of
-        self._owners: dict[tuple[int, float], int | None] = {}
+        self._copy_of: dict[tuple[int, float], int | None] = {}
         self._known: dict[str, Seen] = {}
-        self._introduced: set[tuple[int, float]] = set()
+        self._introduced: set[Process] = set()
         self.samples = 0
         self.listeners = 0
         self.failure = ""
@@ -62,33 +65,25 @@ class Sampler:
             # The audit never breaks the run: the copies go on, the report says that it is blind.
             if not self.failure:
                 self.failure = f"{type(error).__name__}: {error}"
-                return [self._state("blind", self.failure)]
+                return [self._state(SensorStatus.BLIND, self.failure)]
             return []
         t_ns = time.monotonic_ns()
         self.samples += 1
         events: list[Event] = []
         now: dict[str, Seen] = {}
-        for endpoint, socket_id, pid, process_start, copy in rows:
+        for endpoint, socket_id, process, copy in rows:
             known = self._known.get(socket_id)
             if known is None or known.endpoint != endpoint:
                 test = self._test_of(copy)
-                known = Seen(
-                    t_ns=t_ns,
-                    source=NAME,
-                    copy=copy,
-                    pid=pid,
-                    process_start=process_start,
-                    test=test,
-                    attribution="ran in this copy when first sampled" if test else "",
-                    endpoint=endpoint,
-                    socket=socket_id,
-                )
+                by = AttributedBy.FIRST_SAMPLE if test else AttributedBy.NONE
+                caller = Caller(process, test=test, attribution=by)
+                known = Seen(t_ns=t_ns, source=NAME, caller=caller, endpoint=endpoint, socket=socket_id)
                 self.listeners += 1
                 events += self._introduction(known)
                 events.append(known)
             now[socket_id] = known
         events += [
-            Unseen(t_ns=t_ns, source=NAME, copy=old.copy, pid=old.pid, endpoint=old.endpoint, socket=socket_id)
+            Unseen(t_ns=t_ns, source=NAME, caller=old.caller, endpoint=old.endpoint, socket=socket_id)
             for socket_id, old in self._known.items()
             if now.get(socket_id) is not old
         ]
@@ -101,53 +96,41 @@ class Sampler:
         events = self.sample()
         t_ns = time.monotonic_ns()
         return events + [
-            Orphaned(
-                t_ns=t_ns,
-                source=NAME,
-                copy=copy,
-                pid=seen.pid,
-                process_start=seen.process_start,
-                test=seen.test,
-                attribution=seen.attribution,
-                endpoint=seen.endpoint,
-                socket=seen.socket,
-            )
+            Orphaned(t_ns=t_ns, source=NAME, caller=seen.caller, endpoint=seen.endpoint, socket=seen.socket)
             for seen in self._known.values()
-            if seen.copy == copy
+            if seen.party == Party(copy)
         ]
 
     def up(self) -> Event:
-        return self._state("up", "")
+        return self._state(SensorStatus.UP, "")
 
     def down(self) -> Event:
-        return self._state("down", "")
+        return self._state(SensorStatus.DOWN, "")
 
-    def _state(self, state: str, why: str) -> SensorState:
+    def _state(self, state: SensorStatus, why: str) -> SensorState:
         return SensorState(
             t_ns=time.monotonic_ns(), source=NAME, sensor=NAME, state=state, why=why, samples=self.samples
         )
 
     def _introduction(self, seen: Seen) -> list[Event]:
-        identity = (seen.pid, seen.process_start)
-        if identity in self._introduced:
+        process = seen.caller.process
+        if process in self._introduced:
             return []
-        self._introduced.add(identity)
-        name, command, parent = _described(seen.pid)
+        self._introduced.add(process)
+        name, command, parent = _described(process.pid)
         return [
             ProcessSeen(
                 t_ns=seen.t_ns,
                 source=NAME,
-                copy=seen.copy,
-                pid=seen.pid,
-                process_start=seen.process_start,
+                caller=Caller(process),
                 name=name,
                 command=command,
                 parent=parent,
             )
         ]
 
-    def _rows(self) -> Iterable[tuple[Endpoint, str, int, float, int]]:
-        """Every listener of a copy: (endpoint, socket id, pid, start of the process, copy).
+    def _rows(self) -> Iterable[tuple[Endpoint, str, Process, int]]:
+        """Every listener of a copy: (endpoint, socket id, process, copy).
 
         psutil tells an address and a descriptor; what the descriptor is now, a moment later, may be another socket
         of a busy process. The kernel's table has the last word on which socket is where.
@@ -159,7 +142,7 @@ class Sampler:
             if not places or not socket_id.startswith("inode:") or places.get(socket_id) == _place(endpoint):
                 yield row
 
-    def _candidates(self) -> Iterable[tuple[Endpoint, str, int, float, int]]:
+    def _candidates(self) -> Iterable[tuple[Endpoint, str, Process, int]]:
         inits = self._inits()
         for row in self._connections(inits):
             is_udp = row.type == socket.SOCK_DGRAM
@@ -171,10 +154,11 @@ class Sampler:
                 copy = self._owner(process, process_start, inits)
                 if copy is None:
                     continue
-                endpoint = Endpoint("udp" if is_udp else "tcp", row.laddr.ip, row.laddr.port)
+                protocol = Protocol.UDP if is_udp else Protocol.TCP
+                endpoint = Endpoint(protocol, row.laddr.ip, row.laddr.port)
                 socket_id = _socket_id(row.pid, row.fd)
                 if socket_id:
-                    yield endpoint, socket_id, row.pid, process_start, copy
+                    yield endpoint, socket_id, Process(Party(copy), row.pid, process_start), copy
 
     def _connections(self, inits: dict[int, int]) -> Iterable[Any]:
         if sys.platform != "darwin" or os.geteuid() == 0:
@@ -192,7 +176,7 @@ class Sampler:
     def _owner(self, process: psutil.Process, process_start: float, inits: dict[int, int]) -> int | None:
         """The copy of a process: it never changes, since what is orphaned goes to its copy's own init."""
         identity = (process.pid, process_start)
-        if identity not in self._owners:
+        if identity not in self._copy_of:
             line = [process.pid]
             try:
                 while line[-1] not in inits and line[-1] > 1:
@@ -200,8 +184,8 @@ class Sampler:
             except psutil.NoSuchProcess:
                 # Its parent died between two looks; the next sample tells.
                 return None
-            self._owners[identity] = inits.get(line[-1])
-        return self._owners[identity]
+            self._copy_of[identity] = inits.get(line[-1])
+        return self._copy_of[identity]
 
 
 def _described(pid: int) -> tuple[str, str, int]:
@@ -226,7 +210,10 @@ def _places() -> dict[str, tuple[str, str, int]]:
     places: dict[str, tuple[str, str, int]] = {}
     if sys.platform == "linux":
         with contextlib.suppress(OSError), netlink.Table() as table:
-            for row in (*table.rows("tcp", 1 << netlink.LISTEN), *table.rows("udp", 1 << netlink.CLOSE)):
+            for row in (
+                *table.rows(Protocol.TCP, 1 << netlink.LISTEN),
+                *table.rows(Protocol.UDP, 1 << netlink.CLOSE),
+            ):
                 places[f"inode:{row.inode}"] = _place(Endpoint(row.protocol, row.address, row.port))
     return places
 

@@ -1,17 +1,22 @@
-"""Reads the events once and asks each kind."""
+"""From the events of a run to its findings: one reading, each event shown to every detector."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from parasuite.judge.findings.knowledge import Facts
-from parasuite.judge.findings.meetings import Crosstalk, Shared
-from parasuite.judge.findings.model import Finding
-from parasuite.judge.findings.numbers import HardCoded, Rebind, Reuse
-from parasuite.judge.findings.reach import Exposed, Orphan
+from parasuite.judge.findings.crosstalk import Crosstalk
+from parasuite.judge.findings.exposed import Exposed
+from parasuite.judge.findings.finding import Finding
+from parasuite.judge.findings.hard_coded import HardCoded
+from parasuite.judge.findings.knowledge import Knowledge
+from parasuite.judge.findings.orphan import Orphan
+from parasuite.judge.findings.rebind import Rebind
 from parasuite.judge.findings.refused import Refused
-from parasuite.judge.findings.table import Book, Detector
+from parasuite.judge.findings.reuse import Reuse
+from parasuite.judge.findings.shared import Shared
+from parasuite.judge.findings.table import Detector, FindingTable
+from parasuite.judge.fusion import fuse
 from parasuite.judge.ledger import in_order
 from parasuite.model.events import Event
 
@@ -24,9 +29,9 @@ class Judgement:
     notes: tuple[str, ...] = ()
 
 
-def judge(events: Iterable[Event]) -> Judgement:
+def find(events: Iterable[Event]) -> Judgement:
     """What *events*, sorted by time, prove. Reads them once; time and memory are linear in their number."""
-    facts, book, refused = Facts(), Book(), Refused()
+    knowledge, table, refused = Knowledge(), FindingTable(), Refused()
     detectors: tuple[Detector, ...] = (
         refused,
         Shared(),
@@ -37,29 +42,26 @@ def judge(events: Iterable[Event]) -> Judgement:
         Exposed(),
         Reuse(),
     )
-    for event in in_order(events):
-        changes = facts.apply(event)
+    for event in fuse(in_order(events)):
+        changes = knowledge.apply(event)
         for detector in detectors:
-            for occurrence in detector.observe(event, changes, facts):
-                book.add(occurrence)
+            for occurrence in detector.observe(event, changes, knowledge):
+                table.add(occurrence)
     for detector in detectors:
-        for occurrence in detector.conclude(facts):
-            book.add(occurrence)
-    return Judgement(findings=tuple(book.findings(facts)), notes=tuple(_notes(refused)))
+        for occurrence in detector.conclude(knowledge):
+            table.add(occurrence)
+    return Judgement(findings=tuple(table.findings(knowledge)), notes=tuple(_notes(refused)))
 
 
 def _notes(refused: Refused) -> Iterable[str]:
-    if refused.unattributed:
-        yield f"{_binds(refused.unattributed)} whose holder was gone before it could be asked"
-    if refused.closing:
-        kept = "which the kernel still keeps (TIME_WAIT, FIN_WAIT)"
-        yield f"{_binds(refused.closing)} that met only a closed connection, {kept}"
+    if refused.without_holder:
+        yield f"{_binds(refused.without_holder)} whose holder was gone before it could be asked"
+    if refused.by_closed_connection:
+        yield (
+            f"{_binds(refused.by_closed_connection)} that met only a closed connection, which the kernel still keeps "
+            "(TIME_WAIT, FIN_WAIT)"
+        )
 
 
 def _binds(count: int) -> str:
     return f"{count} refused bind{'s' if count > 1 else ''}"
-
-
-def findings(events: Iterable[Event]) -> list[Finding]:
-    """The findings that *events*, sorted by time, prove; errors first."""
-    return list(judge(events).findings)

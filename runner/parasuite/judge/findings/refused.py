@@ -1,21 +1,44 @@
-"""`refused` and `foreign`: a bind or listen that failed because somebody else was there."""
+"""`refused` and `foreign`: a bind or listen failed because another party, or a stranger, held the port.
+
+Theory of operation. A refusal is an event with errno EADDRINUSE. Whose socket was in the way is asked, in this order:
+of the kernel's table, which the sensor read at that instant (the event's holders); of the ledger's open holds; of the
+hold that ended there last. A party that stood in its own way is not reported.
+
+A refusal by another party is *pending* until its thread's next bind or listen:
+
+- a bind that succeeds on another port, from the same function in the same test: it *recovered*, a warning;
+- the same, where the port that was refused belongs to a pair (the kernel gave this party the same port for the other
+  family or protocol): not reported, since such a program draws again until both are free;
+- a call from another function or test, or the end of the run: it did not recover.
+
+Where only attempts are seen, a bind that left nothing bound while someone held the port may have been refused, or not
+have got that far. If a party held the port, it was refused. If only a stranger did, the attempt is *unresolved* until
+the thread's next event, which may be the recorder's report of the same call, with its result.
+
+A datagram client that draws its ports at random and meets another party's is coincidence (random_ports.py), which is
+known only at the end of the run. Refusals that met only closed connections, or no one any more, are counted.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
-from parasuite.judge.findings.knowledge import NEVER_RELEASED, Facts, source_of, weaker
-from parasuite.judge.findings.model import Side
+from parasuite.judge.findings.finding import Side
+from parasuite.judge.findings.knowledge import NEVER_RELEASED, Knowledge
 from parasuite.judge.findings.table import Occurrence
-from parasuite.judge.ledger import ATTEMPTED, RECORDER, Changes, OpenHold
-from parasuite.model.events import Bind, Endpoint, Event, Holder, Listen
+from parasuite.judge.ledger import Changes, OpenHold
+from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Holder, Listen
+from parasuite.model.finding_kinds import FindingKind
+from parasuite.model.location import Location
 from parasuite.model.overlap import canonical, may_coexist, overlaps
+from parasuite.model.party import Party
+from parasuite.model.sensors import is_inside
+from parasuite.model.words import Evidence, Protocol, Role, Severity, SocketState, weaker
 
-# Windows says EACCES where an exclusive owner is in the way, and its own numbers for both.
+# Windows reports EACCES where an exclusive owner is in the way, and has its own numbers for both.
 IN_USE = frozenset({"EADDRINUSE", "WSAEADDRINUSE", "WSAEACCES"})
-OWNERLESS = frozenset({"time-wait", "gone"})  # States that no process holds: they say nothing of "outside the run".
 HARD_CODED_HINT = (
     "bind port 0 instead of a fixed number, or take a number that stays reserved until the server is bound"
 )
@@ -27,269 +50,250 @@ BESIDE_HINT = (
     "through cannot keep out another that binds the very number with SO_REUSEADDR"
 )
 FOREIGN_HINT = "the number belongs to a process outside the run: bind port 0, or stop that process on this machine"
+_HELD = {SocketState.LISTEN: "listens", SocketState.BOUND: "is bound", SocketState.ESTABLISHED: "has a connection"}
+
+_Thread: TypeAlias = tuple[int, int]  # Pid and thread id.
+_Call: TypeAlias = Bind | Listen
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """*paired*: of a number that the kernel has given the copy, and that it holds on another address or protocol."""
+    """*paired*: the kernel gave this party the same port for another address or protocol, where it still holds it."""
 
     occurrence: Occurrence
-    event: Bind | Listen
+    event: _Call
     port: int
     paired: bool
 
 
-class _Draws:
-    """Datagram clients that draw their numbers at random, as resolvers do: two copies hit one number by chance.
-
-    Told by its many numbers, most of them used in one copy only, and none ever left unconnected as a server's is.
-    """
-
-    LEAST = 4  # Numbers; a program with fewer has them in its text, or cannot be told from such a one.
-
-    def __init__(self) -> None:
-        self._copies: dict[str, dict[int, set[int | None]]] = defaultdict(lambda: defaultdict(set))
-        self._servers: set[str] = set()
-
-    def observe(self, event: Event, changes: Changes, facts: Facts) -> None:
-        self._note_servers(changes.closed, facts)
-        if not isinstance(event, Bind) or event.asked.protocol != "udp" or not event.asked.port:
-            return
-        if not facts.was_assigned(event.copy, event.asked.port):
-            self._copies[source_of(facts.caller("wanted", event))][event.asked.port].add(event.copy)
-
-    def conclude(self, facts: Facts) -> None:
-        self._note_servers(facts.ledger.open_holds(), facts)
-
-    def made(self, occurrence: Occurrence) -> bool:
-        """Whether *occurrence*, a bind refused, was such a client's."""
-        source = source_of(occurrence.sides[0])
-        numbers = self._copies[source].values()
-        common = sum(1 for copies in numbers if len(copies) > 1)
-        return len(numbers) >= self.LEAST and common * 2 < len(numbers) and source not in self._servers
-
-    def _note_servers(self, holds: Iterable[OpenHold], facts: Facts) -> None:
-        for hold in holds:
-            if hold.endpoint.protocol == "udp" and hold.listening and hold.asked_port:
-                self._servers.add(source_of(facts.side("holder", hold)))
-
-
 class Refused:
-    """Judges each refusal when it is known what its thread did next: one that steps on to another port *recovered*.
-
-    *unattributed*: refusals whose holder was gone before it could be asked, and of whom nobody knew; *closing*: those
-    that met nothing but connections which their processes have closed. An attempt in vain where no copy was found
-    waits for its thread's next event: the recorder may tell what came of that very call.
+    """*without_holder*: refusals whose holder could not be found any more; *by_closed_connection*: those that met
+    nothing but connections which their processes have closed.
     """
 
     def __init__(self) -> None:
-        self.unattributed = 0
-        self.closing = 0
-        self._pending: dict[tuple[int, int], list[_Refusal]] = {}
-        self._in_vain: dict[tuple[int, int], _Refusal] = {}
-        self._draws = _Draws()
+        self.without_holder = 0
+        self.by_closed_connection = 0
+        self._pending: dict[_Thread, list[_Refusal]] = {}
+        self._unresolved: dict[_Thread, _Refusal] = {}
+        self._datagram_servers: set[str] = set()
         self._of_datagrams: list[Occurrence] = []
 
-    def observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
-        self._draws.observe(event, changes, facts)
-        yield from self._sifted(self._observe(event, changes, facts))
+    def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[Occurrence]:
+        self._note_datagram_servers(changes.closed, knowledge)
+        yield from self._without_datagrams(self._observe(event, changes, knowledge))
 
-    def _observe(self, event: Event, changes: Changes, facts: Facts) -> Iterator[Occurrence]:
-        if not isinstance(event, Bind | Listen) or event.copy is None:
-            return
-        thread = (event.pid, event.tid)
-        earlier = self._pending.get(thread)
-        if earlier and not _same_place(earlier[0].event, event):
-            yield from self._settle(thread)
-            earlier = None
-        attempt = self._in_vain.pop(thread, None)
-        if attempt is not None and not _is_told(attempt.event, event):
-            yield attempt.occurrence
-            attempt = None
-        if event.errno in IN_USE and attempt is not None and _who(event, attempt.occurrence.endpoint, facts) is None:
-            yield attempt.occurrence
-        elif event.errno in IN_USE or _was_attempted_in_vain(event):
-            yield from self._refused(event, thread, facts)
-        elif earlier and isinstance(event, Bind) and changes.opened:
-            yield from self._recovered(thread, changes.opened[0])
-
-    def conclude(self, facts: Facts) -> Iterator[Occurrence]:
-        self._draws.conclude(facts)
+    def conclude(self, knowledge: Knowledge) -> Iterator[Occurrence]:
+        self._note_datagram_servers(knowledge.ledger.open_holds(), knowledge)
         for thread in list(self._pending):
-            yield from self._sifted(self._settle(thread))
-        yield from self._sifted(attempt.occurrence for attempt in self._in_vain.values())
+            yield from self._without_datagrams(self._flush(thread))
+        yield from self._without_datagrams(attempt.occurrence for attempt in self._unresolved.values())
         for occurrence in self._of_datagrams:
-            if not self._draws.made(occurrence):
+            origin = occurrence.sides[0].origin
+            if origin in self._datagram_servers or not knowledge.random_ports.is_drawn(Protocol.UDP, origin):
                 yield occurrence
 
-    def _sifted(self, occurrences: Iterable[Occurrence]) -> Iterator[Occurrence]:
-        """All but those of datagram sockets that insisted on a number: who drew it at random is known at the end."""
+    def _note_datagram_servers(self, holds: Iterable[OpenHold], knowledge: Knowledge) -> None:
+        """A client connects its socket; one that is left unconnected is a server's, however its port was chosen."""
+        for hold in holds:
+            if hold.endpoint.protocol == Protocol.UDP and hold.listening and hold.asked_port:
+                self._datagram_servers.add(knowledge.side_of_hold(Role.HOLDER, hold).origin)
+
+    def _without_datagrams(self, occurrences: Iterable[Occurrence]) -> Iterator[Occurrence]:
+        """All but those of datagram sockets with an explicit port, which are kept until the end."""
         for occurrence in occurrences:
-            if occurrence.endpoint.protocol == "udp" and occurrence.port:
+            if occurrence.endpoint.protocol == Protocol.UDP and occurrence.port:
                 self._of_datagrams.append(occurrence)
             else:
                 yield occurrence
 
-    def _settle(self, thread: tuple[int, int]) -> Iterator[Occurrence]:
+    def _observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[Occurrence]:
+        if not isinstance(event, Bind | Listen) or event.party is None:
+            return
+        thread = (event.caller.process.pid, event.caller.tid)
+        pending = self._pending.get(thread)
+        if pending and not _is_same_place(pending[0].event, event):
+            yield from self._flush(thread)
+            pending = None
+        attempt = self._unresolved.pop(thread, None)
+        if attempt is not None and not _is_result(event, attempt.event):
+            yield attempt.occurrence
+            attempt = None
+        if event.errno in IN_USE or _has_no_result(event):
+            if attempt is not None and _holder(event, attempt.occurrence.endpoint, knowledge) is None:
+                yield attempt.occurrence
+            else:
+                yield from self._refused(event, event.party, thread, knowledge)
+        elif pending and isinstance(event, Bind) and changes.opened:
+            yield from self._recovered(thread, changes.opened[0])
+
+    def _flush(self, thread: _Thread) -> Iterator[Occurrence]:
         for refusal in self._pending.pop(thread, ()):
             yield refusal.occurrence
 
-    def _recovered(self, thread: tuple[int, int], hold: OpenHold) -> Iterator[Occurrence]:
+    def _recovered(self, thread: _Thread, hold: OpenHold) -> Iterator[Occurrence]:
         for refusal in self._pending.pop(thread, ()):
             occurrence = refusal.occurrence
             if refusal.port != hold.endpoint.port:
                 if refusal.paired:
-                    continue  # Who wants one number of both families draws again when one of them is taken.
+                    continue
                 message = f"{occurrence.message}; it recovered on {hold.endpoint}"
-                occurrence = replace(occurrence, severity="warning", message=message)
+                occurrence = replace(occurrence, severity=Severity.WARNING, message=message)
             yield occurrence
 
-    def _refused(self, event: Bind | Listen, thread: tuple[int, int], facts: Facts) -> Iterator[Occurrence]:
+    def _refused(self, event: _Call, party: Party, thread: _Thread, knowledge: Knowledge) -> Iterator[Occurrence]:
         endpoint = event.asked if isinstance(event, Bind) else event.got
         if endpoint is None:
             return
         endpoint = canonical(endpoint)
-        known = _who(event, endpoint, facts)
-        if known is None:
-            if event.holders:  # All of them ownerless, or one would be known.
-                self.closing += 1
-            elif endpoint.port:  # Port 0 is refused when every number of the range is taken: by nobody in particular.
-                self.unattributed += 1
+        holder = _holder(event, endpoint, knowledge)
+        if holder is None:
+            if event.holders:  # Closed connections, all of them: otherwise a holder would be known.
+                self.by_closed_connection += 1
+            elif endpoint.port:  # Port 0 is refused when every port of the range is taken, by no one in particular.
+                self.without_holder += 1
             return
-        holder, evidence = known
-        if holder.copy == event.copy:
+        side, evidence = holder
+        if side.party == party:
             return
-        describe = _foreign if holder.copy is None else _collision
-        occurrence = replace(describe(event, endpoint, holder, facts), evidence=evidence)
-        refusal = _Refusal(occurrence, event, endpoint.port, _is_paired(event, endpoint, facts))
-        if event.errno == ATTEMPTED and all(holder.copy is None for holder in event.holders):
-            self._in_vain[thread] = refusal
-        elif holder.copy is None:
+        describe = _foreign if side.party is None else _collision
+        occurrence = replace(describe(event, endpoint, side, knowledge), evidence=evidence)
+        refusal = _Refusal(occurrence, event, endpoint.port, _is_paired(event, endpoint, knowledge))
+        if event.errno == ATTEMPTED and all(each.party is None for each in event.holders):
+            self._unresolved[thread] = refusal
+        elif side.party is None:
             yield occurrence
         else:
             self._pending.setdefault(thread, []).append(refusal)
 
 
-def _was_attempted_in_vain(event: Bind | Listen) -> bool:
-    """An attempt that left nothing bound, while somebody stood where it wanted to be."""
+# --- what is known of a refusal -------------------------------------------------------------------------------------
+
+
+def _has_no_result(event: _Call) -> bool:
+    """Whether *event* is an attempt that left nothing bound while someone held the port."""
     return event.errno == ATTEMPTED and event.got is None and bool(event.holders)
 
 
-def _is_told(attempt: Bind | Listen, event: Bind | Listen) -> bool:
-    """Whether *event* is what the recorder, inside the same thread, tells of the same call: with its result."""
-    if not isinstance(attempt, Bind) or not isinstance(event, Bind) or event.source != RECORDER:
+def _is_result(event: _Call, attempt: _Call) -> bool:
+    """Whether *event* is the recorder's report of the call that *attempt* saw, in the same thread."""
+    if not isinstance(attempt, Bind) or not isinstance(event, Bind) or not is_inside(event.source):
         return False
     return (attempt.asked.address, attempt.asked.port) == (event.asked.address, event.asked.port)
 
 
-def _is_held(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> bool:
-    """Whether another socket of the copy holds what *event* wanted: a number kept until its server is bound."""
+def _is_held(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
+    """Whether another socket of the party holds what *event* wanted: a port kept until its server is bound."""
     return any(
-        hold.copy == event.copy and hold is not facts.ledger.of(event) and overlaps(hold.endpoint, endpoint)
-        for hold in facts.ledger.at(endpoint.protocol, endpoint.port)
+        hold.party == event.party and hold is not knowledge.ledger.of(event) and overlaps(hold.endpoint, endpoint)
+        for hold in knowledge.ledger.at(endpoint.protocol, endpoint.port)
     )
 
 
-def _is_paired(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> bool:
-    """Whether the copy was given the number for another address or protocol, and has it there."""
-    slots = ((event.copy, protocol, endpoint.port) for protocol in ("tcp", "udp"))
-    return any(facts.assigned.get(slot) == NEVER_RELEASED for slot in slots) and not _is_held(event, endpoint, facts)
+def _is_paired(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
+    """Whether the party was assigned the port for another address or protocol, and has it there."""
+    slots = ((event.party, protocol, endpoint.port) for protocol in (Protocol.TCP, Protocol.UDP))
+    is_assigned = any(knowledge.assigned.get(slot) == NEVER_RELEASED for slot in slots)
+    return is_assigned and not _is_held(event, endpoint, knowledge)
 
 
-def _same_place(first: Bind | Listen, second: Bind | Listen) -> bool:
-    """Whether one loop may have made both calls: the same test, and the same line's function where it is known."""
-    return first.test == second.test and _function(first.source_line) == _function(second.source_line)
+def _is_same_place(first: _Call, second: _Call) -> bool:
+    """Whether one loop may have made both calls: the same test, and the same function where it is known."""
+    return first.caller.test == second.caller.test and _place(first.caller.location) == _place(second.caller.location)
 
 
-def _function(source_line: str) -> tuple[str, str]:
-    file, _, rest = source_line.partition(":")
-    return file, rest.rpartition(":")[2]
+def _place(location: Location | None) -> str:
+    return "" if location is None else location.place
 
 
-def _who(event: Bind | Listen, endpoint: Endpoint, facts: Facts) -> tuple[Side, str] | None:
-    """The one in the way: this copy itself first, then another copy, then a process outside; None if unknown.
+def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> tuple[Side, Evidence] | None:
+    """Whose socket was in the way, and how well that is known: the weaker evidence of the refusal and the hold.
 
-    With the evidence: of the refusal or of the hold, whichever is weaker.
+    The caller's own party comes first, then another party, then a stranger. None if no one is known.
     """
-    refusal = "attempted" if event.errno == ATTEMPTED else "exact"
-    there = facts.ledger.at(endpoint.protocol, endpoint.port)
-    beside = {hold.socket for hold in there if _lets_in(hold, endpoint, event)}
-    holders = [holder for holder in event.holders if holder.state not in OWNERLESS]
-    refusing = [holder for holder in holders if f"cookie:{holder.cookie}" not in beside] or holders
-    found = [(_holder_side(holder, facts, endpoint), refusal) for holder in refusing]
-    if not found:
-        met = [hold for hold in there if overlaps(hold.endpoint, endpoint)]
-        refusers = [hold for hold in met if hold.socket not in beside] or met
-        found = [(facts.side("held", hold), weaker(refusal, hold.evidence)) for hold in refusers]
-    if not found:
-        last = facts.ledger.last.get((endpoint.protocol, endpoint.port))
-        if last is None or not overlaps(last.endpoint, endpoint):
-            return None
-        found = [(facts.side("held", last), weaker(refusal, last.evidence))]
-    return min(found, key=lambda known: (known[0].copy != event.copy, known[0].copy is None))
+    refusal = Evidence.ATTEMPTED if event.errno == ATTEMPTED else Evidence.EXACT
+    holds_at_port = list(knowledge.ledger.at(endpoint.protocol, endpoint.port))
+    permitted = {hold.socket for hold in holds_at_port if _permits(hold, endpoint, event)}
+    holders = [holder for holder in event.holders if holder.state.is_owned]
+    refusers = [holder for holder in holders if f"cookie:{holder.cookie}" not in permitted] or holders
+    sides = [(_side_of_holder(holder, knowledge, endpoint), refusal) for holder in refusers]
+    if not sides:
+        overlapping = [hold for hold in holds_at_port if overlaps(hold.endpoint, endpoint)]
+        refusing_holds = [hold for hold in overlapping if hold.socket not in permitted] or overlapping
+        last = knowledge.ledger.last.get((endpoint.protocol, endpoint.port))
+        if not refusing_holds and last is not None and overlaps(last.endpoint, endpoint):
+            refusing_holds = [last]
+        sides = [(knowledge.side_of_hold(Role.HELD, hold), weaker(refusal, hold.evidence)) for hold in refusing_holds]
+    return min(sides, key=lambda known: (known[0].party != event.party, known[0].party is None), default=None)
 
 
-def _lets_in(hold: OpenHold, endpoint: Endpoint, event: Bind | Listen) -> bool:
-    """Whether *hold* was not in the way of *event*: one held with SO_REUSEADDR lets such a server in beside it."""
+def _permits(hold: OpenHold, endpoint: Endpoint, event: _Call) -> bool:
+    """Whether *hold* was not in the way of *event*: one with SO_REUSEADDR lets such a server bind the port, too."""
     return may_coexist(hold.endpoint, hold.options, hold.listening, endpoint, event.options)
 
 
-def _holder_side(holder: Holder, facts: Facts, endpoint: Endpoint) -> Side:
-    for hold in facts.ledger.at(endpoint.protocol, endpoint.port):
+def _side_of_holder(holder: Holder, knowledge: Knowledge, endpoint: Endpoint) -> Side:
+    holds_at_port = list(knowledge.ledger.at(endpoint.protocol, endpoint.port))
+    for hold in holds_at_port:
         if holder.cookie and hold.socket == f"cookie:{holder.cookie}":
-            return facts.side("held", hold)
-    if holder.copy is not None:
-        for hold in facts.ledger.at(endpoint.protocol, endpoint.port):
-            if hold.copy == holder.copy:
-                return facts.side("held", hold)
-    name, command = facts.process(holder.pid)
-    return Side(role="held", copy=holder.copy, pid=holder.pid, process=name, command=holder.command or command)
+            return knowledge.side_of_hold(Role.HELD, hold)
+    if holder.party is not None:
+        for hold in holds_at_port:
+            if hold.party == holder.party:
+                return knowledge.side_of_hold(Role.HELD, hold)
+    name, command = knowledge.process(holder.pid)
+    return Side(role=Role.HELD, party=holder.party, pid=holder.pid, process=name, command=holder.command or command)
 
 
-def _state(event: Bind | Listen, side: Side) -> str:
-    states = {"listen": "listens", "bound": "is bound", "established": "has a connection"}
+# --- what is said of it ---------------------------------------------------------------------------------------------
+
+
+def _what_it_did(event: _Call, side: Side) -> str:
     for holder in event.holders:
-        if holder.copy == side.copy and holder.state in states:
-            return states[holder.state]
-    return "was" if any(holder.state in OWNERLESS for holder in event.holders) or not event.holders else "is bound"
+        if holder.party == side.party and holder.state in _HELD:
+            return _HELD[holder.state]
+    is_gone = not event.holders or not all(holder.state.is_owned for holder in event.holders)
+    return "was" if is_gone else "is bound"
 
 
-def _collision(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Facts) -> Occurrence:
-    assigned = facts.was_assigned(event.copy, endpoint.port)
-    explicit = 0 if assigned else endpoint.port
+def _verb(event: _Call) -> str:
+    return "bind" if isinstance(event, Bind) else "listen"
+
+
+def _collision(event: _Call, endpoint: Endpoint, holder: Side, knowledge: Knowledge) -> Occurrence:
+    assigned = knowledge.was_assigned(event.party, endpoint.port)
     hint = LOST_HINT
-    if _is_held(event, endpoint, facts):
+    if _is_held(event, endpoint, knowledge):
         origin, hint = "a number that this copy holds, with SO_REUSEADDR, which lets others in beside it", BESIDE_HINT
-    elif _is_paired(event, endpoint, facts):
+    elif _is_paired(event, endpoint, knowledge):
         origin = "a number that this copy was assigned and holds on another address or protocol"
     elif assigned:
         origin = "a number that this copy had been assigned, released and lost"
     else:
         origin, hint = "a hard-coded number", HARD_CODED_HINT
-    verb = "bind" if isinstance(event, Bind) else "listen"
     since = ""
     if holder.since_ns is not None and holder.since_ns <= event.t_ns:
         since = f" since {(event.t_ns - holder.since_ns) / 1e6:.1f} ms"
     return Occurrence(
-        kind="refused",
-        evidence="exact",
+        kind=FindingKind.REFUSED,
+        evidence=Evidence.EXACT,
         endpoint=endpoint,
-        port=explicit,
-        message=f"{verb} on {endpoint} refused: {origin}; another copy {_state(event, holder)} there{since}",
+        port=0 if assigned else endpoint.port,
+        message=f"{_verb(event)} on {endpoint} refused: {origin}; "
+        f"another copy {_what_it_did(event, holder)} there{since}",
         hint=hint,
-        sides=(facts.caller("wanted", event, event.options), holder),
+        sides=(knowledge.side_of_caller(Role.WANTED, event, event.options), holder),
     )
 
 
-def _foreign(event: Bind | Listen, endpoint: Endpoint, holder: Side, facts: Facts) -> Occurrence:
-    lost = facts.was_assigned(event.copy, endpoint.port)
-    verb = "bind" if isinstance(event, Bind) else "listen"
+def _foreign(event: _Call, endpoint: Endpoint, holder: Side, knowledge: Knowledge) -> Occurrence:
+    assigned = knowledge.was_assigned(event.party, endpoint.port)
     return Occurrence(
-        kind="foreign",
-        evidence="exact",
+        kind=FindingKind.FOREIGN,
+        evidence=Evidence.EXACT,
         endpoint=endpoint,
-        port=0 if lost else endpoint.port,
-        message=f"{verb} on {endpoint} refused: a process outside the run holds it",
-        hint=LOST_HINT if lost else FOREIGN_HINT,
-        sides=(facts.caller("wanted", event, event.options), holder),
+        port=0 if assigned else endpoint.port,
+        message=f"{_verb(event)} on {endpoint} refused: a process outside the run holds it",
+        hint=LOST_HINT if assigned else FOREIGN_HINT,
+        sides=(knowledge.side_of_caller(Role.WANTED, event, event.options), holder),
     )

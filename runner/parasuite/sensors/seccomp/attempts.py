@@ -9,15 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from parasuite.model.events import Bind, Endpoint, Event, Holder, Listen
+from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Holder, Listen
+from parasuite.model.network import OUR_NETWORK
 from parasuite.model.overlap import canonical
+from parasuite.model.party import Caller
+from parasuite.model.sensors import SensorName
+from parasuite.model.words import Protocol, SocketOption
 from parasuite.sensors import netlink
 from parasuite.sensors.seccomp.owners import Owner, Owners
 from parasuite.sensors.seccomp.socket_info import interface_option
 
-UNKNOWN = "?"
+SOURCE = SensorName.SECCOMP
 _SETTLE_AFTER_NS = 3_000_000
 
 
@@ -25,18 +28,18 @@ _SETTLE_AFTER_NS = 3_000_000
 class Attempt:
     """One call. *proven*: whether a result that is found is as good as known (a duplicate named the socket).
 
-    *who*: the fields of an Event that name the caller. *inode*: 0 where the socket could not be identified at all.
-    *is_told*: the recorder tells the call and its result, and only who outside the run was in the way is wanted.
+    *inode*: 0 where the socket could not be identified at all. *result_from_recorder*: the recorder reports this
+    call's result; we look only for a holder outside the run.
     """
 
     t_ns: int
     tid: int
     inode: int
     proven: bool
-    who: dict[str, Any]
+    caller: Caller
     asked: Endpoint | None = None
     is_listen: bool = False
-    is_told: bool = False
+    result_from_recorder: bool = False
 
 
 class Attempts:
@@ -56,9 +59,16 @@ class Attempts:
 
     def add(self, attempt: Attempt) -> None:
         """Its call goes on now. Unix and VSOCK sockets are in no table that is read here: that is told at once."""
-        if attempt.asked is not None and attempt.asked.protocol in ("unix", "vsock"):
+        if attempt.asked is not None and attempt.asked.protocol in (Protocol.UNIX, Protocol.VSOCK):
             self._emit(
-                Bind(t_ns=attempt.t_ns, inode=attempt.inode, asked=attempt.asked, errno=UNKNOWN, **attempt.who)
+                Bind(
+                    t_ns=attempt.t_ns,
+                    inode=attempt.inode,
+                    asked=attempt.asked,
+                    errno=ATTEMPTED,
+                    source=SOURCE,
+                    caller=attempt.caller,
+                )
             )
         else:
             self._pending[attempt.tid] = attempt
@@ -93,55 +103,62 @@ class Attempts:
     def _settle_bind(self, attempt: Attempt) -> None:
         asked = attempt.asked
         assert asked is not None
-        protocols = (asked.protocol,) if asked.protocol else ("tcp", "udp")
+        protocols = (asked.protocol,) if asked.protocol else (Protocol.TCP, Protocol.UDP)
         for protocol in protocols:
             row = self._owners.row_of(attempt.inode, protocol, asked.port) if attempt.inode else None
-            if row is not None and attempt.is_told:
+            if row is not None and attempt.result_from_recorder:
                 return
             if row is not None:
-                got = Endpoint(protocol, row.address, row.port, asked.netns, row.v6only)
+                got = Endpoint(protocol, row.address, row.port, asked.network, row.v6only)
                 self._own(attempt, row, got)
                 asked = asked._replace(protocol=protocol)
-                self._emit_bind(attempt, asked, got, "" if attempt.proven else UNKNOWN, row)
+                self._emit_bind(attempt, asked, got, "" if attempt.proven else ATTEMPTED, row)
                 return
-        asked = asked._replace(protocol=asked.protocol or "tcp")
+        asked = asked._replace(protocol=asked.protocol or Protocol.TCP)
         holders: tuple[Holder, ...] = ()
         for protocol in reversed(protocols):
             in_the_way = self._in_the_way(attempt, asked._replace(protocol=protocol))
             if in_the_way:
                 asked, holders = asked._replace(protocol=protocol), in_the_way
-        if attempt.is_told and (not holders or any(holder.copy is not None for holder in holders)):
+        if attempt.result_from_recorder and (not holders or any(holder.party is not None for holder in holders)):
             return
         self._emit(
-            Bind(t_ns=attempt.t_ns, inode=attempt.inode, asked=asked, errno=UNKNOWN, holders=holders, **attempt.who)
+            Bind(
+                t_ns=attempt.t_ns,
+                inode=attempt.inode,
+                asked=asked,
+                errno=ATTEMPTED,
+                holders=holders,
+                source=SOURCE,
+                caller=attempt.caller,
+            )
         )
 
     def _in_the_way(self, attempt: Attempt, asked: Endpoint) -> tuple[Holder, ...]:
         """Who stands where *attempt* wanted to be; nobody if its own copy does."""
-        if not asked.port or asked.netns:
+        if not asked.port or not asked.network.is_ours:
             return ()  # Of another namespace than our own the table says nothing.
         holders = self._owners.holders(asked, owning=True)
-        return () if any(holder.copy == attempt.who["copy"] for holder in holders) else holders
+        return () if any(holder.party == attempt.caller.process.party for holder in holders) else holders
 
     def _settle_listen(self, attempt: Attempt) -> None:
         known = self._owners.of_inode(attempt.inode)
         port = known[1].endpoint.port if known is not None else 0
-        row = self._owners.row_of(attempt.inode, "tcp", port) if attempt.inode else None
+        row = self._owners.row_of(attempt.inode, Protocol.TCP, port) if attempt.inode else None
         if row is None:
             if known is not None:
-                self._emit_listen(attempt, known[1].endpoint, UNKNOWN, known[0], ())
+                self._emit_listen(attempt, known[1].endpoint, ATTEMPTED, known[0], ())
             return
-        got = Endpoint("tcp", row.address, row.port, 0, row.v6only)
-        options: tuple[str, ...] = ()  # Those of its bind stand, of which more may be known.
+        got = Endpoint(Protocol.TCP, row.address, row.port, OUR_NETWORK, row.v6only)
+        options: tuple[SocketOption, ...] = ()  # Those of its bind stand, of which more may be known.
         if known is None:
             self._own(attempt, row, got)
             options = interface_option(row.interface)
         listens = row.state == netlink.LISTEN and attempt.proven
-        self._emit_listen(attempt, got, "" if listens else UNKNOWN, row.cookie, options)
+        self._emit_listen(attempt, got, "" if listens else ATTEMPTED, row.cookie, options)
 
     def _own(self, attempt: Attempt, row: netlink.Row, got: Endpoint) -> None:
-        who = attempt.who
-        self._owners.add(row.cookie, Owner(who["copy"], who["pid"], canonical(got), attempt.inode))
+        self._owners.add(row.cookie, Owner(attempt.caller.process, canonical(got), attempt.inode))
 
     def _emit_bind(self, attempt: Attempt, asked: Endpoint, got: Endpoint, failure: str, row: netlink.Row) -> None:
         self._emit(
@@ -153,12 +170,13 @@ class Attempts:
                 errno=failure,
                 options=interface_option(row.interface),
                 cookie=row.cookie,
-                **attempt.who,
+                source=SOURCE,
+                caller=attempt.caller,
             )
         )
 
     def _emit_listen(
-        self, attempt: Attempt, got: Endpoint, failure: str, cookie: int, options: tuple[str, ...]
+        self, attempt: Attempt, got: Endpoint, failure: str, cookie: int, options: tuple[SocketOption, ...]
     ) -> None:
         self._emit(
             Listen(
@@ -168,6 +186,7 @@ class Attempts:
                 errno=failure,
                 options=options,
                 cookie=cookie,
-                **attempt.who,
+                source=SOURCE,
+                caller=attempt.caller,
             )
         )

@@ -10,9 +10,11 @@ import resource
 from collections import OrderedDict
 from dataclasses import InitVar, dataclass, field
 
+from parasuite.model.party import Party, Process
+from parasuite.model.words import AttributedBy
 from parasuite.sensors import proc
 from parasuite.sensors.seccomp import kernel, pages
-from parasuite.sensors.seccomp.pages import NOTHING_SAID, Said
+from parasuite.sensors.seccomp.pages import UNATTRIBUTED, Attribution
 
 _THREADS_MAX = 512
 _DESCRIPTORS_PER_THREAD = 8
@@ -29,27 +31,30 @@ def _threads_max() -> int:
 
 
 @dataclass(slots=True, eq=False)
-class Process:
-    """A process while it runs one program. *start_s*: since the epoch. *born*: the test of its birth, for a process
+class TracedProcess:
+    """A process while it runs one program. *birth_attribution*: the test in whose time it was started, for a process
     that publishes no page.
 
     *space*: its memory, None where it may not be looked at. *void*: the inode of the page of a
     program that it ran before. *threads*: how many of its threads are remembered; with the last one it is forgotten.
     """
 
-    pid: int
+    identity: Process
     ticks: int
-    start_s: float
     name: str
     command: str
     parent: int
     pages_folder: pages.Folder | None
-    born: Said
+    birth_attribution: Attribution
     space: proc.AddressSpace | None
     void: int = 0
     page: pages.Page | None = None
     introduced: bool = False
     threads: int = 0
+
+    @property
+    def pid(self) -> int:
+        return self.identity.pid
 
     @property
     def is_unrecorded(self) -> bool:
@@ -78,13 +83,13 @@ class Process:
             self.page = self.pages_folder.open_page(self.pid, self.ticks, self.void)
         return self.page
 
-    def said(self, tid: int, kind: int, descriptor: int) -> Said:
-        """What is told of the call that the thread *tid* stands in."""
+    def attribution_of(self, tid: int, kind: int, descriptor: int) -> Attribution:
+        """The test and line of the call that the thread *tid* is in."""
         page = self._current_page()
         if page is None:
-            return self.born
-        said = page.said(tid, kind, descriptor)
-        return said if said.test or said.source_line else self.born
+            return self.birth_attribution
+        attribution = page.attribution_of(tid, kind, descriptor)
+        return attribution if attribution.test or attribution.location else self.birth_attribution
 
     def close(self) -> None:
         if self.page is not None:
@@ -102,7 +107,7 @@ class Thread:
     """
 
     tid: int
-    process: Process
+    process: TracedProcess
     pidfd: int
     is_own: bool
 
@@ -120,7 +125,7 @@ class Callers:
     pages_folders: InitVar[dict[int, str]]
     _folders: dict[int, pages.Folder] = field(init=False)
     _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
-    _processes: dict[int, Process] = field(default_factory=dict)
+    _processes: dict[int, TracedProcess] = field(default_factory=dict)
     _boot_s: float = field(default_factory=proc.boot_s)
     _threads_max: int = field(default_factory=_threads_max)
 
@@ -167,7 +172,7 @@ class Callers:
         for folder in self._folders.values():
             folder.close()
 
-    def _process(self, pid: int, copy: int) -> Process:
+    def _process(self, pid: int, copy: int) -> TracedProcess:
         stat = proc.stat(pid)
         known = self._processes.get(pid)
         void = 0
@@ -176,15 +181,14 @@ class Callers:
                 return known
             void = known.page.inode if known.page is not None else known.void
         folder = self._folders.get(copy)
-        return Process(
-            pid=pid,
+        return TracedProcess(
+            identity=Process(Party(copy), pid, self._boot_s + stat.start_ticks / _TICKS_PER_S),
             ticks=stat.start_ticks,
-            start_s=self._boot_s + stat.start_ticks / _TICKS_PER_S,
             name=stat.name,
             command=proc.command(pid, _COMMAND_MAX),
             parent=stat.parent,
             pages_folder=folder,
-            born=_born_of(pid) or _born_of_ancestor(stat.parent, folder),
+            birth_attribution=_born_of(pid) or _born_of_ancestor(stat.parent, folder),
             space=_space(pid),
             void=void,
         )
@@ -196,17 +200,17 @@ def _space(pid: int) -> proc.AddressSpace | None:
     return None
 
 
-def _born_of(pid: int) -> Said | None:
+def _born_of(pid: int) -> Attribution | None:
     """The test in whose time *pid* was born, if its environment says so."""
     for entry in proc.environment(pid):
         if entry.startswith(b"PYTEST_CURRENT_TEST="):
             test = entry[20:].decode("utf-8", "backslashreplace")
             # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
-            return Said(test.rpartition(" (")[0] or test, "", "environment")
+            return Attribution(test.rpartition(" (")[0] or test, None, AttributedBy.ENVIRONMENT)
     return None
 
 
-def _born_of_ancestor(parent: int, folder: pages.Folder | None) -> Said:
+def _born_of_ancestor(parent: int, folder: pages.Folder | None) -> Attribution:
     """The test that the nearest ancestor that publishes runs now, when the process is first seen."""
     for _ in range(_ANCESTORS_MAX):
         if parent <= 1 or folder is None:
@@ -217,8 +221,8 @@ def _born_of_ancestor(parent: int, folder: pages.Folder | None) -> Said:
             break
         page = folder.open_page(parent, stat.start_ticks)
         if page is not None:
-            said = page.process_test()
+            test = page.process_test().test
             page.close()
-            return Said(said.test, "", "parent process" if said.test else "")
+            return Attribution(test, None, AttributedBy.PARENT_PROCESS if test else AttributedBy.NONE)
         parent = stat.parent
-    return NOTHING_SAID
+    return UNATTRIBUTED

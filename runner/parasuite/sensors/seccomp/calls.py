@@ -20,31 +20,32 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Send
+from parasuite.model.network import Network
 from parasuite.model.overlap import canonical
+from parasuite.model.party import Caller, Party
+from parasuite.model.words import Protocol
 from parasuite.sensors.recorder import _parasuite_page as layout
 from parasuite.sensors.seccomp import addresses, kernel
 from parasuite.sensors.seccomp.aside import Aside
-from parasuite.sensors.seccomp.attempts import Attempt
+from parasuite.sensors.seccomp.attempts import SOURCE, Attempt
 from parasuite.sensors.seccomp.callers import Thread
 from parasuite.sensors.seccomp.owners import Owner, Owners
-from parasuite.sensors.seccomp.pages import Said
+from parasuite.sensors.seccomp.pages import Attribution
 from parasuite.sensors.seccomp.rights import Rights
 from parasuite.sensors.seccomp.socket_info import (
     INET,
     PROTOCOLS,
-    Facts,
-    Namespaces,
+    Networks,
+    SocketInfo,
     cookie_of,
     device_option,
     endpoint_of,
-    facts_of,
     is_followed,
+    socket_info,
 )
 
-SOURCE = "seccomp"
 _BOUND_HERE = frozenset({*INET, _socket.AF_UNSPEC})
 _SENDS_REMEMBERED_MAX = 4096
 _SEND_AGAIN_NS = 1_000_000_000
@@ -66,23 +67,18 @@ class Call:
     inode: int = 0
     performed: int | None = None
 
-    def said(self, kind: int) -> Said:
-        """The test and line of this call, of *kind*."""
-        return self.thread.process.said(self.request.tid, kind, self.fd)
+    @property
+    def party(self) -> Party:
+        return Party(self.copy)
 
-    def who(self, said: Said) -> dict[str, Any]:
-        """The fields of an Event that name the caller."""
-        process = self.thread.process
-        return {
-            "source": SOURCE,
-            "copy": self.copy,
-            "pid": process.pid,
-            "process_start": process.start_s,
-            "tid": self.request.tid,
-            "test": said.test,
-            "source_line": said.source_line,
-            "attribution": said.attribution,
-        }
+    def attribution(self, kind: int) -> Attribution:
+        """The test and line of this call, of *kind*."""
+        return self.thread.process.attribution_of(self.request.tid, kind, self.fd)
+
+    def caller(self, attribution: Attribution) -> Caller:
+        """Who makes it, as events name it."""
+        test, location, by = attribution
+        return Caller(self.thread.process.identity, self.request.tid, test, location, by)
 
 
 @dataclass(slots=True)
@@ -118,7 +114,7 @@ class Calls:
         self._aside = Aside()
         self._memory = kernel.Memory()
         self.rights = Rights()
-        self._namespaces = Namespaces()
+        self._networks = Networks()
         self._sends: dict[tuple[int, Endpoint], int] = {}
         self._handlers: dict[int, Callable[[Call, kernel.Listener], Outcome | None]] = {
             machine.bind: self._bind,
@@ -154,7 +150,7 @@ class Calls:
         sock = call.sock
         if sock is None or not call.killable or not is_followed(sock):
             return False
-        if port and self.rights.needs_privilege(port, self._namespaces.of(sock, call.request.tid)):
+        if port and self.rights.needs_privilege(port, self._networks.of(sock, call.request.tid)):
             return False
         return not self.rights.is_confined(call.copy, call.thread)
 
@@ -167,54 +163,56 @@ class Calls:
         raw, address = self._address(call, 1, 2)
         if raw is None or address is None:
             return Outcome(opaque=raw is None)
-        said = call.said(layout.BIND)
+        attribution = call.attribution(layout.BIND)
         sock = call.sock
         if sock is None or address.family not in _BOUND_HERE or not self._performs(call, address.port):
             asked = self._asked(call, address)
-            return Outcome() if asked is None else self._attempted(call, said, asked)
+            return Outcome() if asked is None else self._attempted(call, attribution, asked)
         if not listener.is_valid(call.request):
             return None
         failure = call.performed = kernel.perform_bind(sock.fileno(), raw)
         t_ns = time.monotonic_ns()
-        facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
-        asked = Endpoint(facts.protocol, address.address, address.port, facts.netns, facts.v6only)
+        info = socket_info(sock, self._networks.of(sock, call.request.tid))
+        asked = Endpoint(info.protocol, address.address, address.port, info.network, info.v6only)
         event = Bind(
             t_ns=t_ns,
             asked=asked,
-            got=None if failure else self._own(call, sock, facts, t_ns),
+            got=None if failure else self._own(call, sock, info, t_ns),
             errno=_name_of(failure),
-            options=facts.options + device_option(sock, asked.address),
-            holders=self._holders(failure, asked, facts),
-            cookie=facts.cookie,
-            inode=facts.inode,
-            netns=facts.netns,
-            **call.who(said),
+            options=info.options + device_option(sock, asked.address),
+            holders=self._holders(failure, asked, info),
+            cookie=info.cookie,
+            inode=info.inode,
+            network=info.network,
+            source=SOURCE,
+            caller=call.caller(attribution),
         )
         return Outcome(failure, (event,))
 
     def _listen(self, call: Call, listener: kernel.Listener) -> Outcome | None:
-        said = call.said(layout.LISTEN)
+        attribution = call.attribution(layout.LISTEN)
         sock = call.sock
         if sock is None or not self._performs(call, 0):
             if sock is not None and not is_followed(sock):
                 return Outcome()
-            return self._attempted(call, said, None)
+            return self._attempted(call, attribution, None)
         if not listener.is_valid(call.request):
             return None
         failure = call.performed = kernel.perform_listen(sock.fileno(), call.request.int_argument(1))
         t_ns = time.monotonic_ns()
-        facts = facts_of(sock, self._namespaces.of(sock, call.request.tid))
-        got = endpoint_of(sock, facts) if failure else self._own(call, sock, facts, t_ns)
+        info = socket_info(sock, self._networks.of(sock, call.request.tid))
+        got = endpoint_of(sock, info) if failure else self._own(call, sock, info, t_ns)
         event = Listen(
             t_ns=t_ns,
             got=got,
             errno=_name_of(failure),
-            options=facts.options + device_option(sock, got.address),
-            holders=self._holders(failure, got, facts),
-            cookie=facts.cookie,
-            inode=facts.inode,
-            netns=facts.netns,
-            **call.who(said),
+            options=info.options + device_option(sock, got.address),
+            holders=self._holders(failure, got, info),
+            cookie=info.cookie,
+            inode=info.inode,
+            network=info.network,
+            source=SOURCE,
+            caller=call.caller(attribution),
         )
         return Outcome(failure, (event,))
 
@@ -227,9 +225,17 @@ class Calls:
         destinations = self._destinations(call, address)
         if not destinations:
             return Outcome()
-        who = call.who(call.said(layout.CONNECT))
+        caller = call.caller(call.attribution(layout.CONNECT))
         events = [
-            Connect(t_ns=t_ns, destination=to, holders=holders, cookie=cookie, netns=to.netns, **who)
+            Connect(
+                t_ns=t_ns,
+                source=SOURCE,
+                caller=caller,
+                destination=to,
+                holders=holders,
+                cookie=cookie,
+                network=to.network,
+            )
             for to, cookie, holders in destinations
         ]
         return Outcome(events=events)
@@ -243,52 +249,60 @@ class Calls:
         destinations = [made for made in self._destinations(call, address) if self._is_new(made[1], made[0], t_ns)]
         if not destinations:
             return Outcome()
-        who = call.who(call.said(layout.SEND))
+        caller = call.caller(call.attribution(layout.SEND))
         events = [
-            Send(t_ns=t_ns, destination=to, holders=holders, cookie=cookie, netns=to.netns, **who)
+            Send(
+                t_ns=t_ns,
+                source=SOURCE,
+                caller=caller,
+                destination=to,
+                holders=holders,
+                cookie=cookie,
+                network=to.network,
+            )
             for to, cookie, holders in destinations
         ]
         return Outcome(events=events)
 
     # --- what is known of a call ----------------------------------------------------------------------------------
 
-    def _own(self, call: Call, sock: _socket.socket, facts: Facts, t_ns: int) -> Endpoint:
+    def _own(self, call: Call, sock: _socket.socket, info: SocketInfo, t_ns: int) -> Endpoint:
         """Note the socket as its copy's since *t_ns*, and who had its endpoint as gone by then; its endpoint."""
-        got = canonical(endpoint_of(sock, facts))
+        got = canonical(endpoint_of(sock, info))
         if kernel.is_mptcp(sock):
             # The tables know it by another cookie; the inode is the same. Not found: it has not listened yet.
-            row = self._owners.row_of(facts.inode, "tcp", got.port)
-            facts.cookie = row.cookie if row is not None else facts.cookie
-        if not facts.netns:
-            for cookie in self._owners.vanished_at(got, facts.cookie):
+            row = self._owners.row_of(info.inode, Protocol.TCP, got.port)
+            info.cookie = row.cookie if row is not None else info.cookie
+        if info.network.is_ours:
+            for cookie in self._owners.vanished_at(got, info.cookie):
                 self._release(cookie, t_ns - 1)
-            self._owners.add(facts.cookie, Owner(call.copy, call.thread.process.pid, got, facts.inode))
+            self._owners.add(info.cookie, Owner(call.thread.process.identity, got, info.inode))
         return got
 
-    def _holders(self, failure: int, endpoint: Endpoint, facts: Facts) -> tuple[Holder, ...]:
-        if failure != errno.EADDRINUSE or facts.netns or not endpoint.port:
+    def _holders(self, failure: int, endpoint: Endpoint, info: SocketInfo) -> tuple[Holder, ...]:
+        if failure != errno.EADDRINUSE or not info.network.is_ours or not endpoint.port:
             return ()
-        return self._owners.holders(endpoint, but=facts.cookie)
+        return self._owners.holders(endpoint, but=info.cookie)
 
     def _asked(self, call: Call, address: addresses.Address) -> Endpoint | None:
         """The endpoint of a bind that the kernel carries out; protocol "" where that may not be seen."""
         sock = call.sock
         if address.family == addresses.AF_VSOCK:
-            return Endpoint("vsock", address.address, address.port)
-        netns = self._netns(call)
+            return Endpoint(Protocol.VSOCK, address.address, address.port)
+        network = self._network(call)
         if address.family == socket.AF_UNIX:
-            return Endpoint("unix", _absolute(address.address, call.request.tid), 0, netns)
+            return Endpoint(Protocol.UNIX, _absolute(address.address, call.request.tid), 0, network)
         if sock is None:
-            return Endpoint("", address.address, address.port, netns)
+            return Endpoint(Protocol.UNKNOWN, address.address, address.port, network)
         if not is_followed(sock):
             return None
-        return Endpoint(PROTOCOLS[sock.type], address.address, address.port, netns)
+        return Endpoint(PROTOCOLS[sock.type], address.address, address.port, network)
 
-    def _attempted(self, call: Call, said: Said, asked: Endpoint | None) -> Outcome:
+    def _attempted(self, call: Call, attribution: Attribution, asked: Endpoint | None) -> Outcome:
         """A call that goes on by itself; what the recorder tells exactly is left to it, but who stood in the way."""
         sock = call.sock
-        is_told = sock is None and self._recorded and bool(said.source_line)
-        if is_told and (asked is None or asked.protocol or not asked.port):
+        result_from_recorder = sock is None and self._recorded and attribution.location is not None
+        if result_from_recorder and (asked is None or asked.protocol or not asked.port):
             return Outcome()
         if sock is None and not call.inode:
             return Outcome(opaque=True)
@@ -297,10 +311,10 @@ class Calls:
             tid=call.request.tid,
             inode=os.fstat(sock.fileno()).st_ino if sock is not None else call.inode,
             proven=sock is not None,
-            who=call.who(said),
+            caller=call.caller(attribution),
             asked=asked,
             is_listen=asked is None,
-            is_told=is_told,
+            result_from_recorder=result_from_recorder,
         )
         return Outcome(attempt=attempt)
 
@@ -317,29 +331,29 @@ class Calls:
         cookie = cookie_of(sock)
         if not self._is_local(address.address) and cookie not in self._owners:
             return []
-        netns = self._namespaces.of(sock, call.request.tid)
-        to = Endpoint(PROTOCOLS[sock.type], address.address, address.port, netns)
+        network = self._networks.of(sock, call.request.tid)
+        to = Endpoint(PROTOCOLS[sock.type], address.address, address.port, network)
         return [(to, cookie, self._servers(call, to))]
 
     def _guessed(self, call: Call, address: addresses.Address) -> list[_Destination]:
-        if self._netns(call):
-            return []  # Nobody's sockets are known there.
+        if not self._network(call).is_ours:
+            return []  # No sockets are known there.
         known = self._owners.of_inode(call.inode) if call.inode else None
-        protocols = ("tcp", "udp") if known is None else (known[1].endpoint.protocol,)
+        protocols = (Protocol.TCP, Protocol.UDP) if known is None else (known[1].endpoint.protocol,)
         found = []
         for protocol in protocols:
             to = Endpoint(protocol, address.address, address.port)
-            if known is not None or self._owners.strangers_at(call.copy, to):
+            if known is not None or self._owners.only_others_at(call.party, to):
                 found.append((to, known[0] if known else 0, self._servers(call, to)))
         return found
 
-    def _netns(self, call: Call) -> int:
+    def _network(self, call: Call) -> Network:
         tid = call.request.tid
-        return self._namespaces.of_thread(tid) if call.sock is None else self._namespaces.of(call.sock, tid)
+        return self._networks.of_thread(tid) if call.sock is None else self._networks.of(call.sock, tid)
 
     def _servers(self, call: Call, to: Endpoint) -> tuple[Holder, ...]:
         """Who listens there, asked of the kernel only where another copy may be the only one."""
-        if to.netns or not self._owners.strangers_at(call.copy, to):
+        if not to.network.is_ours or not self._owners.only_others_at(call.party, to):
             return ()
         return self._owners.holders(to, owning=True)
 

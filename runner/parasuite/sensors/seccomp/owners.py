@@ -10,19 +10,20 @@ from typing import NamedTuple
 
 from parasuite.model.events import Endpoint, Holder
 from parasuite.model.overlap import canonical, overlaps
+from parasuite.model.party import Party, Process
+from parasuite.model.words import Protocol, SocketState
 from parasuite.sensors import netlink, proc
 
 _COMMAND_MAX = 400
 _SOCKET = "socket:[{}]"
 _WALK_PAUSE = 50
-_OWNING = frozenset({"listen", "bound", "unconnected"})
+_OWNING = frozenset({SocketState.LISTEN, SocketState.BOUND, SocketState.UNCONNECTED})
 
 
 class Owner(NamedTuple):
-    """Who bound a socket that is alive."""
+    """The process that bound a socket which is still open, and where."""
 
-    copy: int
-    pid: int
+    process: Process
     endpoint: Endpoint
     inode: int
 
@@ -38,7 +39,7 @@ class Owners:
         self._processes = SocketProcesses()
         self._by_cookie: dict[int, Owner] = {}
         self._by_inode: dict[int, int] = {}
-        self._at: dict[tuple[str, int], set[int]] = {}
+        self._at: dict[tuple[Protocol, int], set[int]] = {}
 
     def __contains__(self, cookie: int) -> bool:
         return cookie in self._by_cookie
@@ -80,12 +81,10 @@ class Owners:
         cookie = self._by_inode.get(inode)
         return None if cookie is None else (cookie, self._by_cookie[cookie])
 
-    def strangers_at(self, copy: int, destination: Endpoint) -> bool:
-        """Whether, as far as is known, another copy than *copy* owns a socket at the port and *copy* itself does
-        not.
-        """
+    def only_others_at(self, party: Party, destination: Endpoint) -> bool:
+        """Whether, as far as is known, another party owns a socket at the port and *party* itself does not."""
         there = self._at.get((destination.protocol, destination.port))
-        return there is not None and all(self._by_cookie[cookie].copy != copy for cookie in there)
+        return there is not None and all(party.meets(self._by_cookie[cookie].process.party) for cookie in there)
 
     def vanished_at(self, endpoint: Endpoint, but: int) -> list[int]:
         """The cookies of owners that *endpoint* overlaps, without *but*, that are in the kernel's table no more.
@@ -96,13 +95,13 @@ class Owners:
         known = [cookie for cookie in there if cookie != but and overlaps(self._by_cookie[cookie].endpoint, endpoint)]
         if not known:
             return []
-        states = netlink.EVERY_TCP_STATE if endpoint.protocol == "tcp" else netlink.UDP_STATES
+        states = netlink.EVERY_TCP_STATE if endpoint.protocol == Protocol.TCP else netlink.UDP_STATES
         alive = {row.cookie for row in self.table.rows(endpoint.protocol, states, endpoint.port)}
         return [cookie for cookie in known if cookie not in alive]
 
-    def row_of(self, inode: int, protocol: str, port: int) -> netlink.Row | None:
+    def row_of(self, inode: int, protocol: Protocol, port: int) -> netlink.Row | None:
         """The table's row of the socket with *inode* at *port*."""
-        states = netlink.EVERY_TCP_STATE if protocol == "tcp" else netlink.UDP_STATES
+        states = netlink.EVERY_TCP_STATE if protocol == Protocol.TCP else netlink.UDP_STATES
         for row in self.table.rows(protocol, states, port):
             if row.inode == inode:
                 return row
@@ -115,32 +114,33 @@ class Owners:
         can refuse a bind too. A process is named where it can be found: sockets of other users' processes have none.
         """
         states = netlink.UDP_STATES
-        if endpoint.protocol == "tcp":
+        if endpoint.protocol == Protocol.TCP:
             # The table of connections is large, and walking it takes longer than all else.
             states = netlink.TCP_OWNERS if owning else netlink.EVERY_TCP_STATE
         found = []
         for row in self.table.rows(endpoint.protocol, states, endpoint.port):
-            if row.cookie == but or (owning and row.state_name not in _OWNING):
+            if row.cookie == but or (owning and row.socket_state not in _OWNING):
                 continue
-            there = Endpoint(endpoint.protocol, row.address, row.port, endpoint.netns, row.v6only)
+            there = Endpoint(endpoint.protocol, row.address, row.port, endpoint.network, row.v6only)
             if overlaps(canonical(endpoint), canonical(there)):
                 found.append(row)
-        found.sort(key=lambda row: row.state_name not in _OWNING)
-        if found and found[0].state_name in _OWNING:
-            found = [row for row in found if row.state_name in _OWNING]
+        found.sort(key=lambda row: row.socket_state not in _OWNING)
+        if found and found[0].socket_state in _OWNING:
+            found = [row for row in found if row.socket_state in _OWNING]
         return tuple(self._holder(row) for row in found[:8])
 
     def _holder(self, row: netlink.Row) -> Holder:
         owner = self._by_cookie.get(row.cookie)
         if owner is not None:
-            return Holder(owner.copy, owner.pid, row.state_name, row.cookie)
+            return Holder(owner.process.party, owner.process.pid, row.socket_state, row.cookie)
         if not row.inode:
-            return Holder(None, 0, row.state_name, row.cookie)
+            return Holder(None, 0, row.socket_state, row.cookie)
         pid = self._processes.of(row.inode)
+        copy = self._copy_of(pid) if pid else None
         return Holder(
-            self._copy_of(pid) if pid else None,
+            None if copy is None else Party(copy),
             pid,
-            row.state_name,
+            row.socket_state,
             row.cookie,
             proc.command(pid, _COMMAND_MAX) if pid else "",
         )

@@ -17,6 +17,8 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
+from parasuite.model.location import Location
+from parasuite.model.words import AttributedBy
 from parasuite.sensors.recorder import _parasuite_page as layout
 
 _OPENAT2 = 437  # On every architecture.
@@ -26,22 +28,22 @@ _HOW = struct.pack("=QQQ", _FLAGS, 0, _RESOLVE_NO_XDEV | _RESOLVE_NO_SYMLINKS)
 # The head and the first two slots: the process's own and, nearly always, its main thread's.
 _READ_AT_ONCE = layout.SLOTS_AT + 2 * layout.SLOT_SIZE
 _ALL_TIDS = struct.Struct(f"={layout.SLOTS}I")
-_ATTRIBUTIONS = {
-    layout.BY_THREAD: "thread",
-    layout.BY_STARTER: "thread's start",
-    layout.BY_PROCESS: "process",
+_ATTRIBUTED_BY = {
+    layout.BY_THREAD: AttributedBy.THREAD,
+    layout.BY_STARTER: AttributedBy.THREAD_START,
+    layout.BY_PROCESS: AttributedBy.PROCESS,
 }
 
 
-class Said(NamedTuple):
-    """What a page says of a call. *source_line* is "" where the call did not come through Python."""
+class Attribution(NamedTuple):
+    """The test and the place that a call belongs to. *location* is None where it did not come through Python."""
 
     test: str = ""
-    source_line: str = ""
-    attribution: str = ""
+    location: Location | None = None
+    by: AttributedBy = AttributedBy.NONE
 
 
-NOTHING_SAID = Said()
+UNATTRIBUTED = Attribution()
 
 
 class Page:
@@ -69,7 +71,7 @@ class Page:
         started, stack = struct.unpack_from("=QQ", self._start, 8)
         return started in (0, start_ticks) and stack in (0, layout.stack_start(pid) or stack)
 
-    def said(self, tid: int, kind: int, descriptor: int) -> Said:
+    def attribution_of(self, tid: int, kind: int, descriptor: int) -> Attribution:
         """What the thread *tid* said before this call; where it said nothing, what its process runs.
 
         As of the last *refresh*.
@@ -83,22 +85,25 @@ class Page:
                 return told
         return self.process_test()
 
-    def process_test(self) -> Said:
+    def process_test(self) -> Attribution:
         """The test that the process as a whole ran at the last *refresh*."""
         slot = self._slot(0)
         _, _, _, test_length, _ = layout.HEAD.unpack_from(slot)
         if not test_length:
-            return NOTHING_SAID
-        return Said(slot[layout.TEXT_AT : layout.TEXT_AT + test_length].decode("utf-8", "replace"), "", "process")
+            return UNATTRIBUTED
+        test = slot[layout.TEXT_AT : layout.TEXT_AT + test_length].decode("utf-8", "replace")
+        return Attribution(test, None, AttributedBy.PROCESS)
 
-    def _of_slot(self, number: int, kind: int, descriptor: int) -> Said | None:
+    def _of_slot(self, number: int, kind: int, descriptor: int) -> Attribution | None:
         slot = self._slot(number)
         if len(slot) < layout.SLOT_SIZE:
             return None
         said_descriptor, said_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(slot)
         if (said_kind, said_descriptor) != (kind, descriptor):
             return None  # Of an earlier call: this one is native code's, behind Python's back.
-        return _said(slot[layout.TEXT_AT : layout.TEXT_AT + test_length + line_length], test_length, attribution)
+        return _attribution(
+            slot[layout.TEXT_AT : layout.TEXT_AT + test_length + line_length], test_length, attribution
+        )
 
     def _slot(self, number: int) -> bytes:
         at = layout.SLOTS_AT + number * layout.SLOT_SIZE
@@ -108,11 +113,12 @@ class Page:
 
 
 @lru_cache(maxsize=1024)
-def _said(text: bytes, test_length: int, attribution: int) -> Said:
-    """Of many calls the same: one test's, of one line."""
+def _attribution(text: bytes, test_length: int, attribution: int) -> Attribution:
+    """Cached: consecutive calls usually come from the same test and line."""
     test = text[:test_length].decode("utf-8", "replace")
     line = text[test_length:].decode("utf-8", "replace")
-    return Said(test, line, _ATTRIBUTIONS.get(attribution, "") if test else "")
+    by = _ATTRIBUTED_BY.get(attribution, AttributedBy.NONE) if test else AttributedBy.NONE
+    return Attribution(test, Location.parse(line), by)
 
 
 class Folder:

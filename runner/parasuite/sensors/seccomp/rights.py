@@ -21,7 +21,8 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from parasuite.sensors.seccomp.callers import Process, Thread
+    from parasuite.model.network import Network
+from parasuite.sensors.seccomp.callers import Thread, TracedProcess
 
 _PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 _EVERY_PORT = 65536
@@ -47,9 +48,9 @@ class Rights:
             os.close(self._port_start)
             self._port_start = -1
 
-    def needs_privilege(self, port: int, netns: int) -> bool:
-        """Whether binding *port* in the network *netns* may need a capability."""
-        return port > 0 and (netns != 0 or port < self._first_unprivileged())
+    def needs_privilege(self, port: int, network: Network) -> bool:
+        """Whether binding *port* in *network* may need a capability."""
+        return port > 0 and (not network.is_ours or port < self._first_unprivileged())
 
     def _first_unprivileged(self) -> int:
         """Read each time, since it may change during a run."""
@@ -58,7 +59,7 @@ class Rights:
         except (OSError, ValueError):
             return _EVERY_PORT
 
-    def restricts_itself(self, copy: int, process: Process | None) -> None:
+    def restricts_itself(self, copy: int, process: TracedProcess | None) -> None:
         """*process* of *copy* calls landlock_restrict_self(2) now; None: it is not known which one does."""
         now_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_S)
         since = self._confined_since.setdefault(copy, now_ticks)

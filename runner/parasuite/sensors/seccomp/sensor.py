@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from parasuite.model.events import Event, SensorState, encode
+from parasuite.model.events import Event, SensorState
+from parasuite.model.lines import encode
 from parasuite.model.overlap import canonical_address, is_loopback, is_wildcard
+from parasuite.model.words import SensorStatus
 from parasuite.sensors.seccomp import kernel
 from parasuite.sensors.seccomp.watch import NAME, Watch
 
@@ -44,7 +46,7 @@ class Exact:
             poll,
             message["recorded"],
         )
-        self.say("up")
+        self.say(SensorStatus.UP)
 
     def timeout_s(self) -> float | None:
         """After which time `serve` has work although no descriptor is ready; None: never."""
@@ -60,7 +62,7 @@ class Exact:
         """As Watch has it; and write down what has gathered: many events at once cost less."""
         self._watch.serve(ready)
         if self._watch.failure and not self._failed:
-            self.say("blind", self._watch.failure)
+            self.say(SensorStatus.BLIND, self._watch.failure)
         if not self._unwritten:
             return
         now_s = time.monotonic()
@@ -69,9 +71,9 @@ class Exact:
         elif len(self._unwritten) >= GATHERED_EVENTS or now_s >= self._write_at_s:
             self._write()
 
-    def say(self, state: str, why: str = "") -> None:
+    def say(self, state: SensorStatus, why: str = "") -> None:
         """Write down how the sensor is; once it was blind in one thing, it does not end in order."""
-        self._failed = self._failed or state == "blind"
+        self._failed = self._failed or state == SensorStatus.BLIND
         event = SensorState(
             t_ns=time.monotonic_ns(),
             source=NAME,
@@ -99,19 +101,19 @@ class Exact:
             self._lost = self._lost or (error.strerror or str(error))
         if self._bytes_left < 0 and not is_full:
             reached = f"it stopped recording after {self._written:,} events, the most that one run keeps"
-            self.say("blind", f"{reached}; run fewer of the tests in one run (-k, a folder)")
+            self.say(SensorStatus.BLIND, f"{reached}; run fewer of the tests in one run (-k, a folder)")
 
     def end(self) -> None:
         """Say what was seen worse than it could have been, and close."""
         for note in self._watch.notes():
-            self.say("partial", note)
+            self.say(SensorStatus.PARTIAL, note)
         if self._lost:
             # If there is no room for this either, the missing "down" says the same.
             with contextlib.suppress(OSError):
                 os.write(self._descriptor, b"\n")  # Or a torn line would take this with it.
-            self.say("blind", f"its events could not all be written: {self._lost}")
+            self.say(SensorStatus.BLIND, f"its events could not all be written: {self._lost}")
         if not self._failed:
-            self.say("down")
+            self.say(SensorStatus.DOWN)
         self._write()
         self.close()
 

@@ -9,34 +9,36 @@ import struct
 from dataclasses import dataclass
 
 from parasuite.model.events import Endpoint
+from parasuite.model.network import OUR_NETWORK, Network
 from parasuite.model.overlap import is_loopback
+from parasuite.model.words import Protocol, SocketOption
 
 # Plain numbers, not enumerations: they are compared for each trapped call.
 INET = (_socket.AF_INET, _socket.AF_INET6)
-PROTOCOLS: dict[int, str] = {_socket.SOCK_STREAM: "tcp", _socket.SOCK_DGRAM: "udp"}
+PROTOCOLS = {_socket.SOCK_STREAM: Protocol.TCP, _socket.SOCK_DGRAM: Protocol.UDP}
 _IPPROTO_MPTCP = 262
 _FOLLOWED = frozenset({0, socket.IPPROTO_TCP, socket.IPPROTO_UDP, _IPPROTO_MPTCP})
 _U64 = struct.Struct("=Q")
 _SO_REUSEPORT, _SO_COOKIE, _SO_BINDTOIFINDEX, _SO_NETNS_COOKIE = 15, 57, 62, 71
-_OPTIONS: dict[tuple[bool, bool], tuple[str, ...]] = {
+_OPTIONS: dict[tuple[bool, bool], tuple[SocketOption, ...]] = {
     (False, False): (),
-    (True, False): ("reuseaddr",),
-    (False, True): ("reuseport",),
-    (True, True): ("reuseaddr", "reuseport"),
+    (True, False): (SocketOption.REUSEADDR,),
+    (False, True): (SocketOption.REUSEPORT,),
+    (True, True): (SocketOption.REUSEADDR, SocketOption.REUSEPORT),
 }
 _LOOPBACK_INTERFACE = 1
 """The index of `lo`, the same in every network namespace."""
 
 
 @dataclass(slots=True)
-class Facts:
+class SocketInfo:
     """Of an internet socket; *v6only*: None of AF_INET."""
 
-    protocol: str
-    netns: int
+    protocol: Protocol
+    network: Network
     cookie: int
     inode: int
-    options: tuple[str, ...]
+    options: tuple[SocketOption, ...]
     v6only: bool | None
 
 
@@ -48,16 +50,16 @@ def is_followed(sock: _socket.socket) -> bool:
     return sock.family in INET and sock.type in PROTOCOLS and sock.proto in _FOLLOWED
 
 
-def facts_of(sock: _socket.socket, netns: int) -> Facts:
-    """The facts of *sock*, which is followed and lives in *netns*."""
+def socket_info(sock: _socket.socket, network: Network) -> SocketInfo:
+    """What *sock* is, which is followed and lives in *network*."""
     reuseaddr = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR)
     reuseport = sock.getsockopt(_socket.SOL_SOCKET, _SO_REUSEPORT)
     v6only = None
     if sock.family == _socket.AF_INET6:
         v6only = bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
-    return Facts(
+    return SocketInfo(
         protocol=PROTOCOLS[sock.type],
-        netns=netns,
+        network=network,
         cookie=cookie_of(sock),
         inode=os.fstat(sock.fileno()).st_ino,
         options=_OPTIONS[bool(reuseaddr), bool(reuseport)],
@@ -65,7 +67,7 @@ def facts_of(sock: _socket.socket, netns: int) -> Facts:
     )
 
 
-def device_option(sock: _socket.socket, address: str) -> tuple[str, ...]:
+def device_option(sock: _socket.socket, address: str) -> tuple[SocketOption, ...]:
     """The option of *sock*, at *address*, that keeps a wildcard to this host: SO_BINDTODEVICE with `lo`; often none.
 
     On a loopback address it says nothing, so the kernel is not asked. Nor can it be before Linux 5.1.
@@ -78,15 +80,15 @@ def device_option(sock: _socket.socket, address: str) -> tuple[str, ...]:
         return ()
 
 
-def interface_option(interface: int) -> tuple[str, ...]:
+def interface_option(interface: int) -> tuple[SocketOption, ...]:
     """As `device_option`, of a socket that is bound to the device with the index *interface*; 0: to none."""
-    return ("loopback-device",) if interface == _LOOPBACK_INTERFACE else ()
+    return (SocketOption.LOOPBACK_DEVICE,) if interface == _LOOPBACK_INTERFACE else ()
 
 
-def endpoint_of(sock: _socket.socket, facts: Facts) -> Endpoint:
+def endpoint_of(sock: _socket.socket, info: SocketInfo) -> Endpoint:
     """Where *sock* is bound."""
     host, port = sock.getsockname()[:2]
-    return Endpoint(facts.protocol, host.partition("%")[0] if "%" in host else host, port, facts.netns, facts.v6only)
+    return Endpoint(info.protocol, host.partition("%")[0] if "%" in host else host, port, info.network, info.v6only)
 
 
 def cookie_of(sock: _socket.socket) -> int:
@@ -94,44 +96,46 @@ def cookie_of(sock: _socket.socket) -> int:
     return int(_U64.unpack(sock.getsockopt(socket.SOL_SOCKET, _SO_COOKIE, 8))[0])
 
 
-class Namespaces:
-    """Tells the network namespace of a socket: 0 for our own, else its inode, which people see in
+class Networks:
+    """Tells the network of a socket; another one than ours by the namespace's inode, as people see it in
     /proc/PID/ns/net.
     """
 
     def __init__(self) -> None:
-        self._inodes: dict[int, int] = {}
+        self._networks: dict[int, Network] = {}
         self._own: bytes | None = None
         self._own_inode = os.stat("/proc/self/ns/net").st_ino
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 self._own = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
             except OSError:
-                self._own = None  # Before Linux 5.14: every socket is taken to be of our own namespace.
+                self._own = None  # Before Linux 5.14: every socket is taken to be of our own network.
 
-    def of(self, sock: _socket.socket, tid: int) -> int:
-        """The namespace of *sock*, a socket of the thread *tid*."""
+    def of(self, sock: _socket.socket, tid: int) -> Network:
+        """The network of *sock*, a socket of the thread *tid*."""
         if self._own is None:
-            return 0
+            return OUR_NETWORK
         cookie = sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
         if cookie == self._own:
-            return 0
+            return OUR_NETWORK
         number = int(_U64.unpack(cookie)[0])
-        inode = self._inodes.get(number)
-        if inode is None:
+        network = self._networks.get(number)
+        if network is None:
             try:
-                inode = os.stat(f"/proc/{tid}/ns/net").st_ino
+                network = Network(os.stat(f"/proc/{tid}/ns/net").st_ino)
             except OSError:
-                inode = number  # The thread is not to be looked at; any number that is the namespace's alone will do.
-            if inode in self._inodes.values():
-                inode = number  # The kernel gives an inode again when its namespace has ended; a cookie never.
-            self._inodes[number] = inode
-        return inode
+                # The thread may not be inspected; any number that only this namespace has will do.
+                network = Network(number)
+            if network in self._networks.values():
+                # The kernel uses an inode again once its namespace has ended, but never a cookie.
+                network = Network(number)
+            self._networks[number] = network
+        return network
 
-    def of_thread(self, tid: int) -> int:
-        """The namespace of the thread *tid*, where its sockets are not to be had: nearly always theirs as well."""
+    def of_thread(self, tid: int) -> Network:
+        """The network of the thread *tid*, where its sockets cannot be duplicated: nearly always theirs as well."""
         try:
             inode = os.stat(f"/proc/{tid}/ns/net").st_ino
         except OSError:
-            return 0
-        return 0 if inode == self._own_inode else inode
+            return OUR_NETWORK
+        return OUR_NETWORK if inode == self._own_inode else Network(inode)

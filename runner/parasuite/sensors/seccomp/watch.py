@@ -23,6 +23,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from parasuite.model.events import Event, ProcessSeen, Release
+from parasuite.model.party import Caller
+from parasuite.model.sensors import SensorName
+from parasuite.model.words import Protocol
 from parasuite.sensors import netlink
 from parasuite.sensors.seccomp import kernel
 from parasuite.sensors.seccomp.attempts import Attempts
@@ -30,7 +33,7 @@ from parasuite.sensors.seccomp.callers import Callers, Thread
 from parasuite.sensors.seccomp.calls import Call, Calls, Outcome
 from parasuite.sensors.seccomp.owners import Owners
 
-NAME = "seccomp"
+NAME = SensorName.SECCOMP
 # What may go wrong in looking at a call and at who made it. The audit never breaks the run: the call goes on unseen,
 # and the run is said to have been blind.
 _FAILURES = (OSError, ValueError, LookupError, struct.error)
@@ -154,12 +157,12 @@ class Watch:
     def _release(self, cookie: int, t_ns: int) -> None:
         self._attempts.settle_socket(self._owners[cookie].inode)
         owner = self._owners.remove(cookie)
-        self._emit(Release(t_ns=t_ns, source=NAME, copy=owner.copy, pid=owner.pid, cookie=cookie, inode=owner.inode))
+        self._emit(Release(t_ns=t_ns, source=NAME, caller=Caller(owner.process), cookie=cookie, inode=owner.inode))
 
     def _resynchronise(self) -> None:
         """The kernel dropped some ends: whoever is no longer in its table has gone."""
-        there = {row.cookie for row in self._owners.table.rows("tcp", netlink.EVERY_TCP_STATE)}
-        there.update(row.cookie for row in self._owners.table.rows("udp", netlink.UDP_STATES))
+        there = {row.cookie for row in self._owners.table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE)}
+        there.update(row.cookie for row in self._owners.table.rows(Protocol.UDP, netlink.UDP_STATES))
         for cookie in self._owners:
             if cookie not in there:
                 self._release(cookie, time.monotonic_ns())
@@ -172,7 +175,7 @@ class Watch:
             self._let_unseen(traced, request, error)
             return
         if not call.thread.process.introduced:
-            self._introduce(call.copy, call.thread)
+            self._introduce(call.thread)
         try:
             self._attempts.settle_thread(request.tid)
             outcome = self._calls.outcome(call, traced.listener)
@@ -276,16 +279,14 @@ class Watch:
             return Call(traced.copy, request, fd, thread, None, traced.killable)
         return Call(traced.copy, request, fd, thread, sock, traced.killable)
 
-    def _introduce(self, copy: int, thread: Thread) -> None:
+    def _introduce(self, thread: Thread) -> None:
         process = thread.process
         process.introduced = True
         self._emit(
             ProcessSeen(
                 t_ns=time.monotonic_ns(),
                 source=NAME,
-                copy=copy,
-                pid=process.pid,
-                process_start=process.start_s,
+                caller=Caller(process.identity),
                 name=process.name,
                 command=process.command,
                 parent=process.parent,
