@@ -342,3 +342,15 @@ def test_a_fixed_port_in_one_network_is_hard_coded(netns: int) -> None:
 
 def test_a_port_that_is_fixed_on_the_host_and_in_networks_of_ones_own_is_hard_coded() -> None:
     assert told([*servers(OWN_NETWORKS), *servers({2: 0, 3: 0})]) == [("hard-coded", "warning")]
+
+
+def test_a_release_that_was_not_timed_gives_no_window() -> None:
+    there = Endpoint(Protocol.TCP, "127.0.0.1", 41801)
+    events: list[Event] = [
+        Bind(t_ns=1, caller=by(0, pid=1), cookie=1, asked=there._replace(port=0), got=there),
+        Release(t_ns=8, cookie=1, is_timed=False),
+        Bind(t_ns=9, caller=by(0, pid=1), cookie=2, asked=there, got=there),
+    ]
+    (finding,) = find(events).findings
+    assert (finding.kind, finding.window_ms) == (FindingKind.REBIND, None)
+    assert finding.message.endswith("released, and bound again by number; its release was not timed")

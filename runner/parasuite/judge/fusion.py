@@ -114,6 +114,7 @@ class _Fusion:
                 network=opened.network,
                 inode=opened.inode,
                 socket=opened.socket,
+                is_timed=False,
             )
             self._released(release)
             yield release

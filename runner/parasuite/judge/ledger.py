@@ -64,6 +64,7 @@ class OpenHold:
     listening: bool = True
     source: str = ""
     released_ns: int | None = None
+    release_is_timed: bool = True
 
     @property
     def party(self) -> Party | None:
@@ -146,7 +147,7 @@ class Ledger:
                 if hold is not None and hold.endpoint.protocol == Protocol.UDP:
                     hold.listening = False  # A connected datagram socket hears its peer only: a client.
             case Release():
-                self._close(_key(event), event.t_ns, changes)
+                self._close(_key(event), event.t_ns, changes, is_timed=event.is_timed)
             case CopyState(state=CopyPhase.GONE):
                 for key in list(self._keys_of_copy.get(event.copy, ())):
                     self._close(key, event.t_ns, changes)
@@ -240,11 +241,11 @@ class Ledger:
             self._by_inode[hold.endpoint.network, hold.inode] = key
         changes.opened.append(hold)
 
-    def _close(self, key: _Key, end_ns: int, changes: Changes) -> None:
+    def _close(self, key: _Key, end_ns: int, changes: Changes, *, is_timed: bool = True) -> None:
         hold = self._holds.pop(key, None)
         if hold is None:
             return
-        hold.released_ns = end_ns
+        hold.released_ns, hold.release_is_timed = end_ns, is_timed
         port = (hold.endpoint.protocol, hold.endpoint.port)
         there = self.live[port]
         del there[key]

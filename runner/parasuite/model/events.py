@@ -191,9 +191,14 @@ class Send(SocketCall):
 
 @dataclass(slots=True, kw_only=True)
 class Release(SocketCall):
-    """The last reference to a socket is gone."""
+    """The last reference to a socket is gone.
+
+    *is_timed*: False where the sensor only found the socket gone, at *t_ns*, and does not know since when.
+    """
 
     kind = "release"
+
+    is_timed: bool = True
 
 
 @dataclass(slots=True, kw_only=True)

@@ -161,6 +161,12 @@ def _text(value: Any) -> str:
     return value
 
 
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise TypeError(f"neither true nor false: {value!r:.80}")
+    return value
+
+
 def _list(value: Any) -> list[Any]:
     if type(value) is not list:
         raise TypeError(f"not a list: {value!r:.80}")
@@ -209,6 +215,7 @@ _FROM_JSON: dict[str, Callable[[Any], object]] = {  # By the type of the field, 
     "int": _whole,
     "int | None": lambda value: None if value is None else _whole(value),
     "float": _number,
+    "bool": _truth,
     "str": _text,
     "tuple[str, ...]": _texts,
     "tuple[SocketOption, ...]": _options,

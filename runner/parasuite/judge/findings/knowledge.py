@@ -14,7 +14,7 @@ from parasuite.model.words import Protocol, Role, SocketOption
 # Where no event says what the range is: the span of what the systems in use assign (IANA's 49152-65535, Linux's
 # 32768-60999), so that no port is called hard-coded for want of a fact.
 EPHEMERAL_UNKNOWN = (32768, 65535)
-NEVER_RELEASED = -1
+NEVER_RELEASED, RELEASED_UNTIMED = -1, -2
 _Slot = tuple[Party | None, Protocol, int]
 
 
@@ -22,7 +22,7 @@ class Knowledge:
     """The holds of now, which ports the kernel assigned to whom, what the processes are called.
 
     *random_ports*: which explicit ports each origin asked for. *assigned*: (party, protocol, port) to
-    the time when that socket was released, or NEVER_RELEASED.
+    the time when that socket was released, RELEASED_UNTIMED where no sensor knows it, or NEVER_RELEASED.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Knowledge:
             # Rebinding an assigned port and closing it counts as a new release, unless the socket that the kernel
             # gave the port to is still open.
             if hold.asked_port == 0 or self.assigned.get(_slot(hold), NEVER_RELEASED) != NEVER_RELEASED:
-                self.assigned[_slot(hold)] = event.t_ns
+                self.assigned[_slot(hold)] = event.t_ns if hold.release_is_timed else RELEASED_UNTIMED
         for hold in changes.opened:
             if hold.asked_port == 0:
                 self.assigned[_slot(hold)] = NEVER_RELEASED

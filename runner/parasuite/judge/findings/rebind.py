@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from parasuite.judge.findings.knowledge import NEVER_RELEASED, Knowledge
+from parasuite.judge.findings.knowledge import NEVER_RELEASED, RELEASED_UNTIMED, Knowledge
 from parasuite.judge.findings.table import Occurrence
 from parasuite.judge.ledger import Changes
 from parasuite.model.events import Bind, Event
@@ -30,14 +30,14 @@ class Rebind:
         if released_ns == NEVER_RELEASED or event.party is None:
             return
         for hold in changes.opened:
-            window_ms = round(max(0, event.t_ns - released_ns) / 1e6, 3)
+            window_ms = None if released_ns == RELEASED_UNTIMED else round(max(0, event.t_ns - released_ns) / 1e6, 3)
+            later = "; its release was not timed" if window_ms is None else f" {window_ms:.3f} ms later"
             yield Occurrence(
                 kind=FindingKind.REBIND,
                 evidence=hold.evidence,
                 endpoint=hold.endpoint,
                 port=0,
-                message=f"{hold.endpoint} was assigned by the kernel, released, and bound again by number "
-                f"{window_ms:.3f} ms later",
+                message=f"{hold.endpoint} was assigned by the kernel, released, and bound again by number{later}",
                 hint=REBIND_HINT,
                 sides=(knowledge.side_of_hold(Role.HOLDER, hold),),
                 window_ms=window_ms,

@@ -77,7 +77,7 @@ class Watch:
         self._destroyed = netlink.Destroyed()
         self._overflows = 0
         self._attempts = Attempts(self._owners, emit)
-        self._calls = Calls(self._owners, is_local, recorded, self._release)
+        self._calls = Calls(self._owners, is_local, recorded, self._release_vanished)
         self._traced: dict[int, _Traced] = {}
         self._received: deque[tuple[_Traced, kernel.Call]] = deque()
         self.calls = 0
@@ -154,10 +154,23 @@ class Watch:
             self._overflows = self._destroyed.overflows
             self._resynchronise()
 
-    def _release(self, cookie: int, t_ns: int) -> None:
+    def _release(self, cookie: int, t_ns: int, *, is_timed: bool = True) -> None:
         self._attempts.settle_socket(self._owners[cookie].inode)
         owner = self._owners.remove(cookie)
-        self._emit(Release(t_ns=t_ns, source=NAME, caller=Caller(owner.process), cookie=cookie, inode=owner.inode))
+        self._emit(
+            Release(
+                t_ns=t_ns,
+                source=NAME,
+                caller=Caller(owner.process),
+                cookie=cookie,
+                inode=owner.inode,
+                is_timed=is_timed,
+            )
+        )
+
+    def _release_vanished(self, cookie: int, by_ns: int) -> None:
+        """The socket *cookie* is no longer in the kernel's table: it ended at *by_ns* or some time before."""
+        self._release(cookie, by_ns, is_timed=False)
 
     def _resynchronise(self) -> None:
         """The kernel dropped some ends: whoever is no longer in its table has gone."""
@@ -165,7 +178,7 @@ class Watch:
         there.update(row.cookie for row in self._owners.table.rows(Protocol.UDP, netlink.UDP_STATES))
         for cookie in self._owners:
             if cookie not in there:
-                self._release(cookie, time.monotonic_ns())
+                self._release_vanished(cookie, time.monotonic_ns())
 
     def _handle(self, traced: _Traced, request: kernel.Call) -> None:
         self.calls += 1
