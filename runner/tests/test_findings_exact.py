@@ -11,7 +11,7 @@ from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Liste
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.network import Network
 from parasuite.model.party import Party
-from parasuite.model.words import Protocol, Role, SocketOption, SocketState
+from parasuite.model.words import Protocol, Role, Severity, SocketOption, SocketState
 
 from runner.tests.building import by
 
@@ -354,3 +354,41 @@ def test_a_release_that_was_not_timed_gives_no_window() -> None:
     (finding,) = find(events).findings
     assert (finding.kind, finding.window_ms) == (FindingKind.REBIND, None)
     assert finding.message.endswith("released, and bound again by number; its release was not timed")
+
+
+ASKED = Endpoint(Protocol.TCP, "127.0.0.1", 8025)
+
+
+def severity_of_a_refusal_before(got: Endpoint, *, asked_port: int = 0, test: str = "", line: str = "") -> Severity:
+    """Copy 1 is refused port 8025, which copy 0 has; the same thread then binds *got*."""
+    holder = Holder(Party(0), 7, SocketState.LISTEN, 70)
+    caller = by(1, pid=1, tid=1, test=test, line=line)
+    events: list[Event] = [
+        Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=ASKED, got=ASKED),
+        Bind(t_ns=2, caller=caller, asked=ASKED, errno="EADDRINUSE", holders=(holder,)),
+        Bind(t_ns=3, caller=caller, cookie=2, asked=got._replace(port=asked_port), got=got),
+    ]
+    (severity,) = [found.severity for found in find(events).findings if found.kind == FindingKind.REFUSED]
+    return severity
+
+
+def test_a_refused_bind_recovers_on_another_port_of_the_same_function_and_test() -> None:
+    elsewhere = ASKED._replace(port=41802)
+    assert severity_of_a_refusal_before(elsewhere, test="t.py::a", line="t.py:3:serve") == Severity.WARNING
+
+
+@pytest.mark.parametrize(("test", "line"), [("", ""), ("t.py::a", ""), ("", "t.py:3:serve")])
+def test_a_refused_bind_whose_test_or_function_is_unknown_does_not_recover_on_any_port(test: str, line: str) -> None:
+    assert severity_of_a_refusal_before(ASKED._replace(port=41802), test=test, line=line) == Severity.ERROR
+
+
+def test_a_refused_bind_whose_function_is_unknown_recovers_on_the_next_port() -> None:
+    next_port = ASKED._replace(port=8026)
+    assert severity_of_a_refusal_before(next_port, asked_port=8026) == Severity.WARNING
+
+
+@pytest.mark.parametrize(
+    "other", [ASKED._replace(address="127.0.0.2", port=41802), ASKED._replace(protocol=Protocol.UDP, port=41802)]
+)
+def test_a_refused_bind_does_not_recover_at_another_address_or_protocol(other: Endpoint) -> None:
+    assert severity_of_a_refusal_before(other, test="t.py::a", line="t.py:3:serve") == Severity.ERROR

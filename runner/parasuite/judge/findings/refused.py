@@ -6,7 +6,9 @@ hold that ended there last. A party that stood in its own way is not reported.
 
 A refusal by another party is *pending* until its thread's next bind or listen:
 
-- a bind that succeeds on another port, from the same function in the same test: it *recovered*, a warning;
+- a bind that succeeds on another port of the same address and protocol, from the same known function in the same
+  known test, or on the next port: it *recovered*, a warning. Where test or function is unknown, any other server that
+  the process starts next would look the same, so only the next port counts (a server that steps from 5173 to 5174);
 - the same, where the port that was refused belongs to a pair (the kernel gave this party the same port for the other
   family or protocol): not reported, since such a program draws again until both are free;
 - a call from another function or test, or the end of the run: it did not recover.
@@ -125,18 +127,18 @@ class Refused:
             else:
                 yield from self._refused(event, event.party, thread, knowledge)
         elif pending and isinstance(event, Bind) and changes.opened:
-            yield from self._recovered(thread, changes.opened[0])
+            yield from self._after_success(thread, event, changes.opened[0])
 
     def _flush(self, thread: _Thread) -> Iterator[Occurrence]:
         for refusal in self._pending.pop(thread, ()):
             yield refusal.occurrence
 
-    def _recovered(self, thread: _Thread, hold: OpenHold) -> Iterator[Occurrence]:
+    def _after_success(self, thread: _Thread, event: Bind, hold: OpenHold) -> Iterator[Occurrence]:
         for refusal in self._pending.pop(thread, ()):
             occurrence = refusal.occurrence
-            if refusal.port != hold.endpoint.port:
-                if refusal.paired:
-                    continue
+            if refusal.paired and refusal.port != hold.endpoint.port:
+                continue
+            if _has_recovered(refusal, event, hold):
                 message = f"{occurrence.message}; it recovered on {hold.endpoint}"
                 occurrence = replace(occurrence, severity=Severity.WARNING, message=message)
             yield occurrence
@@ -200,6 +202,15 @@ def _is_paired(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
 def _is_same_place(first: _Call, second: _Call) -> bool:
     """Whether one loop may have made both calls: the same test, and the same function where it is known."""
     return first.caller.test == second.caller.test and _place(first.caller.location) == _place(second.caller.location)
+
+
+def _has_recovered(refusal: _Refusal, event: Bind, hold: OpenHold) -> bool:
+    """Whether *event*, which opened *hold*, is the refused program's own way out."""
+    wanted, got = refusal.occurrence.endpoint, hold.endpoint
+    if (wanted.protocol, wanted.address) != (got.protocol, got.address) or wanted.port == got.port:
+        return False
+    caller = event.caller
+    return bool(caller.location and caller.test) or event.asked.port == wanted.port + 1
 
 
 def _place(location: Location | None) -> str:
