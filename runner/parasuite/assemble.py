@@ -27,10 +27,13 @@ from parasuite.judge.verdict import (
     verdict,
 )
 from parasuite.model.events import CopyState, Event, RunStarted
+from parasuite.model.results import TEXT_MAX, TestResult, with_distinct_ids
 from parasuite.model.sensors import cannot_see
+from parasuite.model.words import TestOutcome
 from parasuite.record.event_files import ReadingStopped
-from parasuite.record.results import TEXT_MAX, ResultsError, TestResult, distinct, junit_results, tally_of
+from parasuite.record.junit_files import ResultsError, junit_results
 from parasuite.record.run_folder import RunFolder
+from parasuite.record.tally import tally_of
 from parasuite.record.untrusted import Missing, Unreadable, tail
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
@@ -197,7 +200,7 @@ def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any])
 
 
 def _of_copy(message: str, text: str = "") -> TestResult:
-    return TestResult(id="copy", outcome="error", message=message, text=text)
+    return TestResult(id="copy", outcome=TestOutcome.ERROR, message=message, text=text)
 
 
 def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any], output: str) -> _CopyResults:
@@ -211,10 +214,10 @@ def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, An
             found += junit_results(folder.path, file)
         except ResultsError as error:
             unreadable.append(_of_copy(str(error)))
-    results = distinct([*found, *unreadable])
+    results = with_distinct_ids([*found, *unreadable])
     whole = TestResult(
         id=Path(facts["target"]["argv"][0]).name,
-        outcome="passed" if ended_well else "failed",
+        outcome=TestOutcome.PASSED if ended_well else TestOutcome.FAILED,
         duration_s=outcome.duration_s,
         message="" if ended_well else str(outcome),
         text="" if ended_well else output,
@@ -225,7 +228,7 @@ def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, An
 
 
 def _has_failure(results: Sequence[TestResult]) -> bool:
-    return any(result.outcome in ("failed", "error") for result in results)
+    return any(result.outcome in (TestOutcome.FAILED, TestOutcome.ERROR) for result in results)
 
 
 def _results(copies: Sequence[_CopyResults]) -> tuple[Comparison, list[list[TestResult]]]:

@@ -7,16 +7,17 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.judge.comparison import Comparison, compare
-from parasuite.record.results import TestResult
+from parasuite.model.results import TestResult
+from parasuite.model.words import TestOutcome
 
 REASON = "Skipped: database port busy"
 
 
 def passed(*ids: str) -> list[TestResult]:
-    return [TestResult(id=test_id, outcome="passed") for test_id in ids]
+    return [TestResult(id=test_id, outcome=TestOutcome.PASSED) for test_id in ids]
 
 
-def of_collection(test_id: str, outcome: str) -> TestResult:
+def of_collection(test_id: str, outcome: TestOutcome) -> TestResult:
     return TestResult(id=test_id, outcome=outcome, message=REASON, is_of_collection=True)
 
 
@@ -27,34 +28,34 @@ def outcomes(comparison: Comparison) -> list[dict[str, str]]:
 def test_a_test_that_a_copy_did_not_collect_is_not_collected_there() -> None:
     compared = compare([passed("t.py::a", "t.py::b"), passed("t.py::a"), passed("t.py::a")], [True] * 3)
     lacking = TestResult(
-        id="t.py::b", outcome="not-collected", message="collected in 1 of 3 copies (0), not in this one"
+        id="t.py::b", outcome=TestOutcome.NOT_COLLECTED, message="collected in 1 of 3 copies (0), not in this one"
     )
     assert compared.results[1:] == [[*passed("t.py::a"), lacking]] * 2
 
 
 def test_the_tests_of_a_module_that_was_skipped_are_skipped_with_its_reason() -> None:
-    skipped = [*passed("o.py::o"), of_collection("d/t.py", "skipped")]
+    skipped = [*passed("o.py::o"), of_collection("d/t.py", TestOutcome.SKIPPED)]
     compared = compare([passed("d/t.py::C::a", "o.py::o"), skipped], [True] * 2)
     assert compared.results[1] == [
         *passed("o.py::o"),
-        TestResult(id="d/t.py::C::a", outcome="skipped", message=REASON),
+        TestResult(id="d/t.py::C::a", outcome=TestOutcome.SKIPPED, message=REASON),
     ]
 
 
 def test_a_module_that_every_copy_skipped_keeps_its_own_result() -> None:
-    skipped = [of_collection("t.py", "skipped")]
+    skipped = [of_collection("t.py", TestOutcome.SKIPPED)]
     assert compare([skipped, skipped], [True] * 2) == Comparison([skipped, skipped], [])
 
 
 def test_a_module_that_failed_to_be_collected_is_one_error_and_not_one_per_test() -> None:
-    failed = [of_collection("t.py", "error")]
+    failed = [of_collection("t.py", TestOutcome.ERROR)]
     assert compare([passed("t.py::a", "t.py::b"), failed], [True] * 2).results[1] == failed
 
 
 def test_a_module_is_no_part_of_one_whose_name_begins_alike() -> None:
-    skipped = [of_collection("t", "skipped"), *passed("s.py::s")]
+    skipped = [of_collection("t", TestOutcome.SKIPPED), *passed("s.py::s")]
     assert outcomes(compare([passed("t.py::a", "s.py::s"), skipped], [True] * 2))[1]["t.py::a"] == "skipped"
-    skipped = [of_collection("t.p", "skipped"), *passed("s.py::s")]
+    skipped = [of_collection("t.p", TestOutcome.SKIPPED), *passed("s.py::s")]
     assert outcomes(compare([passed("t.py::a", "s.py::s"), skipped], [True] * 2))[1]["t.py::a"] == "not-collected"
 
 

@@ -18,8 +18,8 @@ from parasuite.judge.verdict import ExitCode, Health, Verdict
 from parasuite.model.events import Endpoint
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party
-from parasuite.model.words import Evidence, Protocol, Role, Severity
-from parasuite.record.results import OUTCOMES, TestResult
+from parasuite.model.results import TestResult
+from parasuite.model.words import Evidence, Protocol, Role, Severity, TestOutcome
 from parasuite.reports.junit_xml import clean, junit, junit_merged, split_id
 
 Layout = Callable[[Report], str]
@@ -80,7 +80,7 @@ def parsed(text: str) -> etree._Element:
 result = st.builds(
     TestResult,
     id=st.one_of(st.text(max_size=30), st.just("tests/test_x.py::Class::test_y[a::b]")),
-    outcome=st.sampled_from(OUTCOMES),
+    outcome=st.sampled_from(TestOutcome),
     duration_s=st.floats(0, 1e6),
     message=st.text(max_size=30),
     text=st.text(max_size=50),
@@ -102,7 +102,7 @@ def test_any_results_make_a_valid_file_whose_counts_are_its_cases(
 
 @pytest.mark.parametrize("layout", [junit, junit_merged])
 def test_what_xml_cannot_carry_is_shown_and_not_dropped(layout: Layout) -> None:
-    bad = TestResult(id="t.py::test", outcome="failed", message=NASTY, text=NASTY)
+    bad = TestResult(id="t.py::test", outcome=TestOutcome.FAILED, message=NASTY, text=NASTY)
     root = parsed(layout(report([bad], findings=(finding(),))))
     failure = found(root, ".//testcase[@name='test']/failure")
     assert "esc #x1B nul #x00 surrogate #xDC80 end ]]> <&\"'> #xFFFE line" in str(failure.text)
@@ -118,8 +118,8 @@ def test_a_cleaned_text_is_carried_to_the_letter(text: str) -> None:
 
 
 def test_a_failure_in_one_copy_survives_a_reader_that_keeps_the_first_of_equal_names() -> None:
-    passed = TestResult(id="tests/test_x.py::test_y", outcome="passed")
-    failed = TestResult(id="tests/test_x.py::test_y", outcome="failed", message="no")
+    passed = TestResult(id="tests/test_x.py::test_y", outcome=TestOutcome.PASSED)
+    failed = TestResult(id="tests/test_x.py::test_y", outcome=TestOutcome.FAILED, message="no")
     copies = [[passed]] * 5 + [[failed]] + [[passed]] * 2
     root = parsed(junit(report(*copies)))
     first_of: dict[tuple[object, object], etree._Element] = {}
@@ -130,8 +130,8 @@ def test_a_failure_in_one_copy_survives_a_reader_that_keeps_the_first_of_equal_n
 
 
 def test_the_merged_file_has_one_case_per_test_and_says_in_how_many_copies_it_passed() -> None:
-    passed = TestResult(id="tests/test_x.py::test_y", outcome="passed")
-    failed = TestResult(id="tests/test_x.py::test_y", outcome="failed", message="no")
+    passed = TestResult(id="tests/test_x.py::test_y", outcome=TestOutcome.PASSED)
+    failed = TestResult(id="tests/test_x.py::test_y", outcome=TestOutcome.FAILED, message="no")
     root = parsed(junit_merged(report([passed], [failed], [passed], [failed])))
     (case,) = root.iterfind(".//testsuite[@name='tests']/testcase")
     assert found(case, "failure").get("message") == "2 of 4 passed; failed in copy 1, 3: no"
@@ -166,7 +166,7 @@ def test_what_was_seen_only_in_part_is_told_beside_what_cannot_be_seen() -> None
 
 
 def test_no_output_is_kept_of_a_test_that_passed() -> None:
-    root = parsed(junit(report([TestResult(id="t.py::test", outcome="passed", text="chatter")])))
+    root = parsed(junit(report([TestResult(id="t.py::test", outcome=TestOutcome.PASSED, text="chatter")])))
     assert list(found(root, ".//testcase[@name='test']")) == []
 
 

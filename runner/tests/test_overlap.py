@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.judge.copy_ends import Outcome
 from parasuite.judge.overlap import Overlap, overlap
-from parasuite.record.results import TestResult
+from parasuite.model.results import TestResult
+from parasuite.model.words import TestOutcome
 
 from runner.tests.conftest import Parasuite
 
@@ -21,7 +22,7 @@ def outcome(copy: int, start_s: int = 0, end_s: int = 100) -> Outcome:
     return Outcome(copy=copy, how="exited", status=0, started_ns=start_s * SECOND, ended_ns=end_s * SECOND)
 
 
-def ran(start_s: int, end_s: int, how: str = "passed") -> TestResult:
+def ran(start_s: int, end_s: int, how: TestOutcome = TestOutcome.PASSED) -> TestResult:
     return TestResult(id="t", outcome=how, started_ns=start_s * SECOND, duration_s=end_s - start_s)
 
 
@@ -32,12 +33,13 @@ def test_a_copy_runs_tests_from_the_start_of_the_first_to_the_end_of_the_last() 
 
 
 def test_a_command_without_times_runs_as_long_as_its_process() -> None:
-    found = overlap([outcome(0, 1, 5), outcome(1, 4, 9)], [[TestResult(id="check.sh", outcome="passed")]] * 2)
+    passed = TestResult(id="check.sh", outcome=TestOutcome.PASSED)
+    found = overlap([outcome(0, 1, 5), outcome(1, 4, 9)], [[passed]] * 2)
     assert found == Overlap(any_s=8.0, two_s=1.0, all_s=1.0)
 
 
 def test_a_lost_test_ran_to_the_end_of_its_copy_and_a_clock_that_was_changed_counts_within_its_life() -> None:
-    lost = TestResult(id="t", outcome="lost", started_ns=5 * SECOND)
+    lost = TestResult(id="t", outcome=TestOutcome.LOST, started_ns=5 * SECOND)
     assert overlap([outcome(0, 1, 9), outcome(1, 1, 9)], [[lost], [ran(2, 5000)]]).two_s == 4.0
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from parasuite.model.events import Event, ProcessSeen, SensorState
 from parasuite.record.recorder_files import recorded
-from parasuite.record.results import tally_of
+from parasuite.record.tally import tally_of
 
 from runner.tests.conftest import Parasuite
 from runner.tests.recording import PATIENCE_S, RECORDER, SUITE_HEAD, binds, environment, record

@@ -9,17 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.record.results import (
-    OUTCOMES,
-    LineReader,
-    ResultsError,
-    Tally,
-    TestResult,
-    distinct,
-    ends_of,
-    junit_results,
-    tally_of,
-)
+from parasuite.model.results import TestResult, shortened, with_distinct_ids
+from parasuite.model.words import TestOutcome
+from parasuite.record.junit_files import ResultsError, junit_results
+from parasuite.record.tally import LineReader, Tally, tally_of
 
 
 def fed(*facts: dict[str, object]) -> Tally:
@@ -50,7 +43,9 @@ def outcomes(tally: Tally) -> dict[str, str]:
 
 def test_a_result_is_what_was_written() -> None:
     (found,) = fed(collected("a"), started("a"), result("a", "failed"), ENDED).results()
-    assert found == TestResult(id="a", outcome="failed", duration_s=0.5, message="m", text="t", started_ns=5)
+    assert found == TestResult(
+        id="a", outcome=TestOutcome.FAILED, duration_s=0.5, message="m", text="t", started_ns=5
+    )
 
 
 def test_what_was_collected_and_has_no_result_is_lost_if_the_copy_died() -> None:
@@ -64,12 +59,16 @@ def test_what_was_never_started_is_not_run_if_pytest_ended_in_order() -> None:
 @pytest.mark.parametrize("order", [("failed", "passed"), ("passed", "failed")])
 def test_a_pass_never_hides_a_failure_of_the_same_id(order: tuple[str, str]) -> None:
     tally = fed(*(result("a", outcome) for outcome in order), ENDED)
-    assert (outcomes(tally), tally.counts["failed"], tally.counts["passed"]) == ({"a": "failed"}, 1, 0)
+    assert (outcomes(tally), tally.counts[TestOutcome.FAILED], tally.counts[TestOutcome.PASSED]) == (
+        {"a": "failed"},
+        1,
+        0,
+    )
 
 
 def test_live_counts_and_the_running_test_follow_the_lines() -> None:
     tally = fed(collected("a"), collected("b"), started("a"), result("a"), started("b"))
-    assert (tally.collected, tally.counts["passed"], tally.running) == (2, 1, ["b"])
+    assert (tally.collected, tally.counts[TestOutcome.PASSED], tally.running) == (2, 1, ["b"])
 
 
 @pytest.mark.parametrize(
@@ -135,10 +134,10 @@ def test_junit_cases_of_every_outcome_are_read(tmp_path: Path) -> None:
         "</testsuite></testsuites>",
     )
     assert junit_results(tmp_path, path.name) == [
-        TestResult(id="c::a", outcome="passed", duration_s=1000.5),
-        TestResult(id="c::b", outcome="failed", message="m", text="t"),
-        TestResult(id="d", outcome="error"),
-        TestResult(id="e", outcome="skipped", message="why"),
+        TestResult(id="c::a", outcome=TestOutcome.PASSED, duration_s=1000.5),
+        TestResult(id="c::b", outcome=TestOutcome.FAILED, message="m", text="t"),
+        TestResult(id="d", outcome=TestOutcome.ERROR),
+        TestResult(id="e", outcome=TestOutcome.SKIPPED, message="why"),
     ]
 
 
@@ -168,32 +167,32 @@ def test_a_duration_is_a_finite_number_of_seconds(tmp_path: Path, text: str, dur
 
 
 def test_of_a_long_text_both_ends_are_kept() -> None:
-    assert ends_of("abcdefghij", size_max=4) == "ab\n[...]\nij"
-    assert ends_of("abcd", size_max=4) == "abcd"
+    assert shortened("abcdefghij", size_max=4) == "ab\n[...]\nij"
+    assert shortened("abcd", size_max=4) == "abcd"
 
 
 def test_of_a_copy_that_says_more_than_a_report_can_hold_the_outcomes_are_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("parasuite.record.results._TEXTS_MAX_CHARS", 3)
+    monkeypatch.setattr("parasuite.record.tally._TEXTS_CHARS_MAX", 3)
     tally = fed(result("a", "failed"), result("b", "failed"), ENDED)
     assert outcomes(tally) == {"a": "failed", "b": "failed"}
     assert [found.text for found in tally.results()] == ["t", "[left out: this copy's messages are too long]"]
 
 
 def test_more_ids_than_a_report_can_hold_are_torn_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parasuite.record.results._IDS_MAX_CHARS", 250)
+    monkeypatch.setattr("parasuite.record.tally._IDS_CHARS_MAX", 250)
     tally = fed(collected("a"), collected("b"), collected("c"))
     assert (list(outcomes(tally)), tally.torn_lines) == (["a", "b"], 1)
 
 
 def test_results_of_one_id_are_numbered_and_none_takes_another_ones_name() -> None:
-    results = [TestResult(id=name, outcome=outcome) for name, outcome in zip("aaba", OUTCOMES, strict=False)]
-    results.insert(0, TestResult(id="a #2", outcome="skipped"))
-    assert [(result.id, result.outcome) for result in distinct(results)] == [
+    results = [TestResult(id=name, outcome=outcome) for name, outcome in zip("aaba", TestOutcome, strict=False)]
+    results.insert(0, TestResult(id="a #2", outcome=TestOutcome.SKIPPED))
+    assert [(result.id, result.outcome) for result in with_distinct_ids(results)] == [
         ("a #2", "skipped"),
         ("a", "passed"),
         ("a #3", "failed"),
         ("b", "error"),
-        ("a #4", "skipped"),
+        ("a #4", "lost"),
     ]

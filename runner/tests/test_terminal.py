@@ -17,8 +17,8 @@ from parasuite.model.events import Endpoint
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.location import Location
 from parasuite.model.party import Party
-from parasuite.model.words import Evidence, Protocol, Role, Severity
-from parasuite.record.results import Attempt, TestResult
+from parasuite.model.results import Attempt, TestResult
+from parasuite.model.words import Evidence, Protocol, Role, Severity, TestOutcome
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
 
@@ -43,10 +43,13 @@ def report(name: str) -> Report:
         fail_on="error",
         outcomes=[Outcome(copy=0, how="failed", why=name), Outcome(copy=1, how="exited", status=0, left_behind=1)],
         results=[
-            [TestResult(id=name, outcome="failed", message=name), TestResult(id="u" + name, outcome="passed")],
             [
-                TestResult(id="copy", outcome="error", message=name, text=name),
-                TestResult(id="u" + name, outcome="skipped", message=name, attempts=(Attempt(name),)),
+                TestResult(id=name, outcome=TestOutcome.FAILED, message=name),
+                TestResult(id="u" + name, outcome=TestOutcome.PASSED),
+            ],
+            [
+                TestResult(id="copy", outcome=TestOutcome.ERROR, message=name, text=name),
+                TestResult(id="u" + name, outcome=TestOutcome.SKIPPED, message=name, attempts=(Attempt(name),)),
             ],
         ],
         findings=[

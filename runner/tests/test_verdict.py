@@ -11,13 +11,13 @@ from parasuite.judge.verdict import Health, HealthReader, health, verdict
 from parasuite.model.events import CopyState, Endpoint, Seen, SensorState
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party
-from parasuite.model.words import CopyPhase, Evidence, Protocol, SensorStatus, Severity
-from parasuite.record.results import TestResult
+from parasuite.model.results import TestResult
+from parasuite.model.words import CopyPhase, Evidence, Protocol, SensorStatus, Severity, TestOutcome
 
 from runner.tests.building import by
 
 GOOD = Outcome(copy=0, how="exited", status=0)
-PASSED = TestResult(id="t", outcome="passed")
+PASSED = TestResult(id="t", outcome=TestOutcome.PASSED)
 SEEING = Health(sensors={"sampler": "down"}, samples=2)
 
 
@@ -58,18 +58,18 @@ def test_a_run_in_which_all_is_well_passes() -> None:
     ("ended", "expected"), [("interrupted", 130), ("terminated", 143), ("supervisor-lost", 3), ("", 3)]
 )
 def test_how_the_run_ended_comes_before_everything(ended: str, expected: int) -> None:
-    failed = TestResult(id="t", outcome="failed")
+    failed = TestResult(id="t", outcome=TestOutcome.FAILED)
     assert code(ended=ended, results=[[failed]], findings=[finding(Severity.ERROR)]) == expected
 
 
 def test_blindness_comes_before_failing_tests() -> None:
     blind = Health(sensors={}, blind="the sampler was lost")
-    assert code(health=blind, results=[[TestResult(id="t", outcome="failed")]]) == 3
+    assert code(health=blind, results=[[TestResult(id="t", outcome=TestOutcome.FAILED)]]) == 3
     assert code(errors=["the disk is full"]) == 3
 
 
-@pytest.mark.parametrize("outcome", ["failed", "error", "lost"])
-def test_a_bad_test_comes_before_findings(outcome: str) -> None:
+@pytest.mark.parametrize("outcome", [each for each in TestOutcome if each.is_bad])
+def test_a_bad_test_comes_before_findings(outcome: TestOutcome) -> None:
     assert code(results=[[PASSED], [TestResult(id="t", outcome=outcome)]], findings=[finding(Severity.ERROR)]) == 1
 
 
@@ -96,10 +96,10 @@ def test_no_test_in_any_copy_is_code_4_and_no_test_in_one_copy_a_failure() -> No
 
 
 def test_copies_that_ended_well_without_a_test_that_ran_prove_nothing() -> None:
-    not_run = TestResult(id="t", outcome="not-run")
+    not_run = TestResult(id="t", outcome=TestOutcome.NOT_RUN)
     assert code(results=[[]]) == 4
     assert code(outcomes=[GOOD, Outcome(copy=1, how="exited", status=5)], results=[[not_run], []]) == 4
-    assert code(results=[[not_run, TestResult(id="u", outcome="skipped")]]) == 0
+    assert code(results=[[not_run, TestResult(id="u", outcome=TestOutcome.SKIPPED)]]) == 0
     assert code(results=[[]], is_pytest=False) == 0
 
 

@@ -18,7 +18,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parasuite.record.results import TestResult
+from parasuite.model.results import TestResult
+from parasuite.model.words import TestOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +55,9 @@ def compare(results: Sequence[Sequence[TestResult]], is_complete: Sequence[bool]
             if test_id in collected[number]:
                 continue
             container = _container_of(test_id, containers)
-            if container is not None and container.outcome == "skipped":
+            if container is not None and container.outcome is TestOutcome.SKIPPED:
                 expanded.add(container.id)
-                added.append(TestResult(id=test_id, outcome="skipped", message=container.message))
+                added.append(TestResult(id=test_id, outcome=TestOutcome.SKIPPED, message=container.message))
             elif container is not None or not is_complete[number]:
                 continue
             elif cases[number][_function(test_id)] == most[_function(test_id)]:
@@ -64,7 +65,7 @@ def compare(results: Sequence[Sequence[TestResult]], is_complete: Sequence[bool]
             else:
                 where = f"{len(copies)} of {len(results)} copies ({', '.join(map(str, copies))})"
                 message = f"collected in {where}, not in this one"
-                added.append(TestResult(id=test_id, outcome="not-collected", message=message))
+                added.append(TestResult(id=test_id, outcome=TestOutcome.NOT_COLLECTED, message=message))
         completed.append([*(result for result in copy if result.id not in expanded), *added])
     notes = []
     if renamed:

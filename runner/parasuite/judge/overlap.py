@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from parasuite.judge.copy_ends import Outcome
-from parasuite.record.results import TestResult
+from parasuite.model.results import TestResult
+from parasuite.model.words import TestOutcome
 
 LOW = 0.5
 """A share below which a reader should know it."""
@@ -51,7 +52,7 @@ def _window(outcome: Outcome, tests: Iterable[TestResult]) -> tuple[int, int]:
         return outcome.started_ns, outcome.ended_ns
     last_ns = max(
         # One without a result ran until the copy ended.
-        outcome.ended_ns if test.outcome == "lost" else test.started_ns + int(test.duration_s * 1e9)
+        outcome.ended_ns if test.outcome is TestOutcome.LOST else test.started_ns + int(test.duration_s * 1e9)
         for test in timed
     )
     # A test may have changed its process's clock; nothing of a copy lies outside its life.

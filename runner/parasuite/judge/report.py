@@ -9,7 +9,7 @@ from parasuite.judge.copy_ends import Outcome
 from parasuite.judge.findings import Finding
 from parasuite.judge.overlap import Overlap
 from parasuite.judge.verdict import Health, Verdict
-from parasuite.record.results import TestResult
+from parasuite.model.results import TestResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from enum import IntEnum
 from parasuite.judge.copy_ends import Outcome
 from parasuite.judge.findings import Finding
 from parasuite.model.events import Event, Listen, Release, Seen, SensorState, SocketCall
-from parasuite.record.results import TestResult
+from parasuite.model.results import TestResult
+from parasuite.model.words import TestOutcome
 
 
 class ExitCode(IntEnum):
@@ -25,7 +26,6 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
-_BAD = ("failed", "error", "lost", "not-collected")
 SELF_TEST = "self-test"  # The name under which probe.py records the planted collision of each run's start.
 _MORE_OR_LESS = {"missing": "is missing", "partial": "saw less than it could"}
 _UNREADABLE_SHOWN = 3
@@ -153,7 +153,7 @@ class HealthReader:
 
 def has_run(result: TestResult) -> bool:
     """Whether *result* is one of a test, or of the copy itself, that pytest came to: one that it skipped counts."""
-    return not result.is_of_collection and result.outcome not in ("not-run", "not-collected")
+    return not result.is_of_collection and result.outcome not in (TestOutcome.NOT_RUN, TestOutcome.NOT_COLLECTED)
 
 
 def is_failing(finding: Finding, fail_on: str) -> bool:
@@ -211,7 +211,7 @@ def _first_that_applies(
         return ExitCode.BLIND, f"parasuite failed: {errors[0]}"
     if health.blind:
         return ExitCode.BLIND, f"blind: {health.blind}"
-    if any(result.outcome in _BAD for copy in results for result in copy):
+    if any(result.outcome.is_bad for copy in results for result in copy):
         return ExitCode.TEST_FAILED, "failed"
     # pytest ends with 0 too where nothing ran: --collect-only, --version, a conftest that calls pytest.exit.
     ran = any(has_run(result) for copy in results for result in copy)

@@ -159,7 +159,13 @@ class Role(StrEnum):
 
 
 class TestOutcome(StrEnum):
-    """How a test ended. LOST: it began, or was collected, and its copy died. NOT_RUN: pytest stopped before it."""
+    """How a test ended.
+
+    FAILED: the test itself. ERROR: its setup, its teardown or its collection. LOST: it was started or collected, and
+    its copy died first. NOT_RUN: pytest stopped in order before it. NOT_COLLECTED: other copies collected it.
+    """
+
+    __test__ = False  # pytest would collect it as a test class because of its name.
 
     PASSED = "passed"
     FAILED = "failed"
@@ -167,8 +173,12 @@ class TestOutcome(StrEnum):
     LOST = "lost"
     SKIPPED = "skipped"
     NOT_RUN = "not-run"
+    NOT_COLLECTED = "not-collected"
 
     @property
     def is_bad(self) -> bool:
         """Whether it makes a run fail."""
-        return self in (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST)
+        return self in _BAD_TEST_OUTCOMES
+
+
+_BAD_TEST_OUTCOMES = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST, TestOutcome.NOT_COLLECTED)

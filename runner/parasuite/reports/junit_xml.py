@@ -16,7 +16,7 @@ from xml.sax.saxutils import escape, quoteattr
 from parasuite.judge.findings import Finding
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode, has_run, is_failing
-from parasuite.record.results import Attempt, TestResult
+from parasuite.model.results import Attempt, TestResult
 from parasuite.reports.wording import finding_lines
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.

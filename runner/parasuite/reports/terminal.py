@@ -9,8 +9,8 @@ from rich.text import Text
 
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
+from parasuite.model.results import TestResult
 from parasuite.model.words import Severity
-from parasuite.record.results import TestResult
 from parasuite.reports.wording import finding_lines, plural, printable
 
 _FAILURES_SHOWN = 20

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from parasuite.record.results import ResultsError, junit_cases
+from parasuite.record.junit_files import ResultsError, junit_cases
 from parasuite.record.untrusted import Unreadable, folder_below, kind
 
 _FOLDER = "collected"

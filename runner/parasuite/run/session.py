@@ -19,7 +19,7 @@ from parasuite.assemble import judge, noting, shown, write_reports
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import with_problems
 from parasuite.model.events import CopyState, Event, RunStarted, SensorState
-from parasuite.model.words import CopyPhase, SensorStatus
+from parasuite.model.words import CopyPhase, SensorStatus, TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Command, describe, launches
 from parasuite.plan.settings import RunSpec, target_facts
@@ -27,8 +27,8 @@ from parasuite.probe import probe
 from parasuite.probe.interfaces import host_addresses
 from parasuite.probe.probe import Sight
 from parasuite.record.removal import remove_tree
-from parasuite.record.results import LineReader, Tally
 from parasuite.record.run_folder import EventLog, RunFolder, RunFolderError
+from parasuite.record.tally import LineReader, Tally
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import plural
 from parasuite.run.collect_junit import collect
@@ -45,6 +45,7 @@ _GRACE_S = 1.0
 # From the first signal on, so that the reports are there within the ten seconds that CI gives: copies have 5 of them.
 _JUDGED_UNTIL_S = 6.0
 _JUDGED_LEAST_S = 1.0
+_KEEPING = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST)  # The copy's temporary files are kept.
 EVENTS_BYTES_MAX = 1 << 30  # 2.3 million calls, of one sensor; at most 4 MB/s were measured
 
 
@@ -61,7 +62,7 @@ class _Watched:
 
     @property
     def bad(self) -> int:
-        return self.tally.counts["failed"] + self.tally.counts["error"]
+        return self.tally.counts[TestOutcome.FAILED] + self.tally.counts[TestOutcome.ERROR]
 
 
 class _Signals:
@@ -241,7 +242,7 @@ class _Run:
         if event.state == "exited":
             watched.read()
             elapsed_s = (event.t_ns - self._copies.copies[copy].started_ns) / 1e9
-            passed = watched.tally.counts["passed"]
+            passed = watched.tally.counts[TestOutcome.PASSED]
             self._progress.say(ended_line(copy, event.status, passed, watched.bad, elapsed_s))
         elif event.state in ("failed", "timed-out", "lost"):
             self._progress.say(f"copy {copy}: {event.state}" + (f": {event.why}" if event.why else ""))
@@ -255,7 +256,7 @@ class _Run:
             copy=copy.number,
             state=copy.stopping or copy.state,
             doing=" ".join(tally.running[:1]) if copy.state == "running" else "",
-            passed=tally.counts["passed"],
+            passed=tally.counts[TestOutcome.PASSED],
             failed=watched.bad,
             collected=tally.collected,
             elapsed_s=(until_ns - copy.started_ns) / 1e9 if copy.started_ns else 0.0,
@@ -474,7 +475,7 @@ def _keep_scratch(folder: RunFolder, report: Report, scratch: Path) -> list[str]
     """Put the temporary files of a copy that did not end well beside the run."""
     problems = []
     for outcome in report.outcomes:
-        bad = any(result.outcome in ("failed", "error", "lost") for result in report.results[outcome.copy])
+        bad = any(result.outcome in _KEEPING for result in report.results[outcome.copy])
         if bad or outcome.how != "exited" or outcome.status != 0:
             whose = f"temporary files of copy {outcome.copy}"
             try:

@@ -1,0 +1,65 @@
+"""How tests ended, whichever runner reported it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from parasuite.model.words import TestOutcome
+
+TEXT_MAX = 16_000
+"""Characters of a message or of an output that a report shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A failed attempt of a test that was run again."""
+
+    message: str
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestResult:
+    """How one test ended in one copy.
+
+    *id*: a pytest node id, or classname::name of a JUnit file. *started_ns*: CLOCK_MONOTONIC, 0 if it never started.
+    *attempts*: those that failed before the one that counts. *is_of_collection*: not a test but a module, class or
+    folder that was skipped or failed during collection.
+    """
+
+    __test__ = False  # pytest would collect it as a test class because of its name.
+
+    id: str
+    outcome: TestOutcome
+    duration_s: float = 0.0
+    message: str = ""
+    text: str = ""
+    started_ns: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    is_of_collection: bool = False
+
+
+def with_distinct_ids(results: Iterable[TestResult]) -> list[TestResult]:
+    """*results*, with ` #2`, ` #3` appended to a repeated id: readers of JUnit files merge cases of equal names."""
+    found: dict[str, TestResult] = {}
+    repeats: Counter[str] = Counter()
+    for result in results:
+        name = result.id
+        while name in found:
+            repeats[result.id] += 1
+            name = f"{result.id} #{repeats[result.id] + 1}"
+        found[name] = replace(result, id=name)
+    return list(found.values())
+
+
+def shortened(text: str, size_max: int = TEXT_MAX) -> str:
+    """*text*, or its beginning and its end if it is longer than *size_max* characters.
+
+    A message says first what happened, a traceback says it last.
+    """
+    if len(text) <= size_max:
+        return text
+    half = size_max // 2
+    return f"{text[:half]}\n[...]\n{text[-half:]}"
