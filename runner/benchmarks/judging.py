@@ -79,7 +79,7 @@ def one(folder: Path) -> None:
 def peak_mib() -> float:
     """The peak memory of this process (proc_pid_status(5)).
 
-    Not ru_maxrss, which begins with the memory of the process that forked this one: here, the one that made the events.
+    Not ru_maxrss, which begins with the memory of the process that forked this one, and that one made the events.
     """
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024

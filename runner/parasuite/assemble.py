@@ -1,35 +1,27 @@
-"""From a run folder to a Report, and to every report as a file: the same for finished, interrupted and killed runs.
+"""From a run folder to a Report, and to the report files.
 
-All that `parasuite report` does is here. Only the folder is read, and nothing in it is changed but the reports.
+`parasuite run` and `parasuite report` both end here, so a run that was interrupted or killed is reported like one
+that finished. Only the folder is read, and nothing in it is changed but the report files.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-from parasuite.judge.comparison import Comparison, compare
 from parasuite.judge.copy_ends import Outcome, outcomes
+from parasuite.judge.copy_results import CopyResults, compared, of_command_copy, of_emptied_copy, of_pytest_copy
 from parasuite.judge.findings import Finding, find
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.report import Report
-from parasuite.judge.verdict import (
-    NO_TESTS_COLLECTED,
-    ExitCode,
-    HealthReader,
-    Verdict,
-    has_run,
-    is_failing,
-    verdict,
-)
+from parasuite.judge.verdict import ExitCode, HealthReader, Verdict, is_failing, verdict
 from parasuite.model.events import CopyState, Event, RunStarted
-from parasuite.model.results import TEXT_MAX, TestResult, with_distinct_ids
+from parasuite.model.results import TEXT_MAX, TestResult
+from parasuite.model.run_record import Overlap, RunRecord, TargetKind
 from parasuite.model.sensors import cannot_see
-from parasuite.model.words import TestOutcome
+from parasuite.model.words import RunEnd
 from parasuite.record.event_files import ReadingStopped
 from parasuite.record.junit_files import ResultsError, junit_results
 from parasuite.record.run_folder import RunFolder
@@ -49,207 +41,164 @@ def _never() -> str:
     return ""
 
 
-def judge(folder: RunFolder, facts: Mapping[str, Any] | None = None, stopped: Callable[[], str] = _never) -> Report:
-    """The Report of a run folder: a pure function of what lies in it. *facts*: run.json, if it was read already.
+def assemble_report(
+    folder: RunFolder, record: RunRecord | None = None, why_stop: Callable[[], str] = _never
+) -> Report:
+    """The Report of a run folder.
 
-    Its verdict is the one that run.json holds; where there is none yet, it is decided here. *stopped*: asked now and
-    then while events are read; once it gives a word ("interrupted", "terminated") the rest is left unread, a note
-    says so, and a run that was complete ended in that way.
+    *record*: its run.json, if the caller has it already. *why_stop*: asked now and then while events are read. Once
+    it returns a word ("interrupted", "terminated"), the rest is left unread, a note says so, and a run that was
+    complete counts as ended in that way.
 
-    Raises RunFolderError for a folder whose run.json cannot be read.
+    The verdict is the one in run.json, or is decided here if there is none yet. Raises RunFolderError if run.json
+    cannot be read.
     """
-    facts = folder.read_run() if facts is None else facts
-    reading = _Reading(stopped)
+    record = record or folder.read_record()
+    reading = _Reading(why_stop)
     judged = find(reading.through(folder.events(reading.is_stopped)))
-    if reading.stopped:
-        # How the copies ended is in a file of its own, which is short.
-        reading.kept = [event for event in folder.orchestrator_events() if isinstance(event, RunStarted | CopyState)]
-    ended = outcomes(reading.kept, facts["copies"])
-    found = judged.findings
-    seen = reading.reader.health(
-        facts["sensors_by_name"], facts["sensors_in_use"], folder.losses.lines, folder.losses.files
+    ends = outcomes(_states_of_copies(reading, folder), record.copies)
+    comparison, results = compared([_results_of(folder, end, record) for end in ends])
+    health = reading.health.health(
+        record.sensors_by_name, record.sensors_in_use, folder.losses.lines, folder.losses.files
     )
-    compared, results = _results([_copy_results(folder, outcome, facts) for outcome in ended])
-    is_pytest = facts["target"]["kind"] != "command"
-    errors, run_ended = facts["errors"], facts["ended"]
+    measured = overlap(ends, results)
     decided = verdict(
-        outcomes=ended,
+        outcomes=ends,
         results=results,
-        findings=found,
-        health=seen,
-        fail_on=facts["fail_on"],
-        ended=reading.stopped if reading.stopped and run_ended == "complete" else run_ended,
-        errors=errors,
-        is_pytest=is_pytest,
+        findings=judged.findings,
+        health=health,
+        fail_on=record.fail_on,
+        ended=_end_of_run(record, reading),
+        errors=record.errors,
+        is_pytest=record.target.kind is not TargetKind.COMMAND,
     )
-    notes = [*errors, *facts["notes"], *judged.notes, *seen.notes, *compared.notes]
-    overlapped = overlap(ended, results)
-    if overlapped.share < LOW and len(ended) > 1:
-        share = f"{overlapped.share:.0%}".replace("%", " %")
-        notes.append(f"copies ran tests at once for {share} of the time that tests ran: only then can they collide")
-    if reading.stopped:
-        at_s = (reading.last_ns - reading.first_ns) / 1e9
-        notes.append(
-            f"{reading.stopped} while the record was read: what sockets did after the first {at_s:.1f} s, "
-            f"{reading.count:,} events, was not looked at; `parasuite report` reads all of it"
-        )
-    stored = _stored_verdict(facts, found)
+    notes = [*record.errors, *record.notes, *judged.notes, *health.notes, *comparison.notes]
+    notes += [*_overlap_note(measured, ends), *reading.note()]
+    stored = _stored_verdict(record, judged.findings)
     if stored is not None:
         if decided.code != stored.code != ExitCode.BLIND:
             notes.append(f"the record has changed since the run ended; judged again, it says: {decided.reason}")
         decided = stored
-    start = next((event for event in reading.kept if isinstance(event, RunStarted)), None)
     return Report(
         run_id=folder.run_id,
-        folder=shown(folder.path, Path.cwd()),
-        target=facts["described"],
-        wall=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(facts["started_s"])),
-        host=facts["host"],
-        duration_s=(reading.last_ns - reading.first_ns) / 1e9,
-        start_ns=start.t_ns if start else 0,
-        fail_on=facts["fail_on"],
-        outcomes=ended,
+        folder=display_path(folder.path, Path.cwd()),
+        target=record.described,
+        wall=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.started_s)),
+        host=record.host,
+        duration_s=reading.duration_s,
+        start_ns=next((event.t_ns for event in reading.kept if isinstance(event, RunStarted)), 0),
+        fail_on=record.fail_on,
+        outcomes=ends,
         results=results,
-        findings=found,
-        health=seen,
+        findings=judged.findings,
+        health=health,
         verdict=decided,
-        overlap=overlapped,
-        cannot_see=cannot_see(seen.sensors, without_privilege=bool(facts.get("no_new_privs"))),
+        overlap=measured,
+        cannot_see=cannot_see(health.sensors, without_privilege=record.no_new_privs),
         notes=notes,
     )
 
 
-def _stored_verdict(facts: Mapping[str, Any], findings: Sequence[Finding]) -> Verdict | None:
-    """The verdict that the run ended with, if it came to one: whoever asks later is to hear the same.
-
-    The run may know what its folder does not show, such as a report that could not be written.
-    """
-    code, reason = facts.get("exit_code"), facts.get("verdict")
-    if not isinstance(code, int) or code not in set(ExitCode) or not isinstance(reason, str):
-        return None
-    failing = tuple(finding for finding in findings if is_failing(finding, facts["fail_on"]))
-    return Verdict(code=ExitCode(code), reason=reason, failing=failing)
-
-
 class _Reading:
-    """Reads a run's events once for all who judge: what few need is kept, what only counts is counted."""
+    """Reads the events once, feeding the judge while collecting what the ends of the copies and health need.
 
-    _ASKED_EVERY = 1000
+    *kept*: the start of the run and the states of copies. *stopped*: the word that ended the reading, or "".
+    """
 
-    def __init__(self, stopped: Callable[[], str]) -> None:
+    _EVENTS_PER_QUESTION = 1000
+
+    def __init__(self, why_stop: Callable[[], str]) -> None:
         self.kept: list[Event] = []
-        self.reader = HealthReader()
-        self.first_ns = self.last_ns = 0
-        self.count = 0
+        self.health = HealthReader()
         self.stopped = ""
-        self._ask = stopped
+        self._why_stop = why_stop
+        self._first_ns = self._last_ns = 0
+        self._count = 0
 
     def is_stopped(self) -> bool:
-        self.stopped = self.stopped or self._ask()
+        self.stopped = self.stopped or self._why_stop()
         return bool(self.stopped)
 
+    @property
+    def duration_s(self) -> float:
+        """From the first event to the last one read."""
+        return (self._last_ns - self._first_ns) / 1e9
+
     def through(self, events: Iterator[Event]) -> Iterator[Event]:
+        """*events*, until the reading is stopped."""
         with contextlib.suppress(ReadingStopped):
             yield from self._until_stopped(events)
 
     def _until_stopped(self, events: Iterator[Event]) -> Iterator[Event]:
-        for self.count, event in enumerate(events):
-            if self.count % self._ASKED_EVERY == 0 and self.is_stopped():
+        for self._count, event in enumerate(events):
+            if self._count % self._EVENTS_PER_QUESTION == 0 and self.is_stopped():
                 return
-            self.first_ns = self.first_ns or event.t_ns
-            self.last_ns = event.t_ns
+            self._first_ns = self._first_ns or event.t_ns
+            self._last_ns = event.t_ns
             if isinstance(event, RunStarted | CopyState):
                 self.kept.append(event)
-            self.reader.read(event)
+            self.health.read(event)
             yield event
 
-
-@dataclass(frozen=True, slots=True)
-class _CopyResults:
-    """What one copy's tests left. *own*: of the copy itself, where no test says what became of it."""
-
-    tests: list[TestResult]
-    is_complete: bool
-    own: TestResult | None = None
-
-
-def _copy_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any]) -> _CopyResults:
-    place = folder.copy_dir(outcome.copy).relative_to(folder.path).as_posix()
-    output, missing = _output_tail(folder.path, f"{place}/output.log")
-    if missing and outcome.how not in ("failed", "lost"):
-        # Whatever else was in there may be gone as well.
-        return _CopyResults([], False, _of_copy(f"its folder was emptied: {missing}"))
-    if facts["target"]["kind"] == "command":
-        return _command_results(folder, outcome, facts, output)
-    ended_well = outcome.how == "exited" and outcome.status == 0
-    tally = tally_of(folder.path, f"{place}/results.jsonl")
-    results = tally.results()
-    if tally.unreadable and outcome.how != "failed":
-        return _CopyResults(results, False, _of_copy(tally.unreadable))
-    # A line that cannot be read may be a test's.
-    is_complete = tally.ended is not None and not tally.torn_lines
-    if tally.torn_lines:
-        torn = f"lines of its results.jsonl that could not be read: {tally.torn_lines}"
-        return _CopyResults(results, is_complete, _of_copy(torn))
-    nothing_selected = outcome.how == "exited" and outcome.status == NO_TESTS_COLLECTED
-    nothing_selected = nothing_selected and all(result.is_of_collection for result in results)
-    if ended_well or nothing_selected or _has_failure(results):
-        return _CopyResults(results, is_complete)
-    message = f"{outcome}, and no test tells why" if outcome.how == "exited" else str(outcome)
-    return _CopyResults(results, is_complete, _of_copy(message, tally.internal_error or output))
+    def note(self) -> list[str]:
+        """A note for people if not all events were read."""
+        if not self.stopped:
+            return []
+        return [
+            f"{self.stopped} while the record was read: what sockets did after the first {self.duration_s:.1f} s, "
+            f"{self._count:,} events, was not looked at; `parasuite report` reads all of it"
+        ]
 
 
-def _of_copy(message: str, text: str = "") -> TestResult:
-    return TestResult(id="copy", outcome=TestOutcome.ERROR, message=message, text=text)
+def _states_of_copies(reading: _Reading, folder: RunFolder) -> list[Event]:
+    """The states that the copies went through, complete even if the reading was stopped: they are in a short file."""
+    if reading.stopped:
+        reading.kept = [event for event in folder.orchestrator_events() if isinstance(event, RunStarted | CopyState)]
+    return reading.kept
 
 
-def _command_results(folder: RunFolder, outcome: Outcome, facts: Mapping[str, Any], output: str) -> _CopyResults:
-    """The cases of the JUnit files that were collected for this copy of a command, and the command as a whole."""
-    ended_well = outcome.how == "exited" and outcome.status == 0
-    collected = facts["collected"][outcome.copy] if outcome.copy < len(facts["collected"]) else []
-    found: list[TestResult] = []
-    unreadable: list[TestResult] = []
-    for file in collected:
-        try:
-            found += junit_results(folder.path, file)
-        except ResultsError as error:
-            unreadable.append(_of_copy(str(error)))
-    results = with_distinct_ids([*found, *unreadable])
-    whole = TestResult(
-        id=Path(facts["target"]["argv"][0]).name,
-        outcome=TestOutcome.PASSED if ended_well else TestOutcome.FAILED,
-        duration_s=outcome.duration_s,
-        message="" if ended_well else str(outcome),
-        text="" if ended_well else output,
-    )
-    is_explained = bool(results) and (ended_well or _has_failure(results))
-    is_complete = outcome.how == "exited" and not unreadable
-    return _CopyResults(results, is_complete, None if is_explained else whole)
+def _end_of_run(record: RunRecord, reading: _Reading) -> str:
+    return reading.stopped if reading.stopped and record.ended is RunEnd.COMPLETE else record.ended
 
 
-def _has_failure(results: Sequence[TestResult]) -> bool:
-    return any(result.outcome in (TestOutcome.FAILED, TestOutcome.ERROR) for result in results)
+def _overlap_note(measured: Overlap, ends: Sequence[Outcome]) -> list[str]:
+    if measured.share >= LOW or len(ends) < 2:
+        return []
+    share = f"{measured.share:.0%}".replace("%", " %")
+    return [f"copies ran tests at once for {share} of the time that tests ran: only then can they collide"]
 
 
-def _results(copies: Sequence[_CopyResults]) -> tuple[Comparison, list[list[TestResult]]]:
-    """The copies' tests, compared; and the results of each copy, its own included.
+def _stored_verdict(record: RunRecord, findings: Sequence[Finding]) -> Verdict | None:
+    """The verdict that the run ended with, if it reached one. `report` must return what `run` returned.
 
-    A copy in which no test ran though others ran some has one that says so: nothing else would. Where none ran in
-    any copy, the verdict says it.
+    It may rest on what the folder does not show, such as a report file that could not be written.
     """
-    ran = [any(has_run(result) for result in [*copy.tests, *([copy.own] if copy.own else [])]) for copy in copies]
-    is_complete = [copy.is_complete and some for copy, some in zip(copies, ran, strict=True)]
-    compared = compare([copy.tests for copy in copies], is_complete)
-    empty = _of_copy("no test ran in this copy, though others ran some")
-    results = []
-    for tests, copy, some in zip(compared.results, copies, ran, strict=True):
-        own = copy.own or (empty if any(ran) and not some else None)
-        results.append([*tests, own] if own else tests)
-    return compared, results
+    if record.exit_code is None or record.exit_code not in set(ExitCode):
+        return None
+    failing = tuple(finding for finding in findings if is_failing(finding, record.fail_on))
+    return Verdict(code=ExitCode(record.exit_code), reason=record.verdict, failing=failing)
 
 
-def _output_tail(root: Path, name: str) -> tuple[str, str]:
-    """The end of a copy's output, whatever bytes it holds; and where there is no such file any more, what says so."""
+def _results_of(folder: RunFolder, end: Outcome, record: RunRecord) -> CopyResults:
+    """The results of the copy that ended so."""
+    place = folder.copy_dir(end.copy).relative_to(folder.path).as_posix()
+    output, missing = _end_of_output(folder.path, f"{place}/output.log")
+    if missing and end.how not in ("failed", "lost"):
+        return of_emptied_copy(missing)
+    if record.target.kind is not TargetKind.COMMAND:
+        return of_pytest_copy(end, tally_of(folder.path, f"{place}/results.jsonl"), output)
+    cases: list[TestResult] = []
+    unreadable: list[str] = []
+    for file in record.collected[end.copy] if end.copy < len(record.collected) else ():
+        try:
+            cases += junit_results(folder.path, file)
+        except ResultsError as error:
+            unreadable.append(str(error))
+    return of_command_copy(end, record.target.argv[0], cases, unreadable, output)
+
+
+def _end_of_output(root: Path, name: str) -> tuple[str, str]:
+    """The end of a copy's output, as text; and, if the file does not exist, a message that says so."""
     try:
         return tail(root, name, TEXT_MAX).decode("utf-8", "backslashreplace"), ""
     except Missing as error:
@@ -259,24 +208,24 @@ def _output_tail(root: Path, name: str) -> tuple[str, str]:
 
 
 def write_reports(folder: RunFolder, report: Report) -> list[str]:
-    """Write every report of *report* into its folder; a line for each that could not be written."""
+    """Write every report file; a line for each that could not be written."""
     problems: list[str] = []
     for name, render in _REPORTS.items():
-        with noting(problems, name):
+        with recording_errors(problems, name):
             folder.write(name, render(report))
     return problems
 
 
 @contextlib.contextmanager
-def noting(problems: list[str], name: str) -> Iterator[None]:
-    """Turn a file that cannot be written into a line in *problems*."""
+def recording_errors(problems: list[str], name: str) -> Iterator[None]:
+    """Append a line to *problems* if the file *name* cannot be written."""
     try:
         yield
     except OSError as error:
         problems.append(f"{name} could not be written: {error.strerror}")
 
 
-def shown(path: Path, cwd: Path) -> str:
+def display_path(path: Path, cwd: Path) -> str:
     """*path* as a person in *cwd* would write it."""
     try:
         return str(path.resolve().relative_to(cwd.resolve()))

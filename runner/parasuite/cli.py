@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 
 from parasuite import __version__
-from parasuite.assemble import judge, write_reports
+from parasuite.assemble import assemble_report, write_reports
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.sensors import SensorName
@@ -222,7 +222,7 @@ def _report(folder: str | None) -> None:
         if folder is None:
             folder, _ = settle("output-dir", None, os.environ, project_settings(cwd))
         run_folder = RunFolder.open(Path(folder))
-        report = judge(run_folder)
+        report = assemble_report(run_folder)
     except (ConfigError, RunFolderError) as error:
         _stop(str(error))
     except OSError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.assemble import judge, write_reports
+from parasuite.assemble import assemble_report, write_reports
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
 
@@ -68,7 +68,7 @@ def judged(folder: Path) -> tuple[int, bool] | None:
     """The exit code of the reports, and whether they say that the record has changed; None if there can be none."""
     try:
         run_folder = RunFolder.open(folder)
-        report = judge(run_folder)
+        report = assemble_report(run_folder)
     except RunFolderError:
         return None
     assert all("\n" not in line.plain for line in terminal(report))

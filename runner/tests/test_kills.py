@@ -399,7 +399,7 @@ def test_a_signal_before_the_copies_start_starts_none_and_leaves_reports_and_no_
     stubborn: Parasuite, scratch_base: Path, number: int, code: int
 ) -> None:
     pipe = stubborn.cwd / "pipe"
-    process = start(stubborn, environ={"TMPDIR": str(scratch_base)}, program=paused_in("_start_facts", pipe))
+    process = start(stubborn, environ={"TMPDIR": str(scratch_base)}, program=paused_in("_new_record", pipe))
     with opened_by_its_reader(pipe, process):
         process.send_signal(number)
     finished = stubborn.finish(process)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.judge.copy_ends import Outcome
-from parasuite.judge.overlap import Overlap, overlap
+from parasuite.judge.overlap import overlap
 from parasuite.model.results import TestResult
+from parasuite.model.run_record import Overlap
 from parasuite.model.words import TestOutcome
 
 from runner.tests.conftest import Parasuite
@@ -105,7 +106,7 @@ def test_run_json_keeps_seeds_and_limits(parasuite: Parasuite, suite: Callable[[
     suite("def test_it(): pass\n", "test_it.py")
     finished = parasuite.run_pytest("-j", "2", "tests/", environ={"PYTHONHASHSEED": "7"})
     seeds = finished.run["seeds"]
-    assert seeds["PYTHONHASHSEED"] == "7"
+    assert seeds["hash_seed"] == "7"
     assert all(isinstance(copy["pytest-randomly"], int) for copy in seeds["copies"])
     assert len(seeds["copies"]) == 2
     conditions = finished.run["conditions"]
@@ -119,4 +120,4 @@ def test_a_seed_that_was_given_is_the_one_that_is_kept(
     pytest.importorskip("pytest_randomly", reason="pytest-randomly is not installed")
     suite("def test_it(): pass\n", "test_it.py")
     finished = parasuite.run_pytest("-j", "2", "tests/", "--", "--randomly-seed=4711")
-    assert finished.run["seeds"] == {"PYTHONHASHSEED": None, "copies": [{"pytest-randomly": 4711}] * 2}
+    assert finished.run["seeds"] == {"hash_seed": None, "copies": [{"pytest-randomly": 4711}] * 2}

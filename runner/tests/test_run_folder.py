@@ -14,13 +14,17 @@ from pathlib import Path
 
 import pytest
 from parasuite.model.events import Endpoint, Release, Seen
-from parasuite.model.words import Protocol
-from parasuite.record.run_folder import RUNS_KEPT, EventLog, RunFolder, RunFolderError
+from parasuite.model.words import Protocol, RunEnd
+from parasuite.record.event_log import EventLog
+from parasuite.record.retention import RUNS_KEPT
+from parasuite.record.run_folder import RunFolder, RunFolderError
+
+from runner.tests.run_records import a_record
 
 
-def test_events_of_several_writers_come_in_the_order_of_time(tmp_path: Path) -> None:
+def test_events_of_several_writers_are_read_in_the_order_of_time(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, 1)
-    first, second = EventLog(folder, "a"), EventLog(folder, "b")
+    first, second = EventLog(folder.path, "a"), EventLog(folder.path, "b")
     for log, t_ns in ((first, 1), (second, 2), (second, 4), (first, 3)):
         log.append(Release(t_ns=t_ns))
     first.close()
@@ -38,29 +42,22 @@ def test_torn_lines_are_counted_and_the_rest_is_read(tmp_path: Path) -> None:
 def test_latest_points_at_the_newest_run_and_opens_it(tmp_path: Path) -> None:
     for _ in range(2):
         folder = RunFolder.create(tmp_path, 1)
-        folder.write_run({"pid": 0})
+        folder.write_record(a_record())
     assert RunFolder.open(tmp_path).path == folder.path.resolve()
 
 
-def test_a_folder_that_is_none_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_run_json_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="is not a run folder"):
         RunFolder.open(tmp_path)
 
 
-def test_a_run_json_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_run_json_that_is_not_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(RunFolderError, match=r"run\.json cannot be read"):
-        RunFolder.open(tmp_path).read_run()
+        RunFolder.open(tmp_path).read_record()
 
 
-@pytest.mark.parametrize("text", ["[]", "7", "{}", '{"copies": "2"}'])
-def test_a_run_json_that_no_report_can_be_made_of_is_told(tmp_path: Path, text: str) -> None:
-    (tmp_path / "run.json").write_text(text)
-    with pytest.raises(RunFolderError, match="is not of this version of parasuite: without copies, target"):
-        RunFolder.open(tmp_path).read_run()
-
-
-def test_the_newest_ended_runs_are_kept_and_a_run_without_an_end_is_never_removed(tmp_path: Path) -> None:
+def test_the_newest_ended_runs_are_kept_and_an_unfinished_run_is_never_removed(tmp_path: Path) -> None:
     names = [f"20260101T0000{number:02d}Z-0000" for number in range(RUNS_KEPT + 5)]
     for name in names:
         (tmp_path / "runs" / name).mkdir(parents=True)
@@ -71,16 +68,16 @@ def test_the_newest_ended_runs_are_kept_and_a_run_without_an_end_is_never_remove
     assert kept == [names[0], *names[-(RUNS_KEPT - 1) :]]
 
 
-def test_a_log_that_cannot_be_written_keeps_its_failure_and_raises_nothing(tmp_path: Path) -> None:
+def test_a_log_on_a_full_disk_keeps_its_failure_and_raises_nothing(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, 1)
     (folder.path / "events" / "full.jsonl").symlink_to("/dev/full")
-    log = EventLog(folder, "full")
+    log = EventLog(folder.path, "full")
     log.append(Seen(t_ns=1, endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 1), socket="inode:1"))
     log.close()
     assert log.failure == "events could not be written: No space left on device"
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, 1)
     folder.write("x.txt", "old")
     before = sorted(path.name for path in folder.path.iterdir())
@@ -97,7 +94,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.path.iterdir()) == before
 
 
-def test_two_writers_of_one_file_are_not_in_each_other_s_way(tmp_path: Path) -> None:
+def test_two_threads_can_write_one_file_at_the_same_time(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, 1)
     failures: list[OSError] = []
 
@@ -117,7 +114,9 @@ def test_two_writers_of_one_file_are_not_in_each_other_s_way(tmp_path: Path) -> 
     assert set((folder.path / "x.txt").read_text()) in ({"a"}, {"b"})
 
 
-def test_two_runs_that_draw_one_id_have_folders_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_that_draw_the_same_id_get_different_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     draws = iter(["aaaa", "aaaa", "bbbb"])
     monkeypatch.setattr("parasuite.record.run_folder.secrets.token_hex", lambda _: next(draws))
     monkeypatch.setattr("parasuite.record.run_folder.time.strftime", lambda *_: "20261130T000000Z")
@@ -127,7 +126,9 @@ def test_two_runs_that_draw_one_id_have_folders_of_their_own(tmp_path: Path, mon
     assert [second.run_id, (first.path / "precious").exists()] == ["20261130T000000Z-bbbb", True]
 
 
-def test_a_folder_that_cannot_be_made_leaves_those_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_made_leaves_other_runs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = RunFolder.create(tmp_path, 1)
     monkeypatch.setattr("parasuite.record.run_folder.secrets.token_hex", lambda _: first.run_id.rpartition("-")[2])
     monkeypatch.setattr("parasuite.record.run_folder.time.strftime", lambda *_: first.run_id.rpartition("-")[0])
@@ -136,16 +137,16 @@ def test_a_folder_that_cannot_be_made_leaves_those_of_others(tmp_path: Path, mon
     assert first.path.exists()
 
 
-def in_other_process(folder: Path, *, ended: str, pid: int) -> subprocess.Popen[bytes]:
-    """A process that has made a run and holds it until its input ends; run.json is written."""
+def in_other_process(folder: Path, run_json: str) -> subprocess.Popen[bytes]:
+    """A process that has made a run with that *run_json*, and keeps it locked until its input ends."""
     code = (
         "import sys; from pathlib import Path; from parasuite.record.run_folder import RunFolder\n"
         "folder = RunFolder.create(Path(sys.argv[1]), 1)\n"
-        "folder.write_run({'ended': sys.argv[2], 'pid': int(sys.argv[3])})\n"
+        "folder.write('run.json', sys.argv[2])\n"
         "print(flush=True); sys.stdin.read()"
     )
     environ = dict(os.environ) | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    argv = [sys.executable, "-c", code, str(folder), ended, str(pid)]
+    argv = [sys.executable, "-c", code, str(folder), run_json]
     process = subprocess.Popen(argv, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"\n"
@@ -159,11 +160,11 @@ def old_runs(folder: Path) -> None:
         (run / "run.json").write_text('{"ended": "complete", "pid": 0}')
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="without locks only the pid tells")
+@pytest.mark.skipif(sys.platform == "win32", reason="without locks there is only the pid to go by")
 @pytest.mark.parametrize("ended", ["", "complete"])
-def test_a_run_that_another_process_is_at_work_in_is_kept_whatever_its_pid_says(tmp_path: Path, ended: str) -> None:
-    # Of a process in another pid namespace the pid says nothing; 0 is nobody's here.
-    with in_other_process(tmp_path, ended=ended, pid=0) as process:
+def test_a_run_that_another_process_works_in_is_kept_whatever_its_pid(tmp_path: Path, ended: str) -> None:
+    # The pid of a process in another pid namespace means nothing here; no process has the pid 0.
+    with in_other_process(tmp_path, json.dumps({"ended": ended, "pid": 0})) as process:
         (run,) = (tmp_path / "runs").iterdir()
         old_runs(tmp_path)
         RunFolder.create(tmp_path, 1).close()
@@ -173,27 +174,27 @@ def test_a_run_that_another_process_is_at_work_in_is_kept_whatever_its_pid_says(
     assert not run.exists()
 
 
-def test_an_output_folder_of_the_user_s_gets_no_gitignore(tmp_path: Path) -> None:
+def test_an_output_folder_that_existed_before_gets_no_gitignore(tmp_path: Path) -> None:
     RunFolder.create(tmp_path, 1).close()
     RunFolder.create(tmp_path / "new" / "one", 1).close()
     assert list(tmp_path.rglob(".gitignore")) == [tmp_path / "new" / "one" / ".gitignore"]
 
 
 @pytest.mark.parametrize("name", ["latest", ".gitignore"])
-def test_a_file_of_the_user_s_in_the_output_folder_stays(tmp_path: Path, name: str) -> None:
+def test_a_file_of_the_user_in_the_output_folder_is_kept(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     RunFolder.create(tmp_path, 1).close()
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_a_dangling_link_in_the_output_folder_makes_no_file_elsewhere(tmp_path: Path) -> None:
+def test_a_dangling_link_in_the_output_folder_creates_no_file_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".gitignore").symlink_to(tmp_path / "elsewhere")
     RunFolder.create(tmp_path / "out", 1).close()
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_folders_that_are_no_run_s_are_never_removed(tmp_path: Path) -> None:
+def test_folders_that_are_not_runs_are_never_removed(tmp_path: Path) -> None:
     for number in range(RUNS_KEPT + 5):
         (tmp_path / "runs" / f"mine-{number}").mkdir(parents=True)
         (tmp_path / "runs" / f"mine-{number}" / "run.json").write_text('{"ended": "complete"}')
@@ -202,7 +203,7 @@ def test_folders_that_are_no_run_s_are_never_removed(tmp_path: Path) -> None:
     folder.close()
 
 
-def test_compiled_files_of_other_months_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_the_compiled_files_of_other_months_are_removed(tmp_path: Path) -> None:
     for name in ("parasuite-202001", "parasuite-299912", "mine"):
         (tmp_path / "bytecode" / name / "below").mkdir(parents=True)
     folder = RunFolder.create(tmp_path, 1)
@@ -213,18 +214,18 @@ def test_compiled_files_of_other_months_are_removed_and_nothing_else(tmp_path: P
     assert sorted((tmp_path / "bytecode").iterdir()) == sorted([tmp_path / "bytecode" / "mine", current])
 
 
-def test_how_a_run_ended_finds_room_that_was_set_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_end_of_a_run_is_written_into_reserved_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = RunFolder.create(tmp_path, 1)
-    folder.write_run({"ended": ""})
-    folder.reserve_room()
-    # A file system that refuses every new file stands for a disk without room.
-    monkeypatch.setattr(folder, "write", _no_room)
-    for ended in ("complete", "complete, with a verdict"):
-        folder.write_end({"ended": ended})
-        assert json.loads((folder.path / "run.json").read_text()) == {"ended": ended}
+    folder.write_record(a_record())
+    folder.reserve_space()
+    # A full disk is played by a folder that refuses every new file.
+    monkeypatch.setattr(folder, "write", _disk_full)
+    for record in (a_record(ended=RunEnd.COMPLETE), a_record(ended=RunEnd.COMPLETE, exit_code=0)):
+        folder.write_end(record)
+        assert folder.read_record() == record
     folder.close()
     assert sorted(path.name for path in folder.path.iterdir()) == ["copies", "events", "lock", "run.json"]
 
 
-def _no_room(*_: str) -> None:
+def _disk_full(*_: str) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

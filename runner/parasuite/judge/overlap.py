@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from parasuite.judge.copy_ends import Outcome
 from parasuite.model.results import TestResult
+from parasuite.model.run_record import Overlap
 from parasuite.model.words import TestOutcome
 
 LOW = 0.5
 """A share below which a reader should know it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overlap:
-    """Seconds in which tests ran in one copy or more, in two or more, and in all."""
-
-    any_s: float = 0.0
-    two_s: float = 0.0
-    all_s: float = 0.0
-
-    @property
-    def share(self) -> float:
-        """The part of the time that tests ran in which they ran in two copies or more; 1.0 where none ran."""
-        return self.two_s / self.any_s if self.any_s else 1.0
 
 
 def overlap(outcomes: Sequence[Outcome], results: Sequence[Iterable[TestResult]]) -> Overlap:

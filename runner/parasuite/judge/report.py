@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from parasuite.judge.copy_ends import Outcome
 from parasuite.judge.findings import Finding
-from parasuite.judge.overlap import Overlap
 from parasuite.judge.verdict import Health, Verdict
 from parasuite.model.results import TestResult
+from parasuite.model.run_record import Overlap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parasuite.model.run_record import TargetKind, TargetRecord
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import FailOn
 from parasuite.plan.capacity import processors
@@ -215,12 +216,12 @@ def _check(spec: RunSpec) -> None:
         )
 
 
-def target_facts(target: Target) -> dict[str, Any]:
-    """*target* as run.json keeps it."""
+def target_record(target: Target) -> TargetRecord:
+    """*target* as run.json contains it."""
     match target:
         case Corpus(folder=folder):
-            return {"kind": "corpus", "folder": str(folder)}
+            return TargetRecord(TargetKind.CORPUS, folder=str(folder))
         case PytestTree(path=path):
-            return {"kind": "pytest", "path": path}
+            return TargetRecord(TargetKind.PYTEST, path=path)
         case Command(argv=argv):
-            return {"kind": "command", "argv": list(argv)}
+            return TargetRecord(TargetKind.COMMAND, argv=argv)

@@ -8,30 +8,32 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from parasuite import __version__
-from parasuite.assemble import judge, noting, shown, write_reports
+from parasuite.assemble import assemble_report, display_path, recording_errors, write_reports
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import with_problems
 from parasuite.model.events import CopyState, Event, RunStarted, SensorState
-from parasuite.model.words import CopyPhase, SensorStatus, TestOutcome
+from parasuite.model.run_record import Overlap, RunRecord, Seeds
+from parasuite.model.words import CopyPhase, FailOn, RunEnd, SensorStatus, TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Command, describe, launches
-from parasuite.plan.settings import RunSpec, target_facts
+from parasuite.plan.settings import RunSpec, target_record
 from parasuite.probe import probe
 from parasuite.probe.interfaces import host_addresses
 from parasuite.probe.probe import Sight
+from parasuite.record.event_log import EventLog
 from parasuite.record.removal import remove_tree
-from parasuite.record.run_folder import EventLog, RunFolder, RunFolderError
+from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.tally import LineReader, Tally
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import plural
-from parasuite.run.collect_junit import collect
+from parasuite.run.collect_junit import Collected, collect
 from parasuite.run.copies import Copies, Copy, Starter, Supervised
 from parasuite.run.direct import Direct
 from parasuite.run.progress import CopyView, Progress, ended_line
@@ -121,7 +123,7 @@ class _Run:
         sight: Sight,
     ) -> None:
         self._folder, self._copies, self._starter, self._progress = folder, copies, starter, progress
-        self._log = EventLog(folder, "orchestrator")
+        self._log = EventLog(folder.path, "orchestrator")
         self._watched = [
             _Watched(LineReader(folder.path, f"copies/{copy:03d}/results.jsonl"), Tally())
             for copy in range(spec.copies)
@@ -272,31 +274,37 @@ def run(
     """
     with _Signals() as signals:
         folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
-        facts = _start_facts(spec, python, folder, environ)
+        record = _new_record(spec, python, folder, environ)
         try:
             # Before all that takes time: a folder without it can be neither reported nor removed with the old ones.
-            folder.write_run(facts)
-            folder.reserve_room()
+            folder.write_record(record)
+            folder.reserve_space()
         except OSError as error:
             folder.discard()
             raise RunFolderError(
                 f"cannot write run.json into {folder.path}: {error.strerror}; name another folder with --output-dir"
             ) from error
-        progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {shown(folder.path, cwd)}")
+        progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {display_path(folder.path, cwd)}")
         for note in folder.notes:
             progress.say(note)
         scratch = new_scratch_dir()
         with claimed(scratch):
             try:
                 sweep(scratch.parent, SCRATCH_PREFIX)
-                running = _run_copies(
-                    spec, folder, facts, scratch, signals, cwd=cwd, environ=environ, progress=progress
+                running, record = _run_copies(
+                    spec, folder, record, scratch, signals, cwd=cwd, environ=environ, progress=progress
                 )
-                facts["ended"], facts["notes"] = running.ended, running.notes
-                facts["seeds"]["copies"] = running.seeds
-                facts["errors"] = [running.failure] if running.failure else []
-                facts["errors"] += _collect_junit(spec, folder, facts, cwd, signals)
-                return _finish(folder, facts, scratch, signals)
+                collected = _collect_junit(spec, folder, record.started_s, cwd, signals)
+                failures = [running.failure] if running.failure else []
+                record = replace(
+                    record,
+                    ended=RunEnd(running.ended),
+                    notes=tuple(running.notes),
+                    seeds=replace(record.seeds, copies=tuple(running.seeds)),
+                    errors=(*failures, *collected.problems),
+                    collected=tuple(map(tuple, collected.files)),
+                )
+                return _finish(folder, record, scratch, signals)
             finally:
                 if left := remove_tree(scratch):
                     progress.say(left)
@@ -306,25 +314,29 @@ def run(
 def _run_copies(
     spec: RunSpec,
     folder: RunFolder,
-    facts: dict[str, Any],
+    record: RunRecord,
     scratch: Path,
     signals: _Signals,
     *,
     cwd: Path,
     environ: Mapping[str, str],
     progress: Progress,
-) -> _Run:
-    """Try the sensors out and run the copies to their end; *facts* and run.json learn of sensors and supervisor."""
+) -> tuple[_Run, RunRecord]:
+    """Try the sensors and run the copies to their end; the record names the sensors in use and the supervisor."""
     sight = probe.look(spec.sensors) if spec.sensors else probe.Sight()
     starter: Starter = Supervised() if sys.platform == "linux" else Direct()
     try:
-        facts["sensors_in_use"], facts["supervisor_pid"] = list(sight.use), starter.pid
-        facts["no_new_privs"] = sight.no_new_privs
-        folder.write_run(facts)
+        record = replace(
+            record,
+            sensors_in_use=tuple(sight.use),
+            supervisor_pid=starter.pid,
+            no_new_privs=sight.no_new_privs,
+        )
+        folder.write_record(record)
         planned = launches(
             spec.target,
             copies=spec.copies,
-            python=facts["interpreter"],
+            python=record.interpreter,
             pytest_args=_pytest_args(spec),
             run_id=folder.run_id,
             run_dir=folder.path.resolve(),
@@ -352,16 +364,16 @@ def _run_copies(
         running.until_finished(signals)
     finally:
         starter.close()
-    return running
+    return running, record
 
 
-def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path, signals: _Signals) -> tuple[Report, list[str]]:
+def _finish(folder: RunFolder, record: RunRecord, scratch: Path, signals: _Signals) -> tuple[Report, list[str]]:
     """Judge, write, tidy up. Each report is tried, whatever became of the others."""
     began_s = time.monotonic()
     problems: list[str] = []
-    with noting(problems, "run.json"):
-        folder.write_end(facts)
-    report = judge(folder, facts, lambda: signals.judging_is_over(began_s))
+    with recording_errors(problems, "run.json"):
+        folder.write_end(record)
+    report = assemble_report(folder, record, lambda: signals.judging_is_over(began_s))
     problems += write_reports(folder, report)
     problems += _keep_scratch(folder, report, scratch)
     decided = with_problems(report.verdict, problems)
@@ -369,46 +381,38 @@ def _finish(folder: RunFolder, facts: dict[str, Any], scratch: Path, signals: _S
         # The reports that can be written are not to say that all was well.
         report = replace(report, verdict=decided)
         problems += write_reports(folder, report)
-    facts["overlap"] = {name: round(value, 3) for name, value in asdict(report.overlap).items()}
-    facts["exit_code"], facts["verdict"] = int(decided.code), decided.reason
-    with noting(problems, "run.json"):
-        folder.write_end(facts)
+    lasted = report.overlap
+    overlap = Overlap(any_s=round(lasted.any_s, 3), two_s=round(lasted.two_s, 3), all_s=round(lasted.all_s, 3))
+    with recording_errors(problems, "run.json"):
+        folder.write_end(replace(record, overlap=overlap, exit_code=int(decided.code), verdict=decided.reason))
     report = replace(report, verdict=with_problems(decided, problems))
     return report, problems
 
 
-def _start_facts(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[str, str]) -> dict[str, Any]:
-    by_name = () if spec.sensors in (("auto",), ()) else spec.sensors
-    return {
-        "parasuite": __version__,
-        "run_id": folder.run_id,
-        "pid": os.getpid(),
-        "pid_started_s": psutil.Process().create_time(),
-        "started_s": time.time(),
-        "host": platform.node(),
-        "system": platform.platform(),
-        "python": sys.version.split()[0],
-        "copies": spec.copies,
-        "target": target_facts(spec.target),
-        "described": describe(spec.target),
-        "interpreter": python,
-        "fail_on": spec.fail_on,
-        "timeout_s": spec.timeout_s,
-        "conditions": conditions(),
-        "seeds": {"PYTHONHASHSEED": environ.get("PYTHONHASHSEED"), "copies": []},
-        "sensors": list(spec.sensors),
-        "sensors_by_name": list(by_name),
-        "sensors_in_use": [],
-        "no_new_privs": False,
-        "supervisor_pid": 0,
-        "pytest_args": list(_pytest_args(spec)),
-        "collect_junit": spec.collect_junit,
-        "origins": dict(spec.origins),
-        "ended": "",
-        "notes": [],
-        "errors": [],
-        "collected": [],
-    }
+def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[str, str]) -> RunRecord:
+    return RunRecord(
+        run_id=folder.run_id,
+        parasuite=__version__,
+        pid=os.getpid(),
+        pid_started_s=psutil.Process().create_time(),
+        started_s=time.time(),
+        host=platform.node(),
+        system=platform.platform(),
+        python=sys.version.split()[0],
+        copies=spec.copies,
+        target=target_record(spec.target),
+        described=describe(spec.target),
+        interpreter=python,
+        fail_on=FailOn(spec.fail_on),
+        timeout_s=spec.timeout_s,
+        conditions=conditions(),
+        seeds=Seeds(hash_seed=environ.get("PYTHONHASHSEED")),
+        sensors=spec.sensors,
+        sensors_by_name=() if spec.sensors in (("auto",), ()) else spec.sensors,
+        pytest_args=_pytest_args(spec),
+        collect_junit=spec.collect_junit,
+        origins=dict(spec.origins),
+    )
 
 
 def _exact_settings(folder: RunFolder, spec: RunSpec, sight: Sight, started: RunStarted) -> dict[str, Any]:
@@ -446,20 +450,14 @@ def _run_started(scratch: Path, addresses: tuple[str, ...]) -> RunStarted:
     )
 
 
-def _collect_junit(
-    spec: RunSpec, folder: RunFolder, facts: dict[str, Any], cwd: Path, signals: _Signals
-) -> list[str]:
-    """Copy what the copies of a command wrote into the run folder; a line for each file that cannot be used.
-
-    *facts* learns which files they are: whatever else lies in the folder is the suite's own.
-    """
+def _collect_junit(spec: RunSpec, folder: RunFolder, started_s: float, cwd: Path, signals: _Signals) -> Collected:
+    """Copy the JUnit files that the copies of a command have written since *started_s* into the run folder."""
     if spec.collect_junit is None or not isinstance(spec.target, Command):
-        return []
+        return Collected([], [])
     before = len(signals.received)
     patterns = [spec.collect_junit.replace("{copy}", str(copy)) for copy in range(spec.copies)]
-    collected = collect(patterns, cwd, folder.path, facts["started_s"], lambda: len(signals.received) > before)
-    facts["collected"] = collected.files
-    return [f"--collect-junit: {problem}" for problem in collected.problems]
+    collected = collect(patterns, cwd, folder.path, started_s, lambda: len(signals.received) > before)
+    return replace(collected, problems=[f"--collect-junit: {problem}" for problem in collected.problems])
 
 
 def _grace_s() -> float:

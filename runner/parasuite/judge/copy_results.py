@@ -1,0 +1,103 @@
+"""From what a copy left behind to the results of its tests, and to a result of the copy itself where those say too
+little. Pure.
+
+A copy that ended badly although none of its tests failed, or that left results which cannot be read, gets a result of
+its own, named "copy" (of a command: named like the program). Otherwise it would look as if it had passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from parasuite.judge.comparison import Comparison, compare
+from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.verdict import NO_TESTS_COLLECTED, has_run
+from parasuite.model.results import TestResult, with_distinct_ids
+from parasuite.model.words import TestOutcome
+from parasuite.record.tally import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResults:
+    """*tests*: of one copy. *is_complete*: whether they are all. *own*: the result of the copy itself, if needed."""
+
+    tests: list[TestResult]
+    is_complete: bool
+    own: TestResult | None = None
+
+
+def of_emptied_copy(reason: str) -> CopyResults:
+    """Of a copy whose folder has lost files that parasuite itself put there: its results may be lost, too."""
+    return CopyResults([], False, _of_copy(f"its folder was emptied: {reason}"))
+
+
+def of_pytest_copy(end: Outcome, tally: Tally, output: str) -> CopyResults:
+    """Of a copy that ran pytest. *output*: the end of what it printed."""
+    tests = tally.results()
+    if tally.unreadable and end.how != "failed":
+        return CopyResults(tests, False, _of_copy(tally.unreadable))
+    # A line that cannot be read may be the result of a test.
+    is_complete = tally.ended is not None and not tally.torn_lines
+    if tally.torn_lines:
+        torn = f"lines of its results.jsonl that could not be read: {tally.torn_lines}"
+        return CopyResults(tests, is_complete, _of_copy(torn))
+    if _ended_well(end) or _has_failure(tests) or _selected_nothing(end, tests):
+        return CopyResults(tests, is_complete)
+    message = f"{end}, and no test tells why" if end.how == "exited" else str(end)
+    return CopyResults(tests, is_complete, _of_copy(message, tally.internal_error or output))
+
+
+def of_command_copy(
+    end: Outcome, program: str, cases: Sequence[TestResult], unreadable: Sequence[str], output: str
+) -> CopyResults:
+    """Of a copy that ran *program*. *cases*: of its JUnit files. *unreadable*: why others of these cannot be read."""
+    tests = with_distinct_ids([*cases, *map(_of_copy, unreadable)])
+    is_complete = end.how == "exited" and not unreadable
+    ended_well = _ended_well(end)
+    if tests and (ended_well or _has_failure(tests)):
+        return CopyResults(tests, is_complete)
+    whole = TestResult(
+        id=Path(program).name,
+        outcome=TestOutcome.PASSED if ended_well else TestOutcome.FAILED,
+        duration_s=end.duration_s,
+        message="" if ended_well else str(end),
+        text="" if ended_well else output,
+    )
+    return CopyResults(tests, is_complete, whole)
+
+
+def compared(copies: Sequence[CopyResults]) -> tuple[Comparison, list[list[TestResult]]]:
+    """The tests of the copies, compared; and for each copy all results, including its own.
+
+    A copy in which no test ran, though tests ran in others, gets a result that says so, because nothing else would
+    show it. If no test ran in any copy, the verdict says so.
+    """
+    has_tests = [any(map(has_run, [*copy.tests, *([copy.own] if copy.own else [])])) for copy in copies]
+    is_complete = [copy.is_complete and ran for copy, ran in zip(copies, has_tests, strict=True)]
+    comparison = compare([copy.tests for copy in copies], is_complete)
+    empty = _of_copy("no test ran in this copy, though others ran some")
+    results = []
+    for tests, copy, ran in zip(comparison.results, copies, has_tests, strict=True):
+        own = copy.own or (empty if any(has_tests) and not ran else None)
+        results.append([*tests, own] if own else tests)
+    return comparison, results
+
+
+def _of_copy(message: str, text: str = "") -> TestResult:
+    return TestResult(id="copy", outcome=TestOutcome.ERROR, message=message, text=text)
+
+
+def _ended_well(end: Outcome) -> bool:
+    return end.how == "exited" and end.status == 0
+
+
+def _selected_nothing(end: Outcome, tests: Sequence[TestResult]) -> bool:
+    """Whether pytest ran to its end and found no test to run."""
+    is_empty = end.how == "exited" and end.status == NO_TESTS_COLLECTED
+    return is_empty and all(result.is_of_collection for result in tests)
+
+
+def _has_failure(tests: Sequence[TestResult]) -> bool:
+    return any(result.outcome in (TestOutcome.FAILED, TestOutcome.ERROR) for result in tests)
