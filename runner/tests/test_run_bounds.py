@@ -80,8 +80,8 @@ def test_a_signal_that_cuts_the_judging_of_a_run_short_is_how_it_ended(
     # Just before the judging, whatever the machine's speed.
     signalled = AT_ONCE.replace(
         MAIN,
-        "import os, signal; judge = session.judge; "
-        "session.judge = lambda *a: (os.kill(os.getpid(), signal.SIGTERM), judge(*a))[1]; " + MAIN,
+        "import os, signal; judge = session.assemble_report; "
+        "session.assemble_report = lambda *a: (os.kill(os.getpid(), signal.SIGTERM), judge(*a))[1]; " + MAIN,
     )
     finished = finish(parasuite, run(parasuite, signalled))
     assert (finished.code, finished.run["exit_code"]) == (143, 143), finished.stdout + finished.stderr
@@ -95,7 +95,7 @@ def test_a_signal_ends_a_report(parasuite: Parasuite, suite: Callable[[str], Pat
     parasuite.run_pytest("-j", "1", "tests/")
     held = (
         "import parasuite.cli as cli, signal, sys; "
-        "cli.judge = lambda folder: (print('judging', flush=True), signal.pause()); cli.main()"
+        "cli.assemble_report = lambda folder: (print('judging', flush=True), signal.pause()); cli.main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", held, "report"],
