@@ -36,7 +36,7 @@ def test_a_pattern_matches_the_files_that_glob_finds(tree: Path, parts: list[str
     assert found == expected
 
 
-def test_a_link_in_the_place_of_collected_files_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_collected_folder_is_not_followed(tmp_path: Path) -> None:
     for name in ("run", "outside"):
         (tmp_path / name).mkdir()
     (tmp_path / "run" / "collected").symlink_to(tmp_path / "outside")
@@ -46,5 +46,5 @@ def test_a_link_in_the_place_of_collected_files_is_not_followed(tmp_path: Path) 
     assert list((tmp_path / "outside").iterdir()) == []
 
 
-def test_a_walk_ends_when_it_is_told_to(tree: Path) -> None:
+def test_a_walk_stops_when_asked_to(tree: Path) -> None:
     assert matches("**/ab", tree, lambda: True) == set()

@@ -25,7 +25,7 @@ def outcomes(comparison: Comparison) -> list[dict[str, str]]:
     return [{result.id: result.outcome for result in copy} for copy in comparison.results]
 
 
-def test_a_test_that_a_copy_did_not_collect_is_not_collected_there() -> None:
+def test_a_test_that_only_other_copies_collected_is_not_collected() -> None:
     compared = compare([passed("t.py::a", "t.py::b"), passed("t.py::a"), passed("t.py::a")], [True] * 3)
     lacking = TestResult(
         id="t.py::b", outcome=TestOutcome.NOT_COLLECTED, message="collected in 1 of 3 copies (0), not in this one"
@@ -33,7 +33,7 @@ def test_a_test_that_a_copy_did_not_collect_is_not_collected_there() -> None:
     assert compared.results[1:] == [[*passed("t.py::a"), lacking]] * 2
 
 
-def test_the_tests_of_a_module_that_was_skipped_are_skipped_with_its_reason() -> None:
+def test_the_tests_of_a_skipped_module_are_skipped_with_its_reason() -> None:
     skipped = [*passed("o.py::o"), of_collection("d/t.py", TestOutcome.SKIPPED)]
     compared = compare([passed("d/t.py::C::a", "o.py::o"), skipped], [True] * 2)
     assert compared.results[1] == [
@@ -47,24 +47,24 @@ def test_a_module_that_every_copy_skipped_keeps_its_own_result() -> None:
     assert compare([skipped, skipped], [True] * 2) == Comparison([skipped, skipped], [])
 
 
-def test_a_module_that_failed_to_be_collected_is_one_error_and_not_one_per_test() -> None:
+def test_a_module_whose_collection_failed_is_one_error_and_not_one_per_test() -> None:
     failed = [of_collection("t.py", TestOutcome.ERROR)]
     assert compare([passed("t.py::a", "t.py::b"), failed], [True] * 2).results[1] == failed
 
 
-def test_a_module_is_no_part_of_one_whose_name_begins_alike() -> None:
+def test_a_module_whose_name_is_only_a_prefix_does_not_contain_the_test() -> None:
     skipped = [of_collection("t", TestOutcome.SKIPPED), *passed("s.py::s")]
     assert outcomes(compare([passed("t.py::a", "s.py::s"), skipped], [True] * 2))[1]["t.py::a"] == "skipped"
     skipped = [of_collection("t.p", TestOutcome.SKIPPED), *passed("s.py::s")]
     assert outcomes(compare([passed("t.py::a", "s.py::s"), skipped], [True] * 2))[1]["t.py::a"] == "not-collected"
 
 
-def test_a_copy_that_died_before_it_had_collected_lacks_nothing() -> None:
+def test_a_copy_that_died_during_collection_lacks_nothing() -> None:
     copies = [passed("t.py::a"), []]
     assert compare(copies, [True, False]) == Comparison(copies, [])
 
 
-def test_parameters_that_are_named_differently_in_each_copy_are_a_note_and_no_lack() -> None:
+def test_parameters_that_differ_between_copies_are_a_note_and_not_an_error() -> None:
     copies = [passed("t.py::a[17]", "t.py::a[x]"), passed("t.py::a[23]", "t.py::a[x]")]
     compared = compare(copies, [True] * 2)
     assert compared.results == copies
@@ -74,7 +74,7 @@ def test_parameters_that_are_named_differently_in_each_copy_are_a_note_and_no_la
     ]
 
 
-def test_fewer_parameters_in_one_copy_are_a_lack() -> None:
+def test_a_copy_with_fewer_parameters_lacks_a_test() -> None:
     compared = compare([passed("t.py::a[1]", "t.py::a[2]"), passed("t.py::a[1]")], [True] * 2)
     assert outcomes(compared)[1] == {"t.py::a[1]": "passed", "t.py::a[2]": "not-collected"}
 
@@ -83,7 +83,7 @@ names = st.sets(st.sampled_from([f"{module}.py::{test}" for module in "xyz" for 
 
 
 @given(st.lists(names, min_size=1, max_size=5), st.randoms())
-def test_every_copy_has_a_result_for_each_test_that_any_collected_in_whatever_order(
+def test_every_copy_has_a_result_for_each_test_that_any_copy_collected(
     copies: list[set[str]], shuffler: random.Random
 ) -> None:
     def shuffled(ids: set[str]) -> list[TestResult]:

@@ -29,7 +29,7 @@ def written(root: Path, name: str, *written_events: Event, end: str = "") -> Eve
 
 
 @given(files=st.lists(events, max_size=4))
-def test_events_come_in_the_order_of_time_whatever_the_order_of_their_lines(
+def test_events_are_sorted_by_time_whatever_the_order_of_their_lines(
     tmp_path_factory: pytest.TempPathFactory, files: list[list[Event]]
 ) -> None:
     root = tmp_path_factory.mktemp("events")
@@ -73,7 +73,7 @@ def test_events_that_are_not_sorted_are_not_judged() -> None:
         list(in_order([Release(t_ns=2), Release(t_ns=1)]))
 
 
-def test_what_is_no_event_is_counted_and_a_torn_last_line_of_a_recorder_is_none(tmp_path: Path) -> None:
+def test_malformed_lines_are_counted_except_an_unfinished_last_line_of_a_recorder(tmp_path: Path) -> None:
     file = written(tmp_path, "a.jsonl", Release(t_ns=1), end='{"kind":"release","t_n\n\n{"kind":"rel')
     losses = Losses()
     assert [event.t_ns for event in merged(tmp_path, [file], losses)] == [1]
@@ -83,7 +83,7 @@ def test_what_is_no_event_is_counted_and_a_torn_last_line_of_a_recorder_is_none(
     assert losses == Losses(lines=2)
 
 
-def test_a_time_before_the_clock_began_is_a_loss(tmp_path: Path) -> None:
+def test_a_negative_time_is_a_loss(tmp_path: Path) -> None:
     losses = Losses()
     files = [written(tmp_path, "a.jsonl", Release(t_ns=-1), Release(t_ns=1))]
     assert [event.t_ns for event in merged(tmp_path, files, losses)] == [1]
@@ -97,7 +97,7 @@ def test_a_recorder_s_events_end_at_the_first_nul(tmp_path: Path) -> None:
     assert (times, losses) == ([1], Losses())
 
 
-def test_more_files_than_descriptors_are_read(tmp_path: Path) -> None:
+def test_more_files_than_descriptors_can_be_read(tmp_path: Path) -> None:
     code = (
         "import resource, sys; from pathlib import Path\n"
         "from parasuite.record.event_files import EventFile, Losses, merged\n"
@@ -113,9 +113,7 @@ def test_more_files_than_descriptors_are_read(tmp_path: Path) -> None:
     assert done.stdout == "200 Losses(lines=0, files=[])\n"
 
 
-def test_a_line_that_is_too_late_to_be_judged_in_order_is_a_loss(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_line_that_comes_too_late_to_be_sorted_is_a_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parasuite.record.event_files._HELD_BACK_MAX", 10)
     file = written(tmp_path, "a.jsonl", *(Release(t_ns=t_ns) for t_ns in [*range(100, 200), 1]))
     losses = Losses()
@@ -123,7 +121,7 @@ def test_a_line_that_is_too_late_to_be_judged_in_order_is_a_loss(
     assert losses == Losses(lines=1)
 
 
-def test_a_file_that_grew_while_it_was_read_is_no_failure(tmp_path: Path) -> None:
+def test_a_file_may_grow_while_it_is_read(tmp_path: Path) -> None:
     file = written(tmp_path, "a.jsonl", Release(t_ns=5), Release(t_ns=7))
     losses = Losses()
     stream = merged(tmp_path, [file], losses)

@@ -78,7 +78,7 @@ def judged(folder: Path) -> tuple[int, bool] | None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("name", FILES)
-def test_each_file_may_be_anything(finished_run: Path, name: str, kind: Callable[[Path], None]) -> None:
+def test_any_file_may_be_replaced_by_anything(finished_run: Path, name: str, kind: Callable[[Path], None]) -> None:
     replace(finished_run / name, kind)
     reported = judged(finished_run)
     if name in ("events/orchestrator.jsonl", "events", "copies", "copies/000"):
@@ -94,7 +94,7 @@ def test_each_file_may_be_anything(finished_run: Path, name: str, kind: Callable
 @pytest.mark.parametrize(
     "name", ["run.json", "events/new.jsonl", "copies/000/results.jsonl", "copies/000/recorder/1.partial"]
 )
-def test_a_report_on_a_file_that_may_be_anything_ends_within_its_memory(
+def test_a_report_on_a_replaced_file_ends_within_bounded_memory(
     finished_runs: dict[str, Path], tmp_path: Path, name: str, kind: Callable[[Path], None]
 ) -> None:
     folder = tmp_path / "run"
@@ -134,7 +134,7 @@ NAMES = {
 
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
-def test_lines_of_any_values_make_no_judging_fail(
+def test_lines_with_any_values_do_not_break_judging(
     finished_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:
     kinds, fields = NAMES[name]
@@ -157,7 +157,7 @@ def test_lines_of_any_values_make_no_judging_fail(
 
 @pytest.mark.parametrize("name", [*NAMES, "run.json", "copies/000/recorder/1.partial", "copies/000/output.log"])
 @given(content=st.binary(max_size=200))
-def test_bytes_of_any_kind_make_no_judging_fail(
+def test_any_bytes_in_a_file_do_not_break_judging(
     finished_runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("run") / "run"
@@ -220,7 +220,7 @@ def test_a_suite_that_removes_its_results_has_failed(parasuite: Parasuite, suite
     assert (finished.code, "copies/000/results.jsonl is missing" in finished.stdout) == (1, True), finished.stdout
 
 
-def test_a_suite_that_removes_the_whole_run_is_told(parasuite: Parasuite, suite: Callable[[str], Path]) -> None:
+def test_a_suite_that_removes_the_whole_run_is_reported(parasuite: Parasuite, suite: Callable[[str], Path]) -> None:
     suite("import os, shutil\ndef test_one(): shutil.rmtree(os.environ['PARASUITE_COPY_DIR'] + '/../..')\n")
     finished = parasuite.run_pytest("-j", "1", "--sensors", "none", "tests/")
     assert (finished.code, "Traceback" in finished.stderr) == (3, False), finished.stderr
@@ -238,7 +238,7 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("text", OLD_RUN_JSON, ids=range(len(OLD_RUN_JSON)))
-def test_an_old_run_with_any_run_json_stops_no_later_run(runs: Path, text: str) -> None:
+def test_no_content_of_an_old_run_json_stops_a_later_run(runs: Path, text: str) -> None:
     for run in runs.iterdir():
         (run / "run.json").write_text(text)
     RunFolder.create(runs.parent, 1).close()
@@ -246,7 +246,7 @@ def test_an_old_run_with_any_run_json_stops_no_later_run(runs: Path, text: str) 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("name", ["run.json", "lock"])
-def test_an_old_run_with_any_file_stops_no_later_run(runs: Path, kind: Callable[[Path], None], name: str) -> None:
+def test_no_kind_of_file_in_an_old_run_stops_a_later_run(runs: Path, kind: Callable[[Path], None], name: str) -> None:
     for run in runs.iterdir():
         kind(run / name)
     RunFolder.create(runs.parent, 1).close()

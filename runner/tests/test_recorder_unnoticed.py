@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from parasuite.model.events import Event, ProcessSeen, SensorState
-from parasuite.record.recorder_files import recorded
+from parasuite.record.recorder_files import REASON_LOST, recorded
 from parasuite.record.tally import tally_of
 
 from runner.tests.conftest import Parasuite
@@ -260,7 +260,7 @@ def run_on_a_small_disk(tmp_path: Path, code: str, mode: str, room: int) -> subp
 def test_a_full_disk_takes_the_events_and_not_the_program(tmp_path: Path, mode: str) -> None:
     done = run_on_a_small_disk(tmp_path, 'socket.create_server(("127.0.0.1", 0)).close()', mode, room=0)
     assert (done.returncode, done.stderr) == (0, "")
-    told = [("blind", "it failed, and the reason found no room on the disk")] if mode == "events" else []
+    told = [("blind", REASON_LOST)] if mode == "events" else []
     assert failures(tmp_path) == told
 
 

@@ -65,7 +65,7 @@ REMOVE = "import os, sys; from pathlib import Path; from parasuite.record import
 
 @needs_mounts
 @pytest.mark.parametrize("kind", ["bind", "tmpfs"])
-def test_what_is_mounted_in_a_tree_is_left_and_named(tmp_path: Path, precious: Path, way: str, kind: str) -> None:
+def test_a_mount_inside_a_tree_is_left_and_named(tmp_path: Path, precious: Path, way: str, kind: str) -> None:
     if "_mount" in way and kind == "bind":
         pytest.skip("a bind mount of the same file system has the same device number")
     (tmp_path / "tree" / "below" / "mnt").mkdir(parents=True)
@@ -83,7 +83,7 @@ def test_what_is_mounted_in_a_tree_is_left_and_named(tmp_path: Path, precious: P
 
 
 @needs_mounts
-def test_a_tree_that_something_is_mounted_over_is_left(tmp_path: Path, precious: Path) -> None:
+def test_a_tree_that_is_itself_a_mount_point_is_left(tmp_path: Path, precious: Path) -> None:
     (tmp_path / "tree").mkdir()
     said = in_mount_namespace(
         f"mount --bind $1/precious $1/tree; $0 -c '{REMOVE}print(removal.remove_tree(Path(sys.argv[1])))' $1/tree",
@@ -94,7 +94,7 @@ def test_a_tree_that_something_is_mounted_over_is_left(tmp_path: Path, precious:
 
 
 @needs_mounts
-def test_a_mounted_file_is_left(tmp_path: Path, precious: Path) -> None:
+def test_a_file_that_is_a_mount_point_is_left(tmp_path: Path, precious: Path) -> None:
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree" / "file").touch()
     said = in_mount_namespace(
@@ -148,14 +148,14 @@ def test_folders_without_permissions_are_removed(tmp_path: Path, mode: int) -> N
     assert (remove_tree(tmp_path / "tree"), list(tmp_path.iterdir())) == ("", [])
 
 
-def test_a_tree_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_missing_tree_is_named(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     assert remove_tree(gone) == f"{gone} could not be removed: {gone}: No such file or directory"
 
 
 @needs_mounts
 @pytest.mark.usefixtures("precious")
-def test_a_copy_leaves_out_what_is_mounted(tmp_path: Path) -> None:
+def test_mounts_are_not_copied(tmp_path: Path) -> None:
     (tmp_path / "from" / "mnt").mkdir(parents=True)
     (tmp_path / "from" / "evidence").write_text("own")
     (tmp_path / "to").mkdir()
@@ -172,7 +172,7 @@ def test_a_copy_leaves_out_what_is_mounted(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "to").rglob("*")) == ["evidence"]
 
 
-def test_a_copy_has_the_files_folders_and_links_and_no_pipe(tmp_path: Path) -> None:
+def test_files_folders_and_links_are_copied_and_pipes_are_not(tmp_path: Path) -> None:
     source, target = tmp_path / "from", tmp_path / "to"
     (source / "below").mkdir(parents=True)
     target.mkdir()
@@ -195,7 +195,7 @@ def test_openat2_is_used_where_the_kernel_has_it() -> None:
 
 @needs_mounts
 @pytest.mark.parametrize("status", [0, 1])
-def test_a_bind_mount_that_a_suite_leaves_costs_nothing_outside(
+def test_a_bind_mount_that_a_suite_leaves_behind_is_not_entered(
     parasuite: Parasuite, suite: Callable[[str], Path], precious: Path, status: int
 ) -> None:
     suite(
@@ -214,7 +214,7 @@ def test_a_bind_mount_that_a_suite_leaves_costs_nothing_outside(
 
 
 @needs_mounts
-def test_pruning_leaves_what_is_mounted_in_an_old_run(tmp_path: Path, precious: Path) -> None:
+def test_pruning_does_not_enter_a_mount_in_an_old_run(tmp_path: Path, precious: Path) -> None:
     runs = [tmp_path / "out" / "runs" / f"20260101T0000{number:02d}Z-0000" for number in range(12)]
     for run in runs:
         (run / "copies" / "000" / "tmp" / "mnt").mkdir(parents=True)

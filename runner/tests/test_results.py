@@ -41,18 +41,18 @@ def outcomes(tally: Tally) -> dict[str, str]:
     return {found.id: found.outcome for found in tally.results()}
 
 
-def test_a_result_is_what_was_written() -> None:
+def test_a_result_is_read_as_it_was_written() -> None:
     (found,) = fed(collected("a"), started("a"), result("a", "failed"), ENDED).results()
     assert found == TestResult(
         id="a", outcome=TestOutcome.FAILED, duration_s=0.5, message="m", text="t", started_ns=5
     )
 
 
-def test_what_was_collected_and_has_no_result_is_lost_if_the_copy_died() -> None:
+def test_a_collected_test_without_a_result_is_lost_if_the_copy_died() -> None:
     assert outcomes(fed(collected("a"), collected("b"), started("a"))) == {"a": "lost", "b": "lost"}
 
 
-def test_what_was_never_started_is_not_run_if_pytest_ended_in_order() -> None:
+def test_a_test_that_never_started_is_not_run_if_pytest_stopped_in_order() -> None:
     assert outcomes(fed(collected("a"), started("a"), collected("b"), ENDED)) == {"a": "lost", "b": "not-run"}
 
 
@@ -66,7 +66,7 @@ def test_a_pass_never_hides_a_failure_of_the_same_id(order: tuple[str, str]) -> 
     )
 
 
-def test_live_counts_and_the_running_test_follow_the_lines() -> None:
+def test_counts_and_the_running_test_are_known_while_lines_arrive() -> None:
     tally = fed(collected("a"), collected("b"), started("a"), result("a"), started("b"))
     assert (tally.collected, tally.counts[TestOutcome.PASSED], tally.running) == (2, 1, ["b"])
 
@@ -87,7 +87,7 @@ def test_live_counts_and_the_running_test_follow_the_lines() -> None:
         b"[" * 200_000,
     ],
 )
-def test_a_line_that_is_no_fact_is_counted_and_dropped(line: bytes) -> None:
+def test_a_malformed_line_is_counted_and_dropped(line: bytes) -> None:
     tally = Tally()
     tally.feed(line)
     assert (tally.torn_lines, tally.results()) == (1, [])
@@ -114,7 +114,7 @@ def test_lines_are_the_same_however_the_file_grew(
     assert found == data.split(b"\n")[:-1]
 
 
-def test_of_a_missing_file_there_are_no_results_and_a_reason(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_results_and_a_reason(tmp_path: Path) -> None:
     tally = tally_of(tmp_path, "none")
     assert (outcomes(tally), tally.unreadable) == ({}, "none is missing")
 
@@ -152,7 +152,7 @@ def test_junit_cases_of_every_outcome_are_read(tmp_path: Path) -> None:
         "<?xml version='1.0' encoding='utf-7'?><testsuite/>",
     ],
 )
-def test_what_is_no_junit_file_is_named(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_junit_is_named(tmp_path: Path, text: str) -> None:
     with pytest.raises(ResultsError, match=r"j\.xml is not a JUnit file"):
         junit_results(tmp_path, junit_file(tmp_path, text).name)
 
@@ -166,12 +166,12 @@ def test_a_duration_is_a_finite_number_of_seconds(tmp_path: Path, text: str, dur
     assert [result.duration_s for result in junit_results(tmp_path, path.name)] == [duration_s]
 
 
-def test_of_a_long_text_both_ends_are_kept() -> None:
+def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
     assert shortened("abcdefghij", size_max=4) == "ab\n[...]\nij"
     assert shortened("abcd", size_max=4) == "abcd"
 
 
-def test_of_a_copy_that_says_more_than_a_report_can_hold_the_outcomes_are_kept(
+def test_outcomes_are_kept_when_messages_exceed_what_a_report_can_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("parasuite.record.tally._TEXTS_CHARS_MAX", 3)
@@ -180,13 +180,13 @@ def test_of_a_copy_that_says_more_than_a_report_can_hold_the_outcomes_are_kept(
     assert [found.text for found in tally.results()] == ["t", "[left out: this copy's messages are too long]"]
 
 
-def test_more_ids_than_a_report_can_hold_are_torn_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ids_beyond_what_a_report_can_hold_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parasuite.record.tally._IDS_CHARS_MAX", 250)
     tally = fed(collected("a"), collected("b"), collected("c"))
     assert (list(outcomes(tally)), tally.torn_lines) == (["a", "b"], 1)
 
 
-def test_results_of_one_id_are_numbered_and_none_takes_another_ones_name() -> None:
+def test_repeated_ids_are_numbered_without_taking_the_id_of_another_test() -> None:
     results = [TestResult(id=name, outcome=outcome) for name, outcome in zip("aaba", TestOutcome, strict=False)]
     results.insert(0, TestResult(id="a #2", outcome=TestOutcome.SKIPPED))
     assert [(result.id, result.outcome) for result in with_distinct_ids(results)] == [

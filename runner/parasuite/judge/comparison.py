@@ -1,15 +1,16 @@
-"""Which tests some copies collected and others did not. Pure.
+"""Finds the tests that some copies collected and others did not. Pure.
 
-Every copy is to run the same tests. Where one does not, nothing of its own shows it: pytest passes, with fewer tests.
-So what a copy lacks gets a result there:
+Every copy should run the same tests. If one does not, its own results cannot show it: pytest passes, with fewer
+tests. So each test that a copy lacks gets a result in that copy:
 
-- A module (or class, or folder) that was skipped when it was collected: each of its tests that another copy collected
-  is "skipped" here, with the module's reason. The module's own result goes, since its tests speak for it.
-- One whose collection failed: nothing is added, the error is a result already.
-- Otherwise the test is "not-collected", which fails the run.
+- If its module (or class, or folder) was skipped during collection, the test is SKIPPED, with the module's reason.
+  The module's own result is dropped, since the results of its tests replace it.
+- If the collection of its module failed, nothing is added: that error is a result already.
+- Otherwise the test is NOT_COLLECTED, which fails the run.
 
-A test whose parameters are named differently in each copy (a random value, a time, an address) is not lacking where
-the copy has as many cases of that function as any other; a note says so. Order plays no part: sets are compared.
+Parameters may have different names in each copy (a random value, a time, an address). A copy that ran as many cases
+of such a test function as any other copy lacks nothing; a note says that they cannot be compared. The order of tests
+does not matter.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from parasuite.model.words import TestOutcome
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """*results*: per copy, what it lacked included. *notes*: what a reader must know, a sentence each."""
+    """*results*: of each copy, including those added for tests it lacked. *notes*: for people, a sentence each."""
 
     results: list[list[TestResult]]
     notes: list[str]
 
 
 def compare(results: Sequence[Sequence[TestResult]], is_complete: Sequence[bool]) -> Comparison:
-    """Add to each copy's *results* what other copies collected and it did not.
+    """Add to each copy's *results* the tests that only other copies collected.
 
-    *is_complete*: per copy, whether it came to the end of its collection; one that died before lacks nothing, since
-    its death is reported.
+    *is_complete*: for each copy, whether it finished its collection. One that died during collection lacks nothing,
+    since its death is reported.
     """
     collected = [{result.id for result in copy if not result.is_of_collection} for copy in results]
     copies_of: dict[str, list[int]] = {}

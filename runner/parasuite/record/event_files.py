@@ -1,10 +1,10 @@
-"""Reads the files of events of a run as one stream in the order of time, in bounded memory.
+"""Reads the event files of a run as one stream, sorted by time, in bounded memory.
 
-A file has one writer, but its lines are not in the order of time: an event carries the time of its call, and an
-attempt is written when its result is known, some milliseconds later. So each file is read twice. The first pass takes
-only the times, and finds out by how much the latest line comes too late; the second holds events back for that long.
-A file is opened when the stream has reached its first event: only processes that lived at one time are read at one
-time.
+Each file has one writer, and still its lines are not sorted: an event carries the time of its call, and an attempt
+is written some milliseconds later, when its result is known. So each file is read twice. The first pass looks only at
+the times and finds the largest delay of a line; the second pass decodes the events and holds each one back for that
+long. It opens a file only once the stream has reached the first event of that file, so no more files are read side by
+side than processes were alive at the same time.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from parasuite.model.lines import EventError, decode
 from parasuite.record.untrusted import Reader, Unreadable, lines
 
 SIZE_MAX = 4 << 30
-"""Bytes of all files together; more, some 16 million events, are not judged."""
+"""Bytes of all files together, some 16 million events. What lies beyond is not read."""
 _HELD_BACK_MAX = 200_000
-_ASKED_EVERY = 10_000  # Lines.
+_LINES_PER_QUESTION = 10_000
 _TIME = re.compile(rb'"t_ns":\s*(-?\d{1,20})[,}]')
 
 
 class ReadingStopped(Exception):
-    """The reader was asked to stop before the first event was known."""
+    """The reader was told to stop before it knew the first event."""
 
 
 @dataclass(slots=True)
 class Losses:
-    """What could not be read. *lines*: how many were no events, or so late that what came after them was given out.
+    """What could not be read.
 
-    *files*: a reason for each file that could not be read to its end.
+    *lines*: how many lines were not events, or came so late that later events had already been passed on. *files*:
+    for each file that could not be read to its end, the reason.
     """
 
     lines: int = 0
@@ -43,8 +44,10 @@ class Losses:
 
 @dataclass(frozen=True, slots=True)
 class EventFile:
-    """A file of events below the run folder. *is_map*: a recorder's memory map: its events end at a NUL, and a last
-    line without an end was never committed, so it is no loss.
+    """A file of events below the run folder.
+
+    *is_map*: whether it is a recorder's memory map. Its events end at the first NUL, and an unfinished last line is
+    not a loss, since the recorder never committed it.
     """
 
     name: str
@@ -53,7 +56,7 @@ class EventFile:
 
 @dataclass(frozen=True, slots=True)
 class _Surveyed:
-    """A file, how much of it to read, the time of its first event, by how much its latest line comes too late."""
+    """A file after the first pass. *late_ns*: by how much a line comes after a line with a later time, at most."""
 
     file: EventFile
     size_max: int
@@ -63,7 +66,7 @@ class _Surveyed:
 
 @dataclass(slots=True)
 class _HeldBack:
-    """How many events are in memory, over all files."""
+    """The number of events in memory, over all files."""
 
     count: int = 0
 
@@ -75,14 +78,14 @@ def _never() -> bool:
 def merged(
     root: Path, files: Sequence[EventFile], losses: Losses, is_stopped: Callable[[], bool] = _never
 ) -> Iterator[Event]:
-    """The events of *files*, sorted by time. Whatever cannot be read is left out and counted in *losses*.
+    """The events of *files*, sorted by time. What cannot be read is left out and counted in *losses*.
 
-    *is_stopped* is asked from time to time while no event is known yet. Raises ReadingStopped once it says so.
+    *is_stopped* is called now and then during the first pass. Raises ReadingStopped once it returns true.
     """
     waiting = sorted(_survey(root, files, losses, is_stopped), key=lambda each: each.first_ns, reverse=True)
     held_back = _HeldBack()
     heads: list[tuple[int, int, Event, Iterator[Event]]] = []
-    started = last_ns = 0  # CLOCK_MONOTONIC is never below 0.
+    started = last_ns = 0  # CLOCK_MONOTONIC is never negative.
     while waiting or heads:
         while waiting and (not heads or waiting[-1].first_ns <= heads[0][0]):
             stream = _in_order(root, waiting.pop(), held_back, losses)
@@ -118,7 +121,7 @@ def _survey(
         reader = Reader(root, file.name, left)
         try:
             for count, line in enumerate(_lines(reader, file)):
-                if count % _ASKED_EVERY == 0 and is_stopped():
+                if count % _LINES_PER_QUESTION == 0 and is_stopped():
                     raise ReadingStopped
                 found = _TIME.search(line)
                 if found is None:
@@ -133,7 +136,7 @@ def _survey(
         size_max = left
         left -= reader.at
         if first_ns is not None or reader.at:
-            # A file without a single time has lines, too, which are counted when they are read.
+            # A file without any time may still have lines, which the second pass counts as losses.
             yield _Surveyed(file, size_max, first_ns or 0, late_ns)
 
 
@@ -161,7 +164,7 @@ def _decoded(root: Path, surveyed: _Surveyed, losses: Losses) -> Iterator[Event]
             except EventError:
                 losses.lines += 1
     except Unreadable as error:
-        # Most have been reported by the survey; a file that was readable then was changed since.
+        # Usually the first pass has reported it; otherwise the file has changed since then.
         if str(error) not in losses.files:
             losses.files.append(str(error))
 
@@ -176,7 +179,7 @@ def _lines(reader: Reader, file: EventFile) -> Iterator[bytes]:
 
 
 class _UntilNul:
-    """The chunks of a memory map up to its first NUL, behind which nothing was written."""
+    """The chunks of a memory map up to its first NUL; nothing has been written behind it."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

@@ -1,4 +1,4 @@
-"""Where the recorders' processes left their events, and what those that failed said of it."""
+"""Finds what the recorders in the processes of a copy have left: their events, and why some of them failed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from parasuite.record.event_files import EventFile, Losses, merged
 from parasuite.record.untrusted import Unreadable, names, read_bytes
 
 FOLDERS = ("pages", "recorder")
-"""What a copy's folder must hold for its recorders."""
-_FAILED = (SensorStatus.BLIND, SensorStatus.PARTIAL)
-_REASONS_MAX_BYTES = 64 << 10  # Of one process, which writes a line for each failure.
-_REASON_MAX = 500
+"""What a copy's folder must contain for its recorders."""
+REASON_LOST = "it failed, and the disk was too full to record the reason"
+_FAILURES = (SensorStatus.BLIND, SensorStatus.PARTIAL)
+_REASONS_BYTES_MAX = 64 << 10  # Of one process, which writes a line for each failure.
+_REASON_CHARS_MAX = 500
 
 
 def recorded(copy_dir: Path) -> Iterator[Event]:
-    """All that the processes of one copy recorded, sorted by time, what failed in them first.
+    """All events that the processes of one copy recorded: their failures first, then the others, sorted by time.
 
-    Raises Unreadable where their folder cannot be read.
+    Raises Unreadable if their folder cannot be read.
     """
     yield from failures(copy_dir, "recorder")
     yield from merged(copy_dir, event_files(copy_dir, "recorder"), Losses())
@@ -33,25 +34,25 @@ def event_files(root: Path, folder: str) -> list[EventFile]:
 
 
 def failures(root: Path, folder: str) -> Iterator[SensorState]:
-    """What those processes said that could not record, or not all: each reason once, with the process it came from.
+    """An event for each reason why processes recorded nothing, or not everything; it names one of them.
 
-    Raises Unreadable where their folder cannot be read.
+    Raises Unreadable if their folder cannot be read.
     """
-    for state in _FAILED:
-        said_by: dict[str, list[str]] = {}
-        for file in names(root, folder, f".{state}"):
-            said_by.setdefault(_first_line(root, file), []).append(PurePosixPath(file).stem)
-        for said, pids in said_by.items():
+    for status in _FAILURES:
+        pids_of: dict[str, list[str]] = {}
+        for file in names(root, folder, f".{status}"):
+            pids_of.setdefault(_first_reason(root, file), []).append(PurePosixPath(file).stem)
+        for reason, pids in pids_of.items():
             others = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
-            # Of all of the run, so at no time of it.
-            why = f"process {pids[0]}{others}: {said}"
-            yield SensorState(t_ns=0, source=SensorName.RECORDER, sensor=SensorName.RECORDER, state=state, why=why)
+            why = f"process {pids[0]}{others}: {reason}"
+            # It applies to the whole run, hence the time 0.
+            yield SensorState(t_ns=0, source=SensorName.RECORDER, sensor=SensorName.RECORDER, state=status, why=why)
 
 
-def _first_line(root: Path, file: str) -> str:
+def _first_reason(root: Path, file: str) -> str:
     try:
-        line = read_bytes(root, file, _REASONS_MAX_BYTES).partition(b"\n")[0]
+        line = read_bytes(root, file, _REASONS_BYTES_MAX).partition(b"\n")[0]
     except Unreadable as error:
         return f"it failed, and its reason is lost: {error}"
-    said = line.decode("ascii", "backslashreplace")[:_REASON_MAX]
-    return said or "it failed, and the reason found no room on the disk"
+    reason = line.decode("ascii", "backslashreplace")[:_REASON_CHARS_MAX]
+    return reason or REASON_LOST

@@ -1,9 +1,9 @@
-"""Removes and copies trees that test suites filled, and never touches anything outside of them.
+"""Removes and copies folder trees that test suites have filled, without touching anything outside of them.
 
-A suite can leave a bind mount in its temporary folder, or a link. Every folder is therefore opened relative to the
-one above it, without following a link and without entering another mount: by openat2(2) with RESOLVE_NO_XDEV, else by
-comparing mount ids (proc_pid_fdinfo(5)). The device number alone does not tell: a bind mount of the same file system
-has the same one. Modes are changed only through the descriptor of a folder that was opened in this way.
+A suite can leave a bind mount or a link in its temporary folder. So each folder is opened relative to its parent,
+without following a link and without entering another mount: by openat2(2) with RESOLVE_NO_XDEV, or else by comparing
+mount ids (proc_pid_fdinfo(5)). Device numbers are not enough, because a bind mount of the same file system has the
+same one. The mode of a folder is changed only through a descriptor that was opened in this way.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from pathlib import Path
 
 from parasuite.record.untrusted import HAS_DIR_FD
 
-_DEEPEST = 40  # Below it folders are first moved up: each level of a walk costs a descriptor.
-_SHOWN = 3
+_DEPTH_MAX = 40  # Each level costs a descriptor, so deeper folders are moved up before they are removed.
+_REASONS_SHOWN = 3
 _SYS_OPENAT2 = 437  # On every architecture that Python runs on but Alpha.
 _RESOLVE = 0x01 | 0x02 | 0x04 | 0x08  # NO_XDEV, NO_MAGICLINKS, NO_SYMLINKS, BENEATH of linux/openat2.h
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -58,7 +58,7 @@ def _openat2(parent: int, name: str, flags: int) -> int:
 
 @lru_cache(maxsize=1)
 def has_openat2() -> bool:
-    """Whether this kernel has openat2 (Linux 5.6) and no container profile refuses it."""
+    """Whether the kernel has openat2 (Linux 5.6 or newer) and no container profile forbids it."""
     if sys.platform != "linux":
         return False
     root = os.open("/", os.O_RDONLY)
@@ -72,12 +72,12 @@ def has_openat2() -> bool:
 
 
 def _mount(descriptor: int) -> tuple[int, str]:
-    """What names the mount that an open file is on, as well as this system can tell."""
+    """What identifies the mount that an open file is on, as well as this system can tell."""
     mount_id = ""
     with contextlib.suppress(OSError):
         found = _MOUNT_ID.search(Path(f"/proc/self/fdinfo/{descriptor}").read_text())
         mount_id = found[1] if found else ""
-    # Without a mount id the device is compared: a bind mount of the same file system is then not told apart.
+    # Without mount ids, device numbers are compared; a bind mount of the same file system then goes unnoticed.
     return (0, mount_id) if mount_id else (os.fstat(descriptor).st_dev, "")
 
 
@@ -103,7 +103,7 @@ def _reason(error: OSError) -> str:
 
 
 def remove_tree(folder: Path) -> str:
-    """Remove *folder* and all below it; a line that says what was left and why, or "" if it is gone."""
+    """Remove *folder* and everything below it; "" or a line that says what could not be removed, and why."""
     if not HAS_DIR_FD:
         return _remove_by_path(folder)
     try:
@@ -117,13 +117,13 @@ def remove_tree(folder: Path) -> str:
 
 
 def remove_from(parent: int, name: str, folder: Path) -> str:
-    """As `remove_tree`, of the folder *name* in the open folder *parent*; *folder*: its path, for the message."""
+    """As `remove_tree`, for the folder *name* in the open folder *parent*. *folder* is its path, for the message."""
     removal = _Removal()
     removal.remove(parent, name)
     if not removal.left:
         return ""
-    shown = [f"{os.path.normpath(folder / path)}: {reason}" for path, reason in removal.left[:_SHOWN]]
-    more = f"; and {len(removal.left) - _SHOWN} more" if len(removal.left) > _SHOWN else ""
+    shown = [f"{os.path.normpath(folder / path)}: {reason}" for path, reason in removal.left[:_REASONS_SHOWN]]
+    more = f"; and {len(removal.left) - _REASONS_SHOWN} more" if len(removal.left) > _REASONS_SHOWN else ""
     return f"{folder} could not be removed: {'; '.join(shown)}{more}"
 
 
@@ -137,7 +137,7 @@ def _remove_by_path(folder: Path) -> str:
 
 @dataclass(slots=True)
 class _Level:
-    """An open folder in the walk. *path*: from the tree's root. *waiting*: the folders in it still to be removed."""
+    """An open folder of the walk. *path*: from the root of the tree. *waiting*: folders in it yet to be removed."""
 
     descriptor: int
     name: str
@@ -147,7 +147,7 @@ class _Level:
 
 @dataclass(slots=True)
 class _Removal:
-    """*left*: paths from the tree's root, with the reason."""
+    """Removes one tree. *left*: paths that could not be removed, from the root of the tree, with the reason."""
 
     left: list[tuple[str, str]] = field(default_factory=list)
     _moved: int = 0
@@ -161,7 +161,7 @@ class _Removal:
                 if level.waiting:
                     child = level.waiting.pop()
                     path = os.path.join(level.path, child)
-                    if len(levels) < _DEEPEST or not self._moved_up(levels, child):
+                    if len(levels) < _DEPTH_MAX or not self._moved_up(levels, child):
                         self._enter(levels, level.descriptor, child, path)
                     continue
                 levels.pop()
@@ -192,13 +192,13 @@ class _Removal:
                 self._unlink(descriptor, child, os.path.join(path, child))
         if level.waiting and os.geteuid() != 0:
             with contextlib.suppress(OSError):
-                os.fchmod(descriptor, 0o700)  # Or the folders in it could not be removed.
+                os.fchmod(descriptor, 0o700)  # Otherwise the folders in it could not be removed.
 
     def _unlink(self, folder: int, name: str, path: str) -> None:
         try:
             os.unlink(name, dir_fd=folder)
         except PermissionError:
-            # A test may have taken the folder's permissions away.
+            # A test may have removed the folder's own permissions.
             try:
                 os.fchmod(folder, 0o700)
                 os.unlink(name, dir_fd=folder)
@@ -211,12 +211,12 @@ class _Removal:
         try:
             os.rmdir(level.name, dir_fd=parent)
         except OSError as error:
-            # It holds what could not be removed, which has its own line.
+            # If something in it could not be removed, that has been reported.
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not self.left:
                 self.left.append((level.path, _reason(error)))
 
     def _moved_up(self, levels: list[_Level], child: str) -> bool:
-        """Whether *child*, in the deepest level, was moved into the tree's root, to be removed from there."""
+        """Move *child* from the deepest level into the root of the tree, to be removed there; whether that worked."""
         self._moved += 1
         name = f".parasuite-deep-{self._moved}"
         try:
@@ -228,7 +228,7 @@ class _Removal:
 
 
 def _opened(parent: int, name: str) -> int:
-    """As open_inside; a folder without permissions gets those of its owner first."""
+    """As open_inside, after giving the owner back the permissions on a folder that has none."""
     try:
         return open_inside(parent, name)
     except PermissionError:
@@ -244,16 +244,17 @@ def _opened(parent: int, name: str) -> int:
 
 @dataclass(slots=True)
 class TreeCopy:
-    """Copies the regular files, folders and links of a tree; *left_out* names what was not copied, with the reason.
+    """Copies the regular files, folders and links of a tree.
 
-    Sockets, pipes and devices are left out without a word.
+    *size_max*: bytes of the largest file to copy. *left_out*: what was not copied, with the reason, a line each;
+    sockets, pipes and devices are not listed.
     """
 
     size_max: int
     left_out: list[str] = field(default_factory=list)
 
     def copy(self, source: int, target: int, below: str = "", depth: int = 0) -> None:
-        """Copy what the open folder *source* holds into the open folder *target*."""
+        """Copy the contents of the open folder *source* into the open folder *target*."""
         for name in sorted(os.listdir(source)):
             path = os.path.join(below, name)
             try:
@@ -271,7 +272,7 @@ class TreeCopy:
                 return
             self._copy_file(source, target, name)
         elif stat.S_ISDIR(status.st_mode):
-            if depth >= _DEEPEST:
+            if depth >= _DEPTH_MAX:
                 self.left_out.append(f"{path}: too deep to copy")
                 return
             with contextlib.ExitStack() as stack:

@@ -1,9 +1,9 @@
-"""Opens and reads the files of a run folder, which every copy may write, replace and delete.
+"""Opens and reads the files of a run folder, which every copy can write, replace and delete.
 
-A copy runs with the rights of parasuite and knows its folder, so any file there may be a pipe, a folder, a link to an
-endless device, huge, or of random bytes. Here it is opened without waiting and without following a link below the run
-folder, read only if it is a regular file, and never further than a bound. Unreadable says in words for a report what
-cannot be read, and why.
+A copy has the same permissions as parasuite and knows its folder, so any file there may be a pipe, a folder, a link
+to an endless device, huge, or full of random bytes. The functions here never wait for a pipe, follow no link below
+the run folder, read regular files only, and stop at a bound. The message of Unreadable says what cannot be read, and
+why, in words that fit into a report.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 LINE_MAX = 1 << 20
-"""Bytes of a line; parasuite and its plug-ins write no longer ones."""
+"""Bytes of a line. parasuite and its plug-ins write shorter ones."""
 _CHUNK_BYTES = 1 << 16
 _NAMES_MAX = 200_000
 _KINDS = {
@@ -29,7 +29,7 @@ _KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-# O_NONBLOCK: opening a pipe would wait for its writer, and a file that has a lease (fcntl(2)) for its holder.
+# Without O_NONBLOCK, opening a pipe waits for its writer, and opening a leased file (fcntl(2)) for the lease holder.
 _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NOCTTY", 0)
 _FOLDER = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 HAS_DIR_FD = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd and hasattr(os, "O_NOFOLLOW")
@@ -40,11 +40,11 @@ class Unreadable(Exception):
 
 
 class Missing(Unreadable):
-    """There is no such file."""
+    """A file or folder that does not exist."""
 
 
 @contextlib.contextmanager
-def _saying(name: str) -> Iterator[None]:
+def _raising_unreadable(name: str) -> Iterator[None]:
     """Turn an OSError into Unreadable."""
     try:
         yield
@@ -56,23 +56,24 @@ def _saying(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def folder_below(root: Path, name: str) -> Iterator[int | str]:
-    """The folder *name* below *root*, opened without following a link between the two: a descriptor for `dir_fd`,
-    or its path where the system has no such thing. Raises Unreadable.
+    """The folder *name* below *root*, opened without following a link between the two.
+
+    A descriptor, to be used as `dir_fd`; on systems without `dir_fd`, a path. Raises Unreadable.
     """
     parts = PurePosixPath(name).parts
     if not HAS_DIR_FD:
         yield str(root.joinpath(*parts))
         return
-    with _saying(str(root)):
+    with _raising_unreadable(str(root)):
         descriptor = os.open(root, _FOLDER)
     try:
         for depth, part in enumerate(parts, 1):
             at = "/".join(parts[:depth])
-            with _saying(at):
+            with _raising_unreadable(at):
                 status = os.lstat(part, dir_fd=descriptor)
             if not stat.S_ISDIR(status.st_mode):
                 raise Unreadable(f"{at} is {kind(status.st_mode)}, not a folder")
-            with _saying(at):
+            with _raising_unreadable(at):
                 inner = os.open(part, _FOLDER | os.O_NOFOLLOW, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = inner
@@ -84,10 +85,10 @@ def folder_below(root: Path, name: str) -> Iterator[int | str]:
 def open_file(root: Path, name: str) -> BinaryIO:
     """The regular file *name* below *root*, open for reading. Raises Unreadable; Missing if there is none."""
     place = PurePosixPath(name)
-    with folder_below(root, str(place.parent)) as folder, _saying(name):
+    with folder_below(root, str(place.parent)) as folder, _raising_unreadable(name):
         at: dict[str, Any] = {"dir_fd": folder} if isinstance(folder, int) else {}
         path = place.name if at else os.path.join(str(folder), place.name)
-        # Asked first, since to open a device may already set it off.
+        # Checked before it is opened too, because merely opening a device can have an effect.
         _check_regular(name, os.lstat(path, **at))
         descriptor = os.open(path, _READ | getattr(os, "O_BINARY", 0), **at)
         try:
@@ -104,25 +105,25 @@ def _check_regular(name: str, status: os.stat_result) -> None:
 
 
 def kind(mode: int) -> str:
-    """What a file of this *mode* is: "a folder", "a pipe"."""
+    """What kind of file has this *mode*, in words: "a folder", "a pipe"."""
     return _KINDS.get(stat.S_IFMT(mode), "a file")
 
 
 def names(root: Path, folder: str, *endings: str) -> list[str]:
-    """The sorted paths below *root* of what *folder* holds with one of *endings*. Raises Unreadable."""
+    """The entries of *folder* that end with one of *endings*, sorted, as paths below *root*. Raises Unreadable."""
     found = []
-    with folder_below(root, folder) as opened, _saying(folder), os.scandir(opened) as entries:
+    with folder_below(root, folder) as opened, _raising_unreadable(folder), os.scandir(opened) as entries:
         for count, entry in enumerate(entries):
             if count >= _NAMES_MAX:
-                raise Unreadable(f"{folder} holds more than {_NAMES_MAX:,} files")
+                raise Unreadable(f"{folder} contains more than {_NAMES_MAX:,} files")
             if entry.name.endswith(endings):
                 found.append(f"{folder}/{entry.name}")
     return sorted(found)
 
 
 def read_bytes(root: Path, name: str, size_max: int) -> bytes:
-    """The whole of a file. Raises Unreadable, for one of more than *size_max* bytes as well."""
-    with open_file(root, name) as stream, _saying(name):
+    """All bytes of a file. Raises Unreadable, also if they are more than *size_max*."""
+    with open_file(root, name) as stream, _raising_unreadable(name):
         found = bytearray()
         while len(found) <= size_max and (chunk := stream.read(_CHUNK_BYTES)):
             found += chunk
@@ -132,7 +133,7 @@ def read_bytes(root: Path, name: str, size_max: int) -> bytes:
 
 
 def read_json(root: Path, name: str, size_max: int) -> Any:
-    """What the JSON file *name* holds. Raises Unreadable."""
+    """The value in the JSON file *name*. Raises Unreadable."""
     try:
         return json.loads(read_bytes(root, name, size_max))
     except (ValueError, RecursionError) as error:
@@ -141,14 +142,15 @@ def read_json(root: Path, name: str, size_max: int) -> Any:
 
 def tail(root: Path, name: str, size: int) -> bytes:
     """The last *size* bytes of a file. Raises Unreadable."""
-    with open_file(root, name) as stream, _saying(name):
+    with open_file(root, name) as stream, _raising_unreadable(name):
         stream.seek(max(0, os.fstat(stream.fileno()).st_size - size))
         return stream.read(size) or b""
 
 
 class Reader:
-    """Reads a file from a place on, a chunk at a time. It is open only while a chunk is read: many may be read at
-    once.
+    """Reads a file from the offset *at* on, a chunk at a time.
+
+    The file is open only while a chunk is read, so that more files than descriptors can be read side by side.
     """
 
     def __init__(self, root: Path, name: str, size_max: int) -> None:
@@ -156,10 +158,10 @@ class Reader:
         self._root, self._name, self._size_max = root, name, size_max
 
     def chunk(self) -> bytes:
-        """The next bytes, b"" at the end. Raises Unreadable, beyond *size_max* bytes as well."""
+        """The next bytes, b"" at the end. Raises Unreadable, also once *size_max* bytes have been read."""
         if self.at >= self._size_max:
             raise Unreadable(f"{self._name} is larger than {self._size_max:,} bytes")
-        with open_file(self._root, self._name) as stream, _saying(self._name):
+        with open_file(self._root, self._name) as stream, _raising_unreadable(self._name):
             if self._skip_hole(stream):
                 return b"\0"
             stream.seek(self.at)
@@ -168,23 +170,23 @@ class Reader:
         return found
 
     def _skip_hole(self, stream: BinaryIO) -> bool:
-        """Whether there was a hole, which may be longer than any disk: one NUL stands for all of it."""
+        """Skip a hole, which may be longer than any disk; whether there was one. It is read as a single NUL."""
         if not hasattr(os, "SEEK_DATA"):
             return False
         try:
             data_at = os.lseek(stream.fileno(), self.at, os.SEEK_DATA)
         except OSError as error:
             if error.errno != errno.ENXIO:
-                return False  # The file system does not know where its holes are.
+                return False  # The file system cannot report holes.
             data_at = os.fstat(stream.fileno()).st_size
         before, self.at = self.at, max(self.at, data_at)
         return data_at > before
 
 
 def lines(read: Callable[[], bytes]) -> Iterator[bytes]:
-    """The lines of what *read* gives a chunk at a time, each with its end; the last may have none.
+    """The lines in the chunks that *read* returns, each with its line end, which the last one may lack.
 
-    Of a line longer than LINE_MAX only an empty one is given, so that whoever decodes it finds nothing in it.
+    A line longer than LINE_MAX is replaced by an empty one, which no decoder accepts.
     """
     rest, too_long = b"", False
     while chunk := read():
