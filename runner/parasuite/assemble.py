@@ -11,17 +11,18 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from parasuite.judge.copy_ends import Outcome, outcomes
+from parasuite.judge.copy_ends import CopyEnd, copy_ends
 from parasuite.judge.copy_results import CopyResults, compared, of_command_copy, of_emptied_copy, of_pytest_copy
-from parasuite.judge.findings import Finding, find
+from parasuite.judge.findings import find
+from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.report import Report
-from parasuite.judge.verdict import ExitCode, HealthReader, Verdict, is_failing, verdict
+from parasuite.judge.verdict import as_recorded, decide
 from parasuite.model.events import CopyState, Event, RunStarted
 from parasuite.model.results import TEXT_MAX, TestResult
 from parasuite.model.run_record import Overlap, RunRecord, TargetKind
 from parasuite.model.sensors import cannot_see
-from parasuite.model.words import RunEnd
+from parasuite.model.words import CopyPhase, RunEnd
 from parasuite.record.event_files import ReadingStopped
 from parasuite.record.junit_files import ResultsError, junit_results
 from parasuite.record.run_folder import RunFolder
@@ -56,14 +57,17 @@ def assemble_report(
     record = record or folder.read_record()
     reading = _Reading(why_stop)
     judged = find(reading.through(folder.events(reading.is_stopped)))
-    ends = outcomes(_states_of_copies(reading, folder), record.copies)
+    ends = copy_ends(_states_of_copies(reading, folder), record.copies)
     comparison, results = compared([_results_of(folder, end, record) for end in ends])
     health = reading.health.health(
-        record.sensors_by_name, record.sensors_in_use, folder.losses.lines, folder.losses.files
+        record.sensors_by_name,
+        record.sensors_in_use,
+        unreadable_lines=folder.losses.lines,
+        unreadable_files=folder.losses.files,
     )
     measured = overlap(ends, results)
-    decided = verdict(
-        outcomes=ends,
+    decided = decide(
+        copy_ends=ends,
         results=results,
         findings=judged.findings,
         health=health,
@@ -74,11 +78,9 @@ def assemble_report(
     )
     notes = [*record.errors, *record.notes, *judged.notes, *health.notes, *comparison.notes]
     notes += [*_overlap_note(measured, ends), *reading.note()]
-    stored = _stored_verdict(record, judged.findings)
-    if stored is not None:
-        if decided.code != stored.code != ExitCode.BLIND:
-            notes.append(f"the record has changed since the run ended; judged again, it says: {decided.reason}")
-        decided = stored
+    decided, change = as_recorded(decided, record.exit_code, record.verdict)
+    if change:
+        notes.append(change)
     return Report(
         run_id=folder.run_id,
         folder=display_path(folder.path, Path.cwd()),
@@ -88,7 +90,7 @@ def assemble_report(
         duration_s=reading.duration_s,
         start_ns=next((event.t_ns for event in reading.kept if isinstance(event, RunStarted)), 0),
         fail_on=record.fail_on,
-        outcomes=ends,
+        copy_ends=ends,
         results=results,
         findings=judged.findings,
         health=health,
@@ -157,33 +159,22 @@ def _states_of_copies(reading: _Reading, folder: RunFolder) -> list[Event]:
     return reading.kept
 
 
-def _end_of_run(record: RunRecord, reading: _Reading) -> str:
-    return reading.stopped if reading.stopped and record.ended is RunEnd.COMPLETE else record.ended
+def _end_of_run(record: RunRecord, reading: _Reading) -> RunEnd:
+    return RunEnd(reading.stopped) if reading.stopped and record.ended is RunEnd.COMPLETE else record.ended
 
 
-def _overlap_note(measured: Overlap, ends: Sequence[Outcome]) -> list[str]:
+def _overlap_note(measured: Overlap, ends: Sequence[CopyEnd]) -> list[str]:
     if measured.share >= LOW or len(ends) < 2:
         return []
     share = f"{measured.share:.0%}".replace("%", " %")
     return [f"copies ran tests at once for {share} of the time that tests ran: only then can they collide"]
 
 
-def _stored_verdict(record: RunRecord, findings: Sequence[Finding]) -> Verdict | None:
-    """The verdict that the run ended with, if it reached one. `report` must return what `run` returned.
-
-    It may rest on what the folder does not show, such as a report file that could not be written.
-    """
-    if record.exit_code is None or record.exit_code not in set(ExitCode):
-        return None
-    failing = tuple(finding for finding in findings if is_failing(finding, record.fail_on))
-    return Verdict(code=ExitCode(record.exit_code), reason=record.verdict, failing=failing)
-
-
-def _results_of(folder: RunFolder, end: Outcome, record: RunRecord) -> CopyResults:
+def _results_of(folder: RunFolder, end: CopyEnd, record: RunRecord) -> CopyResults:
     """The results of the copy that ended so."""
     place = folder.copy_dir(end.copy).relative_to(folder.path).as_posix()
     output, missing = _end_of_output(folder.path, f"{place}/output.log")
-    if missing and end.how not in ("failed", "lost"):
+    if missing and end.how not in (CopyPhase.FAILED, CopyPhase.LOST):
         return of_emptied_copy(missing)
     if record.target.kind is not TargetKind.COMMAND:
         return of_pytest_copy(end, tally_of(folder.path, f"{place}/results.jsonl"), output)

@@ -54,9 +54,12 @@ def test_a_module_whose_collection_failed_is_one_error_and_not_one_per_test() ->
 
 def test_a_module_whose_name_is_only_a_prefix_does_not_contain_the_test() -> None:
     skipped = [of_collection("t", TestOutcome.SKIPPED), *passed("s.py::s")]
-    assert outcomes(compare([passed("t.py::a", "s.py::s"), skipped], [True] * 2))[1]["t.py::a"] == "skipped"
+    assert outcomes(compare([passed("t.py::a", "s.py::s"), skipped], [True] * 2))[1]["t.py::a"] == TestOutcome.SKIPPED
     skipped = [of_collection("t.p", TestOutcome.SKIPPED), *passed("s.py::s")]
-    assert outcomes(compare([passed("t.py::a", "s.py::s"), skipped], [True] * 2))[1]["t.py::a"] == "not-collected"
+    assert (
+        outcomes(compare([passed("t.py::a", "s.py::s"), skipped], [True] * 2))[1]["t.py::a"]
+        == TestOutcome.NOT_COLLECTED
+    )
 
 
 def test_a_copy_that_died_during_collection_lacks_nothing() -> None:
@@ -76,7 +79,10 @@ def test_parameters_that_differ_between_copies_are_a_note_and_not_an_error() -> 
 
 def test_a_copy_with_fewer_parameters_lacks_a_test() -> None:
     compared = compare([passed("t.py::a[1]", "t.py::a[2]"), passed("t.py::a[1]")], [True] * 2)
-    assert outcomes(compared)[1] == {"t.py::a[1]": "passed", "t.py::a[2]": "not-collected"}
+    assert outcomes(compared)[1] == {
+        "t.py::a[1]": TestOutcome.PASSED,
+        "t.py::a[2]": TestOutcome.NOT_COLLECTED,
+    }
 
 
 names = st.sets(st.sampled_from([f"{module}.py::{test}" for module in "xyz" for test in "abc"]))
@@ -94,5 +100,6 @@ def test_every_copy_has_a_result_for_each_test_that_any_copy_collected(
     found = outcomes(compare([shuffled(ids) for ids in copies], [True] * len(copies)))
     everything = set().union(*copies)
     assert found == [
-        {test_id: "passed" if test_id in ids else "not-collected" for test_id in everything} for ids in copies
+        {test_id: TestOutcome.PASSED if test_id in ids else TestOutcome.NOT_COLLECTED for test_id in everything}
+        for ids in copies
     ]

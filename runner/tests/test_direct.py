@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from parasuite.judge.copy_ends import Outcome, outcomes
+from parasuite.judge.copy_ends import CopyEnd, copy_ends
 from parasuite.model.events import CopyState
 from parasuite.plan.launch import Launch
 from parasuite.run.copies import Copies, Starter, Supervised
@@ -35,38 +35,38 @@ def python(tmp_path: Path, code: str) -> Launch:
     return launch(tmp_path, sys.executable, "-c", code)
 
 
-def finished(copies: Copies) -> tuple[list[CopyState], Outcome]:
+def finished(copies: Copies) -> tuple[list[CopyState], CopyEnd]:
     events: list[CopyState] = []
     give_up_s = time.monotonic() + 60
     while not copies.finished:
         events += copies.step(0.1)
         assert time.monotonic() < give_up_s
-    return events, outcomes(events, 1)[0]
+    return events, copy_ends(events, 1)[0]
 
 
 def test_a_copy_s_status_and_output_are_kept(starter: Starter, tmp_path: Path) -> None:
     code = "import sys; print('out', repr(sys.stdin.read())); print('err', file=sys.stderr); sys.exit(7)"
     copies = Copies([python(tmp_path, code)], starter, None)
     copies.start()
-    events, outcome = finished(copies)
+    events, end = finished(copies)
     assert [event.state for event in events] == ["started", "exited", "gone"]
-    assert (outcome.how, outcome.status) == ("exited", 7)
+    assert (end.how, end.status) == ("exited", 7)
     assert sorted((tmp_path / "copy" / "output.log").read_text().split()) == ["''", "err", "out"]
 
 
 def test_a_program_that_is_not_there_fails_by_name(starter: Starter, tmp_path: Path) -> None:
     copies = Copies([launch(tmp_path, "/no/such/program")], starter, None)
     copies.start()
-    _, outcome = finished(copies)
-    assert (outcome.how, outcome.why) == ("failed", "/no/such/program: No such file or directory")
+    _, end = finished(copies)
+    assert (end.how, end.why) == ("failed", "/no/such/program: No such file or directory")
 
 
 def test_a_copy_over_its_time_is_stopped(starter: Starter, tmp_path: Path) -> None:
     code = "import faulthandler, time; faulthandler.enable(); time.sleep(100)"
     copies = Copies([python(tmp_path, code)], starter, 1.0)
     copies.start()
-    _, outcome = finished(copies)
-    assert outcome.how == "timed-out"
+    _, end = finished(copies)
+    assert end.how == "timed-out"
     assert "Aborted" in (tmp_path / "copy" / "output.log").read_text()
 
 
@@ -86,8 +86,8 @@ def test_a_child_that_outlives_its_main_process_is_swept(starter: Starter, tmp_p
         assert time.monotonic() < give_up_s
     copies.sweep(copies.copies[0])
     more, _ = finished(copies)
-    outcome = outcomes(events + more, 1)[0]
-    assert (outcome.how, outcome.status, outcome.left_behind) == ("exited", 0, 1)
+    end = copy_ends(events + more, 1)[0]
+    assert (end.how, end.status, end.left_behind) == ("exited", 0, 1)
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 

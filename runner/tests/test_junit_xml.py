@@ -1,4 +1,4 @@
-"""Both JUnit files: valid for Jenkins whatever tests print, and no consumer can read past a failure."""
+"""Both JUnit files: valid for Jenkins whatever tests print, and no consumer can overlook a failure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
-from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.findings import Finding, Side
+from parasuite.judge.health import Health
 from parasuite.judge.report import Report
-from parasuite.judge.verdict import ExitCode, Health, Verdict
+from parasuite.judge.verdict import ExitCode, Verdict
 from parasuite.model.events import Endpoint
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party
 from parasuite.model.results import TestResult
-from parasuite.model.words import Evidence, Protocol, Role, Severity, TestOutcome
+from parasuite.model.words import CopyPhase, Evidence, Protocol, Role, SensorStatus, Severity, TestOutcome
 from parasuite.reports.junit_xml import clean, junit, junit_merged, split_id
+from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING
 
 Layout = Callable[[Report], str]
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit-10.xsd"))
@@ -37,10 +39,10 @@ def report(*results: list[TestResult], findings: tuple[Finding, ...] = ()) -> Re
         duration_s=12.3456,
         start_ns=0,
         fail_on="error",
-        outcomes=[Outcome(copy=number, how="exited", status=0) for number in range(len(results))],
+        copy_ends=[CopyEnd(copy=number, how=CopyPhase.EXITED, status=0) for number in range(len(results))],
         results=results,
         findings=findings,
-        health=Health(sensors={"sampler": "down"}, samples=3, listeners=2),
+        health=Health(sensors={"sampler": SensorStatus.DOWN}, samples=3, listeners=2),
         verdict=Verdict(code=ExitCode.PASSED, reason="passed"),
         cannot_see=("a listener that lives for a moment",),
     )
@@ -89,9 +91,7 @@ result = st.builds(
 
 @pytest.mark.parametrize("layout", [junit, junit_merged])
 @given(results=st.lists(st.lists(result, max_size=5), max_size=4))
-def test_any_results_make_a_valid_file_whose_counts_are_its_cases(
-    layout: Layout, results: list[list[TestResult]]
-) -> None:
+def test_any_results_make_a_valid_file_that_counts_its_cases(layout: Layout, results: list[list[TestResult]]) -> None:
     root = parsed(layout(report(*results, findings=(finding(), finding(Severity.WARNING)))))
     for suite in root.iterfind("testsuite"):
         assert int(suite.get("tests", "")) == len(suite.findall("testcase"))
@@ -101,7 +101,7 @@ def test_any_results_make_a_valid_file_whose_counts_are_its_cases(
 
 
 @pytest.mark.parametrize("layout", [junit, junit_merged])
-def test_what_xml_cannot_carry_is_shown_and_not_dropped(layout: Layout) -> None:
+def test_a_character_that_xml_cannot_carry_is_shown_by_its_code(layout: Layout) -> None:
     bad = TestResult(id="t.py::test", outcome=TestOutcome.FAILED, message=NASTY, text=NASTY)
     root = parsed(layout(report([bad], findings=(finding(),))))
     failure = found(root, ".//testcase[@name='test']/failure")
@@ -110,14 +110,14 @@ def test_what_xml_cannot_carry_is_shown_and_not_dropped(layout: Layout) -> None:
 
 
 @given(st.text())
-def test_a_cleaned_text_is_carried_to_the_letter(text: str) -> None:
+def test_a_cleaned_text_is_read_back_unchanged(text: str) -> None:
     cleaned = clean(text).replace("\r", "")
     element = etree.Element("x")
     element.text = cleaned
     assert (etree.fromstring(etree.tostring(element)).text or "") == cleaned
 
 
-def test_a_failure_in_one_copy_survives_a_reader_that_keeps_the_first_of_equal_names() -> None:
+def test_a_reader_that_keeps_the_first_of_equal_names_sees_a_failure_in_any_copy() -> None:
     passed = TestResult(id="tests/test_x.py::test_y", outcome=TestOutcome.PASSED)
     failed = TestResult(id="tests/test_x.py::test_y", outcome=TestOutcome.FAILED, message="no")
     copies = [[passed]] * 5 + [[failed]] + [[passed]] * 2
@@ -129,7 +129,7 @@ def test_a_failure_in_one_copy_survives_a_reader_that_keeps_the_first_of_equal_n
     assert failing == [("copy-5.tests.test_x", "test_y")]
 
 
-def test_the_merged_file_has_one_case_per_test_and_says_in_how_many_copies_it_passed() -> None:
+def test_the_merged_file_has_one_case_per_test_that_says_in_how_many_copies_it_passed() -> None:
     passed = TestResult(id="tests/test_x.py::test_y", outcome=TestOutcome.PASSED)
     failed = TestResult(id="tests/test_x.py::test_y", outcome=TestOutcome.FAILED, message="no")
     root = parsed(junit_merged(report([passed], [failed], [passed], [failed])))
@@ -138,34 +138,32 @@ def test_the_merged_file_has_one_case_per_test_and_says_in_how_many_copies_it_pa
 
 
 @pytest.mark.parametrize("severity", Severity)
-def test_a_finding_fails_at_the_threshold_and_is_told_below_it(severity: Severity) -> None:
+def test_a_finding_is_a_failure_from_the_severity_that_fails_the_run_and_else_skipped(severity: Severity) -> None:
     root = parsed(junit(report([], findings=(finding(severity),))))
     (case,) = root.iterfind(".//testsuite[@name='parasuite.ports']/testcase")
     (verdict,) = case
     assert (case.get("name"), verdict.tag) == (
         "shared 127.0.0.1:8025 0123456789",
-        "failure" if severity == "error" else "skipped",
+        "failure" if severity == Severity.ERROR else "skipped",
     )
 
 
 @pytest.mark.parametrize("layout", [junit, junit_merged])
 @pytest.mark.parametrize("code", ExitCode)
-def test_a_run_that_proves_nothing_is_an_error_of_the_coverage_case(layout: Layout, code: ExitCode) -> None:
-    told = replace(report([]), verdict=Verdict(code=code, reason="why"))
-    error = parsed(layout(told)).find(".//testcase[@name='coverage']/error")
-    proves_nothing = code not in (ExitCode.PASSED, ExitCode.TEST_FAILED, ExitCode.FINDINGS)
-    assert (None if error is None else error.get("message")) == (
-        "the run proves nothing: why" if proves_nothing else None
-    )
+def test_the_coverage_case_is_an_error_if_the_run_proves_nothing(layout: Layout, code: ExitCode) -> None:
+    ended = replace(report([]), verdict=Verdict(code=code, reason="why"))
+    errors = [error.get("message") for error in parsed(layout(ended)).iterfind(".//testcase[@name='coverage']/error")]
+    proves_something = code in (ExitCode.PASSED, ExitCode.TEST_FAILED, ExitCode.FINDINGS)
+    assert errors == ([] if proves_something else [PROVES_NOTHING.format(reason="why")])
 
 
-def test_what_was_seen_only_in_part_is_told_beside_what_cannot_be_seen() -> None:
+def test_the_notes_of_a_run_follow_what_its_sensors_cannot_see() -> None:
     root = parsed(junit(replace(report([]), notes=("seccomp saw less than it could",))))
-    told = found(root, ".//testcase[@name='what the sampler cannot see']/skipped")
-    assert str(told.text).splitlines() == ["a listener that lives for a moment", "seccomp saw less than it could"]
+    skipped = found(root, f".//testcase[@name='{CANNOT_SEE.format(sensors='sampler')}']/skipped")
+    assert str(skipped.text).splitlines() == ["a listener that lives for a moment", "seccomp saw less than it could"]
 
 
-def test_no_output_is_kept_of_a_test_that_passed() -> None:
+def test_the_output_of_a_passed_test_is_left_out() -> None:
     root = parsed(junit(report([TestResult(id="t.py::test", outcome=TestOutcome.PASSED, text="chatter")])))
     assert list(found(root, ".//testcase[@name='test']")) == []
 

@@ -8,57 +8,63 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.overlap import overlap
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
-from parasuite.model.words import TestOutcome
+from parasuite.model.words import CopyPhase, TestOutcome
 
 from runner.tests.conftest import Parasuite
 
 SECOND = 1_000_000_000
 
 
-def outcome(copy: int, start_s: int = 0, end_s: int = 100) -> Outcome:
-    return Outcome(copy=copy, how="exited", status=0, started_ns=start_s * SECOND, ended_ns=end_s * SECOND)
+def end(copy: int, start_s: int = 0, end_s: int = 100) -> CopyEnd:
+    return CopyEnd(copy=copy, how=CopyPhase.EXITED, status=0, started_ns=start_s * SECOND, ended_ns=end_s * SECOND)
 
 
-def ran(start_s: int, end_s: int, how: TestOutcome = TestOutcome.PASSED) -> TestResult:
-    return TestResult(id="t", outcome=how, started_ns=start_s * SECOND, duration_s=end_s - start_s)
+def ran(start_s: int, end_s: int) -> TestResult:
+    return TestResult(
+        id="t", outcome=TestOutcome.PASSED, started_ns=start_s * SECOND, duration_s=float(end_s - start_s)
+    )
 
 
 def test_a_copy_runs_tests_from_the_start_of_the_first_to_the_end_of_the_last() -> None:
     results = [[ran(10, 12), ran(15, 20)], [ran(16, 30)], [ran(18, 19)]]
-    found = overlap([outcome(copy) for copy in range(3)], results)
-    assert (found, found.share) == (Overlap(any_s=20.0, two_s=4.0, all_s=1.0), 0.2)
+    measured = overlap([end(copy) for copy in range(3)], results)
+    assert (measured, measured.share) == (Overlap(any_s=20.0, two_s=4.0, all_s=1.0), 0.2)
 
 
-def test_a_command_without_times_runs_as_long_as_its_process() -> None:
-    passed = TestResult(id="check.sh", outcome=TestOutcome.PASSED)
-    found = overlap([outcome(0, 1, 5), outcome(1, 4, 9)], [[passed]] * 2)
-    assert found == Overlap(any_s=8.0, two_s=1.0, all_s=1.0)
+def test_a_command_whose_tests_have_no_times_runs_as_long_as_its_process() -> None:
+    untimed = TestResult(id="check.sh", outcome=TestOutcome.PASSED)
+    measured = overlap([end(0, 1, 5), end(1, 4, 9)], [[untimed]] * 2)
+    assert measured == Overlap(any_s=8.0, two_s=1.0, all_s=1.0)
 
 
-def test_a_lost_test_ran_to_the_end_of_its_copy_and_a_clock_that_was_changed_counts_within_its_life() -> None:
+def test_a_lost_test_runs_until_its_copy_ends() -> None:
     lost = TestResult(id="t", outcome=TestOutcome.LOST, started_ns=5 * SECOND)
-    assert overlap([outcome(0, 1, 9), outcome(1, 1, 9)], [[lost], [ran(2, 5000)]]).two_s == 4.0
+    assert overlap([end(0, 1, 9), end(1, 1, 9)], [[lost], [ran(2, 8)]]).two_s == 3.0
 
 
-def test_where_nothing_ran_there_is_nothing_to_say() -> None:
-    assert overlap([outcome(0, 0, 0)], [[]]).share == 1.0
+def test_a_test_that_changed_its_clock_counts_within_the_life_of_its_copy() -> None:
+    assert overlap([end(0, 1, 9), end(1, 3, 9)], [[ran(2, 5000)], [ran(1, 6)]]).two_s == 3.0
+
+
+def test_copies_in_which_nothing_ran_count_as_overlapping() -> None:
+    assert overlap([end(0, 0, 0)], [[]]).share == 1.0
 
 
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=5))
-def test_the_sweep_equals_a_count_second_by_second(spans: list[tuple[int, int]]) -> None:
+def test_the_overlap_equals_a_count_of_every_second(spans: list[tuple[int, int]]) -> None:
     spans = [(min(span), max(span)) for span in spans]
-    at_once = [sum(start <= second < end for start, end in spans) for second in range(21)]
+    at_once = [sum(first <= second < last for first, last in spans) for second in range(21)]
     expected = Overlap(
         any_s=sum(count >= 1 for count in at_once),
         two_s=sum(count >= 2 for count in at_once),
         all_s=sum(count == len(spans) for count in at_once),
     )
-    found = overlap([outcome(copy) for copy in range(len(spans))], [[ran(*span)] for span in spans])
-    assert found == expected
+    measured = overlap([end(copy) for copy in range(len(spans))], [[ran(*span)] for span in spans])
+    assert measured == expected
 
 
 RECORDS_ITS_END = """
@@ -72,7 +78,7 @@ def pytest_sessionfinish(session):
 """
 
 
-def test_copies_that_took_turns_are_named_on_the_terminal_and_measured_in_run_json(
+def test_a_note_and_run_json_say_that_copies_took_turns(
     parasuite: Parasuite, suite: Callable[[str, str], Path]
 ) -> None:
     suite("def test_it(): pass\n", "test_it.py")
@@ -85,7 +91,7 @@ def test_copies_that_took_turns_are_named_on_the_terminal_and_measured_in_run_js
     assert measured["any_s"] > 0
 
 
-def test_copies_that_ran_at_once_are_no_note(parasuite: Parasuite, suite: Callable[[str, str], Path]) -> None:
+def test_run_json_says_how_long_copies_ran_at_once(parasuite: Parasuite, suite: Callable[[str, str], Path]) -> None:
     meet = (
         "import os, pathlib, time\n"
         "def test_it():\n"
@@ -114,9 +120,7 @@ def test_run_json_keeps_seeds_and_limits(parasuite: Parasuite, suite: Callable[[
     assert {"affinity", "load", "resource_limits", "cgroup", "copies_max"} <= set(conditions)
 
 
-def test_a_seed_that_was_given_is_the_one_that_is_kept(
-    parasuite: Parasuite, suite: Callable[[str, str], Path]
-) -> None:
+def test_run_json_keeps_a_seed_that_the_user_gave(parasuite: Parasuite, suite: Callable[[str, str], Path]) -> None:
     pytest.importorskip("pytest_randomly", reason="pytest-randomly is not installed")
     suite("def test_it(): pass\n", "test_it.py")
     finished = parasuite.run_pytest("-j", "2", "tests/", "--", "--randomly-seed=4711")

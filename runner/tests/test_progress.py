@@ -1,4 +1,4 @@
-"""What is said while copies run: lines in a log, a table on a terminal, colours only where they are wanted."""
+"""What parasuite prints while copies run: lines in a log, a table on a terminal, colours only where wanted."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ HOSTILE = "\x1b]0;title\x07\n\r\u202e\u200b\x9b2J"
 
 
 def view(copy: int, **changes: object) -> CopyView:
-    facts = {"state": "running", "doing": "test_x", "passed": 1, "failed": 0, "collected": 9, "elapsed_s": 2.0}
-    return CopyView(copy=copy, **{**facts, **changes})  # type: ignore[arg-type]
+    shown = {"state": "running", "doing": "test_x", "passed": 1, "failed": 0, "collected": 9, "elapsed_s": 2.0}
+    return CopyView(copy=copy, **{**shown, **changes})  # type: ignore[arg-type]
 
 
 def test_a_log_has_a_heartbeat_at_most_every_thirty_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,7 +39,7 @@ def test_a_log_has_a_heartbeat_at_most_every_thirty_seconds(monkeypatch: pytest.
     ]
 
 
-def test_a_line_is_a_sign_of_life_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_line_delays_the_next_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("parasuite.run.progress.time.monotonic", lambda: now[0])
     out = io.StringIO()
@@ -51,7 +51,7 @@ def test_a_line_is_a_sign_of_life_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert out.getvalue() == "[red]copy 1 ended\n"
 
 
-def test_a_table_shows_what_each_copy_does_and_no_more_rows_than_there_are_lines() -> None:
+def test_the_table_shows_what_each_copy_does_in_at_most_as_many_rows_as_the_terminal_has() -> None:
     out = io.StringIO()
     live = LiveProgress(Console(file=out, force_terminal=True, width=100, height=10, legacy_windows=False))
     live.update([view(copy, doing="test_y[a]") for copy in range(40)])
@@ -62,7 +62,7 @@ def test_a_table_shows_what_each_copy_does_and_no_more_rows_than_there_are_lines
 
 
 @pytest.mark.parametrize("doing", [r"weird\[/nope]", "[/]", r"\[red]x[/red]", ":bug:", "[@click=quit]x[/]"])
-def test_what_looks_like_markup_is_shown_to_the_letter(doing: str) -> None:
+def test_text_that_looks_like_markup_is_shown_unchanged(doing: str) -> None:
     out = io.StringIO()
     live = LiveProgress(Console(file=out, force_terminal=True, width=100, height=10, legacy_windows=False))
     live.say(f"line {doing}")
@@ -81,7 +81,7 @@ def test_the_live_view_needs_no_thread() -> None:
 
 
 @pytest.mark.parametrize("kind", [LogProgress, LiveProgress])
-def test_no_name_reaches_a_terminal_raw(kind: type[LogProgress] | type[LiveProgress]) -> None:
+def test_names_are_escaped_before_they_reach_a_terminal(kind: type[LogProgress] | type[LiveProgress]) -> None:
     out = io.StringIO()
     progress = kind(Console(file=out, force_terminal=True, width=200, height=10, legacy_windows=False))
     progress.say(f"one {HOSTILE} line")
@@ -93,7 +93,7 @@ def test_no_name_reaches_a_terminal_raw(kind: type[LogProgress] | type[LiveProgr
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_terminal_has_its_cursor_again_when_the_run_folder_cannot_be_made(parasuite: Parasuite) -> None:
+def test_the_cursor_is_shown_again_if_the_run_folder_cannot_be_made(parasuite: Parasuite) -> None:
     (parasuite.cwd / "taken").write_text("a file, not a folder")
     ours, theirs = os.openpty()
     process = parasuite.start(
@@ -101,13 +101,13 @@ def test_a_terminal_has_its_cursor_again_when_the_run_folder_cannot_be_made(para
     )
     os.close(theirs)
     assert parasuite.finish(process).code == 2
-    told = os.read(ours, 65536)
+    shown = os.read(ours, 65536)
     os.close(ours)
-    assert re.findall(rb"\x1b\[\?25[lh]", told) == [b"\x1b[?25l", b"\x1b[?25h"]
-    assert b"cannot write the run folder" in told
+    assert re.findall(rb"\x1b\[\?25[lh]", shown) == [b"\x1b[?25l", b"\x1b[?25h"]
+    assert b"cannot write the run folder" in shown
 
 
-def test_the_end_of_a_copy_is_a_line() -> None:
+def test_the_line_for_the_end_of_a_copy_has_its_status_and_counts() -> None:
     assert ended_line(3, -9, 5, 1, 2.04) == "copy 3 ended: killed by SIGKILL; 5 passed, 1 failed in 2.0 s"
     assert ended_line(0, 0, 0, 0, 1.0) == "copy 0 ended: exit status 0 in 1.0 s"
 
@@ -125,7 +125,7 @@ def test_plurals_are_written_out(count: int, noun: str, text: str) -> None:
     assert plural(count, noun) == text
 
 
-def test_a_log_and_a_report_without_a_terminal_have_no_escape(
+def test_without_a_terminal_log_and_report_contain_no_escape_sequence(
     parasuite: Parasuite, suite: Callable[[str], Path]
 ) -> None:
     suite("def test_one(): assert 0\n")

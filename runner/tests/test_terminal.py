@@ -1,4 +1,4 @@
-"""The report on a terminal: no name in it is obeyed, and none makes a line of its own."""
+"""The report on a terminal: no name in it can control the terminal or add a line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.findings import Finding, Side
-from parasuite.judge.report import Report
-from parasuite.judge.verdict import ExitCode, Health, Verdict
+from parasuite.judge.health import Health
+from parasuite.judge.report import COPY_ITSELF, Report
+from parasuite.judge.verdict import ExitCode, Verdict
 from parasuite.model.events import Endpoint
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.location import Location
 from parasuite.model.party import Party
 from parasuite.model.results import Attempt, TestResult
-from parasuite.model.words import Evidence, Protocol, Role, Severity, TestOutcome
+from parasuite.model.words import CopyPhase, Evidence, Protocol, Role, SensorStatus, Severity, TestOutcome
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
 
@@ -28,7 +29,7 @@ FORGED = "passed: everything fine"
 
 
 def report(name: str) -> Report:
-    """A report that has *name* in every place that something else than parasuite can fill."""
+    """A report with *name* in every place whose text comes from outside parasuite."""
     side = Side(
         role=Role.HOLDER, party=Party(0), process=name, command=name, test=name, location=Location(name, 0, "")
     )
@@ -41,14 +42,17 @@ def report(name: str) -> Report:
         duration_s=1.0,
         start_ns=0,
         fail_on="error",
-        outcomes=[Outcome(copy=0, how="failed", why=name), Outcome(copy=1, how="exited", status=0, left_behind=1)],
+        copy_ends=[
+            CopyEnd(copy=0, how=CopyPhase.FAILED, why=name),
+            CopyEnd(copy=1, how=CopyPhase.EXITED, status=0, left_behind=1),
+        ],
         results=[
             [
                 TestResult(id=name, outcome=TestOutcome.FAILED, message=name),
                 TestResult(id="u" + name, outcome=TestOutcome.PASSED),
             ],
             [
-                TestResult(id="copy", outcome=TestOutcome.ERROR, message=name, text=name),
+                TestResult(id=COPY_ITSELF, outcome=TestOutcome.ERROR, message=name, text=name),
                 TestResult(id="u" + name, outcome=TestOutcome.SKIPPED, message=name, attempts=(Attempt(name),)),
             ],
         ],
@@ -66,7 +70,7 @@ def report(name: str) -> Report:
                 sides=(side, side),
             )
         ],
-        health=Health(sensors={name: "down"}, calls=1, proven=name),
+        health=Health(sensors={name: SensorStatus.DOWN}, calls=1, proven=name),
         verdict=Verdict(code=ExitCode.BLIND, reason=name),
         cannot_see=[name],
         notes=[name],
@@ -74,16 +78,16 @@ def report(name: str) -> Report:
 
 
 @given(st.text(max_size=20))
-def test_whatever_a_name_holds_each_line_is_one_line_of_characters_that_a_terminal_shows(name: str) -> None:
+def test_each_line_of_the_report_is_one_printable_line_whatever_a_name_contains(name: str) -> None:
     lines = [line.plain for line in terminal(report(name))]
     assert all(line.isprintable() for line in lines)
     usual = list(terminal(report("x")))
-    # A name of several lines takes no more of them, but the end of a copy's output, which shows a few as lines.
+    # A name of several lines does not add lines. Only the end of a copy's output may have several.
     assert len([line for line in lines if not line.startswith("    | ")]) <= len(usual)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1b[1A", "\x85", "\u2028", "\b" * 80])
-def test_no_name_forges_a_line(end: str) -> None:
+def test_no_name_can_forge_a_line(end: str) -> None:
     lines = [line.plain for line in terminal(report(f"name{end}{FORGED}"))]
     assert not [line for line in lines if line.lstrip().startswith(FORGED)]
 
@@ -100,12 +104,12 @@ def test_no_name_forges_a_line(end: str) -> None:
         ("\U000e0041", r"\U000e0041"),
     ],
 )
-def test_what_a_terminal_would_obey_or_hide_is_shown_as_an_escape(raw: str, shown: str) -> None:
+def test_a_character_that_a_terminal_obeys_or_hides_is_shown_as_an_escape(raw: str, shown: str) -> None:
     assert printable(raw) == shown
 
 
 @given(st.text())
-def test_what_is_printable_has_no_control_and_no_format_character(text: str) -> None:
+def test_a_printable_line_contains_no_control_and_no_format_character(text: str) -> None:
     assert not [char for char in printable(text) if unicodedata.category(char) in ("Cc", "Cf", "Cs", "Zl", "Zp")]
 
 
@@ -123,7 +127,7 @@ def pytest_collect_file(file_path, parent):
 """
 
 
-def test_a_test_s_name_moves_no_cursor_and_forges_no_verdict(
+def test_the_name_of_a_test_can_neither_move_the_cursor_nor_forge_a_verdict(
     parasuite: Parasuite, suite: Callable[[str, str], Path]
 ) -> None:
     suite("", "a.evil")
@@ -146,14 +150,14 @@ def test_a_test_s_name_moves_no_cursor_and_forges_no_verdict(
     ],
     ids=["command", "tree", "option", "word"],
 )
-def test_an_error_shows_an_argument_and_does_not_obey_it(parasuite: Parasuite, arguments: tuple[str, ...]) -> None:
+def test_an_error_message_shows_escapes_in_an_argument(parasuite: Parasuite, arguments: tuple[str, ...]) -> None:
     finished = parasuite(*arguments)
     assert finished.code == 2
     assert r"\nforged" in finished.stderr
     assert "\x1b" not in finished.stderr
 
 
-def test_a_command_s_words_are_shown_in_the_first_line(parasuite: Parasuite) -> None:
+def test_the_first_line_of_a_run_shows_escapes_in_the_command(parasuite: Parasuite) -> None:
     finished = parasuite("run", "-j", "1", "--", "true", "a\x1b]0;title\x07\nforged")
     assert finished.code == 0
     assert r"1 copy of true a\x1b]0;title\x07\nforged; " in finished.stderr

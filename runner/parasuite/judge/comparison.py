@@ -56,7 +56,7 @@ def compare(results: Sequence[Sequence[TestResult]], is_complete: Sequence[bool]
             if test_id in collected[number]:
                 continue
             container = _container_of(test_id, containers)
-            if container is not None and container.outcome is TestOutcome.SKIPPED:
+            if container is not None and container.outcome == TestOutcome.SKIPPED:
                 expanded.add(container.id)
                 added.append(TestResult(id=test_id, outcome=TestOutcome.SKIPPED, message=container.message))
             elif container is not None or not is_complete[number]:

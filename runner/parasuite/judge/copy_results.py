@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parasuite.judge.comparison import Comparison, compare
-from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.copy_ends import CopyEnd
+from parasuite.judge.report import COPY_ITSELF
 from parasuite.judge.verdict import NO_TESTS_COLLECTED, has_run
 from parasuite.model.results import TestResult, with_distinct_ids
-from parasuite.model.words import TestOutcome
+from parasuite.model.words import CopyPhase, TestOutcome
 from parasuite.record.tally import Tally
 
 
@@ -33,37 +34,36 @@ def of_emptied_copy(reason: str) -> CopyResults:
     return CopyResults([], False, _of_copy(f"its folder was emptied: {reason}"))
 
 
-def of_pytest_copy(end: Outcome, tally: Tally, output: str) -> CopyResults:
+def of_pytest_copy(end: CopyEnd, tally: Tally, output: str) -> CopyResults:
     """Of a copy that ran pytest. *output*: the end of what it printed."""
     tests = tally.results()
-    if tally.unreadable and end.how != "failed":
+    if tally.unreadable and end.how is not CopyPhase.FAILED:
         return CopyResults(tests, False, _of_copy(tally.unreadable))
     # A line that cannot be read may be the result of a test.
     is_complete = tally.ended is not None and not tally.torn_lines
     if tally.torn_lines:
         torn = f"lines of its results.jsonl that could not be read: {tally.torn_lines}"
         return CopyResults(tests, is_complete, _of_copy(torn))
-    if _ended_well(end) or _has_failure(tests) or _selected_nothing(end, tests):
+    if end.is_good or _has_failure(tests) or _selected_nothing(end, tests):
         return CopyResults(tests, is_complete)
-    message = f"{end}, and no test tells why" if end.how == "exited" else str(end)
+    message = f"{end}, and no test tells why" if end.how is CopyPhase.EXITED else str(end)
     return CopyResults(tests, is_complete, _of_copy(message, tally.internal_error or output))
 
 
 def of_command_copy(
-    end: Outcome, program: str, cases: Sequence[TestResult], unreadable: Sequence[str], output: str
+    end: CopyEnd, program: str, cases: Sequence[TestResult], unreadable: Sequence[str], output: str
 ) -> CopyResults:
     """Of a copy that ran *program*. *cases*: of its JUnit files. *unreadable*: why others of these cannot be read."""
     tests = with_distinct_ids([*cases, *map(_of_copy, unreadable)])
-    is_complete = end.how == "exited" and not unreadable
-    ended_well = _ended_well(end)
-    if tests and (ended_well or _has_failure(tests)):
+    is_complete = end.how is CopyPhase.EXITED and not unreadable
+    if tests and (end.is_good or _has_failure(tests)):
         return CopyResults(tests, is_complete)
     whole = TestResult(
         id=Path(program).name,
-        outcome=TestOutcome.PASSED if ended_well else TestOutcome.FAILED,
+        outcome=TestOutcome.PASSED if end.is_good else TestOutcome.FAILED,
         duration_s=end.duration_s,
-        message="" if ended_well else str(end),
-        text="" if ended_well else output,
+        message="" if end.is_good else str(end),
+        text="" if end.is_good else output,
     )
     return CopyResults(tests, is_complete, whole)
 
@@ -86,16 +86,12 @@ def compared(copies: Sequence[CopyResults]) -> tuple[Comparison, list[list[TestR
 
 
 def _of_copy(message: str, text: str = "") -> TestResult:
-    return TestResult(id="copy", outcome=TestOutcome.ERROR, message=message, text=text)
+    return TestResult(id=COPY_ITSELF, outcome=TestOutcome.ERROR, message=message, text=text)
 
 
-def _ended_well(end: Outcome) -> bool:
-    return end.how == "exited" and end.status == 0
-
-
-def _selected_nothing(end: Outcome, tests: Sequence[TestResult]) -> bool:
+def _selected_nothing(end: CopyEnd, tests: Sequence[TestResult]) -> bool:
     """Whether pytest ran to its end and found no test to run."""
-    is_empty = end.how == "exited" and end.status == NO_TESTS_COLLECTED
+    is_empty = end.how is CopyPhase.EXITED and end.status == NO_TESTS_COLLECTED
     return is_empty and all(result.is_of_collection for result in tests)
 
 

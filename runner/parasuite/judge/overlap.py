@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.copy_ends import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
 from parasuite.model.words import TestOutcome
@@ -13,18 +13,18 @@ LOW = 0.5
 """A share below which a reader should know it."""
 
 
-def overlap(outcomes: Sequence[Outcome], results: Sequence[Iterable[TestResult]]) -> Overlap:
+def overlap(copy_ends: Sequence[CopyEnd], results: Sequence[Iterable[TestResult]]) -> Overlap:
     """How the copies of a run overlapped.
 
     A copy runs its tests from the start of the first to the end of the last; one whose tests have no times (those of
     a command) for as long as its main process lives.
     """
     changes: list[tuple[int, int]] = []
-    for outcome, tests in zip(outcomes, results, strict=True):
-        start_ns, end_ns = _window(outcome, tests)
+    for end, tests in zip(copy_ends, results, strict=True):
+        start_ns, end_ns = _window(end, tests)
         if start_ns < end_ns:
             changes += [(start_ns, 1), (end_ns, -1)]
-    seconds = [0.0] * (len(outcomes) + 1)
+    seconds = [0.0] * (len(copy_ends) + 1)
     running = before_ns = 0
     for at_ns, change in sorted(changes):
         seconds[running] += (at_ns - before_ns) / 1e9
@@ -32,14 +32,14 @@ def overlap(outcomes: Sequence[Outcome], results: Sequence[Iterable[TestResult]]
     return Overlap(any_s=sum(seconds[1:]), two_s=sum(seconds[2:]), all_s=seconds[-1])
 
 
-def _window(outcome: Outcome, tests: Iterable[TestResult]) -> tuple[int, int]:
+def _window(end: CopyEnd, tests: Iterable[TestResult]) -> tuple[int, int]:
     timed = [test for test in tests if test.started_ns]
     if not timed:
-        return outcome.started_ns, outcome.ended_ns
+        return end.started_ns, end.ended_ns
     last_ns = max(
         # One without a result ran until the copy ended.
-        outcome.ended_ns if test.outcome is TestOutcome.LOST else test.started_ns + int(test.duration_s * 1e9)
+        end.ended_ns if test.outcome == TestOutcome.LOST else test.started_ns + int(test.duration_s * 1e9)
         for test in timed
     )
     # A test may have changed its process's clock; nothing of a copy lies outside its life.
-    return max(outcome.started_ns, min(test.started_ns for test in timed)), min(outcome.ended_ns, last_ns)
+    return max(end.started_ns, min(test.started_ns for test in timed)), min(end.ended_ns, last_ns)

@@ -1,23 +1,28 @@
-"""What every report is made from: the whole of one run, as its folder tells it."""
+"""What every report is made from: one whole run, judged from its folder."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.findings import Finding
-from parasuite.judge.verdict import Health, Verdict
+from parasuite.judge.health import Health
+from parasuite.judge.verdict import Verdict
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
+
+COPY_ITSELF = "copy"
+"""The id of the result that stands for a copy as a whole, where no test explains how it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One run, judged. *results*: one sequence per copy, in the copies' order. *wall*: ISO 8601, UTC, when it began.
+    """One run, judged. *copy_ends*, *results*: one per copy, in the copies' order.
 
-    *cannot_see*: what the sensors of this run are blind to, a sentence each. *notes*: what else a reader must know.
-    *start_ns*: CLOCK_MONOTONIC of the run's begin, to which the times of events are relative.
+    *wall*: when the run began, ISO 8601, UTC. *start_ns*: the same moment by CLOCK_MONOTONIC, for comparison with the
+    times of events. *cannot_see*: what the sensors of this run are blind to, a phrase each. *notes*: what else a
+    reader must know, a sentence each.
     """
 
     run_id: str
@@ -28,7 +33,7 @@ class Report:
     duration_s: float
     start_ns: int
     fail_on: str
-    outcomes: Sequence[Outcome]
+    copy_ends: Sequence[CopyEnd]
     results: Sequence[Sequence[TestResult]]
     findings: Sequence[Finding]
     health: Health

@@ -1,20 +1,24 @@
-"""From results, findings and the health of the sensors to one verdict and one exit code. Pure."""
+"""From results, findings and the health of the sensors to one verdict and one exit code. Pure.
+
+This module alone decides what `parasuite run` and `parasuite report` exit with. `decide` judges what lies in the run
+folder, `with_problems` adds what could not be written there, and `as_recorded` lets `report` exit as the run did.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from parasuite.judge.copy_ends import Outcome
+from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.findings import Finding
-from parasuite.model.events import Event, Listen, Release, Seen, SensorState, SocketCall
+from parasuite.judge.health import Health
 from parasuite.model.results import TestResult
-from parasuite.model.words import TestOutcome
+from parasuite.model.words import FailOn, RunEnd, Severity, TestOutcome
 
 
 class ExitCode(IntEnum):
-    """What `parasuite run` and `parasuite report` exit with; the first that applies, in the order of `verdict`."""
+    """What `parasuite run` and `parasuite report` exit with; `decide` says which comes first."""
 
     PASSED = 0
     TEST_FAILED = 1
@@ -25,30 +29,34 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
     TERMINATED = 143
 
+    @property
+    def is_conclusive(self) -> bool:
+        """Whether a run with this code says something about the suite: it ran to its end, and parasuite could see."""
+        return self in (ExitCode.PASSED, ExitCode.TEST_FAILED, ExitCode.FINDINGS)
 
-SELF_TEST = "self-test"  # The name under which probe.py records the planted collision of each run's start.
-_MORE_OR_LESS = {"missing": "is missing", "partial": "saw less than it could"}
-_UNREADABLE_SHOWN = 3
-NO_TESTS_COLLECTED = 5  # pytest's own exit status for it
 
+# The reasons of a verdict.
+PASSED = "passed"
+FAILED = "failed"
+PORT_FINDINGS = "every test passed, and a port finding stands"
+NO_TEST_RAN = "no test ran in any copy"
+BLIND = "blind: {why}"
+PARASUITE_FAILED = "parasuite failed: {why}"
+INTERRUPTED = "interrupted"
+TERMINATED = "terminated"
+SUPERVISOR_DIED = "void: the supervisor died, so nothing after that was watched"
+NO_END = "void: the run has no end; parasuite itself was killed"
+# A note about a verdict that `report` would not have come to.
+RECORD_HAS_CHANGED = "the record has changed since the run ended; judged again, it says: {reason}"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """What the audit could see.
-
-    *sensors*: name -> last state. *blind*: why silence is not a pass; "" if it is. *listeners*: seen by the exact
-    sensors where there are any, else by the sampler. *calls*: bind, listen, connect and send that were seen one by
-    one. *proven*: what the self-test showed to be visible. *notes*: what was missing or seen only in part, and why,
-    a sentence each.
-    """
-
-    sensors: dict[str, str]
-    samples: int = 0
-    listeners: int = 0
-    blind: str = ""
-    calls: int = 0
-    proven: str = ""
-    notes: tuple[str, ...] = ()
+_VERDICT_ON_END = {
+    RunEnd.INTERRUPTED: (ExitCode.INTERRUPTED, INTERRUPTED),
+    RunEnd.TERMINATED: (ExitCode.TERMINATED, TERMINATED),
+    RunEnd.SUPERVISOR_LOST: (ExitCode.BLIND, SUPERVISOR_DIED),
+    RunEnd.NONE: (ExitCode.BLIND, NO_END),
+}
+NO_TESTS_COLLECTED = 5
+"""pytest's own exit status if it collected no test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,165 +68,76 @@ class Verdict:
     failing: tuple[Finding, ...] = ()
 
 
-def health(events: Iterable[Event], asked_for: Sequence[str] = (), in_use: Sequence[str] = ()) -> Health:
-    """What the sensors said of themselves; as HealthReader has it."""
-    reader = HealthReader()
-    for event in events:
-        reader.read(event)
-    return reader.health(asked_for, in_use)
-
-
-class HealthReader:
-    """Takes a run's events one by one, as they are read for others too."""
-
-    def __init__(self) -> None:
-        self._states: dict[str, SensorState] = {}
-        self._seen = self._listened = self._calls = 0
-        self._notes: list[str] = []
-        self._proven = ""
-
-    def read(self, event: Event) -> None:
-        """Note what *event* says of the sensors."""
-        if isinstance(event, SensorState):
-            self._read_state(event)
-        elif isinstance(event, Seen):
-            self._seen += 1
-        elif isinstance(event, SocketCall) and not isinstance(event, Release):
-            self._calls += 1
-            self._listened += isinstance(event, Listen) and event.errno in ("", "?")
-
-    def _read_state(self, event: SensorState) -> None:
-        if event.sensor == SELF_TEST and event.state == "down":
-            self._proven = event.why
-            return
-        if event.state in _MORE_OR_LESS:
-            self._notes.append(f"{event.sensor} {_MORE_OR_LESS[event.state]}: {event.why}")
-        earlier = self._states.get(event.sensor)
-        if earlier is None or earlier.state != "blind":
-            self._states[event.sensor] = event
-
-    def health(
-        self,
-        asked_for: Sequence[str],
-        in_use: Sequence[str],
-        unreadable_lines: int = 0,
-        unreadable_files: Sequence[str] = (),
-    ) -> Health:
-        """What the sensors said of themselves.
-
-        *asked_for*: those named by `--sensors`; () for none. *in_use*: those that ran. *unreadable_lines*: how many
-        lines of events were none. *unreadable_files*: for each file of events that could not be read, why.
-
-        Blind is: a sensor lost after the start, one that never said that it ended in order, one asked for by name and
-        missing, a sampler without one complete sample, a self-test that did not see what it planted, a line or a file
-        that cannot be read.
-        """
-        return Health(
-            sensors={name: state.state for name, state in self._states.items() if name != SELF_TEST},
-            samples=self._samples,
-            listeners=self._listened if self._calls else self._seen,
-            blind="; ".join(self._blind(asked_for, in_use, unreadable_lines, unreadable_files)),
-            calls=self._calls,
-            proven=self._proven,
-            notes=tuple(dict.fromkeys(self._notes)),
-        )
-
-    @property
-    def _samples(self) -> int:
-        return sum(state.samples for state in self._states.values())
-
-    def _blind(
-        self, asked_for: Sequence[str], in_use: Sequence[str], unreadable_lines: int, unreadable_files: Sequence[str]
-    ) -> list[str]:
-        states = self._states
-        found = [f"{name} was lost: {state.why}" for name, state in states.items() if state.state == "blind"]
-        found += [
-            f"{name} is missing here" for name in asked_for if name not in states or states[name].state == "missing"
-        ]
-        if "sampler" in states and not self._samples and not found:
-            found.append("the sampler took no complete sample")
-        # What it wrote last is gone: a disk that was full for a while, a file that was cut.
-        found += [
-            f"{name} never said that it ended: its last events are lost"
-            for name in in_use
-            if name not in states or states[name].state in ("up", "partial")
-        ]
-        if unreadable_lines:
-            found.append(f"lines of events that could not be read: {unreadable_lines}")
-        found += unreadable_files[:_UNREADABLE_SHOWN]
-        if len(unreadable_files) > _UNREADABLE_SHOWN:
-            found.append(f"and {len(unreadable_files) - _UNREADABLE_SHOWN} more files could not be read")
-        return found
-
-
 def has_run(result: TestResult) -> bool:
-    """Whether *result* is one of a test, or of the copy itself, that pytest came to: one that it skipped counts."""
+    """Whether pytest got as far as the test of *result*, be it to skip it; true of a copy's own result."""
     return not result.is_of_collection and result.outcome not in (TestOutcome.NOT_RUN, TestOutcome.NOT_COLLECTED)
 
 
 def is_failing(finding: Finding, fail_on: str) -> bool:
-    """Whether *finding* stands at or above *fail_on*."""
-    return fail_on == "warning" or (fail_on == "error" and finding.severity == "error")
+    """Whether *finding* is at or above *fail_on*."""
+    return fail_on != FailOn.NEVER and finding.severity.rank >= Severity(fail_on).rank
 
 
-def verdict(
+def decide(
     *,
-    outcomes: Sequence[Outcome],
+    copy_ends: Sequence[CopyEnd],
     results: Sequence[Sequence[TestResult]],
     findings: Sequence[Finding],
     health: Health,
     fail_on: str,
-    ended: str,
+    ended: RunEnd,
     errors: Sequence[str],
     is_pytest: bool,
 ) -> Verdict:
-    """The verdict, the first that applies: interrupted, blind, failed, nothing ran, findings, passed.
+    """The verdict, the first that applies: stopped early, blind, tests failed, nothing ran, findings, passed.
 
-    *ended*: how the run ended: "complete", "interrupted", "terminated", "supervisor-lost", or "" for one that has no
-    end. *errors*: what parasuite itself failed at. *is_pytest*: whether every test that ran has
-    a result, so that without any nothing ran.
+    *errors*: what parasuite itself failed at. *is_pytest*: whether every test that ran has a result, so that nothing
+    ran where there is none.
     """
     failing = tuple(finding for finding in findings if is_failing(finding, fail_on))
-    code, reason = _first_that_applies(outcomes, results, failing, health, ended, errors, is_pytest)
+    code, reason = (
+        _VERDICT_ON_END.get(ended) or _inconclusive(health, errors) or _on_tests(copy_ends, results, is_pytest)
+    ) or ((ExitCode.FINDINGS, PORT_FINDINGS) if failing else (ExitCode.PASSED, PASSED))
     return Verdict(code=code, reason=reason, failing=failing)
 
 
-def with_problems(decided: Verdict, problems: Sequence[str]) -> Verdict:
-    """*decided*, unless what was learned could not all be written (*problems*): such a run did not end well."""
-    if not problems or decided.code not in (ExitCode.PASSED, ExitCode.NO_TESTS, ExitCode.FINDINGS):
-        return decided
-    return replace(decided, code=ExitCode.BLIND, reason=f"parasuite failed: {problems[0]}")
-
-
-def _first_that_applies(
-    outcomes: Sequence[Outcome],
-    results: Sequence[Sequence[TestResult]],
-    failing: Sequence[Finding],
-    health: Health,
-    ended: str,
-    errors: Sequence[str],
-    is_pytest: bool,
-) -> tuple[ExitCode, str]:
-    if ended == "interrupted":
-        return ExitCode.INTERRUPTED, "interrupted"
-    if ended == "terminated":
-        return ExitCode.TERMINATED, "terminated"
-    if ended == "supervisor-lost":
-        return ExitCode.BLIND, "void: the supervisor died, so nothing after that was watched"
-    if ended != "complete":
-        return ExitCode.BLIND, "void: the run has no end; parasuite itself was killed"
+def _inconclusive(health: Health, errors: Sequence[str]) -> tuple[ExitCode, str] | None:
     if errors:
-        return ExitCode.BLIND, f"parasuite failed: {errors[0]}"
+        return ExitCode.BLIND, PARASUITE_FAILED.format(why=errors[0])
     if health.blind:
-        return ExitCode.BLIND, f"blind: {health.blind}"
+        return ExitCode.BLIND, BLIND.format(why=health.blind)
+    return None
+
+
+def _on_tests(
+    copy_ends: Sequence[CopyEnd], results: Sequence[Sequence[TestResult]], is_pytest: bool
+) -> tuple[ExitCode, str] | None:
     if any(result.outcome.is_bad for copy in results for result in copy):
-        return ExitCode.TEST_FAILED, "failed"
+        return ExitCode.TEST_FAILED, FAILED
     # pytest ends with 0 too where nothing ran: --collect-only, --version, a conftest that calls pytest.exit.
     ran = any(has_run(result) for copy in results for result in copy)
-    if is_pytest and not ran and all(outcome.status in (0, NO_TESTS_COLLECTED) for outcome in outcomes):
-        return ExitCode.NO_TESTS, "no test ran in any copy"
-    if any(outcome.how != "exited" or outcome.status != 0 for outcome in outcomes):
-        return ExitCode.TEST_FAILED, "failed"
-    if failing:
-        return ExitCode.FINDINGS, "every test passed, and a port finding stands"
-    return ExitCode.PASSED, "passed"
+    if is_pytest and not ran and all(end.status in (0, NO_TESTS_COLLECTED) for end in copy_ends):
+        return ExitCode.NO_TESTS, NO_TEST_RAN
+    if not all(end.is_good for end in copy_ends):
+        return ExitCode.TEST_FAILED, FAILED
+    return None
+
+
+def with_problems(decided: Verdict, problems: Sequence[str]) -> Verdict:
+    """*decided*, but BLIND if the run ended well so far and *problems* says what could not be written."""
+    if not problems or decided.code not in (ExitCode.PASSED, ExitCode.NO_TESTS, ExitCode.FINDINGS):
+        return decided
+    return replace(decided, code=ExitCode.BLIND, reason=PARASUITE_FAILED.format(why=problems[0]))
+
+
+def as_recorded(decided: Verdict, code: int | None, reason: str) -> tuple[Verdict, str]:
+    """*decided*, but with the *code* and *reason* in run.json, if there are any: `report` exits as the run did.
+
+    The run may know what its folder does not show, such as a report that could not be written. Also a note, if
+    judging the record again comes to another verdict; else "".
+    """
+    if code is None or code not in set(ExitCode):
+        return decided, ""
+    recorded = replace(decided, code=ExitCode(code), reason=reason)
+    is_other = decided.code != recorded.code != ExitCode.BLIND
+    return recorded, RECORD_HAS_CHANGED.format(reason=decided.reason) if is_other else ""

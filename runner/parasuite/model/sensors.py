@@ -70,6 +70,10 @@ SENSORS = {
 }
 
 
+SELF_TEST = "self-test"
+"""The name under which the probe records, as if it were a sensor, whether the collision that it planted was seen."""
+
+
 def is_inside(source: str) -> bool:
     """Whether *source*, the writer of an event, is a sensor that runs inside the observed processes."""
     return source in _INSIDE

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from parasuite.model.events import Event, SensorState
-from parasuite.model.sensors import SENSORS, SensorName, cannot_see
+from parasuite.model.sensors import SELF_TEST, SENSORS, SensorName, cannot_see
 from parasuite.model.words import SensorStatus
 
 RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
-SELF_TEST = "self-test"
 _TIMEOUT_S = 90.0
 _NESTED = "a parasuite around this one, or another sandbox, watches already"
 # Why something is missing (an errno and its words, or a name in them) and what to do about it.

@@ -1,8 +1,9 @@
-"""JUnit XML that no consumer can read past a failure of; valid under Jenkins' junit-10 schema.
+"""JUnit XML in which no consumer can overlook a failure; valid under Jenkins' junit-10 schema.
 
 Two layouts. `junit`: every test of every copy, the copy in `classname`, since GitLab keeps only the first of two
 cases with equal (classname, name). `junit_merged`: one case per test, failing if it failed in any copy. Both end with
-the suites `parasuite.ports` (a case per finding) and `parasuite.audit` (whether it could see, and what it cannot).
+the suites `parasuite.ports` (a case per finding) and `parasuite.audit` (whether the run proves anything, and what its
+sensors cannot see).
 """
 
 from __future__ import annotations
@@ -15,24 +16,25 @@ from xml.sax.saxutils import escape, quoteattr
 
 from parasuite.judge.findings import Finding
 from parasuite.judge.report import Report
-from parasuite.judge.verdict import ExitCode, has_run, is_failing
+from parasuite.judge.verdict import has_run, is_failing
 from parasuite.model.results import Attempt, TestResult
-from parasuite.reports.wording import finding_lines
+from parasuite.model.words import TestOutcome
+from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, finding_lines
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MESSAGE_MAX = 1000
-_ELEMENT_OF = {
-    "failed": "failure",
-    "error": "error",
-    "lost": "error",
-    "not-collected": "error",
-    "skipped": "skipped",
-    "not-run": "skipped",
+_ELEMENT_OF = {  # The worst first; a passed test has no element.
+    TestOutcome.FAILED: "failure",
+    TestOutcome.ERROR: "error",
+    TestOutcome.LOST: "error",
+    TestOutcome.NOT_COLLECTED: "error",
+    TestOutcome.SKIPPED: "skipped",
+    TestOutcome.NOT_RUN: "skipped",
 }
-_WORST_FIRST = ("failed", "error", "lost", "not-collected", "skipped", "not-run", "passed")
-
-_PROVING = (ExitCode.PASSED, ExitCode.TEST_FAILED, ExitCode.FINDINGS)
+_WORST_FIRST = [*_ELEMENT_OF, TestOutcome.PASSED]
+_PORTS, _AUDIT = "parasuite.ports", "parasuite.audit"
+_COPIES_QUOTED = 3
 
 
 def clean(text: str) -> str:
@@ -102,7 +104,7 @@ def _case_of(result: TestResult, prefix: str) -> _Case:
 
 
 def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> _Case:
-    """The worst of *runs* stands for all; the message says in how many of *copies* it passed."""
+    """One case with the worst outcome of *runs*; the message says in how many of *copies* the test passed."""
     worst = min((result for _, result in runs), key=lambda result: _WORST_FIRST.index(result.outcome))
     case = _case_of(worst, "")
     duration_s = max(result.duration_s for _, result in runs)
@@ -115,11 +117,11 @@ def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> _Case:
     note = f"ran in {ran} of {copies} copies" if ran < copies else ""
     if not case.element:
         return _Case(case.classname, case.name, duration_s, attempts=attempts, note=note)
-    passed = sum(result.outcome == "passed" for _, result in runs)
+    passed = sum(result.outcome == TestOutcome.PASSED for _, result in runs)
     bad = [(copy, result) for copy, result in runs if result.outcome == worst.outcome]
     where = ", ".join(str(copy) for copy, _ in bad)
-    text = "\n\n".join(f"=== copy {copy}: {result.outcome}\n{result.text}" for copy, result in bad[:3])
-    if worst.outcome == "not-collected":
+    text = "\n\n".join(f"=== copy {copy}: {result.outcome}\n{result.text}" for copy, result in bad[:_COPIES_QUOTED])
+    if worst.outcome == TestOutcome.NOT_COLLECTED:
         message = f"{note}; not collected in copy {where}"
     elif case.element == "skipped" and not passed:
         message = worst.message
@@ -132,25 +134,25 @@ def _audit_suites(report: Report) -> list[tuple[str, list[_Case]]]:
     ports = [_finding_case(finding, report) for finding in report.findings]
     audit = [_coverage_case(report)]
     if report.cannot_see:
-        sensors = ", ".join(sorted(report.health.sensors)) or "nobody"
+        sensors = ", ".join(sorted(report.health.sensors))
         text = "\n".join([*report.cannot_see, *report.notes])
-        audit.append(_Case("parasuite.audit", f"what the {sensors} cannot see", 0.0, "skipped", "not an error", text))
-    return [("parasuite.ports", ports), ("parasuite.audit", audit)]
+        audit.append(_Case(_AUDIT, CANNOT_SEE.format(sensors=sensors), 0.0, "skipped", "not an error", text))
+    return [(_PORTS, ports), (_AUDIT, audit)]
 
 
 def _coverage_case(report: Report) -> _Case:
-    """An error where the exit code says that the run proves nothing: who reads only this file must not see green."""
-    if report.verdict.code in _PROVING:
-        return _Case("parasuite.audit", "coverage")
-    message = f"the run proves nothing: {report.verdict.reason}"
-    return _Case("parasuite.audit", "coverage", 0.0, "error", message, "\n".join(report.notes))
+    """An error if the run proves nothing: this file may be all that a reader looks at, and must not be green then."""
+    if report.verdict.code.is_conclusive:
+        return _Case(_AUDIT, "coverage")
+    message = PROVES_NOTHING.format(reason=report.verdict.reason)
+    return _Case(_AUDIT, "coverage", 0.0, "error", message, "\n".join(report.notes))
 
 
 def _finding_case(finding: Finding, report: Report) -> _Case:
     element = "failure" if is_failing(finding, report.fail_on) else "skipped"
     name = f"{finding.kind} {finding.endpoint} {finding.id}"
     text = "\n".join(finding_lines(finding, report.start_ns))
-    return _Case("parasuite.ports", name, 0.0, element, f"{finding.severity}: {finding.message}", text)
+    return _Case(_PORTS, name, 0.0, element, f"{finding.severity}: {finding.message}", text)
 
 
 def _document(report: Report, suites: Iterable[tuple[str, Sequence[_Case]]]) -> Iterator[str]:
@@ -198,10 +200,10 @@ def _element(case: _Case) -> Iterator[str]:
 
 
 def _attribute(text: str) -> str:
-    # A bare line end in an attribute is read as a blank; a character reference survives.
+    # A parser reads a bare line end in an attribute as a space; a character reference survives.
     return quoteattr(clean(text), {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
 
 
 def _seconds(duration_s: float) -> str:
-    # A file of the suite's own may say anything, and the schema has no word for infinity.
+    # The JUnit file of a command may contain any number, and the schema does not allow infinity.
     return f'"{max(0.0, duration_s):.3f}"' if math.isfinite(duration_s) else '"0.000"'

@@ -1,11 +1,21 @@
-"""Words that several reports share: plurals, a finding in plain text, and what a terminal may be sent."""
+"""Words that several reports share: plurals, a finding in plain text, and what a terminal may be sent.
+
+Tests that look for a phrase in a report take it from here, so that a phrase can be improved in one place.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from parasuite.judge.findings import Finding
+from parasuite.model.words import TestOutcome
+
+NOTE = "note: {note}"
+NO_SENSOR = "no sensor looked (--sensors none)"
+NOT_SEEN_BY = "not seen by {sensors}:"
+CANNOT_SEE = "what the {sensors} cannot see"
+PROVES_NOTHING = "the run proves nothing: {reason}"
 
 # Characters that are letters or marks to str.isprintable, and that no font draws: Default_Ignorable_Code_Point of
 # Unicode's DerivedCoreProperties.txt, as far as it is not of category Cf.
@@ -17,9 +27,9 @@ _INVISIBLE = re.compile(
 def printable(text: str) -> str:
     """*text* as one line that a terminal shows and does not obey; everything that parasuite prints goes through here.
 
-    Names come from elsewhere: test ids, processes, files, the words of exceptions. Control characters (line ends,
+    Names come from outside: test ids, processes, files, messages of exceptions. Control characters (line ends,
     escape, C1), marks of direction, characters without width and lone surrogates are shown as Python's escapes, so
-    that no name moves the cursor, sets a title, or makes a line of its own in a report.
+    that no name can move the cursor, set a title, or add a line to a report.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -38,23 +48,68 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
 
 
-def finding_lines(finding: Finding, start_ns: int, *, sides_max: int | None = None) -> Iterator[str]:
-    """A finding in plain text: what, its sides, how often, what to write instead.
+def in_copies(copies: Sequence[int], total: int) -> str:
+    """`2 of 4 copies (0, 3)`."""
+    return f"{len(copies)} of {total} copies ({', '.join(map(str, copies))})"
 
-    With *sides_max*, no more sides than that and no command lines: for a reader at a terminal.
+
+def outcome_counts(counts: Mapping[TestOutcome, int], failed_attempts: int = 0) -> str:
+    """`tests: 4 passed, 0 failed, 2 skipped, 1 failed attempt run again`: passed and failed always, others if any."""
+    shown = [
+        f"{counts.get(outcome, 0):,} {outcome}"
+        for outcome in _OUTCOMES
+        if counts.get(outcome) or outcome in (TestOutcome.PASSED, TestOutcome.FAILED)
+    ]
+    if failed_attempts:
+        shown.append(f"{plural(failed_attempts, 'failed attempt')} run again")
+    return "tests: " + ", ".join(shown)
+
+
+_OUTCOMES = (
+    TestOutcome.PASSED,
+    TestOutcome.FAILED,
+    TestOutcome.ERROR,
+    TestOutcome.LOST,
+    TestOutcome.NOT_COLLECTED,
+    TestOutcome.SKIPPED,
+    TestOutcome.NOT_RUN,
+)
+
+
+def left_behind(copy: int, processes: int, *, all_ended: bool) -> str:
+    """Which processes outlived the main process of a copy, and whether parasuite could end them."""
+    ended = "ended" if all_ended else "not all could be ended"
+    return f"copy {copy} left {plural(processes, 'process')} behind; {ended}"
+
+
+def not_seen_by(sensors: Iterable[str]) -> str:
+    """The line above what *sensors* cannot see."""
+    return NOT_SEEN_BY.format(sensors=", ".join(sorted(sensors)))
+
+
+def listeners_seen(listeners: int, *, calls: int | None = None, samples: int | None = None) -> str:
+    """`3 listeners seen in 20 calls and 4 samples`; None for what the sensors of the run do not count."""
+    how = [plural(count, noun) for count, noun in ((calls, "call"), (samples, "sample")) if count is not None]
+    return f"{plural(listeners, 'listener')} seen in {' and '.join(how) or 'no call'}"
+
+
+def finding_lines(finding: Finding, start_ns: int, *, sides_max: int | None = None) -> Iterator[str]:
+    """A finding in plain text: what happened, its sides, how often, what to write instead.
+
+    With *sides_max*, at most that many sides and no command lines: for a reader at a terminal.
     """
     yield finding.message
     shown = finding.sides[:sides_max]
     for side in shown:
         owner = "outside the run" if side.party is None else str(side.party)
         location = "" if side.location is None else str(side.location)
-        facts = [f"pid {side.pid}" if side.pid else "", side.process, side.test, location]
+        details = [f"pid {side.pid}" if side.pid else "", side.process, side.test, location]
         if side.since_ns is not None:
-            facts.append(f"since {(side.since_ns - start_ns) / 1e9:.2f} s")
+            details.append(f"since {(side.since_ns - start_ns) / 1e9:.2f} s")
         if side.options:
-            facts.append("+".join(side.options))
-        told = f" ({side.attribution})" if side.attribution else ""
-        yield f"  {side.role}: {owner}, " + ", ".join(fact for fact in facts if fact) + told
+            details.append("+".join(side.options))
+        attribution = f" ({side.attribution})" if side.attribution else ""
+        yield f"  {side.role}: {owner}, " + ", ".join(detail for detail in details if detail) + attribution
         if side.command and sides_max is None:
             yield f"      {side.command}"
     if len(finding.sides) > len(shown):

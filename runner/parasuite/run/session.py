@@ -472,13 +472,13 @@ def _grace_s() -> float:
 def _keep_scratch(folder: RunFolder, report: Report, scratch: Path) -> list[str]:
     """Put the temporary files of a copy that did not end well beside the run."""
     problems = []
-    for outcome in report.outcomes:
-        bad = any(result.outcome in _KEEPING for result in report.results[outcome.copy])
-        if bad or outcome.how != "exited" or outcome.status != 0:
-            whose = f"temporary files of copy {outcome.copy}"
+    for end in report.copy_ends:
+        bad = any(result.outcome in _KEEPING for result in report.results[end.copy])
+        if bad or not end.is_good:
+            whose = f"temporary files of copy {end.copy}"
             try:
-                target = f"copies/{outcome.copy:03d}/tmp"
-                problems += [f"{whose}: {left}" for left in keep(scratch / str(outcome.copy), folder.path, target)]
+                target = f"copies/{end.copy:03d}/tmp"
+                problems += [f"{whose}: {left}" for left in keep(scratch / str(end.copy), folder.path, target)]
             except (OSError, Unreadable) as error:
                 problems.append(f"{whose} could not be kept: {error}")
     return problems
