@@ -28,14 +28,7 @@ from parasuite.record.junit_files import ResultsError, junit_results
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.tally import tally_of
 from parasuite.record.untrusted import Missing, Unreadable, tail
-from parasuite.reports.findings_json import findings_json
-from parasuite.reports.junit_xml import junit, junit_merged
-
-_REPORTS: dict[str, Callable[[Report], str]] = {
-    "findings.json": findings_json,
-    "junit.xml": junit,
-    "junit-merged.xml": junit_merged,
-}
+from parasuite.reports.registry import REPORT_FILES
 
 
 def _never() -> str:
@@ -201,9 +194,9 @@ def _end_of_output(root: Path, name: str) -> tuple[str, str]:
 def write_reports(folder: RunFolder, report: Report) -> list[str]:
     """Write every report file; a line for each that could not be written."""
     problems: list[str] = []
-    for name, render in _REPORTS.items():
-        with recording_errors(problems, name):
-            folder.write(name, render(report))
+    for file in REPORT_FILES:
+        with recording_errors(problems, file.name):
+            folder.write(file.name, file.render(report))
     return problems
 
 

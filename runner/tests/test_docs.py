@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from parasuite.reports.registry import REPORT_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,3 +45,8 @@ def test_readme_and_sensors_agree_on_the_share_of_listeners_that_the_sampler_see
     assert row is not None
     of_10_ms, of_200_ms = (row.group(1).split("|")[column].strip() for column in (2, 4))
     assert [f"{share} %" for share in readme.groups()] == [of_200_ms, of_10_ms]
+
+
+@pytest.mark.parametrize("name", [file.name for file in REPORT_FILES])
+def test_the_description_of_the_run_folder_has_every_report(name: str) -> None:
+    assert re.search(rf"^      {re.escape(name)} ", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
