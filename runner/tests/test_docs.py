@@ -38,6 +38,15 @@ def test_every_file_that_contributing_names_exists() -> None:
     assert (len(names) > 20, missing) == (True, [])
 
 
+def test_every_module_in_the_table_of_rooms_exists() -> None:
+    parasuite = ROOT / "runner" / "parasuite"
+    table = re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+    rooms = {parasuite / room: re.findall(r"`(\w+)/?`", modules) for room, modules in table}
+    named = [room / module for room, modules in rooms.items() for module in modules]
+    missing = [path for path in [*rooms, *named] if not (path.is_dir() or path.with_suffix(".py").exists())]
+    assert (len(named) > 30, missing) == (True, [])
+
+
 def test_readme_and_sensors_agree_on_the_share_of_listeners_that_the_sampler_sees() -> None:
     readme = re.search(r"sees (\d+) % of listeners that live 200 ms, (\d+) %", (ROOT / "README.md").read_text())
     row = re.search(r"\| psutil every 1 s \|(.*)", (ROOT / "docs" / "sensors.md").read_text())
