@@ -30,6 +30,9 @@ from parasuite.record.tally import tally_of
 from parasuite.record.untrusted import Missing, Unreadable, tail
 from parasuite.reports.registry import REPORT_FILES
 
+RAN_AT_ONCE = "copies ran tests at once for {percent} % of the time that tests ran: only then can they collide"
+WHILE_READING = "{stopped} while the record was read"
+
 
 def _never() -> str:
     return ""
@@ -140,8 +143,9 @@ class _Reading:
         if not self.stopped:
             return []
         return [
-            f"{self.stopped} while the record was read: what sockets did after the first {self.duration_s:.1f} s, "
-            f"{self._count:,} events, was not looked at; `parasuite report` reads all of it"
+            WHILE_READING.format(stopped=self.stopped)
+            + f": what sockets did after the first {self.duration_s:.1f} s, {self._count:,} events, "
+            "was not looked at; `parasuite report` reads all of it"
         ]
 
 
@@ -159,8 +163,7 @@ def _end_of_run(record: RunRecord, reading: _Reading) -> RunEnd:
 def _overlap_note(measured: Overlap, ends: Sequence[CopyEnd]) -> list[str]:
     if measured.share >= LOW or len(ends) < 2:
         return []
-    share = f"{measured.share:.0%}".replace("%", " %")
-    return [f"copies ran tests at once for {share} of the time that tests ran: only then can they collide"]
+    return [RAN_AT_ONCE.format(percent=f"{measured.share:.0%}".removesuffix("%"))]
 
 
 def _results_of(folder: RunFolder, end: CopyEnd, record: RunRecord) -> CopyResults:

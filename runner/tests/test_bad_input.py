@@ -12,8 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parasuite.judge.copy_results import NO_TEST_IN_COPY
+from parasuite.judge.report import COPY_ITSELF
+from parasuite.judge.verdict import NO_TEST_RAN, PARASUITE_FAILED
+from parasuite.model.words import TestOutcome
 
 from runner.tests.conftest import Parasuite
+from runner.tests.reported import bad_test, counted
 
 Write = Callable[[str], Path]
 
@@ -182,14 +187,14 @@ def test_an_output_folder_that_cannot_be_written_is_named(parasuite: Parasuite, 
 def test_no_test_selected_is_code_4(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
     finished = parasuite.run_pytest("-j", "2", "-k", "nothing_is_called_this", "tests/")
-    assert (finished.code, finished.verdict.startswith("no test ran in any copy")) == (4, True), finished.stdout
+    assert (finished.code, finished.verdict.startswith(NO_TEST_RAN)) == (4, True), finished.stdout
 
 
 @pytest.mark.parametrize("argument", ["--collect-only", "--version"])
 def test_arguments_by_which_pytest_runs_nothing_are_code_4(parasuite: Parasuite, suite: Write, argument: str) -> None:
     suite("def test_one(): pass\n")
     finished = parasuite.run_pytest("-j", "2", "tests/", "--", argument)
-    assert (finished.code, finished.verdict.startswith("no test ran in any copy")) == (4, True), finished.stdout
+    assert (finished.code, finished.verdict.startswith(NO_TEST_RAN)) == (4, True), finished.stdout
 
 
 @pytest.mark.parametrize("how", ["items.clear()", "pytest.exit('enough', returncode=0)"])
@@ -203,9 +208,9 @@ def test_a_copy_in_which_no_test_ran_though_others_ran_some_is_told(
         f"    if os.environ['PARASUITE_COPY'] == '1': {how}\n"
     )
     finished = parasuite.run_pytest("-j", "2", "tests/")
-    told = "error copy in 1 of 2 copies (1)\n    no test ran in this copy, though others ran some"
+    told = f"{bad_test(TestOutcome.ERROR, COPY_ITSELF, [1], 2)}\n    {NO_TEST_IN_COPY}"
     assert (finished.code, told in finished.stdout) == (1, True), finished.stdout
-    assert "no test ran in this copy" in (finished.folder / "junit.xml").read_text()
+    assert NO_TEST_IN_COPY in (finished.folder / "junit.xml").read_text()
 
 
 def test_a_copy_that_dies_at_import_fails_the_run_and_shows_why(parasuite: Parasuite, suite: Write) -> None:
@@ -232,7 +237,7 @@ def test_a_test_file_that_cannot_be_imported_is_an_error_in_every_copy_with_its_
     suite(source + "\n")
     finished = parasuite.run_pytest("-j", "2", "tests/")
     assert finished.code == 1
-    assert f"error tests/test_it.py in 2 of 2 copies (0, 1)\n    {reason}" in finished.stdout
+    assert f"{bad_test(TestOutcome.ERROR, 'tests/test_it.py', [0, 1], 2)}\n    {reason}" in finished.stdout
 
 
 def test_a_copy_killed_in_the_middle_loses_its_tests_and_hides_none(parasuite: Parasuite, suite: Write) -> None:
@@ -245,7 +250,7 @@ def test_a_copy_killed_in_the_middle_loses_its_tests_and_hides_none(parasuite: P
     )
     finished = parasuite.run_pytest("-j", "2", "tests/", "--", "-p", "no:randomly")
     assert finished.code == 1
-    assert "4 passed, 0 failed, 1 error, 2 lost" in finished.verdict
+    assert counted(passed=4, error=1, lost=2) in finished.verdict
     assert "copy 1 killed by SIGKILL" in finished.stdout
     xml = (finished.folder / "junit.xml").read_text()
     assert xml.count('<testcase classname="copy-1.tests.test_it"') == 3
@@ -278,7 +283,9 @@ def test_a_full_disk_is_said_and_the_reports_that_fit_are_written(parasuite: Par
     (folder / "junit.xml").mkdir()
     finished = parasuite.finish(process)
     assert (finished.code, finished.run["exit_code"]) == (3, 3)
-    assert finished.verdict.startswith("parasuite failed: junit.xml could not be written: Is a directory: ")
+    assert finished.verdict.startswith(
+        PARASUITE_FAILED.format(why="junit.xml could not be written: Is a directory: ")
+    )
     assert "junit.xml could not be written" in finished.stderr
     assert json.loads((folder / "findings.json").read_text()) == []
     assert "junit.xml could not be written" in (folder / "junit-merged.xml").read_text()

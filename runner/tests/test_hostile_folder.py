@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.assemble import assemble_report, write_reports
+from parasuite.judge.copy_results import FOLDER_WAS_EMPTIED
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
 
@@ -211,7 +212,7 @@ def test_a_suite_that_removes_its_own_folder_has_failed(parasuite: Parasuite, su
     for sensors in ("none", "recorder"):
         finished = parasuite.run_pytest("-j", "1", "--sensors", sensors, "tests/")
         assert finished.code in (1, 3), finished.stdout
-        assert "its folder was emptied: copies/000" in finished.stdout
+        assert FOLDER_WAS_EMPTIED.format(reason="copies/000") in finished.stdout
 
 
 def test_a_suite_that_removes_its_results_has_failed(parasuite: Parasuite, suite: Callable[[str], Path]) -> None:

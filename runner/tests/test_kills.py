@@ -19,6 +19,9 @@ from typing import BinaryIO
 
 import psutil
 import pytest
+from parasuite.judge.copy_ends import SUPERVISION_DIED
+from parasuite.judge.verdict import NO_END, SUPERVISOR_DIED
+from parasuite.reports.wording import left_behind
 
 from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
 
@@ -160,7 +163,7 @@ def processes_of(process: subprocess.Popen[str], folder: Path, copy: int) -> dic
 def test_what_a_copy_leaves_behind_is_ended_and_counted(stubborn: Parasuite) -> None:
     finished = stubborn.run_pytest("-j", "2", "tests/", environ={"STUBBORN_ENDS": "1"})
     assert finished.code == 0, finished.stdout
-    assert "copy 1 left 3 processes behind; ended" in finished.stdout
+    assert left_behind(1, 3, all_ended=True) in finished.stdout
 
 
 @pytest.mark.parametrize(
@@ -194,7 +197,7 @@ def test_a_killed_orchestrator_leaves_a_void_run_that_can_be_reported(stubborn: 
     process.kill()
     process.communicate()
     finished = reported(stubborn)
-    assert (finished.code, "void: the run has no end" in finished.verdict) == (3, True)
+    assert (finished.code, NO_END in finished.verdict) == (3, True)
     assert "3 passed" in finished.verdict
     assert "3 lost" in finished.verdict
 
@@ -204,7 +207,7 @@ def test_a_killed_supervisor_makes_the_run_void(stubborn: Parasuite) -> None:
     folder = until_ready(stubborn)
     os.kill(supervisor_of(folder), signal.SIGKILL)
     finished = stubborn.finish(process)
-    assert (finished.code, "void: the supervisor died" in finished.verdict) == (3, True), finished.stdout
+    assert (finished.code, SUPERVISOR_DIED in finished.verdict) == (3, True), finished.stdout
 
 
 def test_a_killed_init_loses_its_copy_alone(stubborn: Parasuite) -> None:
@@ -213,7 +216,7 @@ def test_a_killed_init_loses_its_copy_alone(stubborn: Parasuite) -> None:
     processes_of(process, folder, 1)["init"].kill()
     process.send_signal(signal.SIGINT)
     finished = stubborn.finish(process)
-    assert (finished.code, finished.stdout.count("lost: its supervision died")) == (130, 1), finished.stdout
+    assert (finished.code, finished.stdout.count(SUPERVISION_DIED)) == (130, 1), finished.stdout
 
 
 ROLES = ("orchestrator", "supervisor", "spawner", "init", "main")
@@ -273,7 +276,7 @@ def test_a_time_out_ends_a_run_whose_supervisor_is_stopped(
     process = parasuite.start("run", "-j", "1", "--sensors", "none", "--timeout", "10", "--", *lingers)
     paused(processes_of(process, until_ready(parasuite, copies=1), 0)["supervisor"])
     finished = parasuite.finish(process)
-    assert (finished.code, "void: the supervisor died" in finished.verdict) == (3, True), finished.stdout
+    assert (finished.code, SUPERVISOR_DIED in finished.verdict) == (3, True), finished.stdout
     assert "copy 0: timed-out" in finished.stderr
     assert "note: the supervisor, stopped, did not answer for" in finished.stdout
 

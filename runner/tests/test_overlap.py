@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parasuite.assemble import RAN_AT_ONCE
 from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.overlap import overlap
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
 from parasuite.model.words import CopyPhase, TestOutcome
+from parasuite.reports.wording import NOTE
 
 from runner.tests.conftest import Parasuite
 
@@ -85,7 +87,7 @@ def test_a_note_and_run_json_say_that_copies_took_turns(
     suite(RECORDS_ITS_END, "conftest.py")
     finished = parasuite.run_pytest("-j", "2", "tests/")
     assert finished.code == 0, finished.stdout
-    assert "note: copies ran tests at once for 0 % of the time that tests ran" in finished.stdout
+    assert NOTE.format(note=RAN_AT_ONCE.format(percent=0)) in finished.stdout
     measured = finished.run["overlap"]
     assert (measured["two_s"], measured["all_s"]) == (0.0, 0.0)
     assert measured["any_s"] > 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from parasuite.reports.wording import NO_SENSOR, left_behind, not_seen_by
 
 from runner.tests.conftest import Finished, Parasuite, kinds, planted
 from runner.tests.golden_names import assert_golden
@@ -76,7 +77,7 @@ def test_a_listener_on_every_address_is_exposed(watched: Watch) -> None:
 def test_a_daemon_that_keeps_its_listener_is_an_orphan_and_is_ended(watched: Watch) -> None:
     finished = watched("orphan", "-j", "2")
     assert (finished.code, kinds(finished)) == (66, ["orphan"]), finished.stdout
-    assert "copy 0 left 1 process behind; ended" in finished.stdout
+    assert left_behind(0, 1, all_ended=True) in finished.stdout
 
 
 def test_a_fixed_port_in_copies_that_never_overlap_is_hard_coded(
@@ -117,10 +118,10 @@ def test_what_the_sampler_cannot_see_is_a_case_of_the_report(watched: Watch) -> 
     )
     assert case is not None
     assert "bound and does not listen" in (case.text or "")
-    assert "not seen by sampler:" in finished.stdout
+    assert not_seen_by(["sampler"]) in finished.stdout
 
 
 def test_without_a_sensor_the_verdict_says_that_nobody_looked(parasuite: Parasuite, tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text("def test_one(): pass\n")
     finished = parasuite.run_pytest("-j", "1", "--sensors", "none", "test_it.py")
-    assert (finished.code, "no sensor looked" in finished.verdict) == (0, True)
+    assert (finished.code, NO_SENSOR in finished.verdict) == (0, True)

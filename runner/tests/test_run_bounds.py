@@ -10,8 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from parasuite.assemble import WHILE_READING
+from parasuite.reports.wording import NOTE
 
 from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
+from runner.tests.reported import counted
 
 MAIN = "from parasuite.cli import main; main()"
 AT_ONCE = "import parasuite.run.session as session; session._JUDGED_UNTIL_S = session._JUDGED_LEAST_S = 0.0; " + MAIN
@@ -64,12 +67,13 @@ def test_a_signal_ends_the_judging_in_time_and_what_was_left_unread_is_a_note(
     process.send_signal(number)
     finished = finish(parasuite, process)
     assert (finished.code, finished.run["exit_code"]) == (code, code), finished.stdout
-    assert f"note: {word} while the record was read: what sockets did after the first 0.0 s" in finished.stdout
+    stopped = WHILE_READING.format(stopped=word)
+    assert NOTE.format(note=f"{stopped}: what sockets did after the first 0.0 s") in finished.stdout
     # How the copies ended is known all the same, and their tests are.
     assert all(f"copy {copy} interrupted" in finished.stdout for copy in range(2))
-    assert "2 lost" in finished.verdict
+    assert counted(lost=2) in finished.verdict
     again = parasuite("report")
-    assert (again.code, "while the record was read" in again.stdout) == (code, False)
+    assert (again.code, stopped in again.stdout) == (code, False)
 
 
 def test_a_signal_that_cuts_the_judging_of_a_run_short_is_how_it_ended(
@@ -85,7 +89,7 @@ def test_a_signal_that_cuts_the_judging_of_a_run_short_is_how_it_ended(
     )
     finished = finish(parasuite, run(parasuite, signalled))
     assert (finished.code, finished.run["exit_code"]) == (143, 143), finished.stdout + finished.stderr
-    assert "tests: 2 passed" in finished.verdict
+    assert counted(passed=2) in finished.verdict
     assert parasuite("report").code == 143
 
 
@@ -124,4 +128,4 @@ def test_a_record_that_is_full_makes_the_run_blind_and_ends_there(
     # One batch of events may pass the bound before it is seen.
     assert record.stat().st_size < 20_000 + 257 * 1000
     assert json.loads(lines[-1])["sensor"] == "seccomp"
-    assert "tests: 2 passed, 0 failed" in finished.verdict
+    assert counted(passed=2) in finished.verdict

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from parasuite.model.words import TestOutcome
 
 from runner.tests.conftest import Parasuite
+from runner.tests.reported import bad_test, counted
 
 Write = Callable[[str], Path]
 
@@ -27,7 +29,7 @@ def test_the_project_s_own_configuration_holds(parasuite: Parasuite, suite: Writ
     suite("def check_one(): pass\ndef test_two(): assert 0\n")
     (parasuite.cwd / "pytest.ini").write_text("[pytest]\npython_functions = check_*\naddopts = -p no:cacheprovider\n")
     finished = parasuite.run_pytest("-j", "2", "tests/")
-    assert (finished.code, "2 passed, 0 failed" in finished.verdict) == (0, True), finished.stdout
+    assert (finished.code, counted(passed=2) in finished.verdict) == (0, True), finished.stdout
 
 
 def test_strict_configuration_without_a_cache_is_no_obstacle(parasuite: Parasuite, suite: Write) -> None:
@@ -43,7 +45,7 @@ def test_a_failure_in_one_copy_alone_fails_the_run_and_names_the_copy(parasuite:
     suite("import os\ndef test_one():\n    assert os.environ['PARASUITE_COPY'] != '2', 'not here'\n")
     finished = parasuite.run_pytest("-j", "4", "tests/")
     assert finished.code == 1
-    assert "failed tests/test_it.py::test_one in 1 of 4 copies (2)" in finished.stdout
+    assert bad_test(TestOutcome.FAILED, "tests/test_it.py::test_one", [2], 4) in finished.stdout
 
 
 def test_results_come_through_xdist(parasuite: Parasuite, suite: Write) -> None:
@@ -51,20 +53,20 @@ def test_results_come_through_xdist(parasuite: Parasuite, suite: Write) -> None:
     suite("import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_n(n): assert n != 4\n")
     finished = parasuite.run_pytest("-j", "2", "tests/", "--", "-n", "2")
     assert finished.code == 1
-    assert "tests: 10 passed, 2 failed" in finished.verdict
+    assert counted(passed=10, failed=2) in finished.verdict
 
 
 def test_k_and_m_select_tests(parasuite: Parasuite, suite: Write) -> None:
     suite("import pytest\ndef test_apple(): pass\n@pytest.mark.slow\ndef test_pear(): pass\n")
     (parasuite.cwd / "pytest.ini").write_text("[pytest]\nmarkers = slow\n")
-    assert "1 passed" in parasuite.run_pytest("-j", "1", "-k", "apple", "tests/").verdict
-    assert "1 passed" in parasuite.run_pytest("-j", "1", "-m", "slow", "tests/").verdict
+    assert counted(passed=1) in parasuite.run_pytest("-j", "1", "-k", "apple", "tests/").verdict
+    assert counted(passed=1) in parasuite.run_pytest("-j", "1", "-m", "slow", "tests/").verdict
 
 
 def test_arguments_behind_the_dashes_reach_pytest(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): assert 0\ndef test_two(): pass\n")
     finished = parasuite.run_pytest("-j", "1", "tests/", "--", "-x", "-p", "no:randomly")
-    assert "0 passed, 1 failed, 1 not-run" in finished.verdict
+    assert counted(failed=1, not_run=1) in finished.verdict
 
 
 def test_a_unix_socket_in_tmp_path_fits_even_in_a_deep_project(tmp_path: Path, parasuite: Parasuite) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from lxml import etree
+from parasuite.model.words import TestOutcome
 
 from runner.tests.conftest import Finished, Parasuite
+from runner.tests.reported import bad_test, counted
 
 Write = Callable[[str, str], Path]
 
@@ -53,7 +55,7 @@ def test_a_module_that_some_copies_skipped_is_skipped_there_and_never_green(
     suite("def test_other(): pass\n", "test_other.py")
     finished = parasuite.run_pytest("-j", "3", "tests/", *arguments)
     assert finished.code == 0, finished.stdout
-    assert "tests: 5 passed, 0 failed, 4 skipped;" in finished.verdict
+    assert counted(passed=5, skipped=4) in finished.verdict
     assert (
         "skipped in 2 of 3 copies (1, 2), passed in others: tests/test_db.py::test_one and 1 more test\n"
         "    Skipped: database port busy\n"
@@ -71,7 +73,7 @@ def test_a_module_that_every_copy_skipped_is_a_case_as_in_pytest_s_own_file(
     suite("import pytest\npytest.importorskip('no_such_module')\ndef test_one(): pass\n", "test_db.py")
     suite("def test_other(): pass\n", "test_other.py")
     finished = parasuite.run_pytest("-j", "2", "tests/")
-    assert (finished.code, "2 passed, 0 failed, 2 skipped;" in finished.verdict) == (0, True), finished.stdout
+    assert (finished.code, counted(passed=2, skipped=2) in finished.verdict) == (0, True), finished.stdout
     (reason,) = {
         message(case, "skipped") for key, case in cases(finished, "junit.xml").items() if "test_db" in key[1]
     }
@@ -92,7 +94,7 @@ def test_tests_that_a_copy_did_not_collect_fail_the_run(
     suite(FEWER_ELSEWHERE, "test_it.py")
     finished = parasuite.run_pytest("-j", "4", "tests/", *arguments)
     assert (finished.code, finished.run["exit_code"]) == (1, 1), finished.stdout
-    assert "tests: 8 passed, 0 failed, 12 not-collected;" in finished.verdict
+    assert counted(passed=8, not_collected=12) in finished.verdict
     assert (
         "not-collected tests/test_it.py::test_it[4] in 3 of 4 copies (1, 2, 3)\n"
         "    collected in 1 of 4 copies (0), not in this one\n"
@@ -111,7 +113,7 @@ def test_a_selection_and_an_order_of_its_own_are_the_same_tests(parasuite: Paras
     )
     (parasuite.cwd / "pytest.ini").write_text("[pytest]\npython_files = t.py\n")
     finished = parasuite.run_pytest("-j", "3", "-k", "not test_no", "tests/")
-    assert (finished.code, "tests: 60 passed, 0 failed;" in finished.verdict) == (0, True), finished.stdout
+    assert (finished.code, counted(passed=60) in finished.verdict) == (0, True), finished.stdout
 
 
 def test_a_test_beside_a_copy_that_died_says_in_how_many_it_ran(parasuite: Parasuite, suite: Write) -> None:
@@ -133,7 +135,7 @@ def test_cases_that_one_copy_of_a_command_did_not_run_fail_the_run(parasuite: Pa
     script.chmod(0o755)
     finished = parasuite("run", "-j", "3", "--collect-junit", "out-{copy}.xml", "--", "./check.sh")
     assert finished.code == 1
-    assert "not-collected shell::b in 1 of 3 copies (1)" in finished.stdout
+    assert bad_test(TestOutcome.NOT_COLLECTED, "shell::b", [1], 3) in finished.stdout
 
 
 # As pytest-rerunfailures does it: each attempt a report with the outcome "rerun", and its tear-down after it. The
@@ -237,7 +239,7 @@ def test_failed_attempts_of_a_test_that_passed_when_run_again_are_kept(
     (parasuite.cwd / "conftest.py").write_text(plugin)
     finished = parasuite.run_pytest("-j", "2", "tests/")
     assert finished.code == 0, finished.stdout
-    assert "tests: 4 passed, 0 failed, 2 failed attempts run again;" in finished.verdict
+    assert counted(passed=4, failed_attempts=2) in finished.verdict
     assert (
         "run again tests/test_it.py::test_it in 1 of 2 copies (1): 2 failed attempts\n    AssertionError: attempt 1\n"
     ) in finished.stdout
@@ -258,7 +260,7 @@ def test_a_test_that_failed_to_the_last_attempt_failed(parasuite: Parasuite, sui
     )
     (parasuite.cwd / "conftest.py").write_text(plugin)
     finished = parasuite.run_pytest("-j", "1", "tests/")
-    assert (finished.code, "tests: 0 passed, 1 failed, 2 failed attempts run again;" in finished.verdict) == (1, True)
+    assert (finished.code, counted(failed=1, failed_attempts=2) in finished.verdict) == (1, True)
     case = cases(finished, "junit.xml")["copy-0.tests.test_it", "test_it"]
     assert [element.tag for element in case] == ["failure", "rerunFailure", "rerunFailure"]
     assert message(case, "failure").startswith("AssertionError: attempt 3")

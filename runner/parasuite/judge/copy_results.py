@@ -19,6 +19,11 @@ from parasuite.model.results import TestResult, with_distinct_ids
 from parasuite.model.words import CopyPhase, TestOutcome
 from parasuite.record.tally import Tally
 
+# Messages of a copy's own result.
+NO_TEST_IN_COPY = "no test ran in this copy, though others ran some"
+NO_TEST_EXPLAINS = "{end}, and no test result explains it"
+FOLDER_WAS_EMPTIED = "its folder was emptied: {reason}"
+
 
 @dataclass(frozen=True, slots=True)
 class CopyResults:
@@ -31,7 +36,7 @@ class CopyResults:
 
 def of_emptied_copy(reason: str) -> CopyResults:
     """Of a copy whose folder has lost files that parasuite itself put there: its results may be lost, too."""
-    return CopyResults([], False, _of_copy(f"its folder was emptied: {reason}"))
+    return CopyResults([], False, _of_copy(FOLDER_WAS_EMPTIED.format(reason=reason)))
 
 
 def of_pytest_copy(end: CopyEnd, tally: Tally, output: str) -> CopyResults:
@@ -46,7 +51,7 @@ def of_pytest_copy(end: CopyEnd, tally: Tally, output: str) -> CopyResults:
         return CopyResults(tests, is_complete, _of_copy(torn))
     if end.is_good or _has_failure(tests) or _selected_nothing(end, tests):
         return CopyResults(tests, is_complete)
-    message = f"{end}, and no test tells why" if end.how is CopyPhase.EXITED else str(end)
+    message = NO_TEST_EXPLAINS.format(end=end) if end.how is CopyPhase.EXITED else str(end)
     return CopyResults(tests, is_complete, _of_copy(message, tally.internal_error or output))
 
 
@@ -77,7 +82,7 @@ def compared(copies: Sequence[CopyResults]) -> tuple[Comparison, list[list[TestR
     has_tests = [any(map(has_run, [*copy.tests, *([copy.own] if copy.own else [])])) for copy in copies]
     is_complete = [copy.is_complete and ran for copy, ran in zip(copies, has_tests, strict=True)]
     comparison = compare([copy.tests for copy in copies], is_complete)
-    empty = _of_copy("no test ran in this copy, though others ran some")
+    empty = _of_copy(NO_TEST_IN_COPY)
     results = []
     for tests, copy, ran in zip(comparison.results, copies, has_tests, strict=True):
         own = copy.own or (empty if any(has_tests) and not ran else None)

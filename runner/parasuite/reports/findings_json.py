@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from parasuite.judge.findings import Finding, Side
 from parasuite.judge.report import Report
 from parasuite.model.events import Endpoint
+from parasuite.model.words import Protocol
 
 
 def findings_json(report: Report) -> str:
@@ -15,8 +15,8 @@ def findings_json(report: Report) -> str:
     return json.dumps([_finding(finding) for finding in report.findings], indent=1) + "\n"
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    found = {
+def _finding(finding: Finding) -> dict[str, object]:
+    fields: dict[str, object] = {
         "id": finding.id,
         "kind": finding.kind,
         "severity": finding.severity,
@@ -29,17 +29,17 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "sides": [_side(side) for side in finding.sides],
     }
     if finding.window_ms is not None:
-        found["window_ms"] = round(finding.window_ms, 3)
-    return found
+        fields["window_ms"] = round(finding.window_ms, 3)
+    return fields
 
 
-def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    if endpoint.protocol == "unix":
-        return {"protocol": "unix", "path": endpoint.address}
+def _endpoint(endpoint: Endpoint) -> dict[str, object]:
+    if endpoint.protocol is Protocol.UNIX:
+        return {"protocol": endpoint.protocol, "path": endpoint.address}
     return {"protocol": endpoint.protocol, "address": endpoint.address, "port": endpoint.port}
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: Side) -> dict[str, object]:
     return {
         "role": side.role,
         "copy": None if side.party is None else side.party.copy,
