@@ -87,7 +87,7 @@ def _container_of(test_id: str, containers: dict[str, TestResult]) -> TestResult
     if not containers:
         return None
     for end, char in enumerate(_function(test_id)):
-        # Of pytest's ids "::" and "/"; of the classname in a JUnit file ".".
+        # "::" and "/" separate the parts of a pytest id, "." those of a classname in a JUnit file.
         if char in ":/." and (found := containers.get(test_id[:end])) is not None:
             return found
     return None

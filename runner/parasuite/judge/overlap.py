@@ -1,4 +1,4 @@
-"""For how long copies ran their tests at once: only then can they meet. Pure."""
+"""For how long copies ran their tests at the same time: only then can they collide. Pure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from parasuite.model.run_record import Overlap
 from parasuite.model.words import TestOutcome
 
 LOW = 0.5
-"""A share below which a reader should know it."""
+"""If the share of time is below this, a note tells the reader."""
 
 
 def overlap(copy_ends: Sequence[CopyEnd], results: Sequence[Iterable[TestResult]]) -> Overlap:
     """How the copies of a run overlapped.
 
-    A copy runs its tests from the start of the first to the end of the last; one whose tests have no times (those of
-    a command) for as long as its main process lives.
+    A copy runs its tests from the start of the first to the end of the last. If its tests have no times (those of a
+    command), it counts as running them for as long as its main process lives.
     """
     changes: list[tuple[int, int]] = []
     for end, tests in zip(copy_ends, results, strict=True):
@@ -37,9 +37,9 @@ def _window(end: CopyEnd, tests: Iterable[TestResult]) -> tuple[int, int]:
     if not timed:
         return end.started_ns, end.ended_ns
     last_ns = max(
-        # One without a result ran until the copy ended.
+        # A lost test has no recorded end: it ran until its copy ended.
         end.ended_ns if test.outcome == TestOutcome.LOST else test.started_ns + int(test.duration_s * 1e9)
         for test in timed
     )
-    # A test may have changed its process's clock; nothing of a copy lies outside its life.
+    # A test may have changed the clock that it measured with, but cannot have run outside the life of its copy.
     return max(end.started_ns, min(test.started_ns for test in timed)), min(end.ended_ns, last_ns)
