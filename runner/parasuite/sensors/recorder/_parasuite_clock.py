@@ -1,14 +1,14 @@
 """The clock of the recorder's events, CLOCK_MONOTONIC as parasuite itself reads it, whatever clock the program has.
 
-A program's clock may be another one in three ways, and each is seen through in a way of its own:
+A program's clock can differ from it in three ways, each with its own remedy:
 
-- a test replaces the functions of the module time: those used here are kept where none looks (freezegun replaces the
-  attributes of all modules; time-machine replaces time.monotonic_ns within, but not time.perf_counter_ns, which is
-  the same clock on POSIX);
-- a preloaded library stands before the C library's clock_gettime (libfaketime): the C library's own is called;
-- a process in a time namespace of its own (time_namespaces(7)): its offset is taken off.
+- a test replaces functions of the module time: the function used here is kept in a default argument (freezegun
+  replaces the attributes of all modules), and it is time.perf_counter_ns where that is the same clock, as on POSIX
+  (time-machine changes time.monotonic_ns in place);
+- a preloaded library overrides the C library's clock_gettime (libfaketime): the C library's own is called;
+- the process is in its own time namespace (time_namespaces(7)): the namespace's offset is subtracted.
 
-Where parasuite's own clock is replaced, its copies have the same one, and theirs is read as it is.
+If parasuite's own clock is replaced, its copies have the same clock, and it is read as it is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import time
 
-TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
@@ -26,8 +26,8 @@ _NAMESPACE = "/proc/self/ns/time"
 
 
 def is_replaced() -> bool:
-    """Whether a preloaded library stands before this process's clock_gettime. Raises OSError, AttributeError or
-    ImportError where that is not to be found out.
+    """Whether a preloaded library overrides this process's clock_gettime. Raises OSError, AttributeError or
+    ImportError if that cannot be found out.
     """
     if "LD_PRELOAD" not in os.environ and not _has_contents("/etc/ld.so.preload"):
         return False
@@ -50,8 +50,8 @@ def _has_contents(path: str) -> bool:
 
 
 def described() -> str:
-    """For VARIABLE: this process's time namespace and its offset in nanoseconds; "" where its clock is not to be had,
-    or is replaced: then its children are to read theirs as it is.
+    """The value of VARIABLE for children of this process: its time namespace and that one's offset in nanoseconds. If
+    they cannot be read or the clock is replaced, "": then the children read their clock as it is.
     """
     try:
         return "" if is_replaced() else f"{os.readlink(_NAMESPACE)} {_offset_ns()}"
@@ -75,8 +75,8 @@ def _own() -> Callable[[], int]:
 
 
 def _clock() -> tuple[Callable[[], int], int, bool, str]:
-    """What reads the clock, what is to be taken off, whether for another time namespace, and what is wrong with it
-    ("" if nothing is).
+    """The function that reads the clock, the offset to subtract, whether this is another time namespace than
+    parasuite's, and what is wrong ("" if nothing is).
     """
     namespace, _, parasuites_offset_ns = os.environ.get(VARIABLE, "").partition(" ")
     if not namespace:
@@ -97,12 +97,12 @@ _READ, _OFF_NS, _IS_ELSEWHERE, PROBLEM = _clock()
 
 
 def is_in_another_namespace() -> bool:
-    """Whether the boot of the machine lies at another time for this process than for parasuite."""
+    """Whether this process is in another time namespace than parasuite, and so counts from another boot time."""
     return _IS_ELSEWHERE
 
 
 def now_ns(_read: Callable[[], int] = _READ, _off_ns: int = _OFF_NS) -> int:
-    """The time in nanoseconds. The clock is a default, and not a name of this module: names are replaced."""
+    """The time in nanoseconds. The clock is a default argument, because freezegun replaces attributes of modules."""
     return _read() - _off_ns
 
 

@@ -1,7 +1,7 @@
-"""Where a recorder that failed says so: without a word, its process would pass for one that never used a socket.
+"""How a recorder reports that it failed. Without a report its process would look like one that never used a socket.
 
-One file per process and state, a line for each failure; on a full disk the file's name is all that finds room.
-Written for any Python from 2.7 on, because those that are too old to be recorded say so here too.
+One file per process and state, one line per failure. On a full disk the file stays empty, and its name says enough.
+Runs on any Python from 2.7 on, because versions too old to be recorded report that here, too.
 """
 
 import os
@@ -9,7 +9,7 @@ import os
 
 def tell(folder, state, why):
     # type: (str, str, str) -> None
-    """Leave word in the copy's *folder*. *state*: "blind" or "partial", as SensorState has it."""
+    """Report the reason *why* in the copy's *folder*. *state*: "blind" or "partial", as in SensorState."""
     path = os.path.join(folder, "recorder", str(os.getpid()) + "." + state)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -18,5 +18,5 @@ def tell(folder, state, why):
         finally:
             os.close(descriptor)
     except OSError:
-        # The run's folder has gone, and with it whoever would want to know; or the reason found no room.
+        # The run folder has gone, so no one will read this; or the disk is full.
         pass

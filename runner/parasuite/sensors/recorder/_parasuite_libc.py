@@ -1,7 +1,7 @@
-"""The few functions of the C library that the standard library has no name for.
+"""The few functions of the C library that the standard library does not offer.
 
-By `_ctypes` alone: the module `ctypes` costs several times as much, in every Python that a copy starts, and would be
-in the program's sys.modules before the program asks for it. Linux, CPython 3.9 or newer; ImportError elsewhere.
+Called through `_ctypes`: importing `ctypes` costs several times as much, in every Python that a copy starts, and puts
+it into sys.modules before the program imports it. Linux, CPython 3.9 or newer; ImportError elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if sys.platform != "linux" or sys.implementation.name != "cpython":
     raise ImportError("the C library is called on Linux and by CPython alone")
 import _ctypes
 
-TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
 
@@ -55,7 +55,7 @@ _mmap = _function(_ctypes.dlsym(_program, "mmap"), _Size, _Size, _Int, _Int, _In
 
 def map_file(descriptor: int, size: int) -> memoryview:
     """The first *size* bytes of the file *descriptor*, mapped shared for as long as the process lives; *descriptor*
-    may be closed then. Raises OSError. Source: mmap(2).
+    may be closed afterwards. Raises OSError. Source: mmap(2).
     """
     address = _mmap(0, size, _PROT_READ_WRITE, _MAP_SHARED, descriptor, 0)
     if address == -1:
@@ -65,12 +65,12 @@ def map_file(descriptor: int, size: int) -> memoryview:
 
 
 def _own_clock_gettime() -> int:
-    """The address of the C library's own. Raises OSError for another C library than glibc."""
+    """The address of clock_gettime in the C library itself. Raises OSError if that is not glibc."""
     return int(_ctypes.dlsym(_ctypes.dlopen("libc.so.6", _RTLD_NOW | _RTLD_NOLOAD), "clock_gettime"))
 
 
 def clock_is_replaced() -> bool:
-    """Whether the program finds another clock_gettime than the C library's. Raises OSError."""
+    """Whether this program calls another clock_gettime than the C library's. Raises OSError."""
     return _own_clock_gettime() != _ctypes.dlsym(_program, "clock_gettime")
 
 
@@ -79,7 +79,7 @@ _own_clock: list[Any] = []
 
 
 def monotonic_ns() -> int:
-    """CLOCK_MONOTONIC by the C library's own clock_gettime(2). Raises OSError."""
+    """CLOCK_MONOTONIC from the C library's own clock_gettime(2). Raises OSError."""
     if not _own_clock:
         _own_clock.append(_function(_own_clock_gettime(), _Int, _Size))
     pair = _PairOfLongs()

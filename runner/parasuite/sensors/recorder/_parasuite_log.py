@@ -1,9 +1,10 @@
-"""Where no sensor sees the calls from outside: the recorder writes them down itself, with their results.
+"""The recorder's own events, for runs without the seccomp sensor: each call with its result.
 
-One file of JSON lines per process, mapped into memory: what was written survives a SIGKILL, a closed descriptor and
-a fork, and costs no system call. The file is longer than its lines; a NUL ends them. Python's own classes tell
-results; native users of a socket (gevent) tell what they ask for, and what came of it is read from the socket at
-their next step. A release here is "this process let go"; the last close of a shared socket is not known.
+Each process writes JSON lines to files that are mapped into memory: a written line survives SIGKILL, closed
+descriptors and fork, and costs no system call. A file is longer than its lines; the first NUL ends them. Calls of
+Python's socket class are written with their results. Of calls by native code (gevent) the audit hook shows only the
+request, and the result is read from the socket at the thread's next step. A release means "this process closed the
+socket"; the last close of a shared socket is not known.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from _parasuite_page import BIND, CONNECT, mapped, start_ticks
 from _parasuite_recorder import failed, guarded, source_line
 from _parasuite_restart import hide_frames
 
-TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
 
@@ -34,7 +35,7 @@ _TEST_MAX = 4096
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
 _UNIX = getattr(_socket, "AF_UNIX", -1)
 _VSOCK = getattr(_socket, "AF_VSOCK", -1)
-# By default, TCP, UDP, MPTCP; SCTP and UDP-Lite have the types of TCP and UDP, and ports of their own.
+# The default, TCP, UDP, MPTCP. SCTP and UDP-Lite have the socket types of TCP and UDP, but separate ports.
 _FOLLOWED = (0, _socket.IPPROTO_TCP, _socket.IPPROTO_UDP, 262)
 _PROTOCOLS = {_socket.SOCK_STREAM: "tcp", _socket.SOCK_DGRAM: "udp"}
 _SO_COOKIE = 57
@@ -48,11 +49,11 @@ _OPTIONS = tuple(
     )
     if hasattr(_socket, constant)
 )
-# Read once: a test may take a constant away for a while.
+# Read once: a test may remove a constant temporarily.
 _AF_INET = _socket.AF_INET
 _SOL_SOCKET = _socket.SOL_SOCKET
 _V6ONLY = (getattr(_socket, "IPPROTO_IPV6", 41), getattr(_socket, "IPV6_V6ONLY", -1))
-# Of the class: a program's own kind of socket may answer with code of its own.
+# Taken from the class: a program's subclass may override them.
 _family = _socket.socket.family.__get__
 _type = _socket.socket.type.__get__
 _proto = _socket.socket.proto.__get__
@@ -79,7 +80,7 @@ def _line(fields: dict[str, Any]) -> bytes:
 
 
 def _port(number: Any) -> int:
-    """*number* as a plain int: what Python takes for a port may be of any class that has an index."""
+    """*number* as a plain int: Python accepts any object with __index__ as a port."""
     return int.__index__(operator.index(number))
 
 
@@ -88,21 +89,21 @@ def _name_of(error: OSError) -> str:
 
 
 class _Lines:
-    """The files of one process, each twice as long as the one before it.
+    """The files of one process, each twice as long as the previous one.
 
-    Nobody waits here: who comes while another writes leaves it the line. The other may be the very thread that is
-    here now, and stand still until a signal handler or a finalizer that has interrupted it is through.
+    Nothing here blocks: a thread that finds the writer busy queues its line for it. The writer may be this very
+    thread, interrupted by the signal handler or finalizer that adds the line, so that waiting would never end.
     """
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, f"{os.getpid()}-{now_ns()}")
         self._waiting: deque[bytes] = deque()
         self._writing = allocate_lock()
-        self._maps: list[Any] = []  # All of them, for the reason that `mapped` gives.
+        self._maps: list[Any] = []  # All are kept; `mapped` says why.
         self._at = self._size = 0
 
     def add(self, line: bytes) -> None:
-        """Write *line*, which has its end."""
+        """Write *line*, which ends with a newline."""
         self._waiting.append(line)
         while self._waiting and self._writing.acquire(blocking=False):
             try:
@@ -114,7 +115,7 @@ class _Lines:
     def _put(self, line: bytes) -> None:
         if self._at + len(line) > self._size and not self._begin_file(len(line)):
             return
-        # The line's end is what commits it, so it is written last.
+        # The newline commits the line, so it is written last.
         memory, end = self._maps[-1], self._at + len(line) - 1
         memory[self._at : end] = line[:-1]
         memory[end] = 10
@@ -156,7 +157,7 @@ class Log:
             self._start = round(self._boot_s + start_ticks("self") / os.sysconf("SC_CLK_TCK"), 2)
 
     def forked(self) -> None:
-        """In a forked child: a file of its own, made when it has something to say."""
+        """Called in a forked child: it gets its own file as soon as it writes an event."""
         self._parents.append(self._lines)
         self._begin()
 
@@ -197,7 +198,7 @@ class Log:
     # ---------------------------------------------------------------------------------------------
 
     def _identity(self, sock: Any) -> dict[str, Any]:
-        """The fields that name the socket; the same over dup, fork and detach where the system has names for
+        """The fields that identify the socket; the same across dup, fork and detach if the system identifies
         sockets.
         """
         found: dict[str, Any] = {}
@@ -243,7 +244,7 @@ class Log:
         return found + self._device_option(sock)
 
     def _device_option(self, sock: Any) -> list[str]:
-        """Whether the loopback device keeps a wildcard to this host; asked only where the address does not."""
+        """["loopback-device"] if the socket is bound to it. Asked only if its address is not a loopback address."""
         if _SO_BINDTODEVICE is None:
             return []
         with contextlib.suppress(OSError):
@@ -257,7 +258,7 @@ class Log:
     # --------------------------------------------------------------------------------------------------------
 
     def announced(self, kind: int, sock: Any, address: Any, said: tuple[str, str, int]) -> None:
-        """The audit hook's word, before the call: all that is known of native users, and of connects."""
+        """Called by the audit hook before the call. For native code and for connects this is all that is known."""
         if kind == BIND:
             if _family(sock) in (_UNIX, _VSOCK):
                 self._named_bind(sock, address, said)
@@ -276,8 +277,8 @@ class Log:
             self.pending[tests.native_id()] = (_fileno(sock), fields)
 
     def settle(self) -> None:
-        """What came of the calling thread's native bind: asked of its socket at the next thing that the thread
-        does.
+        """Write the calling thread's last native bind, with its result, which is read from the socket at the
+        thread's next step.
         """
         known = self.pending.pop(tests.native_id(), None)
         if known is None:
@@ -288,7 +289,7 @@ class Log:
                 raise OSError
             sock = _socket.socket(fileno=os.dup(descriptor))
         except OSError:
-            self._write({**fields, "errno": "?"})  # Closed again: nobody knows whether it was ever bound.
+            self._write({**fields, "errno": "?"})  # Closed already: whether it was bound cannot be known.
             return
         try:
             got = self._name(sock)
@@ -310,7 +311,7 @@ class Log:
         if _family(sock) == _VSOCK:
             asked = ["vsock", str(address[0]), _port(address[1]), 0, None]
         else:
-            # Text, or any buffer.
+            # A str, or any buffer.
             name = os.fsdecode(address if isinstance(address, str) else bytes(address))
             if name.startswith("\0"):
                 name = "@" + name[1:].replace("\0", "\\0")
@@ -321,7 +322,7 @@ class Log:
         self._write({**self._event("bind", said), "asked": asked, "errno": "?", **self._identity(sock)})
 
     def listening(self, sock: Any, said: tuple[str, str, int], listen: Any) -> None:
-        """Carry *listen* out and write down what came of it."""
+        """Call *listen* and write its result."""
         try:
             listen()
         except OSError as error:
@@ -345,7 +346,7 @@ class Log:
         self._ended(fields, sock, failure)
 
     def _ended(self, fields: dict[str, Any], sock: Any, failure: str) -> None:
-        """Write down the call of *fields*, which *sock* has made or failed to make."""
+        """Write *fields*, a call on *sock*; *failure* is the errno's name, "" if the call succeeded."""
         fields.update(self._identity(sock), options=self._set_options(sock))
         if failure:
             fields["errno"] = failure
@@ -367,8 +368,8 @@ class Log:
     # -----------------------------------------------------------------------------------------------
 
     def _binds(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
-        """What can be said of a bind that is about to be made; None where Python's class has no more to tell of it
-        than the audit hook.
+        """The attribution of a bind that is about to be made; None if the audit hook writes it (as for Unix
+        sockets).
         """
         if not isinstance(sock, _socket.socket) or _family(sock) not in _INET:
             return None
@@ -376,7 +377,7 @@ class Log:
         return test, source_line(frame), attribution
 
     def patch(self, module: Any) -> None:
-        """*module*: socket. Its class tells results, and when it lets go of a descriptor."""
+        """*module*: socket. Patch its class so that it writes the result of each bind, and each close."""
         kind = module.socket
         bind, real_close = kind.bind, kind._real_close
         log = self
@@ -397,7 +398,7 @@ class Log:
             try:
                 bind(self, *args)
             except OSError as error:
-                # An address that Python itself refuses, or cannot resolve, never came to the system.
+                # An address that Python itself rejects or cannot resolve never reached the system.
                 if (error.errno or 0) > 0 and not isinstance(error, _socket.gaierror):
                     guarded(log._bound, self, args[0], said, _name_of(error))
                 raise
@@ -418,9 +419,9 @@ class Log:
 
 
 class _Finalizer:
-    """`__del__` of Python's sockets: the system's own, which is asked for when a socket is about to go.
+    """`__del__` of Python's sockets: writes the release when `__del__` is looked up, then gives the original.
 
-    Not a function, for a warning of an unclosed socket names the line that runs then: the program's, as ever.
+    A descriptor rather than a function, so that ResourceWarning still points at the program's line.
     """
 
     def __init__(self, log: Log) -> None:
@@ -431,6 +432,6 @@ class _Finalizer:
         if sock is None:
             return self._finish
         with contextlib.suppress(BaseException):
-            # What a signal handler raises in a finalizer is lost in any program; the socket must be closed after it.
+            # What a signal handler raises in a finalizer is lost without us, too. The socket must be closed anyway.
             guarded(self._log._let_go, sock)
         return self._finish.__get__(sock, kind)

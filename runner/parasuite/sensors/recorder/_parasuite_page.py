@@ -1,13 +1,13 @@
-"""A page of memory in which a Python process says which test runs and which line is about to bind or connect.
+"""A page of memory in which a Python process publishes which test runs and which line is about to bind or connect.
 
-Whoever watches the process from outside reads it while the caller stands still in the call; nothing is ever sent, so
-a slow or dead reader costs nothing. One file per process, named by its pid; mapped shared, so it survives a SIGKILL,
-and without a descriptor, so that closing every descriptor does not hurt it and the program finds none that it did not
-open. Standard library, Python 3.8 or newer.
+The supervisor reads it while the caller is stopped in the call. Nothing is ever sent, so a slow or dead reader costs
+nothing. There is one file per process, named by its pid. It is mapped shared, so it survives SIGKILL, and without a
+descriptor, so that the program may close all descriptors and finds none that it did not open. Standard library only,
+Python 3.8 or newer.
 
-    0     "PSPAGE1" and a NUL (zeroes: void)
-    8     the process's start in clock ticks since boot, and where its stack begins (u64 each; 0 where unknown)
-    64    64 thread ids (u32), one for each slot; slot 0 is the process's own
+    0     "PSPAGE1" and a NUL (all zeroes: the page is stale)
+    8     the process's start in clock ticks since boot, and where its stack begins (u64 each; 0 if unknown)
+    64    64 thread ids (u32), one for each slot; slot 0 belongs to the process as a whole
     512   64 slots of 1 kB: descriptor (i32), kind of call (u8), attribution (u8), lengths of test and line (u16),
           test, line
 """
@@ -20,7 +20,7 @@ import struct
 import sys
 from _thread import allocate_lock
 
-TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
 
@@ -28,24 +28,24 @@ MAGIC = b"PSPAGE1\0"
 TIDS_AT, SLOTS_AT = 64, 512
 SLOTS, SLOT_SIZE = 64, 1024
 SIZE = SLOTS_AT + SLOTS * SLOT_SIZE
-# Enough for the few threads that most processes have; there may be thousands of processes.
+# Disk space taken at first: enough for a few threads, as most processes have. There may be thousands of processes.
 _ROOM_AT_FIRST = 8192
 HEAD = struct.Struct("=iBBHH")
 TEXT_AT = 16
 TEST_MAX, LINE_MAX = 640, 360
 NOTHING, BIND, LISTEN, CONNECT, SEND = range(5)
-# How a test was told.
+# How it is known which test a call belongs to.
 BY_THREAD, BY_STARTER, BY_PROCESS = range(3)
 
 
 def start_ticks(pid: Any) -> int:
-    """When *pid* ("self" too) started, in clock ticks since boot; 0 where the system does not say."""
+    """When *pid* (an id or "self") started, in clock ticks since boot; 0 if unknown."""
     return _in_stat(pid, 22)
 
 
 def stack_start(pid: Any) -> int:
-    """Where the stack of *pid* begins; 0 where the system does not say. Another program that the process executes
-    (execve(2)) has its stack elsewhere, since the kernel chooses the place at random.
+    """The address at which the stack of *pid* begins; 0 if unknown. It changes when the process executes another
+    program (execve(2)), because the kernel chooses it at random.
     """
     return _in_stat(pid, 28)
 
@@ -60,12 +60,12 @@ def _in_stat(pid: Any, field: int) -> int:
 
 
 def mapped(path: str, size: int, room: int) -> Any:
-    """A new file of *size* bytes, mapped; the first *room* of them may be written. Raises OSError, and leaves no file
-    then.
+    """A new file of *size* bytes, mapped, with disk space for the first *room* bytes. Raises OSError, with no file
+    left.
 
-    No descriptor stays open, where that can be had (`_map`). Keep the map for as long as the process lives: one that
-    has a descriptor closes it when it goes, and the program may have closed that and opened something else under the
-    same number (os.closerange).
+    If possible no descriptor stays open (`_map`). Keep the map for as long as the process lives: a map that has a
+    descriptor closes it when it is deleted, and by then the program may have closed that descriptor itself and opened
+    another file under its number (os.closerange).
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
@@ -81,11 +81,11 @@ def mapped(path: str, size: int, room: int) -> Any:
 
 
 def _map(descriptor: int, size: int) -> Any:
-    """*descriptor*'s file as a buffer that can be written to, without a descriptor of its own: a program that lists
-    its descriptors (CPython's test_subprocess does) would find one that it never opened.
+    """The file of *descriptor* as a writable buffer that keeps no descriptor: a program that lists its descriptors
+    (as CPython's test_subprocess does) would find one that it never opened.
 
-    Python's own mmap has one until Python 3.13, so there the C library is asked. What cannot do that either (another
-    system, PyPy, an interpreter within the process) has a map with a descriptor.
+    Before Python 3.13, mmap always keeps one, so the C library's mmap(2) is called instead. If that is not possible
+    either (other systems, PyPy, subinterpreters), the map keeps a descriptor.
     """
     if sys.version_info < (3, 13):
         with contextlib.suppress(ImportError):
@@ -100,9 +100,9 @@ def _map(descriptor: int, size: int) -> Any:
 
 
 def _take_room(descriptor: int, start: int, end: int) -> None:
-    """Fill a hole of the file: it would be filled at the first write to it, and on a full disk that is a SIGBUS."""
+    """Take disk space for the bytes from *start* to *end*: else writing to the map on a full disk raises SIGBUS."""
     if hasattr(os, "posix_fallocate"):
-        with contextlib.suppress(OSError):  # Not of every file system; what a full disk says is said below too.
+        with contextlib.suppress(OSError):  # Not every file system can; a full disk also shows below.
             os.posix_fallocate(descriptor, start, end - start)
             return
     os.lseek(descriptor, start, os.SEEK_SET)
@@ -111,8 +111,8 @@ def _take_room(descriptor: int, start: int, end: int) -> None:
 
 
 def _make_void(path: str) -> None:
-    """Have whoever maps the page at *path* see that it is one no more: it was this process's before an exec(2), or an
-    earlier owner's of its pid.
+    """Invalidate an existing page at *path* for readers that have it mapped. It was this process's page before an
+    exec(2), or that of an earlier process with this pid.
     """
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
@@ -123,25 +123,25 @@ def _make_void(path: str) -> None:
 
 
 def _cut(text: str, limit: int) -> bytes:
-    """The end of a long text: there a test id and a line say what they are."""
+    """*text* in UTF-8, at most *limit* bytes; of a longer one the end, the more specific part of an id or a path."""
     data = text.encode("utf-8", "backslashreplace")
     return data if len(data) <= limit else b"..." + data[3 - limit :]
 
 
 class Page:
-    """The writer's end. Raises OSError where the file cannot be made."""
+    """This process's page, for writing. Raises OSError if the file cannot be created."""
 
     def __init__(self, folder: str) -> None:
         from _parasuite_clock import is_in_another_namespace, now_ns
 
         self._path = path = os.path.join(folder, str(os.getpid()))
-        # Made aside and moved into place: a reader never sees half a page, nor the one of an earlier owner of this
-        # pid.
+        # Created under another name and renamed: a reader never sees half a page, nor one of an earlier process with
+        # this pid.
         aside = f"{path}.{now_ns()}.new"
         self._room = _ROOM_AT_FIRST
         self._memory = mapped(aside, SIZE, self._room)
         self._inode = os.stat(aside).st_ino
-        # In another time namespace the system counts this process's start from another boot than the reader's.
+        # In another time namespace the start of this process is counted from another boot time than the reader's.
         started = 0 if is_in_another_namespace() else start_ticks("self")
         self._memory[8:24] = struct.pack("=QQ", started, stack_start("self"))
         self._memory[0:8] = MAGIC
@@ -152,7 +152,7 @@ class Page:
         os.replace(aside, path)
 
     def publish(self, tid: int, kind: int, descriptor: int, test: str, line: str, attribution: int) -> None:
-        """Say what the thread *tid* is about to do; *tid* 0: which test the process as a whole runs."""
+        """Publish what the thread *tid* is about to do; for *tid* 0, which test the process as a whole runs."""
         slot = self._slots.get(tid)
         if slot is None:
             slot = self._claim(tid)
@@ -168,8 +168,8 @@ class Page:
         memory[at : at + HEAD.size] = HEAD.pack(descriptor, kind, attribution, len(test_bytes), len(line_bytes))
 
     def _claim(self, tid: int) -> int | None:
-        """A slot for *tid*; None while another is claimed. That claim may be one which the signal handler that is
-        here now has interrupted, so it cannot be waited for.
+        """A slot for *tid*; None while another slot is being claimed. Do not wait for that: this may run in a signal
+        handler that interrupted the very claim.
         """
         if not self._claiming.acquire(blocking=False):
             return None
@@ -177,7 +177,7 @@ class Page:
             slot = self._next
             if SLOTS_AT + (slot + 1) * SLOT_SIZE > self._room and not self._takes_all_room():
                 slot = 1
-            # More threads than slots: the oldest loses its own; what it does next claims one again.
+            # If there are more threads than slots, the oldest loses its slot and claims another at its next call.
             self._next = slot % (SLOTS - 1) + 1
             for other in [other for other, taken in list(self._slots.items()) if taken == slot]:
                 del self._slots[other]
@@ -188,7 +188,7 @@ class Page:
             self._claiming.release()
 
     def _takes_all_room(self) -> bool:
-        """Whether the rest of the page's file has found room."""
+        """Take disk space for the rest of the page; whether that succeeded."""
         with contextlib.suppress(OSError):
             descriptor = os.open(self._path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
             try:

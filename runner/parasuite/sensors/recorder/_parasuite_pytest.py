@@ -1,8 +1,8 @@
-"""pytest plug-in on a copy's path: every collected id and every result, one line of JSON each, as it happens.
+"""The pytest plug-in of a copy: appends every collected id and every result to results.jsonl as it happens.
 
 Loaded by `-p _parasuite_pytest` into whatever pytest the project has (pytest 7 or newer, Python 3.9 or newer), so it
-imports nothing but the standard library and pytest. Under xdist only the controller reports; a forked child and
-an inner pytest run stay silent.
+imports nothing but the standard library and pytest. With xdist only the controller writes; forked children and pytest
+runs within a test write nothing.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _TEXT_MAX = 16_000
 _ATTEMPTS_MAX = 20
 
 if "PARASUITE_BYTECODE" in os.environ and sys.pycache_prefix is None:
-    # The user wants no compiled files beside the tests; but without any, pytest would compile and rewrite every test
-    # file in each copy again. So pytest's go into a folder of parasuite's. Other Pythons of the copy have none.
+    # The user wants no compiled files next to the tests. But without them pytest would compile every test file again
+    # in each copy, so pytest's go into a folder of parasuite's. Other Python processes of the copy write none.
     sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PARASUITE_BYTECODE"]
 
 
 class _Stream:
-    """Appends to results.jsonl by one write(2) a line, so that a line is torn only by the death of its writer."""
+    """Appends to results.jsonl with one write(2) per line, so that a line is torn only if its writer is killed."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class _Stream:
         self._file = self._found()
 
     def _found(self) -> tuple[int, int] | None:
-        """Which file the descriptor is of; None if it is closed."""
+        """The file that the descriptor refers to; None if it is closed."""
         with contextlib.suppress(OSError):
             found = os.fstat(self._descriptor)
             return found.st_dev, found.st_ino
@@ -50,9 +50,9 @@ class _Stream:
         if os.getpid() != self._owner:
             return
         line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **facts}) + "\n"
-        # A result that finds no room is missing, and its test is a lost one; pytest itself goes on.
+        # If the disk is full the result is missing and its test counts as lost; pytest goes on.
         with contextlib.suppress(OSError):
-            # A test that closes every descriptor (os.closerange) closes this one too; its number may be a socket's.
+            # A test that closes all descriptors (os.closerange) closes this one; a socket may have its number now.
             if self._found() != self._file:
                 self._open()
             os.write(self._descriptor, line.encode("ascii"))
@@ -64,7 +64,7 @@ def _tail(text: str) -> str:
 
 
 def _ends(text: str) -> str:
-    """The beginning and the end of *text*: of a message, whose first line a report shows."""
+    """The beginning and the end of *text*, a message: reports show its first line."""
     half = _TEXT_MAX // 2
     return text if len(text) <= _TEXT_MAX else f"{text[:half]}\n[...]\n{text[-half:]}"
 
@@ -82,15 +82,15 @@ def _reason(report: Any) -> str:
 
 
 def _text(report: Any) -> str:
-    """The traceback and what was captured."""
+    """The traceback and the captured output."""
     captured = "".join(f"\n--- {title} ---\n{text}" for title, text in report.sections)
     return _tail(str(report.longrepr)) + _tail(captured)
 
 
 def _collection_reason(report: Any) -> str:
-    """Why a file could not be collected: of a traceback, the line that names its last exception."""
+    """Why a file could not be collected: the line of the traceback that names the last exception."""
     reason = _reason(report)
-    # pytest marks the lines of an exception with an E; a message of several lines has more of them than the one.
+    # pytest marks every line of an exception's message with an E; the first of them has the exception's name.
     marked = [line[1:].strip() for line in reason.splitlines() if line.startswith("E ")]
     named = [line for line in marked if re.match(r"[\w.]+: ", line)]
     return (named or marked or [reason])[-1]
@@ -99,20 +99,19 @@ def _collection_reason(report: Any) -> str:
 class ResultsPlugin:
     """Folds the reports of each test into one line.
 
-    A test that fails may be run again, and its failed attempts are kept. Three ways are known: pytest-rerunfailures
-    reports an attempt with the outcome "rerun", and then either finishes the test for each attempt or only once;
-    pytest-retry reports it with a word of its own, "retried", and goes on within the test; flaky makes a failed
-    report and hands it to no hook.
+    The failed attempts of a test that is run again are kept. Three plug-ins are known. pytest-rerunfailures reports a
+    failed attempt with the outcome "rerun" and calls logfinish after each attempt, or only once. pytest-retry reports
+    it with the outcome "retried" and continues within the same test. flaky makes a failed report that no hook gets.
     """
 
     def __init__(self, stream: _Stream) -> None:
         self._stream = stream
         self._running: dict[str, dict[str, Any]] = {}
         self._attempts: dict[str, list[dict[str, str]]] = {}
-        self._made: dict[str, list[Any]] = {}  # Failed reports that were made and not reported yet.
+        self._made: dict[str, list[Any]] = {}  # Failed reports that logreport has not received yet.
 
     def pytest_sessionstart(self, session: Any) -> None:
-        # By now pytest-randomly has drawn its own where none was given. hypothesis has one only where it was given.
+        # By now pytest-randomly has drawn a seed if none was given. Hypothesis has a seed only if one was given.
         known = {"pytest-randomly": "randomly_seed", "hypothesis": "hypothesis_seed"}
         seeds = {name: session.config.getoption(option, None) for name, option in known.items()}
         if any(seed is not None for seed in seeds.values()):
@@ -127,7 +126,7 @@ class ResultsPlugin:
         self._collected(list(ids))
 
     def _collected(self, ids: list[str]) -> None:
-        # One line each: a suite of 100,000 tests must not make a line that no reader can hold.
+        # One line per id: readers limit the length of a line, and a suite may have 100,000 tests.
         for nodeid in ids:
             self._stream.write("collected", id=nodeid)
 
@@ -185,7 +184,7 @@ class ResultsPlugin:
         if result is None or result["outcome"] == "rerun":
             return
         if result["outcome"] not in ("failed", "error"):
-            # Those that a plug-in turned into something else are no failures any more.
+            # Reports whose outcome a plug-in has changed are not failures any more.
             for report in unreported:
                 if report.failed:
                     self._add_attempt(report)
@@ -202,8 +201,8 @@ class ResultsPlugin:
 
     def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
         del session
-        # A crashed xdist worker fails its test without a logfinish. A test that was interrupted has no result: its
-        # set-up passed, which is not to be taken for the test.
+        # When an xdist worker crashes, its test fails without a logfinish. An interrupted test gets no result: that
+        # its set-up passed does not mean that the test passed.
         for nodeid, result in list(self._running.items()):
             if result["outcome"] in ("failed", "error"):
                 self.pytest_runtest_logfinish(nodeid, None)

@@ -1,9 +1,9 @@
-"""The recorder inside a copy's Python processes: test and line of every bind, listen, connect and send.
+"""The recorder inside a copy's Python processes: the test and line of every bind, listen, connect and send.
 
-Where another sensor sees the calls from outside, it only says on the process' page which test and line are behind
-the one that is about to be made. Alone ("events"), it writes the calls and their results itself (_parasuite_log).
-Standard library, Python 3.8 or newer. Nothing is imported into the program early: modules are patched as they are
-imported.
+If the seccomp sensor sees the calls, the recorder only publishes on the process's page which test and line make the
+next call. Without that sensor (mode "events") it also writes the calls and their results (_parasuite_log). Standard
+library only, Python 3.8 or newer. It imports no module before the program does: modules are patched when the program
+imports them.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import _parasuite_restart as restart
 import _parasuite_tests as tests
 from _parasuite_page import BIND, CONNECT, LISTEN, SEND, Page
 
-TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
 
 _HERE = os.path.join(os.path.normcase(os.path.dirname(os.path.abspath(__file__))), "")
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
-# Of the class: a program's own kind of socket may answer with code of its own.
+# Taken from the class: a program's subclass may override them.
 _family = _socket.socket.family.__get__
 _fileno = _socket.socket.fileno
 _KINDS = {"socket.bind": BIND, "socket.connect": CONNECT, "socket.sendto": SEND}
 _LINE_FRAMES_MAX = 60
-# Helpers whose callers are asked for: the line that chose the number is theirs.
+# Helpers that are skipped: the line that chose the port is in their caller.
 _HELPERS = frozenset({"netsupport", "test.support", "gevent"})
 
 
@@ -47,14 +47,14 @@ def _working_folder() -> str:
 
 
 _LIBRARY = _library_folders()
-# Below the library's folder and yet not of it: what was installed there, and Python's own tests.
+# Below the library's folders but not part of the library: installed packages and Python's own tests.
 _USERS = tuple(folder + part for folder in _LIBRARY for part in ("site-packages", "dist-packages", "test" + os.sep))
 _CWD = _working_folder()
 _shown: dict[str, str] = {}
 
 
 def _absolute(path: str) -> str:
-    """*path* from the root, as _LIBRARY has it; a relative one was found from where the process began."""
+    """*path* as an absolute path, in the form of _LIBRARY; a relative one starts where the process began."""
     return os.path.normcase(os.path.normpath(os.path.join(_CWD, path)))
 
 
@@ -76,8 +76,8 @@ def _show(path: str) -> str:
 
 
 def source_line(frame: Any) -> str:
-    """ "file:line:function" of the first frame of the user's own, from *frame* outwards; else of the outermost
-    one.
+    """ "file:line:function" of the first frame in the user's code, from *frame* outwards; if all shown frames are in
+    helpers, of the outermost one.
     """
     outermost = ""
     for _ in range(_LINE_FRAMES_MAX):
@@ -94,32 +94,30 @@ def source_line(frame: Any) -> str:
     return outermost
 
 
-# Where to say that the recorder failed, what that makes of the run, and which process has said it.
+# The folder for failure reports, the state that a failure means, and the process that has reported one.
 _folder, _state, _told_by = "", "", 0
 
 
 def guarded(work: Any, *arguments: Any) -> Any:
-    """What *work* returns of *arguments*; None where it fails, which the run is told and the program is not.
+    """Call *work* and return its result. If it fails, report that to the run, not to the program, and return None.
 
-    Every step into the recorder's own work goes through here.
+    Every entry into the recorder's own code goes through here.
     """
     try:
         return work(*arguments)
     except RecursionError:
-        return None  # The program stands at its limit: there is no room to say more.
+        return None  # The program is at its recursion limit: there is no stack left for a report.
     except Exception as error:
-        # Whatever it is: a program that uses a socket has nothing to do with it.
+        # Whatever went wrong here: the program only uses a socket and must not see it.
         if _is_programs(error):
             raise
-        if not sys.is_finalizing():  # Else the modules used here may be gone already.
+        if not sys.is_finalizing():  # During finalization the modules used here may be gone.
             failed(f"{type(error).__name__}: {error}")
         return None
 
 
 def _is_programs(error: Exception) -> bool:
-    """Whether the program's own code raised *error*: a signal handler that ran in the middle of the recorder's
-    work.
-    """
+    """Whether the program's own code raised *error*: a signal handler that interrupted the recorder."""
     traceback = error.__traceback__
     while traceback is not None:
         path = traceback.tb_frame.f_code.co_filename
@@ -130,7 +128,7 @@ def _is_programs(error: Exception) -> bool:
 
 
 def failed(why: str) -> None:
-    """Have the run know, once for each process, that something of this one is missing."""
+    """Report to the run, once per process, that part of this process's record is missing."""
     global _told_by
     pid = os.getpid()
     if _told_by != pid:
@@ -141,7 +139,7 @@ def failed(why: str) -> None:
 
 
 class Recorder:
-    """One process' recorder; after a fork it makes a page of its own."""
+    """The recorder of one process. A forked child gets its own page and log."""
 
     def __init__(self, folder: str, writes_events: bool) -> None:
         self._pages = os.path.join(folder, "pages")
@@ -160,16 +158,16 @@ class Recorder:
 
     @property
     def is_heard(self) -> bool:
-        """Whether there is a page or a log to speak to."""
+        """Whether there is a page or a log to write to."""
         return self._page is not None or self.log is not None
 
     def _make_page(self) -> None:
-        # An older one stays mapped, for the reason that `mapped` gives.
+        # The old page stays mapped; `mapped` says why.
         self._kept.append(self._page)
         self._page = None
         if not os.path.exists(os.path.join(self._pages, str(os.getpid()))) or _is_main_interpreter():
             with contextlib.suppress(OSError):
-                # Without room, or the run's folder: whoever watches counts this process as one that says nothing.
+                # The disk is full or the run folder has gone: the seccomp sensor counts this process as unrecorded.
                 self._page = Page(self._pages)
 
     def _process_test(self, test: str) -> None:
@@ -177,7 +175,7 @@ class Recorder:
             self._page.publish(0, 0, -1, test, "", 0)
 
     def hears(self, kind: int, arguments: tuple[Any, ...], frame: Any) -> None:
-        """The audit hook's word: a call of *kind* is about to be made, on *arguments*: the socket and the address."""
+        """Called by the audit hook: a call of *kind* is about to be made. *arguments*: the socket and the address."""
         sock = arguments[0]
         if isinstance(sock, _socket.socket) and (kind == BIND or _family(sock) in _INET):
             said = self._say(kind, sock, frame)
@@ -185,7 +183,7 @@ class Recorder:
                 self.log.announced(kind, sock, arguments[1], said)
 
     def hears_listen(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
-        """What was said of a listen that is about to be made; None where there is nothing to say."""
+        """Publish a listen that is about to be made and return its attribution; None if not of an internet socket."""
         if isinstance(sock, _socket.socket) and _family(sock) in _INET:
             return self._say(LISTEN, sock, frame)
         return None
@@ -198,7 +196,7 @@ class Recorder:
         return test, line, attribution
 
     def forked(self) -> None:
-        """In a forked child. The log first: whatever fails, this process must not write into its parent's."""
+        """Called in a forked child. The log first: whatever fails, the child must not write into its parent's log."""
         if self.log is not None:
             guarded(self.log.forked)
         guarded(self._make_page)
@@ -206,21 +204,21 @@ class Recorder:
 
 
 def _is_main_interpreter() -> bool:
-    """Whether this is the process's first interpreter; others would take its page away, and go without."""
+    """Whether this is the process's main interpreter. A subinterpreter gets no page: it would replace that one's."""
     says_so = getattr(_thread, "_is_main_interpreter", None)
     if says_so is not None:
         return bool(says_so())
     with contextlib.suppress(ImportError):
-        # Before Python 3.12. Imported only where there is a doubt: it is a file of its own.
+        # Before Python 3.12. Imported only if needed: it is an extension module in a separate file.
         interpreters: Any = __import__("_xxsubinterpreters")
         return bool(interpreters.get_current() == interpreters.get_main())
     return True
 
 
 def install(folder: str, writes_events: bool) -> None:
-    """Record this process, if there is room to do so."""
+    """Start to record this process, unless neither a page nor a log can be created."""
     global _folder, _state
-    # Without its events a process is unseen; with them, only their tests and lines may be missing.
+    # If the recorder writes the events, a failure loses events; if not, it loses only tests and lines.
     _folder, _state = folder, "blind" if writes_events else "partial"
     recorder = Recorder(folder, writes_events)
     if not recorder.is_heard:
@@ -278,14 +276,14 @@ def _patch_socket(module: Any, recorder: Recorder) -> None:
 
 
 def _patch_gevent(module: Any) -> None:
-    """*module*: gevent's socket, whose sockets are of a class of its own."""
+    """*module*: gevent._socket3, which has its own socket class."""
     kind = getattr(module, "_wrefsocket", None)
     if kind is not None:
         restart.patch(kind)
 
 
 class _AsImported:
-    """A finder that finds nothing: it has the modules that others find patched once they are loaded."""
+    """A finder that finds no module itself: it lets the other finders find it and patches it once it is loaded."""
 
     def __init__(self, patches: dict[str, Any]) -> None:
         self._patches = patches
@@ -319,4 +317,4 @@ def _load_then(spec: Any, patch: Any) -> None:
     try:
         loader.exec_module = exec_module
     except (AttributeError, TypeError):
-        return  # A loader that is a class of its own kind (frozen modules): its tests stay unnamed.
+        return  # A loader whose attributes cannot be set (that of frozen modules): the module stays unpatched.

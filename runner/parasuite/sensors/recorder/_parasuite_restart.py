@@ -1,13 +1,13 @@
-"""bind, listen and connect are called again where a signal interrupted them before the kernel had begun them.
+"""Makes bind, listen and connect again if a signal interrupted them before the kernel had begun them.
 
-Under the exact sensor a call waits until it is received, and a signal ends that wait. The kernel by itself never
-interrupts bind and listen, nor a connect that has not begun, so Python passes EINTR on (bind, listen, non-blocking
-connect), or takes the connect for one that continues in the background (PEP 475): it polls, an unconnected socket
-polls writable, and connect returns success without a connection. Signal handlers have run by then; what they raise
-propagates as ever.
+Under the seccomp sensor a call waits until the supervisor receives it, and a signal ends that wait with EINTR. The
+kernel without a filter never interrupts bind and listen, nor a connect before it begins. So Python raises the EINTR
+(bind, listen, non-blocking connect), or assumes that the connect continues in the background (PEP 475): it polls, an
+unconnected socket polls writable, and connect returns success without a connection. Signal handlers have run by then,
+and what they raise propagates as usual.
 
-The program sees neither the second call nor, in a traceback, the functions here (before Python 3.11 it sees those).
-Standard library, Python 3.8 or newer.
+The program does not notice the second call, and tracebacks do not show the functions here (before Python 3.11 they
+do). Standard library only, Python 3.8 or newer.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import contextlib
 import os
 from errno import EINTR
 
-TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
 
-# Each further try means one more signal within microseconds: a bound that is never reached.
+# Never reached in practice: each further try needs another signal within microseconds.
 _TRIES_MAX = 1000
-# Where success changes nothing: a connect to port 0, or by name to the peer that the socket has already.
+# For a connect that may succeed without changing anything: to port 0, or by name to the peer that the socket has.
 _SAME_PEER_TRIES_MAX = 5
 _HERE = os.path.join(os.path.dirname(__file__), "")
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
@@ -43,10 +43,10 @@ _bind, _listen, _connect, _connect_ex = _SOCKET.bind, _SOCKET.listen, _SOCKET.co
 
 
 def _progress(sock: Any) -> Any:
-    """What differs once a connect of *sock* has begun; None where that cannot be known.
+    """A value that changes once a connect of *sock* has begun; None if there is none.
 
-    Of TCP the number of segments sent, None once it is connected. (State and name do not differ where the connection
-    was reset at once or the socket was bound before, and SO_ERROR is cleared by asking for it.) Of others the peer.
+    For TCP the number of segments sent, None once it is connected. (State and name do not change if the connection
+    is reset at once or the socket was bound before, and reading SO_ERROR clears it.) For other sockets the peer.
     """
     with contextlib.suppress(OSError):
         if _family(sock) in _INET and _type(sock) & 15 == _SOCK_STREAM:
@@ -78,7 +78,7 @@ def _is_connect_unbegun(before: Any, sock: Any, address: Any, tries: int) -> boo
 
 
 def hide_frames(error: BaseException) -> None:
-    """Remove the recorder's own frames from a traceback; a bare `raise` after it adds none (from Python 3.11)."""
+    """Remove the recorder's frames from the traceback of *error*; from Python 3.11 a bare `raise` adds none again."""
     traceback = error.__traceback__
     while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(_HERE):
         traceback = traceback.tb_next
@@ -138,7 +138,7 @@ def connect_ex(self: Any, *args: Any) -> int:
 
 
 def patch(kind: Any) -> None:
-    """*kind*: a subclass of _socket.socket, whose methods cannot be replaced."""
+    """*kind*: a subclass of _socket.socket. The methods of _socket.socket itself cannot be replaced."""
     for function in (bind, listen, connect, connect_ex):
         original = getattr(_SOCKET, function.__name__)
         function.__doc__ = original.__doc__

@@ -1,8 +1,8 @@
-"""Which test runs: told by pytest and unittest themselves, for the main thread, its threads and its tasks.
+"""Which test each thread and task of a process works for, as pytest and unittest report it.
 
-A test belongs to whatever it starts: a thread is its starter's, a task its creator's (contextvars), so that a server
-started in one test and bound during another is the first one's. Test runs inside a test are the outer test's.
-Standard library, Python 3.8 or newer; pytest and unittest are patched as they are imported, and only if they are.
+A thread belongs to the test that started it, a task to the test that created it (contextvars). So a server that one
+test starts and that binds during another test belongs to the first. A test that runs inside another counts as the
+outer one. Standard library only, Python 3.8 or newer; pytest and unittest are patched when the program imports them.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from _thread import get_ident, get_native_id
 
 from _parasuite_page import BY_PROCESS, BY_STARTER, BY_THREAD
 
-TYPE_CHECKING = False  # As typing has it, without the price of importing that.
+TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
 
 _in_context: contextvars.ContextVar[str] = contextvars.ContextVar("parasuite_test", default="")
-# The tests that run now, by the thread that runs them; at 0 the one that forked this process.
+# The tests that run now, by thread id; under 0 the test that forked this process.
 _running: dict[int, str] = {}
 _changed: list[Any] = []
 
 
 def on_change(listener: Any) -> None:
-    """Have *listener(test)* called whenever the process' test changes."""
+    """Have *listener(test)* called whenever the test of the process changes."""
     _changed.append(listener)
 
 
@@ -40,21 +40,21 @@ def current() -> tuple[str, int]:
         return test, BY_STARTER
     if _running:
         return _process_test(), BY_PROCESS
-    # Another runner of tests in this process, or one that started it, may have said it in the environment.
+    # Another test runner, in this process or in one that started it, may have set it in the environment.
     inherited = os.environ.get("PYTEST_CURRENT_TEST", "")
     return (inherited.rpartition(" (")[0] or inherited), BY_PROCESS
 
 
 def _of_thread() -> dict[str, Any]:
-    """The attributes of the calling thread, those that patch_threading gave it among them."""
+    """The attributes of the calling thread, including those that patch_threading set."""
     threading = sys.modules.get("threading")
-    # current_thread() would make a dummy where there is none.
+    # current_thread() would create a dummy for a thread that threading does not know.
     thread = None if threading is None else threading._active.get(threading.get_ident())
     return {} if thread is None else thread.__dict__
 
 
 def _process_test() -> str:
-    """The one test that runs; "" where several do: nobody can say for which of them the process works."""
+    """The test that runs, if it is the only one; else "", since the process may work for any of them."""
     tests = list(_running.values())
     return tests[0] if len(tests) == 1 else ""
 
@@ -66,7 +66,7 @@ def _is_within() -> bool:
 
 @contextlib.contextmanager
 def running(test: str) -> Any:
-    """Within the block, *test* runs; an inner one leaves the outer one's name as it is."""
+    """Within the block *test* runs. Inside the block of another test this changes nothing."""
     if _is_within():
         yield
         return
@@ -81,21 +81,21 @@ def running(test: str) -> Any:
         try:
             _in_context.reset(token)
         except ValueError:
-            _in_context.set("")  # A runner that yielded in one context and went on in another.
+            _in_context.set("")  # The runner yielded in one context and continued in another.
         _tell()
 
 
 def _tell() -> None:
     told = None
     while told != _process_test():
-        # Another thread's test may have begun or ended meanwhile, and have been told before this.
+        # Meanwhile a test of another thread may have begun or ended, and its change may have been announced first.
         told = _process_test()
         for listener in _changed:
             listener(told)
 
 
 def forked() -> None:
-    """In a forked child: it works for the test that forked it, whatever its parent runs next."""
+    """Called in a forked child: it works for the test that forked it, whatever its parent runs next."""
     test = current()[0]
     _running.clear()
     if test:
@@ -134,7 +134,7 @@ def patch_unittest_case(case: Any) -> None:
 
 
 def patch_unittest_suite(suite: Any) -> None:
-    """*suite*: the module unittest.suite; what a class sets up is named after the class."""
+    """*suite*: the module unittest.suite. Calls made in setUpClass belong to "CLASS.setUpClass"."""
     set_up = getattr(suite.TestSuite, "_handleClassSetUp", None)
     if set_up is None:
         return
@@ -148,7 +148,7 @@ def patch_unittest_suite(suite: Any) -> None:
 
 
 def patch_threading(threading: Any) -> None:
-    """*threading*: the module. A thread works for the test in whose time it was started."""
+    """*threading*: the module. A thread works for the test of the thread that starts it."""
     from _parasuite_recorder import guarded
 
     start = threading.Thread.start
@@ -167,5 +167,5 @@ def patch_threading(threading: Any) -> None:
 
 
 def native_id() -> int:
-    """The kernel's number of the calling thread."""
+    """The kernel's id of the calling thread."""
     return get_native_id()

@@ -1,8 +1,7 @@
-"""Put on the path of a copy, so that every Python in it is recorded; then hands over to the user's own, if there is
-one.
+"""Starts the recorder in every Python of a copy, then imports the user's own `sitecustomize`, if there is one.
 
-Python imports the first `sitecustomize` on its path and no other (site), so the next one is imported from here, as it
-would have been without this file. Written for any Python from 2.7 on: whichever a copy runs comes by here.
+This folder comes first on a copy's PYTHONPATH. Python imports only the first `sitecustomize` that it finds (module
+site), so this file imports the next one. It must run on any Python from 2.7 on, since every one in a copy imports it.
 """
 
 import os
@@ -40,7 +39,7 @@ def _is_here(entry):
     try:
         return os.path.samefile(entry, os.path.dirname(__file__))
     except OSError:
-        return False  # There is no such folder, or it is below a working folder that has been removed.
+        return False  # The folder does not exist, or is relative to a working folder that has been removed.
 
 
 def _record():
@@ -53,10 +52,10 @@ def _record():
         if sys.version_info >= (3, 8):  # noqa: UP036
             _install(folder, mode == "events")
         elif mode == "events":
-            # Else whoever watches the calls counts it as one that was not recorded.
+            # In the other mode the seccomp sensor counts a Python without a page as unrecorded.
             why = "Python %d.%d is too old to be recorded" % sys.version_info[:2]  # noqa: UP031
     except Exception as error:  # noqa: BLE001
-        # Whatever it is: the program must run as it would without us, and have its own sitecustomize.
+        # Whatever went wrong: the program must run as it would without us, with its own sitecustomize.
         state, why = "blind" if mode == "events" else "partial", "not recorded: " + repr(error)
     if why:
         from _parasuite_failures import tell
@@ -68,8 +67,8 @@ def _install(folder, writes_events):
     # type: (str, bool) -> None
     before = sys.dont_write_bytecode, sys.pycache_prefix
     if "PARASUITE_BYTECODE" in os.environ and sys.pycache_prefix is None:
-        # The user wants no compiled files beside the sources. The recorder's are in a folder of parasuite's: to
-        # compile it would take longer than to start Python.
+        # The user wants no compiled files next to the sources, so the recorder's go into a folder of parasuite's.
+        # Compiling the recorder each time would take longer than starting Python.
         sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PARASUITE_BYTECODE"]
     try:
         import _parasuite_recorder
@@ -81,7 +80,7 @@ def _install(folder, writes_events):
 
 def _remove_compiled():
     # type: () -> None
-    """Leave nothing in parasuite's installation that a Python too old to be recorded has compiled."""
+    """Remove what a Python too old to be recorded has compiled into parasuite's installation."""
     here = os.path.dirname(os.path.abspath(__file__))
     if sys.version_info < (3,):  # noqa: UP036
         paths = [os.path.join(here, name + ".pyc") for name in _OLD_PYTHON_IMPORTS]
@@ -97,8 +96,8 @@ def _remove_compiled():
 _OLD_PYTHON_IMPORTS = ("sitecustomize", "_parasuite_failures")
 _record()
 if sys.version_info < (3, 8) and not sys.dont_write_bytecode:
-    try:  # noqa: SIM105 - contextlib.suppress is not there before Python 3.4.
+    try:  # noqa: SIM105 - contextlib.suppress does not exist before Python 3.4.
         _remove_compiled()
     except OSError:
-        pass  # Another process has removed them, or they are another user's.
+        pass  # Another process has removed them, or they belong to another user.
 _next_of_its_name()
