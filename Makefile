@@ -1,9 +1,9 @@
 # `make help` lists the targets. Needs Python 3.11 or newer and make; everything else goes into .venv.
 PYTHON ?= python3
-# What `make test-all` runs on: one interpreter per word, each a command or a path.
+# The interpreters of `make test-all`, separated by spaces: commands or paths.
 PYTHONS ?= python3.11 python3.12 python3.13
 COPIES ?= 8
-# More workers than processors: many tests wait. An idle worker takes over half of what the busiest has left.
+# More workers than processors, because many tests wait. An idle worker takes half of the busiest one's remaining tests.
 PARALLEL ?= -n 4 --dist worksteal
 # How often `make test-crowded` must pass.
 TIMES ?= 10

@@ -1,4 +1,4 @@
-"""Every server of the corpus: a peer decides what is answered, a driver how much of the connection is real.
+"""The corpus's servers: a *peer* decides what to answer, a *driver* decides how much of the connection is real.
 
 A *peer* is a generator. It yields what to send and receives, at that yield, the next line that the client
 sent, without its line ending; it ends the connection by returning. A peer holds no socket, so it can be
@@ -9,8 +9,8 @@ driven by hand (`next(peer)`, `peer.send(line)`) and any driver can carry it:
     listening(peer, ...)   a listener on a netsupport port, bound before its thread starts
     InMemory(pieces)       no kernel at all: a socket look-alike that receives exactly these pieces
 
-Use the first of them in which the test can fail for the right reason. A peer may yield plain bytes or one of the
-`Action`s below. At the end of input the peer is closed (GeneratorExit). Any other exception of a peer fails the
+Use the first one in this list that can show the fault that the test is for. A peer may yield plain bytes or one of
+the `Action`s below. At the end of input the peer is closed (GeneratorExit). Any other exception of a peer fails the
 test that opened the driver.
 """
 
@@ -38,10 +38,10 @@ TIMEOUT_S = 10.0 * float(os.environ.get("CORPUS_TIMEOUT_SCALE", "1"))
 purpose sets its own timeout. CORPUS_TIMEOUT_SCALE stretches it when many copies share a machine."""
 
 SHORT_S = 0.005
-"""A timeout that the test waits for, used if nothing else has to happen in that time."""
+"""A timeout that is meant to expire, in a test in which nothing has to happen before."""
 
 SHORT_CONNECT_S = 0.02
-"""The same if a connection to this host has to be made in that time."""
+"""The same, in a test in which a connection to this host has to be made before."""
 
 _CHUNK_BYTES = 65536
 
@@ -136,7 +136,7 @@ def transcript(script: str, context: ssl.SSLContext | None = None) -> Peer:
 
 
 class _Stream:
-    """One connection, read by the line, by the byte or to its end."""
+    """One connection, read line by line, by a number of bytes, or to its end."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -209,7 +209,7 @@ def serve(peer: Peer, sock: socket.socket, context: ssl.SSLContext | None = None
     """
     sock.settimeout(TIMEOUT_S)
     if sock.family != getattr(socket, "AF_UNIX", None) and sock.type == socket.SOCK_STREAM:
-        # Or a second small write waits 40 ms for the client's delayed acknowledgement.
+        # Otherwise a second small write would wait 40 ms for the client's delayed acknowledgement.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
     stream = _Stream(sock)
     with contextlib.ExitStack() as cleanup:
@@ -267,17 +267,17 @@ class Canned:
     _server: socket.socket
 
     def sent(self) -> bytes:
-        """All that the client wrote; to be called once, after its last write. Closes the client."""
+        """Everything that the client wrote. Call it once, after the last write; it closes the client."""
         self.client.close()
         self._server.settimeout(TIMEOUT_S)
         return _Stream(self._server).rest()
 
     def say(self, more: bytes) -> None:
-        """Let the server send *more*; only with an open end."""
+        """Let the server send *more*; only if *open_end* was true."""
         self._server.sendall(more)
 
     def hang_up(self) -> None:
-        """Let the server come to its end of file."""
+        """End the server's half: the client reads an end of file."""
         self._server.shutdown(socket.SHUT_WR)
 
 
@@ -337,7 +337,7 @@ def dialled(client: socket.socket) -> Iterator[list[Dialled]]:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a listener waits; unpacks as `(host, port)`. For a Unix socket *host* is the path and *port* 0."""
+    """The address of a listener; unpacks as `(host, port)`. For a Unix socket *host* is the path and *port* 0."""
 
     host: str
     port: int
@@ -355,13 +355,13 @@ class OfThisHost(socket.socket):
     """A socket that other hosts cannot reach, whatever address it is bound to.
 
     On Linux it is also bound to the loopback device. On other systems, and where that is not permitted (before
-    Linux 5.7 without CAP_NET_RAW), it is an ordinary socket: on a wildcard, other hosts reach it during its test.
+    Linux 5.7 without CAP_NET_RAW), it is an ordinary socket: bound to a wildcard, it can be reached by other hosts.
     """
 
     def bind(self, address: Any, /) -> None:
         if sys.platform == "linux":
             with contextlib.suppress(OSError):
-                # Past the methods of a subclass, which may watch its calls.
+                # Not self.setsockopt: a subclass may record its calls.
                 socket.SocketType.setsockopt(self, socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo")
         super().bind(address)
 
@@ -389,7 +389,7 @@ def listening(
     path: str | os.PathLike[str] = "",
     context: ssl.SSLContext | None = None,
 ) -> Iterator[Server]:
-    """A real listener. The first connection meets the first of *peers*, the second the next, one at a time.
+    """A real listener. The first of *peers* serves the first connection, then the second the next, and so on.
 
     The listener is bound and listens before its thread starts, so a client may connect at once. With *context*
     each connection begins with TLS. A peer to which no client connected fails the test (ScriptError).
@@ -422,7 +422,7 @@ def _accept_each(
 
 
 class _Pieces(io.RawIOBase):
-    """A raw stream whose reads end where the pieces end."""
+    """A raw stream of which each read returns at most one piece."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
         self._pieces = [piece for piece in pieces if piece][::-1]
@@ -484,10 +484,10 @@ class InMemory:
         return reader
 
     def settimeout(self, timeout: float | None) -> None:
-        """Accepted and meaningless: nothing here ever waits."""
+        """Ignored: nothing here ever waits."""
 
     def shutdown(self, how: int) -> None:
-        """Accepted and meaningless: the end of file is where the pieces end."""
+        """Ignored: the end of file is where the pieces end."""
 
     def close(self) -> None:
         self.closed = True

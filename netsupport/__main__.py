@@ -106,7 +106,7 @@ def _run(command: Sequence[str], leases: PortLeases) -> int:
 
 @contextlib.contextmanager
 def _default_signals() -> Iterator[None]:
-    """Reset the signals that Python ignores to their defaults: `yes | head` ends by SIGPIPE."""
+    """Reset the signals that Python ignores to their defaults, so that `yes | head` ends by SIGPIPE."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     try:
         yield

@@ -4,8 +4,8 @@
         subprocess.Popen(["openssl", "s_server", "-accept", str(port), ...])
 
 Three ways, best first. *hold-through*: this process binds the port on every address, without listening, and a server
-that sets SO_REUSEADDR can bind it too. *lease*: a port that the kernel never assigns by itself, under a lock that
-ends with its owner. *pick*: a port that was unused a moment ago. A self-test, once per process, shows what works.
+that sets SO_REUSEADDR can bind it too. *lease*: a port that the kernel never assigns, under a lock that is released
+when its owner ends. *pick*: a port that was unused a moment ago. A self-test, once per process, shows what works.
 """
 
 from __future__ import annotations
@@ -72,10 +72,11 @@ class Guarantee(enum.StrEnum):
 
 
 class Quarantine:
-    """Ports that were released recently, with the time until which each rests. Callers hold `fork_lock`.
+    """Ports that were released recently. Each *rests*, which means that this process does not reserve it again, until
+    a certain time. Callers hold `fork_lock`.
 
-    At most *capacity_max* ports rest. When there are more, the one that was released first becomes available early,
-    so that a suite on a host with few ports can reserve and release all the time.
+    At most *capacity_max* ports rest. If there would be more, the one that was released first stops resting early, so
+    that a suite on a host with few ports can go on reserving and releasing.
     """
 
     def __init__(self, rest_s: float, capacity_max: int) -> None:
@@ -228,8 +229,8 @@ def reserve_port(host: str = HOST, *, kind: Kind = "tcp", child_reuses_address: 
 
     The port is unused and kept on every address, not only on *host*, because a server may bind the wildcard. *kind*
     says for which protocols the port must be free. *child_reuses_address*: whether the server sets SO_REUSEADDR
-    before it binds, as nearly every TCP server on Linux does. For a server that does not, a held port would be in
-    use: pass False to get a lease instead. `.guarantee` says how well the port is kept, `.reason` why not better.
+    before it binds, as nearly every TCP server on Linux does. A server that does not could not bind a held port: pass
+    False to get a lease instead. `.guarantee` says how well the port is kept, `.reason` why not better.
 
     Raises ValueError if *host* is a name or *kind* is unknown; LeaseError if *host* is not an address of this host
     or no port is left; OSError as socket(2), for instance EMFILE. Source: socket(7), unix(7).
@@ -384,7 +385,7 @@ def _leased(host: str, kinds: tuple[socket.SocketKind, ...], reason: str) -> Por
 
 
 def _rested_first(numbers: Iterable[int]) -> Iterator[int]:
-    """Those of *numbers* that do not rest, then the others, longest-resting first: a small range is enough."""
+    """Those of *numbers* that do not rest, then the others, longest-resting first: so a small range can be reused."""
     resting = []
     for port in numbers:
         if _rests(port, leased=True):

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 LOWEST = 20_000
-"""Lower ports are the ones that people configure for databases and web servers."""
+"""Ports below this one are left to databases, web servers and the like, which people configure by hand."""
 
 HIGHEST = 65_535
 
@@ -122,7 +122,7 @@ def port_lock(port: int) -> Lock | None:
 
 
 def why_no_lock() -> str:
-    """Test whether a lock excludes a second owner; "" if so, else the reason. Raises OSError without any lock."""
+    """Test whether a lock excludes a second owner; "" if so, else why not. Raises OSError if there are no locks."""
     # On Linux each process uses its own number. Elsewhere all use the same, since each number leaves a file behind.
     number = _NO_PORT + (os.getpid() if sys.platform == "linux" else 0)
     with contextlib.ExitStack() as cleanup:
@@ -133,12 +133,12 @@ def why_no_lock() -> str:
             if second is not None:
                 second.close()
                 return "this system let two owners take the same lock"
-    # If even the first attempt was refused, another process is running this test, which proves that the lock works.
+    # If even the first attempt failed, another process is running this test, which proves that the lock works.
     return ""
 
 
 def ephemeral_range() -> tuple[int, int]:
-    """The first and the last port that the kernel assigns by itself.
+    """The first and the last port that the kernel may assign, to port-0 binds and to clients.
 
     Source: ip(7), ip_local_port_range (one per network namespace); on macOS and BSD the sysctls
     net.inet.ip.portrange.first and .last; on Windows, and if reading fails, the range of RFC 6335.
@@ -183,7 +183,7 @@ def _span(piece: str) -> range:
 def lease_ranges(ephemeral: tuple[int, int], asked: str = "") -> tuple[range, range]:
     """The ports below and above the *ephemeral* range, from LOWEST to HIGHEST or within *asked*, "first-last".
 
-    The kernel does not assign any of them by itself. Raises ValueError if *asked* is not a range of ports.
+    The kernel assigns none of them. Raises ValueError if *asked* is not a range of ports.
     """
     first, last = LOWEST, HIGHEST
     if asked:

@@ -114,9 +114,9 @@ def find_unused_port(
     server classes that hide their socket. For code that accepts a bound socket use `bind_port`; for an external
     program prefer `netsupport.reserve_port`, which keeps the port.
 
-    The race: between the close here and the bind there, the kernel may assign the port to any process of the host,
-    for a port-0 bind or as the source port of a connection (measured: 1.15 % of ports lost in 20 ms beside 8 busy
-    processes, 22 % beside 64). Raises OSError as socket(2) and bind(2).
+    The race: until the program binds the port, the kernel may assign it to any other process of the host, for a
+    port-0 bind or as the source port of a connection (measured: 1.15 % of ports lost in 20 ms with 8 other busy
+    processes, 22 % with 64). Raises OSError as socket(2) and bind(2).
     """
     with socket.socket(family, socktype) as temporary:
         return bind_port(temporary, HOSTv6 if family == socket.AF_INET6 else HOSTv4)

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MARK = "NETSUPPORT_SERVER"
-"""The environment variable that marks the processes of a tree. By it we find daemons, which have left the session and
+"""The environment variable that marks the processes of a tree. It identifies daemons, which have left the session and
 lost their parent; only a program that also clears its environment escapes. A tree that is started within a tree has
 both marks, separated by a colon. Only Linux lets us read it: on other systems a daemon escapes."""
 
@@ -101,8 +101,8 @@ def parse_ps(listing: bytes) -> dict[int, Process]:
 class Tree:
     """The process *root*, which was started in its own session with MARK=*mark*, and all its descendants.
 
-    *started* is the start time of the root as in Process, or 0 if unknown. It shows whether another process has got
-    the root's id after the root had ended and been reaped.
+    *started* is the start time of the root as in Process, or 0 if unknown. It shows whether another process has
+    reused the root's id after the root had ended and been reaped.
     """
 
     root: int
@@ -144,7 +144,7 @@ class Tree:
             signalled: set[tuple[int, int]] = set()
             for _ in pauses():  # pragma: no branch - the pauses never end
                 for each in members:
-                    # Each process gets the signal once, also one that was forked after the first round.
+                    # Each process gets the signal once; those that were forked after the first round get it, too.
                     if (each.pid, each.started) not in signalled:
                         signalled.add((each.pid, each.started))
                         send_signal(each, number)
@@ -157,7 +157,7 @@ class Tree:
 
 
 def send_signal(target: Process, number: signal.Signals) -> None:
-    """Send *number* to *target*, but not to another process that has got its id in the meantime.
+    """Send *number* to *target*, but not to another process that has reused its id.
 
     Without pidfds this is only very likely: the id is checked, and used a moment later.
     """

@@ -47,7 +47,7 @@ class PortFactory:
 
     @contextlib.contextmanager
     def for_one_test(self) -> Iterator[int]:
-        """A port that is reserved within the body, and never returned again after it."""
+        """A port that is reserved within the body, and that this factory never returns again."""
         port = self()
         yield port
         self._leases[port].release()

@@ -216,7 +216,7 @@ def _end(
     else:
         survivors = tree.end(grace_s)
     if process.pid not in [each.pid for each in survivors]:
-        # A zombie is no member of the tree, but as long as other threads of it run it cannot be reaped.
+        # A zombie does not count as a member of the tree, but it cannot be reaped while other threads of it run.
         process.kill()
         process.wait()
     watchdog.dismiss()

@@ -18,7 +18,7 @@ Terminator = bytes | int | None
 
 
 class Chat(asynchat.async_chat):
-    """A channel whose `messages` are what came before each terminator; `collected` is what came since."""
+    """A channel that keeps what came before each terminator in `messages`, and what came since in `collected`."""
 
     incoming: list[bytes]
     ac_in_buffer: bytes
@@ -91,7 +91,7 @@ def dial(server: Iterable[str | int], channels: Channels, terminator: Terminator
 
 
 class Faulty(Chat):
-    """Keeps what its errors were."""
+    """Keeps its errors."""
 
     def handle_error(self) -> None:
         self.messages.append(repr(sys.exc_info()[1]).encode())

@@ -117,7 +117,7 @@ PASSED_ON = [asyncore.ExitNow, KeyboardInterrupt, SystemExit]
 
 
 class Events:
-    """All that asyncore's functions ask of a channel; `calls` lists the handlers, `failure` is raised by each."""
+    """What asyncore's functions need of a channel; `calls` lists the handlers called, each raises `failure`."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class Events:
 
 
 class StubSocket:
-    """A socket whose answers are given: an exception is raised, anything else returned; `calls` has each call."""
+    """A socket with prepared results: an exception is raised, anything else returned; `calls` has each call."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers

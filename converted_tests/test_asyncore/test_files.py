@@ -1,4 +1,4 @@
-"""asyncore's file_wrapper gives a descriptor the face of a socket; file_dispatcher puts it into the loop.
+"""asyncore's file_wrapper makes a descriptor look like a socket; file_dispatcher puts it into the loop.
 
 The promise is in the library reference of Python 3.11, "asyncore", and in dup(2) and pipe(2).
 """

@@ -105,7 +105,7 @@ def test_polling_is_by_default_a_look_at_the_default_map_without_waiting(
 
 
 class StubPoll:
-    """What select.poll gives, with the answer known beforehand."""
+    """A stand-in for select.poll() whose result is prepared."""
 
     def __init__(self, answer: list[tuple[int, int]]) -> None:
         self.answer = answer

@@ -42,7 +42,7 @@ class Dialogue:
     _wire: Canned
 
     def said(self) -> bytes:
-        """All that the client wrote; to be called once, at the end. Closes the client."""
+        """Everything that the client wrote. Call it once, at the end; it closes the client."""
         self.ftp.close()
         return self._wire.sent()
 
@@ -57,7 +57,7 @@ def dialogue(replies: bytes = b"", ftp: ftplib.FTP | None = None, *, welcome: by
 
 
 class Prepared(ftplib.FTP):
-    """A client whose data connection is given, by the documented way to override it: `ntransfercmd`."""
+    """A client with a prepared data connection; `ntransfercmd` is the documented method to override for this."""
 
     def __init__(self, data: object, size: int | None = None, *, encoding: str = "utf-8") -> None:
         super().__init__(encoding=encoding)

@@ -157,7 +157,7 @@ def test_the_program_lists_changes_the_folder_and_switches_the_mode(
 
 
 class Output(io.BytesIO):
-    """A standard output for bytes, whether the program writes them to the text file or to its buffer."""
+    """A standard output that keeps bytes, whether the program writes text to it or bytes to its buffer."""
 
     @property
     def buffer(self) -> Output:

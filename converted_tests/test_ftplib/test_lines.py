@@ -1,4 +1,4 @@
-"""Transfers by the line: what becomes of line endings, encodings and lines that are too long.
+"""Transfers line by line: what happens to line endings, encodings and lines that are too long.
 
 RFC 959 section 3.1.1.1 has CRLF end each line on the way; the library reference of ftplib has it cut off on arrival.
 """

@@ -1,4 +1,4 @@
-"""FTP_TLS: the control connection is protected by AUTH, the data connections by PROT, each until further notice.
+"""FTP_TLS: AUTH protects the control connection, PROT the data connections, until another command ends it.
 
 RFC 4217 gives the commands and their order; the library reference of ftplib gives the defaults of the context.
 """

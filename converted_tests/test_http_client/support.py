@@ -80,7 +80,7 @@ class Wire(InMemory):
 
     @property
     def sock(self) -> socket.socket:
-        """Itself, as what it passes for."""
+        """Itself: it stands in for a socket and for its file."""
         return cast(socket.socket, self)
 
 

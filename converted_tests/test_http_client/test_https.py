@@ -296,8 +296,8 @@ def test_tls_requests_the_name_of_the_host() -> None:
     assert asked == [{"server_hostname": "example.org"}]
 
 
-# What is told of hosts of the internet elsewhere is told here of listeners of this machine that pass for them: the
-# resolver is replaced, the certificates name the host.
+# In place of hosts on the internet these tests use listeners on this machine: the resolver is replaced, and the
+# certificates name the host.
 
 
 def test_a_host_of_the_internet_is_reached_without_verification(

@@ -1,4 +1,4 @@
-"""A response begins with a status line, after any number of interim ones, or it is refused by name.
+"""A response begins with a status line, after any number of interim responses; else an exception says what is wrong.
 RFC 9112 section 4 says what a status line is, RFC 9110 section 15.2 what an interim response is."""
 
 from __future__ import annotations

@@ -266,7 +266,7 @@ class Refusing(socket.socket):
     closed: list[int] = []
 
     def _refusal(self) -> Refused:
-        # A local variable of connect would itself be a cycle: error, traceback, frame, error.
+        # As a local variable of connect it would form a cycle: error, traceback, frame, error.
         error = Refused(errno.ECONNREFUSED, "refused")
         self.refusals.append(weakref.ref(error))
         return error

@@ -192,7 +192,7 @@ def test_the_substitute_refuses_a_stranger_who_came_first(
 
     monkeypatch.setattr(without_pairs, "socket", Outrun)
     try:
-        # Told by the comparison of names, or before it, when the late connection is not there to be named.
+        # The comparison of names notices it, or already the call before, if the late connection has no name.
         with pytest.raises(OSError):
             without_pairs.socketpair()
     finally:

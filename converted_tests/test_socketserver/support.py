@@ -18,14 +18,14 @@ LOOK_S = 0.001
 
 
 class EchoLine(socketserver.StreamRequestHandler):
-    """Says a line again."""
+    """Sends a line back."""
 
     def handle(self) -> None:
         self.wfile.write(self.rfile.readline())
 
 
 class EchoDatagram(socketserver.DatagramRequestHandler):
-    """Says a datagram again."""
+    """Sends a datagram back."""
 
     def handle(self) -> None:
         self.wfile.write(self.rfile.read())

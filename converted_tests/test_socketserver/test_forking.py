@@ -72,7 +72,7 @@ LINES = [b"first\n", b"second, which is longer\n", b"\n"]
 
 
 class TellPid(EchoLine):
-    """Says the process that serves, and the line."""
+    """Answers with the id of the process that serves, and the line."""
 
     def handle(self) -> None:
         self.wfile.write(b"%d: " % os.getpid())
@@ -137,7 +137,7 @@ def is_zombie_or_runs(pid: int) -> bool:
 
 
 def exit_status(pid: int) -> int:
-    """With what *pid* has exited, once it has; it stays a zombie for its server to collect."""
+    """The exit status of *pid*, once it has exited; it stays a zombie for its server to collect."""
     told = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     assert told is not None
     return told.si_status
@@ -227,7 +227,7 @@ def test_the_parent_closes_its_copy_of_the_request_and_not_the_connection() -> N
 
 
 class UntilHangUp(socketserver.StreamRequestHandler):
-    """Says that it runs, then waits for the client to hang up."""
+    """Sends a line to say that it runs, then waits for the client to hang up."""
 
     def handle(self) -> None:
         self.wfile.write(b"!")

@@ -20,7 +20,7 @@ READY = [("key", 1)]
 
 
 class StubSelector:
-    """A selector whose answers are given: one for each wait; `waits` has the timeout of each."""
+    """A selector with prepared results, one for each wait; `waits` has the timeout of each."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers = list(answers)

@@ -20,7 +20,7 @@ class Threads(socketserver.ThreadingMixIn, Notes):
 
 
 class ThreadTelling(socketserver.StreamRequestHandler):
-    """Tells the kind of thread it runs in, then waits for the client to hang up."""
+    """Sends the kind of thread it runs in, then waits for the client to hang up."""
 
     def handle(self) -> None:
         thread = threading.current_thread()

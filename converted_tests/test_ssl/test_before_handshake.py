@@ -27,7 +27,7 @@ def spoken_to_and_reset() -> Iterator[socket.socket]:
     """A socket whose peer sent SECRET in the clear and then reset the connection."""
     with plain_connection() as (peer, sock):
         peer.sendall(SECRET)
-        # Who closes with something unread resets the connection. RFC 2525 section 2.17.
+        # Closing a socket that has unread data resets the connection. RFC 2525 section 2.17.
         sock.sendall(b"unread")
         peer.close()
         yield sock

@@ -1,4 +1,4 @@
-"""A certificate is believed with a chain to a trusted authority only, in force, not revoked, of the right name.
+"""A certificate is trusted only if it chains to a trusted authority, is in force, not revoked and has the right name.
 
 Source: RFC 5280 section 6, RFC 6125 section 6, RFC 5890 (IDNA), X509_verify_cert(3).
 """

@@ -145,7 +145,7 @@ def test_without_a_connection_data_is_the_plain_sockets_affair(
 
 @pytest.mark.parametrize("flags", [(), (0,)], ids=["without flags", "with flags"])
 def test_without_a_connection_sendto_is_the_plain_sockets_affair(flags: tuple[int, ...], unconnected: Any) -> None:
-    # Nothing listens at the discard port of a machine under test; and TCP would not send unconnected anyway.
+    # Nothing listens on the discard port of a test machine, and TCP would not send without a connection anyway.
     with pytest.raises(OSError):
         unconnected.sendto(b"x", *flags, (HOST, 9))
 

@@ -134,7 +134,7 @@ CLOSED = "*** Connection closed by remote host ***\n"
 
 @pytest.fixture
 def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[TextIO]:
-    """What is written here is typed; to be closed at the end of what is typed."""
+    """A file for the text that the user types; closing it ends the input."""
     reading, writing = os.pipe()
     with open(reading) as stdin, open(writing, "w") as typing:
         monkeypatch.setattr(sys, "stdin", stdin)

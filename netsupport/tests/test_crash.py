@@ -1,4 +1,4 @@
-"""The owner of a port is killed by SIGKILL in the middle: nothing of what it had is left, on no rung."""
+"""The owner of a port is killed by SIGKILL: whatever the guarantee, nothing that it had is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""bind_port and what stands on it: the kernel picks, the socket is kept, and no option lets another one in."""
+"""bind_port and what uses it: the kernel picks the port, the socket stays open, and no option shares the port."""
 
 from __future__ import annotations
 

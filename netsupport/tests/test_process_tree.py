@@ -1,4 +1,4 @@
-"""Who belongs to a started process, how all of them end, and the watchdog that sees to it."""
+"""Which processes belong to a started one, how all of them are ended, and the watchdog that does it."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def says(address: tuple[str, int], text: bytes) -> None:
 
 
 def until_said(server: Any, text: str) -> None:
-    """Read the server's log until *text* stands in it; only the safety net of pytest's own ends a wait in vain."""
+    """Read the server's log until it contains *text*; if it never does, pytest's own timeout ends the wait."""
     from netsupport.process_tree import pauses
 
     for _ in pauses():

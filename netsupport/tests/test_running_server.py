@@ -1,4 +1,4 @@
-"""running_server with a server of every bad habit: who answers, what is ended, and what the errors say."""
+"""running_server with servers that have every bad habit: which process answers, what is ended, what errors say."""
 
 from __future__ import annotations
 
