@@ -67,7 +67,7 @@ class Holder:
     command: str
 
     @property
-    def lives(self) -> bool:
+    def is_open(self) -> bool:
         """Whether any process has the socket open, visible or not. No process has a connection in TIME_WAIT open."""
         return bool(self.pid or self.socket.inode)
 

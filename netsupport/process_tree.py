@@ -114,13 +114,13 @@ class Tree:
         table = process_table()
         found = table.get(self.root)
         root = self.root if found is None or self.started in (0, found.started) else _NO_PROCESS
-        kin = {root}
-        grown = True
-        while grown:
-            young = {each.pid for each in table.values() if each.parent in kin} - kin
-            kin |= young
-            grown = bool(young)
-        return [each for each in table.values() if each.pid in kin or each.session == root or self._marked(each.pid)]
+        pids = {root}
+        has_grown = True
+        while has_grown:
+            children = {each.pid for each in table.values() if each.parent in pids} - pids
+            pids |= children
+            has_grown = bool(children)
+        return [each for each in table.values() if each.pid in pids or each.session == root or self._marked(each.pid)]
 
     def _marked(self, pid: int) -> bool:
         try:

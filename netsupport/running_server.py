@@ -119,7 +119,7 @@ def _check(request: ServerRequest, *, reads: bool, passes: bool, attempts: int) 
         raise ValueError("pass_fd needs {fd} in command or env, to tell the server which descriptor to use")
     if not (passes or reads or any("{port}" in text for text in texts)):
         raise ValueError(
-            "the server does not learn its port; write {port} in command or env, or use read_port or pass_fd"
+            "nothing tells the server its port; write {port} in command or env, or use read_port or pass_fd"
         )
     if reads and request.kind == "both":
         raise ValueError("read_port reads one port and kind='both' has two; {port} reserves one port for both")

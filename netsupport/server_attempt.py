@@ -120,11 +120,11 @@ def started(
     request: ServerRequest,
     port: int,
     guarantee: Guarantee,
-    handed: socket.socket | None = None,
+    passed: socket.socket | None = None,
     lost: tuple[str, ...] = (),
 ) -> Iterator[RunningServer]:
     """One attempt: start, wait until ready, yield, end the tree. Raises PortTaken if another process has *port*."""
-    descriptors = () if handed is None else (handed.fileno(),)
+    descriptors = () if passed is None else (passed.fileno(),)
     command = tuple(request.filled(word, port, *descriptors) for word in request.command)
     mark = secrets.token_hex(8)
     environment = os.environ | {
@@ -149,9 +149,9 @@ def started(
         cleanup.callback(_hang_up, process)
         cleanup.callback(_end, process, tree, request.grace_s, watchdog, os.getpid())
         watchdog.guard(tree)
-        if handed is not None:
+        if passed is not None:
             # The server has its own copy now. If we kept ours, clients of a dead server would wait for ever.
-            handed.close()
+            passed.close()
         yield _Attempt(
             request, tree, RunningServer(command, request.host, port, guarantee, process, log, lost)
         ).ready()
@@ -332,7 +332,9 @@ class _Attempt:
         family = {self.server.pid, *self._members()}
         hidden = owners.hidden_sockets([holder.socket for holder in holders if not holder.pid], family)
         strangers = [
-            holder for holder in holders if holder.lives and holder.pid not in family and holder.socket not in hidden
+            holder
+            for holder in holders
+            if holder.is_open and holder.pid not in family and holder.socket not in hidden
         ]
         output = self.server.output()
         where = f"{self.request.host} port {port}" if port else self.request.host

@@ -332,7 +332,7 @@ def test_standard_input_is_an_open_pipe_that_only_the_test_writes_to() -> None:
     ("command", "options", "message"),
     [
         ([], {}, "command is empty"),
-        (["server"], {}, "does not learn its port"),
+        (["server"], {}, "nothing tells the server its port"),
         (["server"], {"read_port": True, "host": "localhost"}, "host is 'localhost'; it must be an address"),
         (["server", "{port}"], {"attempts": 0}, "attempts is 0"),
         (["server", "{port}"], {"pass_fd": True}, "pass_fd needs {fd}"),
