@@ -1,4 +1,4 @@
-"""The addresses of this host: where a connection of a copy stays within it."""
+"""The addresses of this host: a connection to one of them stays within the host."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _in_proc() -> frozenset[str]:
     with contextlib.suppress(OSError):
         address = ""
         for line in Path("/proc/net/fib_trie").read_text().splitlines():
-            # An address of the tree, and below it what is done with it: "|-- 127.0.0.1", "/32 host LOCAL".
+            # An address, and below it how it is routed: "|-- 127.0.0.1", then "/32 host LOCAL".
             if line.strip().startswith("|-- "):
                 address = line.split()[1]
             elif line.split() == ["/32", "host", "LOCAL"]:

@@ -1,6 +1,6 @@
-"""A program that is not Python and needs nothing: it binds one port, ends with the errno. For the self-test.
+"""A native program without dependencies, for the self-test: it binds one port and exits with the errno.
 
-The kernel runs it from memory (memfd_create(2)), so no file system has to allow it. x86_64; elsewhere there is none.
+It is executed from memory (memfd_create(2)), so no file system has to permit that. Only for x86_64.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ _HEADERS = 64 + 56
 
 
 def image(port: int) -> bytes | None:
-    """The program: socket, bind to 127.0.0.1:*port*, exit with the errno; None for a machine it is not written
-    for.
-    """
+    """The program, an ELF file: socket, bind to 127.0.0.1:*port*, exit with the errno; None on other machines."""
     if platform.machine() != "x86_64":
         return None
     code = bytes.fromhex(
@@ -46,7 +44,7 @@ def image(port: int) -> bytes | None:
 
 
 def become(program: bytes) -> NoReturn:
-    """Replace this process with *program*. Raises OSError where memory may not be executed."""
+    """Replace this process with *program*. Raises OSError if programs in memory may not be executed."""
     fd = os.memfd_create("parasuite-self-test", 0)
     os.write(fd, program)
     os.execve(f"/proc/self/fd/{fd}", ["parasuite-self-test"], {})

@@ -1,9 +1,9 @@
-"""The proof at the start of each run that the sensors see: a planted collision, watched as a copy's would be.
+"""The self-test at the start of each run: a planted collision proves that the sensors see collisions.
 
-Runs as a process of its own (`python -I -S`, like the supervisor), because a filter cannot be taken off again, and
-prints one line of JSON for probe.py. Two copies: the first, a Python under the recorder, binds a port that the
-kernel chose, and listens; the second, a Python or a program that is not one, binds the same number and is refused.
-Proven visible is what judging these events finds: one `refused` with both sides right.
+It runs in a separate process (`python -I -S`, like the supervisor), because a filter cannot be removed. It prints one
+line of JSON for probe.py. There are two copies. The first, a recorded Python, binds a port that the kernel chose, and
+listens. The second, a Python or a native program, binds the same port and is refused. A kind of program is proven
+visible if judging these events finds exactly one `refused`, with both sides right.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ except OSError as error: sys.exit(error.errno)
 
 @dataclass(slots=True)
 class Shown:
-    """What was tried and what came of it. *seccomp*, *netlink*: why it is missing, "" if it works.
+    """The result of the self-test. *seccomp*, *netlink*: why it is missing, "" if it works.
 
-    *no_new_privs*: the filter takes their privilege from setuid programs. *performs*: bind and listen can be carried
-    out for their callers; else results are attempts. *proven*: "Python", "native code". *problem*: what should have
-    been visible and was not.
+    *no_new_privs*: with the filter, setuid programs run without their privilege. *performs*: the supervisor can
+    perform bind and listen for their callers; else results are attempts. *proven*: "Python", "native code".
+    *problem*: what should have been visible and was not.
     """
 
     seccomp: str = ""
@@ -67,7 +67,7 @@ class Shown:
 
 
 class _Stage:
-    """The two copies of one scene, and whoever watches them."""
+    """The two copies of one planted collision, and the sensor that watches them."""
 
     def __init__(self, folder: Path, recorder: str, mode: str) -> None:
         self.events: list[Event] = []
@@ -88,9 +88,7 @@ class _Stage:
         return self._copies.get(pid)
 
     def start(self, copy: int, body: Callable[[dict[str, str]], None]) -> tuple[int, int]:
-        """Fork *body* as *copy*, under the filter if this stage is watched: its pid, and the read end of its
-        output.
-        """
+        """Fork *body* as *copy*, under the filter if a sensor watches. Returns its pid and a pipe with its output."""
         here, there = socket.socketpair()
         read, write = os.pipe()
         pid = os.fork()
@@ -132,7 +130,7 @@ class _Stage:
         }
 
     def until(self, fd: int) -> bytes:
-        """Serve until *fd* has something to read, or ends; b"" if nothing came in time."""
+        """Serve calls until *fd* is readable, and read it; b"" at its end, or if nothing came in time."""
         give_up_s = time.monotonic() + _PATIENCE_S
         self.poll.register(fd, select.POLLIN)
         try:
@@ -147,7 +145,7 @@ class _Stage:
             self.poll.unregister(fd)
 
     def scene(self, second: Callable[[str, dict[str, str]], None]) -> int:
-        """Play it; the exit status of the second copy, which is the errno it met."""
+        """Run the collision. Returns the exit status of the second copy, which is the errno of its bind."""
         first, output = self.start(0, lambda env: _python(env, _LISTEN))
         held = self._input
         try:
@@ -159,7 +157,7 @@ class _Stage:
             os.close(ended)
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             self._input.close()
-            # While the first copy still stands there: an attempt is looked up a moment after its call.
+            # While the first copy still holds the port: an attempt's result is looked up a moment after the call.
             self._settle_attempts()
             return status
         finally:
@@ -186,7 +184,7 @@ class _Stage:
             self.poll.poll(timeout_s * 1000)
 
     def proves(self, attributed: bool) -> bool:
-        """Whether judging finds the planted collision, with the test where that can be told, and nothing else."""
+        """Whether judging finds the planted collision and no other; if *attributed*, with the right test."""
         in_time = sorted(self.events, key=lambda event: event.t_ns)
         found = [finding for finding in find(in_time).findings if finding.kind == FindingKind.REFUSED]
         if [finding.parties for finding in found] != [(Party(0), Party(1))]:
@@ -211,7 +209,7 @@ def _native(port: str, env: dict[str, str]) -> None:
 
 
 def show(use_seccomp: bool, recorder: str) -> Shown:
-    """Try it. *use_seccomp*: watch from outside; else by the recorder alone. *recorder*: its folder, "" for none."""
+    """Run the self-test, with seccomp if *use_seccomp*. *recorder*: the recorder's folder, "" for no recorder."""
     shown = Shown()
     folder = Path(tempfile.mkdtemp(prefix="ps-"))
     try:
@@ -251,7 +249,7 @@ def _show_seccomp(shown: Shown, folder: Path, recorder: str) -> None:
             if stage.proves(attributed=bool(recorder)):
                 shown.proven.append(name)
             elif status != 127 or name == "Python":
-                # 127: memory may not be executed here, so the native program never ran and proves nothing.
+                # 127: executing a program from memory is forbidden here, so the native program proves nothing.
                 shown.problem = f"a planted collision of {name} was not seen"
         except OSError as error:
             shown.problem = f"{name}: {error.strerror}"
@@ -271,7 +269,7 @@ def _show_recorder(shown: Shown, folder: Path, recorder: str) -> None:
 
 
 def _can_install(shown: Shown) -> bool:
-    """Whether a filter can be put on at all; in a child, since it stays."""
+    """Whether a filter can be installed. Tried in a child, because it cannot be removed."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -310,7 +308,7 @@ def _standing_child() -> Iterator[int]:
 
 
 def _why_callers_are_unseen() -> str:
-    """What keeps us from knowing who calls, or from reading the address that a call names; "" if nothing does."""
+    """Why callers cannot be identified or the addresses of their calls cannot be read; "" if they can."""
     address = ctypes.create_string_buffer(16)
     with _standing_child() as pid:
         try:
@@ -323,7 +321,7 @@ def _why_callers_are_unseen() -> str:
 
 
 def _why_not_performed() -> str:
-    """What keeps us from a duplicate of a child's descriptor."""
+    """Why bind and listen cannot be performed for their callers."""
     with _standing_child() as pid:
         pidfd = os.pidfd_open(pid)
         try:
@@ -336,5 +334,5 @@ def _why_not_performed() -> str:
 
 
 def main(use_seccomp: bool, recorder: str) -> None:
-    """Print what was shown."""
+    """Run the self-test and print its result as JSON."""
     sys.stdout.write(json.dumps(asdict(show(use_seccomp, recorder))) + "\n")

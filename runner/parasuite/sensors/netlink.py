@@ -1,7 +1,7 @@
-"""The kernel's own table of sockets (NETLINK_SOCK_DIAG): who is there now, and who has just gone.
+"""The kernel's table of sockets (NETLINK_SOCK_DIAG): which sockets exist now, and which have just been destroyed.
 
 Linux, no privilege, standard library only. Source: sock_diag(7), linux/inet_diag.h, linux/sock_diag.h.
-A netlink socket belongs to the network namespace it was made in, and sees that one alone.
+A netlink socket belongs to the network namespace in which it was made, and sees only that one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class NetlinkError(OSError):
 class Row:
     """One socket. *state*: as in the constants above. *inode*: 0 once it is closed.
 
-    *interface*: the index of the one that it was bound to by SO_BINDTODEVICE, 0 if to none.
+    *interface*: the index of the network device that it was bound to by SO_BINDTODEVICE, 0 if to none.
     """
 
     family: int
@@ -81,12 +81,13 @@ class Row:
 class Table:
     """Dumps of the table, by protocol, state and port: 0.4 ms for a hundred listeners.
 
-    *made*: a socket of the namespace to ask, else one is made here. Raises OSError where netlink is not to be had.
+    *made*: a netlink socket of the network to query; by default one of this process's network is made. Raises OSError
+    if netlink is not available.
     """
 
     def __init__(self, made: socket.socket | None = None) -> None:
         self._socket = made if made is not None else _open()
-        # A safety net: the kernel answers within the call.
+        # A safety net only: the kernel has its reply ready when send returns.
         self._socket.settimeout(5)
         self._sequence = 0
 
@@ -107,8 +108,8 @@ class Table:
     def rows(self, protocol: Protocol, states: int, port: int = 0) -> list[Row]:
         """The sockets of *protocol* in *states* (a mask), v4 and v6, at local *port* (0: every port).
 
-        The kernel is asked for the port and yet lists every socket that is bound and does not listen (Linux 6.18),
-        so that the rows of other ports are dropped here.
+        Although the request names the port, the kernel also lists every socket that is bound and does not listen
+        (Linux 6.18), so the rows of other ports are dropped here.
         """
         return [
             row
@@ -162,10 +163,10 @@ def _row(message: bytes, start: int, end: int, protocol: Protocol) -> Row:
 
 
 class Destroyed:
-    """The cookies of sockets whose last reference went, as the kernel multicasts them, 0.02-2 ms later.
+    """The cookies of sockets whose last reference is gone, as the kernel multicasts them, 0.02 to 2 ms later.
 
-    Every internet socket of the namespace is told of, other users' too: look the cookie up first.
-    A socket that was never bound is told of only if somebody had asked for its cookie.
+    The kernel reports every internet socket of the namespace, other users' too, so look the cookie up first. A socket
+    that was never bound is reported only if a process had read its cookie.
     """
 
     def __init__(self, made: socket.socket | None = None) -> None:
@@ -186,7 +187,7 @@ class Destroyed:
         self._socket.close()
 
     def cookies(self) -> Iterator[int]:
-        """Those that arrived; never blocks. `overflows` counts what the kernel dropped: ask the Table then."""
+        """The cookies that have arrived; never blocks. `overflows` counts drops by the kernel: then use Table."""
         while True:
             try:
                 messages = self._socket.recv(1 << 16)

@@ -1,9 +1,9 @@
 """The sensor that works everywhere: psutil's list of sockets, at most once a second.
 
-It sees a TCP socket only while it listens and a UDP socket only while it is unconnected, and a listener that lives
-for less than the time between two samples only by chance: on a quiet machine 20 % of those that live 200 ms, 1 % of
-those that live 10 ms. Two sockets that it lists in one sample do exist at one time; nothing that it does not list is
-proven absent.
+It sees a TCP socket only while it listens and a UDP socket only while it is unconnected. A listener that lives for
+less than the time between two samples is seen only by chance: on a quiet machine 20 % of those that live 200 ms, 1 %
+of those that live 10 ms. Two sockets in one sample exist at the same time. That a socket is not in a sample proves
+nothing.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from parasuite.sensors import netlink, proc
 _COMMAND_MAX = 500
 NAME = SensorName.SAMPLER
 _PERIOD_MIN_S = 1.0
-# Of one processor's time. A sample asks every process of the host: 65 ms where there are two hundred.
+# Shares of one CPU that sampling may use. A sample looks at every process of the host: 65 ms for two hundred.
 _SHARE, _SHARE_BESIDE_EXACT = 0.1, 0.01
 
 
 def period_s(spent_s: float, *, beside_exact: bool) -> float:
     """How long after the start of a sample that took *spent_s* of CPU the next one is due.
 
-    *beside_exact*: another sensor sees every listener, and this one only stands by.
+    *beside_exact*: another sensor sees every listener, so this one is only a fallback.
     """
     return max(_PERIOD_MIN_S, spent_s / (_SHARE_BESIDE_EXACT if beside_exact else _SHARE))
 
 
 class Sampler:
-    """Takes samples and gives what has changed.
+    """Takes samples and returns what has changed, as events.
 
-    *inits*: asked at each sample, {pid of a copy's init: copy}; a process belongs to the copy whose init is among its
-    ancestors. *test_of*: the test that a copy runs now, "" where that is not one.
+    *inits*: called at each sample, {pid of a copy's init: copy}; a process belongs to the copy whose init is one of
+    its ancestors. *test_of*: the test that a copy runs now, "" if it is not exactly one.
     """
 
     def __init__(self, inits: Callable[[], dict[int, int]], test_of: Callable[[int], str]) -> None:
@@ -58,11 +58,11 @@ class Sampler:
         self.failure = ""
 
     def sample(self) -> list[Event]:
-        """What appeared and vanished since the last sample. A failure is kept in `failure` and ends nothing."""
+        """What has appeared and vanished since the last sample. An error is kept in `failure` and not raised."""
         try:
             rows = list(self._rows())
         except (OSError, psutil.Error) as error:
-            # The audit never breaks the run: the copies go on, the report says that it is blind.
+            # A sensor never breaks the run: the copies go on, and the report says that the run was blind.
             if not self.failure:
                 self.failure = f"{type(error).__name__}: {error}"
                 return [self._state(SensorStatus.BLIND, self.failure)]
@@ -88,7 +88,7 @@ class Sampler:
             if now.get(socket_id) is not old
         ]
         self._known = now
-        # In the order of a log: a socket leaves its endpoint before another one is seen there.
+        # In the order in which it happened: a socket leaves its endpoint before another one is seen there.
         return sorted(events, key=lambda event: isinstance(event, Seen | ProcessSeen))
 
     def orphans(self, copy: int) -> list[Event]:
@@ -132,8 +132,8 @@ class Sampler:
     def _rows(self) -> Iterable[tuple[Endpoint, str, Process, int]]:
         """Every listener of a copy: (endpoint, socket id, process, copy).
 
-        psutil tells an address and a descriptor; what the descriptor is now, a moment later, may be another socket
-        of a busy process. The kernel's table has the last word on which socket is where.
+        psutil reports an address and a descriptor. A moment later a busy process may have another socket at that
+        descriptor, so the kernel's table decides which socket has which address.
         """
         found = list(self._candidates())
         places = _places()
@@ -174,7 +174,7 @@ class Sampler:
         return found
 
     def _owner(self, process: psutil.Process, process_start: float, inits: dict[int, int]) -> int | None:
-        """The copy of a process: it never changes, since what is orphaned goes to its copy's own init."""
+        """The copy of a process. It never changes, since an orphan is reparented to the init of its own copy."""
         identity = (process.pid, process_start)
         if identity not in self._copy_of:
             line = [process.pid]
@@ -182,7 +182,7 @@ class Sampler:
                 while line[-1] not in inits and line[-1] > 1:
                     line.append(psutil.Process(line[-1]).ppid())
             except psutil.NoSuchProcess:
-                # Its parent died between two looks; the next sample tells.
+                # Its parent ended between two look-ups; the next sample tries again.
                 return None
             self._copy_of[identity] = inits.get(line[-1])
         return self._copy_of[identity]
@@ -206,7 +206,7 @@ def _place(endpoint: Endpoint) -> tuple[str, str, int]:
 
 
 def _places() -> dict[str, tuple[str, str, int]]:
-    """Where each listening TCP and unconnected UDP socket of this host is, by socket id; empty where nobody tells."""
+    """The endpoint of each listening TCP and unconnected UDP socket of this host, by socket id; empty if unknown."""
     places: dict[str, tuple[str, str, int]] = {}
     if sys.platform == "linux":
         with contextlib.suppress(OSError), netlink.Table() as table:
@@ -219,7 +219,7 @@ def _places() -> dict[str, tuple[str, str, int]]:
 
 
 def _socket_id(pid: int, descriptor: int) -> str:
-    """A name for the socket that all processes sharing it agree on, where the OS tells one; "" if it is closed.
+    """A name of the socket that is the same in all processes that share it, if the OS has one; "" if it is closed.
 
     A sample of a busy machine takes a while, and a socket that ended in it must not be taken for one that still
     stands when the next copy has its port.
@@ -231,5 +231,5 @@ def _socket_id(pid: int, descriptor: int) -> str:
     except OSError:
         return f"{pid}:{descriptor}"
     if not target.startswith("socket:["):
-        return ""  # Its number is another file's already.
+        return ""  # The descriptor belongs to another file already.
     return f"inode:{target.removeprefix('socket:[').removesuffix(']')}"

@@ -1,4 +1,4 @@
-"""A struct sockaddr as the caller wrote it, read. Pure. Source: ip(7), ipv6(7), unix(7), vsock(7)."""
+"""Parses a struct sockaddr as the caller wrote it. Pure. Source: ip(7), ipv6(7), unix(7), vsock(7)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _INET_LENGTH, _INET6_LENGTH, _VSOCK_LENGTH = 8, 24, 12
 
 
 class Address(NamedTuple):
-    """*address* and *port* as an Endpoint has them; a Unix path may be relative to the caller's folder."""
+    """*address* and *port* as in Endpoint, except that a Unix path may be relative to the caller's folder."""
 
     family: int
     address: str
@@ -23,7 +23,7 @@ class Address(NamedTuple):
 
 @lru_cache(maxsize=256)
 def parse(raw: bytes) -> Address | None:
-    """The address in *raw*; None for a family that no sensor follows, and for what is too short to be one.
+    """The address in *raw*; None for a family that no sensor follows, or if *raw* is too short.
 
     AF_UNSPEC is read as AF_INET, as bind(2) of an AF_INET socket reads it.
     """
@@ -43,8 +43,8 @@ def parse(raw: bytes) -> Address | None:
 
 
 def _unix_name(name: bytes) -> str:
-    """A path ends at its NUL; an abstract name begins with one and may hold any byte. "" asks the kernel for a
-    name.
+    """A path ends at its NUL; an abstract name begins with a NUL and may contain any byte. An empty name asks the
+    kernel to choose one.
     """
     if name[:1] == b"\0":
         return "@" + name[1:].decode("utf-8", "backslashreplace").replace("\0", "\\0")

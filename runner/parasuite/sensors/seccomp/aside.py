@@ -1,4 +1,4 @@
-"""Work that may wait for ever, done aside: in a thread that is left to itself when it takes too long."""
+"""Runs work that may block for ever in a thread, which is abandoned when it takes too long."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class _Work(threading.Thread, Generic[T]):
 
 
 class Aside:
-    """Runs work aside, for as long as few of its threads still wait: then nothing more is begun.
+    """Runs work in threads of its own. When _WAITING_MAX threads have been abandoned, no more work is started.
 
-    So whoever makes this process wait does so for _WAITING_MAX times _TIMEOUT_S seconds, and no longer. A thread of
-    this process, unlike a child, has its right to look into other processes (Yama).
+    So a hostile process can delay this one by _WAITING_MAX times _TIMEOUT_S seconds, and no more. A thread, unlike a
+    child process, keeps this process's right to inspect other processes (Yama).
     """
 
     def __init__(self) -> None:
         self._waiting: list[threading.Thread] = []
 
     def __call__(self, work: Callable[[], T]) -> T | None:
-        """The result of *work*, which must not raise; None if it does not come in time, or is not begun."""
+        """The result of *work*, which must not raise; None if it is not finished in time, or not started."""
         self._waiting = [thread for thread in self._waiting if thread.is_alive()]
         if len(self._waiting) >= _WAITING_MAX:
             return None
@@ -41,7 +41,7 @@ class Aside:
         try:
             thread.start()
         except RuntimeError:
-            return None  # No room for another thread (RLIMIT_NPROC).
+            return None  # No more threads are allowed (RLIMIT_NPROC).
         thread.join(_TIMEOUT_S)
         if thread.is_alive():
             self._waiting.append(thread)

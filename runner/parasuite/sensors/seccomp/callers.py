@@ -1,6 +1,4 @@
-"""Who makes a call: the thread, its process, its name, the test it belongs to. Looked up once, remembered while it
-lives.
-"""
+"""The caller of a trapped call: its thread, process, name and test. Looked up once, kept while the thread lives."""
 
 from __future__ import annotations
 
@@ -24,19 +22,19 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 def _threads_max() -> int:
-    """How many threads may be remembered: each takes up to three descriptors (its pidfd, and what its process has),
-    and the copies need theirs.
+    """How many threads may be kept: each takes up to three descriptors (its pidfd, and its process's page and memory
+    map), and the copies need descriptors, too.
     """
     return min(_THREADS_MAX, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // _DESCRIPTORS_PER_THREAD)
 
 
 @dataclass(slots=True, eq=False)
 class TracedProcess:
-    """A process while it runs one program. *birth_attribution*: the test in whose time it was started, for a process
-    that publishes no page.
+    """A process for as long as it runs one program. *birth_attribution*: the test that ran when it was started, for a
+    process that publishes no page.
 
-    *space*: its memory, None where it may not be looked at. *void*: the inode of the page of a
-    program that it ran before. *threads*: how many of its threads are remembered; with the last one it is forgotten.
+    *space*: its memory, None if it may not be inspected. *void*: the inode of a stale page, which a program left that
+    the process ran before. *threads*: how many of its threads are kept; it is forgotten with the last one.
     """
 
     identity: Process
@@ -65,11 +63,11 @@ class TracedProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it runs another program by now (execve(2)), or none; False where that is not to be seen."""
+        """Whether it has executed another program (execve(2)) or ended; False if that cannot be seen."""
         return self.space is not None and self.space.has_ended
 
     def has_at_once(self, start: int, length: int) -> bool:
-        """Whether *length* bytes of its memory from *start* on are known to be read without waiting for them."""
+        """Whether *length* bytes of its memory from *start* on can certainly be read without waiting for a page."""
         return self.space is not None and self.space.has_at_once(start, length)
 
     def _current_page(self) -> pages.Page | None:
@@ -102,8 +100,8 @@ class TracedProcess:
 
 @dataclass(slots=True, eq=False)
 class Thread:
-    """*pidfd* stays open: it makes sure that the number is still this thread's, if it *is_own*. Else it is its
-    process's (before Linux 6.9), and the number may be that of a thread of another one by now.
+    """A thread that has made a call. *pidfd* stays open. If it *is_own*, it refers to the thread and makes sure that
+    *tid* is not reused. Otherwise (before Linux 6.9) it refers to the process, and *tid* may be reused.
     """
 
     tid: int
@@ -112,7 +110,7 @@ class Thread:
     is_own: bool
 
     def is_current(self) -> bool:
-        """Whether all that is remembered is still so, but for what using *pidfd* shows."""
+        """Whether *tid* is still this thread of this program, as far as using *pidfd* does not show it anyway."""
         if self.process.has_ended:
             return False
         return self.is_own or os.access(f"/proc/{self.process.pid}/task/{self.tid}", os.F_OK)
@@ -120,7 +118,7 @@ class Thread:
 
 @dataclass(slots=True)
 class Callers:
-    """The threads that were seen lately. *pages_folders*: copy to the folder of its pages, if it has a recorder."""
+    """The threads that called lately. *pages_folders*: by copy, the folder of its pages, if it has a recorder."""
 
     pages_folders: InitVar[dict[int, str]]
     _folders: dict[int, pages.Folder] = field(init=False)
@@ -155,7 +153,7 @@ class Callers:
         return thread
 
     def forget(self, thread: Thread) -> None:
-        """Its number is another's by now, or its place is wanted."""
+        """Forget *thread*: its id has been reused, or room is needed for another one."""
         del self._threads[thread.tid]
         os.close(thread.pidfd)
         process = thread.process
@@ -166,7 +164,7 @@ class Callers:
                 del self._processes[process.pid]
 
     def close(self) -> None:
-        """Close every descriptor; for a forked child too, which must not keep them."""
+        """Close every descriptor. A forked child calls this, too, since it must not keep them."""
         for thread in list(self._threads.values()):
             self.forget(thread)
         for folder in self._folders.values():
@@ -201,7 +199,7 @@ def _space(pid: int) -> proc.AddressSpace | None:
 
 
 def _born_of(pid: int) -> Attribution | None:
-    """The test in whose time *pid* was born, if its environment says so."""
+    """The test that ran when *pid* was started, if its environment says so."""
     for entry in proc.environment(pid):
         if entry.startswith(b"PYTEST_CURRENT_TEST="):
             test = entry[20:].decode("utf-8", "backslashreplace")
@@ -211,7 +209,7 @@ def _born_of(pid: int) -> Attribution | None:
 
 
 def _born_of_ancestor(parent: int, folder: pages.Folder | None) -> Attribution:
-    """The test that the nearest ancestor that publishes runs now, when the process is first seen."""
+    """The test that the nearest ancestor with a page runs now, as the process is seen for the first time."""
     for _ in range(_ANCESTORS_MAX):
         if parent <= 1 or folder is None:
             break

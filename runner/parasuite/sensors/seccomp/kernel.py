@@ -1,7 +1,7 @@
-"""Seccomp user notification, the kernel's side: the filter, its listener, and acting on another's descriptor.
+"""The kernel's interface for seccomp user notification: the filter, its notify descriptor, and acts on duplicates.
 
-Linux 5.9 or newer, x86_64 and aarch64 (whose numbers are from its headers and have not been run), no privilege,
-standard library only. Source: seccomp(2), seccomp_unotify(2), pidfd_getfd(2), process_vm_readv(2).
+Linux 5.9 or newer, no privilege, standard library only. x86_64, and aarch64, whose system call numbers are from its
+headers and have not been tested. Source: seccomp(2), seccomp_unotify(2), pidfd_getfd(2), process_vm_readv(2).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ADDRESS_MAX = 128  # sizeof(struct sockaddr_storage)
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """System call numbers of one machine, and the name that seccomp has for it."""
+    """System call numbers of one machine, and seccomp's identifier for it (AUDIT_ARCH_...)."""
 
     audit: int
     seccomp: int
@@ -52,7 +52,7 @@ ARCHITECTURE = _ARCHITECTURES.get(platform.machine())
 
 
 class SeccompError(OSError):
-    """The filter could not be installed; EBUSY: an outer filter has a listener already (parasuite in parasuite)."""
+    """The filter could not be installed. EBUSY: an outer filter has a notify descriptor (parasuite in parasuite)."""
 
 
 # --- the filter ---------------------------------------------------------------------------------------------------
@@ -68,10 +68,11 @@ def _argument(number: int) -> int:
 def program(machine: Architecture) -> bytes:
     """The filter: notify of bind, listen, and of connect and sendto with an address that may be an internet one.
 
-    And of landlock_restrict_self, by whatever architecture: a program may call it as a 32-bit one and then bind.
+    And of landlock_restrict_self, on any architecture: a program may make that call as a 32-bit one and then bind.
 
-    The length of an address tells: 16 and 28 are sockaddr_in and sockaddr_in6, 24 is the latter as RFC 2133 had it,
-    128 and more a whole sockaddr_storage. Unix sockets' connects pass untouched, unless their path is as long.
+    The filter sees only the length of an address: 16 and 28 are sockaddr_in and sockaddr_in6, 24 is the latter as
+    defined in RFC 2133, 128 and more a whole sockaddr_storage. A connect of a Unix socket passes untouched, unless
+    its address has one of these lengths.
     """
     lines: list[tuple[int, int | str, int | str, int]] = [
         (_LD, 0, 0, _NR),
@@ -84,7 +85,7 @@ def program(machine: Architecture) -> bytes:
         (_JEQ, "notify", 0, machine.listen),
         (_JEQ, "connect", 0, machine.connect),
         (_JEQ, 0, "allow", machine.sendto),
-        (_LD, 0, 0, _argument(4)),  # sendto without an address is send: the common case, let through here.
+        (_LD, 0, 0, _argument(4)),  # sendto without an address is send, the common case: not trapped.
         (_JEQ, 0, "addressed", 0),
         (_LD, 0, 0, _argument(4) + 4),
         (_JEQ, "allow", 0, 0),
@@ -114,7 +115,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _function(name: str, result: type, *arguments: type) -> ctypes._NamedFuncPointer:
-    function = _libc[name]  # By index each caller gets its own, with its own types.
+    function = _libc[name]  # Unlike an attribute, an index gives a new object each time, with its own types.
     function.restype = result
     function.argtypes = list(arguments)
     return function
@@ -129,17 +130,17 @@ _listen = _function("listen", ctypes.c_int, ctypes.c_int, ctypes.c_int)
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A filter's listener. *killable*: a signal does not repeat a call that was received (Linux 5.19)."""
+    """A filter's notify descriptor. *killable*: once received, a call is not restarted by a signal (Linux 5.19)."""
 
     fd: int
     killable: bool
 
 
 def install(machine: Architecture | None = ARCHITECTURE) -> Installed:
-    """Put the filter on the calling thread and all that it starts from now on; irrevocable.
+    """Install the filter for the calling thread and everything that it starts from now on. It cannot be removed.
 
-    no_new_privs, which takes their privilege from setuid programs, is set only where the kernel asks for it: not for
-    a root that may do without. Raises SeccompError, with the errno of seccomp(2).
+    no_new_privs, with which setuid programs run without their privilege, is set only if the kernel requires it: not
+    for root with CAP_SYS_ADMIN. Raises SeccompError, with the errno of seccomp(2).
     """
     if machine is None:
         raise SeccompError(errno.ENOSYS, f"no system call numbers for {platform.machine()}")
@@ -168,14 +169,12 @@ _REQUEST = struct.Struct("=QIIiIQ6Q")
 _ANSWER = struct.Struct("=QqiI")
 _ID = struct.Struct("=Q")
 _ZEROES = bytes(_REQUEST.size)
-_IDS = 1 << 64  # They begin anywhere, so they may wrap around.
+_IDS = 1 << 64  # The first id is random, so ids may wrap around.
 
 
 @dataclass(slots=True)
 class Call:
-    """One trapped call; its thread *tid* stands still until it is answered. *arguments*: as the registers have
-    them.
-    """
+    """One trapped call; its thread *tid* is stopped until the reply. *arguments*: the registers."""
 
     id: int
     tid: int
@@ -202,8 +201,8 @@ class Listener:
         self._next_id: int | None = None
         self._request = bytearray(_REQUEST.size)
         if os.sched_getscheduler(0) == os.SCHED_OTHER:
-            # The caller is woken on this processor, since this process is about to sleep: measured below. Linux 6.6.
-            # Not behind a process of real-time priority: the caller would wait for all that it does first.
+            # Wake the caller on this processor, since this process is about to sleep (Linux 6.6). Not if this process
+            # has a real-time priority: then the caller would wait for everything that it does first.
             with contextlib.suppress(OSError):
                 fcntl.ioctl(fd, _IOCTL_SET_FLAGS, _SYNC_WAKE_UP)
 
@@ -216,7 +215,7 @@ class Listener:
     def receive(self) -> Call | None:
         """The next call; None if a signal ended it meanwhile. Blocks unless the descriptor polls readable."""
         request = self._request
-        request[:] = _ZEROES  # The kernel insists (EINVAL).
+        request[:] = _ZEROES  # The kernel requires it (EINVAL).
         try:
             fcntl.ioctl(self._fd, _IOCTL_RECV, request)
         except OSError as error:
@@ -230,7 +229,7 @@ class Listener:
         return Call(fields[0], fields[1], fields[3], fields[6:])
 
     def is_valid(self, call: Call) -> bool:
-        """Whether the thread still stands in that call; if not, its number may be another's by now."""
+        """Whether the thread still waits in that call; if not, its id may have been reused."""
         try:
             fcntl.ioctl(self._fd, _IOCTL_ID_VALID, _ID.pack(call.id))
         except OSError as error:
@@ -240,7 +239,7 @@ class Listener:
         return True
 
     def let(self, call: Call) -> None:
-        """Have the kernel carry the call out as if nothing had been in the way."""
+        """Let the kernel perform the call."""
         self._send(_ANSWER.pack(call.id, 0, 0, _ANSWER_CONTINUE))
 
     def answer(self, call: Call, failure: int) -> None:
@@ -251,7 +250,7 @@ class Listener:
         try:
             fcntl.ioctl(self._fd, _IOCTL_SEND, answer)
         except OSError as error:
-            # The caller was killed meanwhile: nobody waits for the answer.
+            # The caller has been killed: no one waits for the reply.
             if error.errno != errno.ENOENT:
                 raise
 
@@ -276,7 +275,7 @@ _process_vm_readv = _function(
 
 
 class Memory:
-    """Reads what a standing thread points to."""
+    """Reads memory of a thread that is stopped in a call."""
 
     def __init__(self) -> None:
         self._buffer = ctypes.create_string_buffer(ADDRESS_MAX)
@@ -286,8 +285,8 @@ class Memory:
         self._remote_at = ctypes.addressof(self._remote)
 
     def read(self, tid: int, address: int, length: int) -> bytes | None:
-        """*length* bytes; b"" if they are not all there, or are more than ADDRESS_MAX. None where this process may
-        not look (a program made itself non-dumpable).
+        """*length* bytes; b"" if they are not all mapped, or more than ADDRESS_MAX. None if this process may not read
+        them (a program made itself non-dumpable).
         """
         if length > ADDRESS_MAX:
             return b""
@@ -300,8 +299,8 @@ class Memory:
 
 
 def open_thread(tid: int, process: int) -> tuple[int, bool]:
-    """A pidfd of the thread *tid*, or of its *process* where the kernel has none of threads; and whether it vouches
-    for *tid*, as a process's does for its first thread. Raises OSError.
+    """A pidfd of the thread *tid*, or of its *process* if the kernel has none for threads (before Linux 6.9); and
+    whether it guarantees that *tid* is not reused, as a process's does for its first thread. Raises OSError.
     """
     with contextlib.suppress(OSError):
         return os.pidfd_open(tid, _PIDFD_OPEN_THREAD), True
@@ -328,5 +327,5 @@ def perform_listen(fd: int, backlog: int) -> int:
 
 
 def is_mptcp(sock: _socket.socket) -> bool:
-    """Whether *sock* is a multipath TCP socket (Go's default listener): its cookie is not the one of the tables."""
+    """Whether *sock* is a multipath TCP socket (Go's default listener), whose cookie differs from the tables'."""
     return sock.proto == _SO_PROTOCOL_MPTCP

@@ -1,4 +1,4 @@
-"""Whose socket is whose: the sockets that the copies have bound and not yet let go, and who stands at a port now."""
+"""The sockets that the copies have bound and not yet closed, and which process holds a port now."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OWNING = frozenset({SocketState.LISTEN, SocketState.BOUND, SocketState.UNCONNEC
 
 
 class Owner(NamedTuple):
-    """The process that bound a socket which is still open, and where."""
+    """The process that bound a socket which is still open, and the endpoint that it was bound to."""
 
     process: Process
     endpoint: Endpoint
@@ -65,7 +65,7 @@ class Owners:
             self._by_inode[owner.inode] = cookie
 
     def remove(self, cookie: int) -> Owner:
-        """Its last reference has gone."""
+        """The last reference to the socket *cookie* is gone."""
         owner = self._by_cookie.pop(cookie)
         at = (owner.endpoint.protocol, owner.endpoint.port)
         there = self._at[at]
@@ -87,9 +87,9 @@ class Owners:
         return there is not None and all(party.meets(self._by_cookie[cookie].process.party) for cookie in there)
 
     def vanished_at(self, endpoint: Endpoint, but: int) -> list[int]:
-        """The cookies of owners that *endpoint* overlaps, without *but*, that are in the kernel's table no more.
+        """The cookies, except *but*, of sockets that overlap *endpoint* and are no longer in the kernel's table.
 
-        Their end is still on its way here, and yet what was bound just now came after it.
+        The kernel's notice that they ended has not arrived yet, but it must have happened before this bind.
         """
         there = self._at.get((endpoint.protocol, endpoint.port), ())
         known = [cookie for cookie in there if cookie != but and overlaps(self._by_cookie[cookie].endpoint, endpoint)]
@@ -108,14 +108,14 @@ class Owners:
         return None
 
     def holders(self, endpoint: Endpoint, *, but: int = 0, owning: bool = False) -> tuple[Holder, ...]:
-        """Who stands at *endpoint* or overlaps it now, sockets that own the port first; without the cookie *but*.
+        """The sockets that now overlap *endpoint*, those that own the port first; without the cookie *but*.
 
-        *owning*: only those that listen, are bound, or hear datagrams; else connections and TIME_WAIT as well, which
-        can refuse a bind too. A process is named where it can be found: sockets of other users' processes have none.
+        *owning*: only those that listen, are bound, or receive datagrams; else also connections and TIME_WAIT, which
+        can be the reason for a refused bind, too. The process is unknown for sockets of other users' processes.
         """
         states = netlink.UDP_STATES
         if endpoint.protocol == Protocol.TCP:
-            # The table of connections is large, and walking it takes longer than all else.
+            # The table of connections is large, and walking it takes longer than everything else.
             states = netlink.TCP_OWNERS if owning else netlink.EVERY_TCP_STATE
         found = []
         for row in self.table.rows(endpoint.protocol, states, endpoint.port):
@@ -147,7 +147,7 @@ class Owners:
 
 
 class SocketProcesses:
-    """Which process has a socket that no copy is known to have bound: a stranger's, nearly always.
+    """Finds the process of a socket that no copy is known to have bound; nearly always a process outside the run.
 
     To find it, the descriptors of every process of the host must be looked at: 18 ms for 15,000 of them, while all
     copies wait. So a walk remembers every socket that it sees, and later questions are answered by checking one
@@ -160,7 +160,7 @@ class SocketProcesses:
         self._next_walk_s = 0.0
 
     def of(self, inode: int) -> int:
-        """The pid of a process that has the socket *inode* open; 0 if none that may be looked at is known to."""
+        """The pid of a process that has the socket *inode* open; 0 if none is known that may be inspected."""
         pid = self._checked(inode)
         now_s = time.monotonic()
         if pid or now_s < self._next_walk_s:
@@ -180,7 +180,7 @@ class SocketProcesses:
 
 
 def sockets_of(pids: Iterable[int]) -> dict[int, tuple[int, str]]:
-    """Of each socket that *pids* have open, by inode: the first of them that has, and the path of its descriptor.
+    """The sockets that *pids* have open: by inode, the first process that has it, and the path of its descriptor.
 
     A socket in flight between processes (SCM_RIGHTS) has no descriptor anywhere and still holds its port.
     """

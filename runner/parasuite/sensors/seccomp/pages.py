@@ -1,9 +1,9 @@
-"""Reads the pages that the recorder's processes publish: which test, which line, for a thread that stands still.
+"""Reads the pages that recorded processes publish: the test and line of a thread that is stopped in a call.
 
-The files are a copy's own, which may have put anything there: a FIFO, a link to a device, a file on a file system of
-its own that never answers. None of it may keep the supervisor waiting. So a page is opened below a folder that was
-opened before the copy began, without crossing a mount or a link and without waiting, and is used only if it is a file
-of the right size and owner. It is read, not mapped: a map of a file that was cut short ends its reader by SIGBUS.
+The copy may have put anything in their place: a FIFO, a link to a device, a file on a FUSE file system that never
+answers. None of it may keep the supervisor waiting. So a page is opened below a folder that was opened before the
+copy began, without crossing a mount or a link and without waiting, and is used only if it is a file of the right size
+and owner. It is read, not mapped: accessing a map of a file that was cut short raises SIGBUS.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ATTRIBUTED_BY = {
 
 
 class Attribution(NamedTuple):
-    """The test and the place that a call belongs to. *location* is None where it did not come through Python."""
+    """The test and the source line that a call belongs to. *location* is None for calls that Python did not make."""
 
     test: str = ""
     location: Location | None = None
@@ -60,19 +60,19 @@ class Page:
         os.close(self._descriptor)
 
     def refresh(self) -> bool:
-        """Read it anew; False if it is none any more: its process has made another one, or it was cut short."""
+        """Read the page again; False if it is stale, because its process has made another one, or was cut short."""
         self._start = os.pread(self._descriptor, _READ_AT_ONCE, 0)
         return len(self._start) == _READ_AT_ONCE and self._start.startswith(layout.MAGIC)
 
     def is_of(self, pid: int, start_ticks: int) -> bool:
-        """Whether the process *pid* that started at *start_ticks* has written it, as far as it says so, and has
-        executed no other program since: that one's stack is elsewhere.
+        """Whether the page is of the process *pid* that started at *start_ticks*, and this has not executed another
+        program since, whose stack would be elsewhere. Fields that the page leaves 0 are not compared.
         """
         started, stack = struct.unpack_from("=QQ", self._start, 8)
         return started in (0, start_ticks) and stack in (0, layout.stack_start(pid) or stack)
 
     def attribution_of(self, tid: int, kind: int, descriptor: int) -> Attribution:
-        """What the thread *tid* said before this call; where it said nothing, what its process runs.
+        """What the thread *tid* published before this call; if nothing, the test of the process.
 
         As of the last *refresh*.
         """
@@ -100,7 +100,7 @@ class Page:
             return None
         said_descriptor, said_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(slot)
         if (said_kind, said_descriptor) != (kind, descriptor):
-            return None  # Of an earlier call: this one is native code's, behind Python's back.
+            return None  # Published for an earlier call. This one was made by native code, without Python's hooks.
         return _attribution(
             slot[layout.TEXT_AT : layout.TEXT_AT + test_length + line_length], test_length, attribution
         )
@@ -126,7 +126,7 @@ class Folder:
 
     def __init__(self, path: str) -> None:
         self._descriptor = -1
-        with contextlib.suppress(OSError):  # Not there: nothing is published.
+        with contextlib.suppress(OSError):  # If there is none, nothing is published.
             self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def close(self) -> None:
@@ -137,7 +137,7 @@ class Folder:
     def open_page(self, pid: int, start_ticks: int, void: int = 0) -> Page | None:
         """The page of the process *pid* that started at *start_ticks*, refreshed; None if it has none.
 
-        *void*: the inode of one that is not meant.
+        *void*: the inode of a stale page that must not be taken for it.
         """
         if self._descriptor < 0:
             return None
@@ -159,7 +159,7 @@ class Folder:
         """A descriptor of the file *name*; -1 if there is none that can be opened at once. Source: openat2(2)."""
         descriptor = _openat2(_OPENAT2, self._descriptor, name.encode(), _HOW, len(_HOW))
         if descriptor < 0 and ctypes.get_errno() in (errno.ENOSYS, errno.EPERM):
-            # A container's profile refuses it: without it a mount that the copy has put there would be crossed.
+            # A container's profile forbids openat2. Plain open would cross a mount that the copy has put there.
             with contextlib.suppress(OSError):
                 return os.open(name, _FLAGS, dir_fd=self._descriptor)
         return int(descriptor)
@@ -171,5 +171,5 @@ _openat2.argtypes = [ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_char
 
 
 def _may_be_of(owner: int, pid: int) -> bool:
-    """Whether *owner* is the user of the process *pid*, or our own, which that process may have had before."""
+    """Whether *owner* is the user of the process *pid*, or our own user, which the process may have had before."""
     return owner == os.geteuid() or owner == os.stat(f"/proc/{pid}").st_uid

@@ -1,16 +1,16 @@
-"""Whose rights decide about a bind or a listen.
+"""Whether the caller's own rights decide about a bind or a listen.
 
-The supervisor may perform a call for its caller only where the kernel would have asked nothing about that caller:
-inet_bind and inet_listen look at the socket (its user for SO_REUSEPORT, its cgroup for BPF, its options), with three
-exceptions, and in these the kernel must perform the call for the caller itself:
+The supervisor may perform a call for its caller only if the kernel would check nothing about that caller. inet_bind
+and inet_listen check the socket (its user for SO_REUSEPORT, its cgroup for BPF, its options). There are three
+exceptions, in which the kernel must perform the call itself:
 
 - a port below ip_unprivileged_port_start of the socket's network needs CAP_NET_BIND_SERVICE there (ip(7)). We cannot
   read that limit of a network that is not our own, so there every explicit port may be below it;
-- the caller is confined by Landlock (landlock(7)), which the kernel shows nowhere. A domain begins with a call of
-  landlock_restrict_self(2), which is trapped, and is inherited. So confined are the process that called, and every
-  process of the copy that was started since the first such call: who its ancestors were is not to be known for
-  certain (reparenting, CLONE_PARENT). Older processes can only be confined by a call of their own;
-- the label that another security module gives the caller (proc_pid_attr(5)) is not ours.
+- the caller is confined by Landlock (landlock(7)), which the kernel shows nowhere. A confinement begins with a call
+  of landlock_restrict_self(2), which is trapped, and descendants inherit it. So we treat as confined the process that
+  called, and every process of the copy that was started after the first such call, since its ancestors cannot be
+  known for certain (reparenting, CLONE_PARENT). Older processes can only be confined by a call of their own;
+- another security module gives the caller a label (proc_pid_attr(5)) that is not ours.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Rights:
         self._port_start = -1
         with contextlib.suppress(OSError):
             self._port_start = os.open(_PORT_START, os.O_RDONLY | os.O_CLOEXEC)
-        # None: no security module has labels (EINVAL), and none is asked for.
+        # None: no security module has labels (EINVAL), so callers' labels are not read.
         self._label = _label(os.getpid())
         self._confined_since: dict[int, int] = {}
         self._confined: set[tuple[int, int]] = set()
@@ -60,7 +60,7 @@ class Rights:
             return _EVERY_PORT
 
     def restricts_itself(self, copy: int, process: TracedProcess | None) -> None:
-        """*process* of *copy* calls landlock_restrict_self(2) now; None: it is not known which one does."""
+        """*process* of *copy* calls landlock_restrict_self(2) now. None if it is not known which process does."""
         now_ticks = int(time.clock_gettime(time.CLOCK_BOOTTIME) * _TICKS_PER_S)
         since = self._confined_since.setdefault(copy, now_ticks)
         if process is None:

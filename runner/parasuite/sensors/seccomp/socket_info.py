@@ -1,4 +1,4 @@
-"""What a socket says of itself: protocol, namespace, cookie, inode, options. Linux."""
+"""The properties of a socket: protocol, network, cookie, inode, options. Linux."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LOOPBACK_INTERFACE = 1
 
 @dataclass(slots=True)
 class SocketInfo:
-    """Of an internet socket; *v6only*: None of AF_INET."""
+    """The properties of an internet socket. *v6only* is None for AF_INET."""
 
     protocol: Protocol
     network: Network
@@ -43,15 +43,16 @@ class SocketInfo:
 
 
 def is_followed(sock: _socket.socket) -> bool:
-    """Whether *sock* is TCP (MPTCP too) or UDP; others are nobody's business here.
+    """Whether *sock* is TCP (or MPTCP) or UDP; the sensor ignores all others.
 
-    The type does not tell: SCTP is a stream as well, and UDP-Lite a datagram socket with ports of its own.
+    The type is not enough: SCTP sockets are streams as well, and UDP-Lite sockets are datagram sockets, but they have
+    separate ports.
     """
     return sock.family in INET and sock.type in PROTOCOLS and sock.proto in _FOLLOWED
 
 
 def socket_info(sock: _socket.socket, network: Network) -> SocketInfo:
-    """What *sock* is, which is followed and lives in *network*."""
+    """The properties of *sock*, for which `is_followed` must be true and which is in *network*."""
     reuseaddr = sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR)
     reuseport = sock.getsockopt(_socket.SOL_SOCKET, _SO_REUSEPORT)
     v6only = None
@@ -68,9 +69,9 @@ def socket_info(sock: _socket.socket, network: Network) -> SocketInfo:
 
 
 def device_option(sock: _socket.socket, address: str) -> tuple[SocketOption, ...]:
-    """The option of *sock*, at *address*, that keeps a wildcard to this host: SO_BINDTODEVICE with `lo`; often none.
+    """LOOPBACK_DEVICE if *sock*, bound to *address*, is bound to the device `lo`: other hosts cannot reach it then.
 
-    On a loopback address it says nothing, so the kernel is not asked. Nor can it be before Linux 5.1.
+    For a loopback address that changes nothing, so the kernel is not asked. Before Linux 5.1 it cannot be asked.
     """
     if is_loopback(address):
         return ()
@@ -81,12 +82,12 @@ def device_option(sock: _socket.socket, address: str) -> tuple[SocketOption, ...
 
 
 def interface_option(interface: int) -> tuple[SocketOption, ...]:
-    """As `device_option`, of a socket that is bound to the device with the index *interface*; 0: to none."""
+    """Like `device_option`, for a socket that is bound to the device with the index *interface*; 0 for none."""
     return (SocketOption.LOOPBACK_DEVICE,) if interface == _LOOPBACK_INTERFACE else ()
 
 
 def endpoint_of(sock: _socket.socket, info: SocketInfo) -> Endpoint:
-    """Where *sock* is bound."""
+    """The endpoint that *sock* is bound to."""
     host, port = sock.getsockname()[:2]
     return Endpoint(info.protocol, host.partition("%")[0] if "%" in host else host, port, info.network, info.v6only)
 
@@ -97,7 +98,7 @@ def cookie_of(sock: _socket.socket) -> int:
 
 
 class Networks:
-    """Tells the network of a socket; another one than ours by the namespace's inode, as people see it in
+    """Determines the network of a socket. A network other than ours is named by the namespace's inode, as shown in
     /proc/PID/ns/net.
     """
 
@@ -109,7 +110,7 @@ class Networks:
             try:
                 self._own = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
             except OSError:
-                self._own = None  # Before Linux 5.14: every socket is taken to be of our own network.
+                self._own = None  # Before Linux 5.14: every socket is assumed to be in our network.
 
     def of(self, sock: _socket.socket, tid: int) -> Network:
         """The network of *sock*, a socket of the thread *tid*."""
@@ -124,16 +125,16 @@ class Networks:
             try:
                 network = Network(os.stat(f"/proc/{tid}/ns/net").st_ino)
             except OSError:
-                # The thread may not be inspected; any number that only this namespace has will do.
+                # The thread may not be inspected. Any number that is unique to this namespace will do.
                 network = Network(number)
             if network in self._networks.values():
-                # The kernel uses an inode again once its namespace has ended, but never a cookie.
+                # The kernel reuses an inode once its namespace has ended, but never a cookie.
                 network = Network(number)
             self._networks[number] = network
         return network
 
     def of_thread(self, tid: int) -> Network:
-        """The network of the thread *tid*, where its sockets cannot be duplicated: nearly always theirs as well."""
+        """The network of the thread *tid*, for sockets that cannot be duplicated: nearly always theirs as well."""
         try:
             inode = os.stat(f"/proc/{tid}/ns/net").st_ino
         except OSError:
