@@ -75,12 +75,12 @@ def test_reading_a_closed_wrapper_raises(text_fd: int) -> None:
 def test_a_wrapper_that_is_dropped_open_warns_and_closes_its_descriptor(text_fd: int) -> None:
     wrapper = asyncore.file_wrapper(text_fd)
     fd, text = wrapper.fd, repr(wrapper)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         del wrapper
     expected = [(ResourceWarning, f"unclosed file {text}")]
-    assert [(warning.category, str(warning.message)) for warning in told] == expected
-    assert told[0].source is not None
+    assert [(warning.category, str(warning.message)) for warning in warned] == expected
+    assert warned[0].source is not None
     assert not is_open(fd)
 
 

@@ -174,19 +174,19 @@ def test_compact_traceback_gives_the_innermost_frame_and_one_line_of_all_frames(
     def inner() -> None:
         raise ValueError("too deep")
 
-    told: Any = None
+    parts: Any = None
     try:
         inner()
     except ValueError:
         thrown = sys.exc_info()
-        told = asyncore.compact_traceback()
+        parts = asyncore.compact_traceback()
     failure = thrown[1]
     assert failure is not None
     assert failure.__traceback__ is not None
     outer_line, inner_line = failure.__traceback__.tb_lineno, inner.__code__.co_firstlineno + 1
     test_name = sys._getframe().f_code.co_name
     one_line = f"[{__file__}|{test_name}|{outer_line}] [{__file__}|inner|{inner_line}]"
-    assert told == ((__file__, "inner", str(inner_line)), ValueError, failure, one_line)
+    assert parts == ((__file__, "inner", str(inner_line)), ValueError, failure, one_line)
 
 
 def test_compact_traceback_needs_an_exception() -> None:

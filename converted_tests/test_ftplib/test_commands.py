@@ -150,8 +150,8 @@ def test_a_session_of_simple_commands_over_a_real_listener() -> None:
     """
     with listening(transcript(script)) as (host, port), ftplib.FTP() as ftp:
         ftp.connect(str(host), int(port))
-        told = [ftp.mkd("new"), ftp.cwd("new"), ftp.pwd(), ftp.rename("a", "b"), ftp.size("b"), ftp.delete("b")]
-        assert told == ["/new", "250 there", "/new", "250 renamed", 7, "250 gone"]
+        results = [ftp.mkd("new"), ftp.cwd("new"), ftp.pwd(), ftp.rename("a", "b"), ftp.size("b"), ftp.delete("b")]
+        assert results == ["/new", "250 there", "/new", "250 renamed", 7, "250 gone"]
         assert ftp.rmd("/new") == "250 gone"
 
 

@@ -79,7 +79,7 @@ def test_a_source_that_does_not_begin_is_error_proto(reply: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("at_source", "at_target", "told"),
+    ("at_source", "at_target", "message"),
     [
         pytest.param(b"504 no\r\n", b"", "504 no", id="source refuses the type"),
         pytest.param(b"200 type\r\n", b"504 no\r\n", "504 no", id="target refuses the type"),
@@ -95,11 +95,11 @@ def test_a_source_that_does_not_begin_is_error_proto(reply: bytes) -> None:
         ),
     ],
 )
-def test_a_copy_that_one_side_refuses_is_error_perm(at_source: bytes, at_target: bytes, told: str) -> None:
+def test_a_copy_that_one_side_refuses_is_error_perm(at_source: bytes, at_target: bytes, message: str) -> None:
     with dialogue(at_source) as source, dialogue(at_target) as target:
         with pytest.raises(ftplib.error_perm) as caught:
             ftpcp(source.ftp, "old", target.ftp)
-    assert caught.value.args == (told,)
+    assert caught.value.args == (message,)
 
 
 # --- the program --------------------------------------------------------------------------------------

@@ -246,7 +246,7 @@ def test_transfercmd_gives_the_connection_of_ntransfercmd_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "expected", "told"),
+    ("reply", "expected", "message"),
     [
         pytest.param(b"550 no such file\r\n", ftplib.error_perm, "550 no such file", id="refused"),
         pytest.param(b"350 hm\r\n", ftplib.error_reply, "350 hm", id="3xx"),
@@ -256,13 +256,13 @@ def test_transfercmd_gives_the_connection_of_ntransfercmd_alone() -> None:
 )
 @BOTH_MODES
 def test_a_transfer_that_is_refused_leaves_no_connection_open(
-    passive: bool, reply: bytes, expected: type[Exception], told: str
+    passive: bool, reply: bytes, expected: type[Exception], message: str
 ) -> None:
     with visit(FileServer({}, {b"RETR": reply})) as ftp:
         ftp.set_pasv(passive)
         with pytest.raises(ftplib.Error) as caught:
             ftp.transfercmd("RETR notes")
-    assert (caught.type, caught.value.args) == (expected, (told,))
+    assert (caught.type, caught.value.args) == (expected, (message,))
 
 
 @BOTH_MODES

@@ -34,11 +34,11 @@ IN_AND_OUT = b"200 type\r\n226 done\r\n"
 )
 def test_each_stored_line_ends_in_CRLF(line: bytes, sent: bytes) -> None:
     wire = InMemory()
-    told: list[bytes] = []
+    lines_sent: list[bytes] = []
     with dialogue(IN_AND_OUT, ftp := Prepared(wire)) as talk:
-        assert ftp.storlines("STOR notes", io.BytesIO(line), told.append) == "226 done"
+        assert ftp.storlines("STOR notes", io.BytesIO(line), lines_sent.append) == "226 done"
         assert talk.said() == b"TYPE A\r\n"
-    assert (wire.sent, told, wire.closed) == (sent, [sent], True)
+    assert (wire.sent, lines_sent, wire.closed) == (sent, [sent], True)
     assert ftp.transfers == [("STOR notes", None)]
 
 

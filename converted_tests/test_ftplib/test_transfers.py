@@ -192,15 +192,15 @@ def test_a_retrieval_takes_blocks_of_a_size(arguments: dict[str, int], sizes: li
 )
 def test_a_store_calls_back_with_each_block_once_it_is_sent(arguments: dict[str, int], sizes: list[int]) -> None:
     wire = InMemory()
-    told: list[tuple[int, bool]] = []
+    progress: list[tuple[int, bool]] = []
     with dialogue(IN_AND_OUT, ftp := Prepared(wire)):
         ftp.storbinary(
             "STOR notes",
             io.BytesIO(CONTENT),
-            callback=lambda block: told.append((len(block), wire.sent.endswith(block))),
+            callback=lambda block: progress.append((len(block), wire.sent.endswith(block))),
             **arguments,
         )
-    assert told == [(size, True) for size in sizes]
+    assert progress == [(size, True) for size in sizes]
     assert wire.sent == CONTENT
 
 

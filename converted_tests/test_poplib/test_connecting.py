@@ -266,11 +266,11 @@ def test_POP3_SSL_with_files_warns_and_keeps_them(
     server_context: ssl.SSLContext, certificate_files: tuple[Path, Path, Path]
 ) -> None:
     files: dict[str, Any] = {"certfile": str(certificate_files[1]), "keyfile": str(certificate_files[2])}
-    with greeted_inside_TLS(server_context), warnings.catch_warnings(record=True) as told:
+    with greeted_inside_TLS(server_context), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         with contextlib.closing(poplib.POP3_SSL("mail.test", **files)) as client:
             assert {name: vars(client)[name] for name in files} == files
-    here = [str(one.message) for one in told if (one.filename, one.category) == (__file__, DeprecationWarning)]
+    here = [str(one.message) for one in warned if (one.filename, one.category) == (__file__, DeprecationWarning)]
     assert here == ["keyfile and certfile are deprecated, use a custom context instead"]
 
 

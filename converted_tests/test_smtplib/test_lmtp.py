@@ -156,5 +156,5 @@ def test_connecting_is_printed_at_debug_level_1(path: str, capsys: pytest.Captur
         with contextlib.closing(smtplib.LMTP(local_hostname=ME)) as client:
             client.set_debuglevel(1)
             client.connect(path)
-    told = "reply: b'220 hi\\r\\n'\nreply: retcode (220); Msg: b'hi'\nconnect: b'hi'\n"
-    assert capsys.readouterr() == ("", told)
+    output = "reply: b'220 hi\\r\\n'\nreply: retcode (220); Msg: b'hi'\nconnect: b'hi'\n"
+    assert capsys.readouterr() == ("", output)

@@ -140,11 +140,11 @@ def test_STARTTLS_with_files_warns_and_presents_the_certificate(
 ) -> None:
     _, chain, key = certificate_files
     with served(UPGRADE + GOODBYE, context=server_context) as client:
-        with warnings.catch_warnings(record=True) as told, loaded_chains() as loaded:
+        with warnings.catch_warnings(record=True) as warned, loaded_chains() as loaded:
             warnings.simplefilter("always")
             client.starttls(keyfile=str(key), certfile=str(chain))  # type: ignore[call-arg, unused-ignore]
         client.quit()
-    assert told_here(told) == ["keyfile and certfile are deprecated, use a custom context instead"]
+    assert deprecations_here(warned) == ["keyfile and certfile are deprecated, use a custom context instead"]
     assert loaded == [(str(chain), str(key))]
 
 
@@ -170,9 +170,9 @@ def loaded_chains() -> Iterator[list[tuple[object, object]]]:
         yield loaded
 
 
-def told_here(told: list[warnings.WarningMessage]) -> list[str]:
+def deprecations_here(warned: list[warnings.WarningMessage]) -> list[str]:
     """The deprecations that were blamed on this file."""
-    return [str(one.message) for one in told if (one.filename, one.category) == (__file__, DeprecationWarning)]
+    return [str(one.message) for one in warned if (one.filename, one.category) == (__file__, DeprecationWarning)]
 
 
 # --- SMTP_SSL -----------------------------------------------------------------------------------------
@@ -253,11 +253,11 @@ def test_SMTP_SSL_refuses_a_context_together_with_a_file(argument: str, client_c
 @needs_key_files
 def test_SMTP_SSL_with_files_warns_and_presents_the_certificate(certificate_files: tuple[Path, Path, Path]) -> None:
     _, chain, key = certificate_files
-    with warnings.catch_warnings(record=True) as told, loaded_chains() as loaded:
+    with warnings.catch_warnings(record=True) as warned, loaded_chains() as loaded:
         warnings.simplefilter("always")
         files: dict[str, Any] = {"keyfile": str(key), "certfile": str(chain)}
         client = smtplib.SMTP_SSL(local_hostname=ME, **files)
-    assert told_here(told) == ["keyfile and certfile are deprecated, use a custom context instead"]
+    assert deprecations_here(warned) == ["keyfile and certfile are deprecated, use a custom context instead"]
     assert loaded == [(str(chain), str(key))]
     assert (client.keyfile, client.certfile) == (str(key), str(chain))  # type: ignore[attr-defined, unused-ignore]
 

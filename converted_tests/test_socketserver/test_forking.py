@@ -138,9 +138,9 @@ def is_zombie_or_runs(pid: int) -> bool:
 
 def exit_status(pid: int) -> int:
     """The exit status of *pid*, once it has exited; it stays a zombie for its server to collect."""
-    told = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    assert told is not None
-    return told.si_status
+    ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert ended is not None
+    return ended.si_status
 
 
 def only_child(server: Any) -> int:
@@ -168,8 +168,8 @@ def test_an_exception_is_handled_in_the_child_which_exits_with_status_1() -> Non
     with Telling(failing(ValueError("bad"))) as server, stream_client(server) as client:
         server.handle_request()
         pid = only_child(server)
-        told = f"ValueError('bad') for {client.getsockname()} in {pid}"
-        assert (rest(client).decode(), exit_status(pid)) == (told, 1)
+        message = f"ValueError('bad') for {client.getsockname()} in {pid}"
+        assert (rest(client).decode(), exit_status(pid)) == (message, 1)
 
 
 @pytest.mark.parametrize("failure", [SystemExit(3), SystemExit(0), KeyboardInterrupt()], ids=repr)

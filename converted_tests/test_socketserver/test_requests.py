@@ -92,8 +92,8 @@ def test_by_default_handle_error_prints_the_peers_address_and_a_traceback(capsys
         shown = traceback.format_exc()
         server.handle_error(None, ("192.0.2.1", 80))  # type: ignore[arg-type]
     rule = "-" * 40 + "\n"
-    told = f"Exception occurred during processing of request from ('192.0.2.1', 80)\n{shown}"
-    assert capsys.readouterr() == ("", rule + told + rule)
+    report = f"Exception occurred during processing of request from ('192.0.2.1', 80)\n{shown}"
+    assert capsys.readouterr() == ("", rule + report + rule)
 
 
 def test_a_failure_is_reported_on_standard_error_and_the_server_continues(capsys: pytest.CaptureFixture[str]) -> None:

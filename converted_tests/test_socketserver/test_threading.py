@@ -65,7 +65,7 @@ def test_an_exception_in_a_thread_goes_to_handle_error_and_the_request_is_closed
 def test_what_ends_a_thread_is_left_to_the_thread_and_the_request_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     failure = SystemExit(3)
     ended_by: list[BaseException | None] = []
-    monkeypatch.setattr(threading, "excepthook", lambda told: ended_by.append(told.exc_value))
+    monkeypatch.setattr(threading, "excepthook", lambda hook_arguments: ended_by.append(hook_arguments.exc_value))
     with Threads(failing(failure)) as server, stream_client(server) as client:
         server.handle_request()
         assert rest(client) == b""

@@ -210,7 +210,7 @@ def test_an_exception_in_the_callback_is_a_failed_handshake(
     authority: trustme.CA, server_identity: trustme.LeafCert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unraisable: list[BaseException | None] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_value))
+    monkeypatch.setattr(sys, "unraisablehook", lambda hook_arguments: unraisable.append(hook_arguments.exc_value))
     server = serving(server_identity)
 
     def broken(*_: object) -> int:
@@ -227,7 +227,7 @@ def test_anything_but_a_number_from_the_callback_is_an_internal_error(
     authority: trustme.CA, server_identity: trustme.LeafCert, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unraisable: list[type[BaseException]] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda told: unraisable.append(told.exc_type))
+    monkeypatch.setattr(sys, "unraisablehook", lambda hook_arguments: unraisable.append(hook_arguments.exc_type))
     server = serving(server_identity)
     server.set_servername_callback(lambda *_: "foo")  # type: ignore[arg-type]
     at_client, _, _ = named_by(trusting(authority), server, "localhost")

@@ -106,11 +106,11 @@ def test_there_is_no_message_callback_by_default() -> None:
 
 
 def test_a_message_callback_is_given_back_and_removed() -> None:
-    def told(*_: object) -> None: ...
+    def callback(*_: object) -> None: ...
 
     context = client()
-    context._msg_callback = told
-    assert context._msg_callback is told
+    context._msg_callback = callback
+    assert context._msg_callback is callback
     context._msg_callback = None
     assert context._msg_callback is None
 
@@ -125,29 +125,29 @@ def test_a_message_callback_can_be_called(wrong: Any) -> None:
     assert context._msg_callback is None
 
 
-Told = list[tuple[Any, ...]]
+Messages = list[tuple[Any, ...]]
 
 
-def listened_to(context: Any) -> Told:
+def listened_to(context: Any) -> Messages:
     """What *context* reports of its messages, without the ends and the bytes."""
-    told: Told = []
+    messages: Messages = []
 
     def tell(conn: object, direction: str, version: Any, content: Any, message: Any, data: bytes) -> None:
         assert isinstance(conn, ssl.SSLObject)
         assert isinstance(data, bytes)
-        told.append((direction, version, content, message))
+        messages.append((direction, version, content, message))
 
     context._msg_callback = tell
-    return told
+    return messages
 
 
 def test_a_client_reports_every_message_of_a_handshake(
     authority: trustme.CA, tls12_server_context: ssl.SSLContext
 ) -> None:
     context = trusting(authority, maximum_version=TLSv1_2)
-    told = listened_to(context)
+    messages = listened_to(context)
     through_memory(context, tls12_server_context).shaken()
-    assert [step for step in told if step[2] is not Content.HEADER] == [
+    assert [step for step in messages if step[2] is not Content.HEADER] == [
         ("write", TLSv1_2, Content.HANDSHAKE, Message.CLIENT_HELLO),
         ("read", TLSv1_2, Content.HANDSHAKE, Message.SERVER_HELLO),
         ("read", TLSv1_2, Content.HANDSHAKE, Message.CERTIFICATE),
@@ -163,9 +163,9 @@ def test_a_client_reports_every_message_of_a_handshake(
 
 def test_each_message_is_preceded_by_its_header(authority: trustme.CA, tls12_server_context: ssl.SSLContext) -> None:
     context = trusting(authority, maximum_version=TLSv1_2)
-    told = listened_to(context)
+    messages = listened_to(context)
     through_memory(context, tls12_server_context).shaken()
-    headers = [step for step in told if step[2] is Content.HEADER]
+    headers = [step for step in messages if step[2] is Content.HEADER]
     # The first hello's record says TLS 1.0, for the sake of old servers. RFC 5246 appendix E.1.
     assert headers[0] == ("write", ssl.TLSVersion.TLSv1, Content.HEADER, Content.HANDSHAKE)
     assert {step[3] for step in headers} == {Content.HANDSHAKE, Content.CHANGE_CIPHER_SPEC}
@@ -175,16 +175,16 @@ def test_an_alert_is_reported_by_its_name(
     strange_authority: trustme.CA, tls12_server_context: ssl.SSLContext
 ) -> None:
     context = trusting(strange_authority, maximum_version=TLSv1_2)
-    told = listened_to(context)
+    messages = listened_to(context)
     with pytest.raises(ssl.SSLCertVerificationError):
         through_memory(context, tls12_server_context).shaken()
-    assert told[-1] == ("write", TLSv1_2, Content.ALERT, Alert.UNKNOWN_CA)
+    assert messages[-1] == ("write", TLSv1_2, Content.ALERT, Alert.UNKNOWN_CA)
 
 
 @pytest.fixture
-def inner() -> tuple[Any, Told]:
+def inner() -> tuple[Any, Messages]:
     """What OpenSSL calls in place of the callback, and what the callback received."""
-    heard: Told = []
+    heard: Messages = []
 
     def tell(*arguments: object) -> str:
         heard.append(arguments)
@@ -209,7 +209,7 @@ def inner() -> tuple[Any, Told]:
     ],
 )
 def test_what_has_no_name_is_reported_as_its_number(
-    raw: tuple[int, int, int], shown: tuple[Any, ...], inner: tuple[Any, Told]
+    raw: tuple[int, int, int], shown: tuple[Any, ...], inner: tuple[Any, Messages]
 ) -> None:
     call, heard = inner
     assert call("connection", "read", *raw, b"data") == "returned"
@@ -244,7 +244,7 @@ def test_message_and_servername_callbacks_of_one_context_do_not_block_each_other
         end.context = other
 
     server.sni_callback = named
-    told = listened_to(server)
+    messages = listened_to(server)
     through_memory(trusting(authority), server).shaken()
     assert names == ["localhost"]
-    assert ("read", ssl.TLSVersion.TLSv1_3, Content.HANDSHAKE, Message.CLIENT_HELLO) in told
+    assert ("read", ssl.TLSVersion.TLSv1_3, Content.HANDSHAKE, Message.CLIENT_HELLO) in messages

@@ -32,16 +32,16 @@ def server(authority: trustme.CA, server_identity: trustme.LeafCert) -> ssl.SSLC
 
 
 @pytest.fixture
-def nobody(authority: trustme.CA) -> ssl.SSLContext:
+def without_certificate(authority: trustme.CA) -> ssl.SSLContext:
     """A client that agrees to be asked and has no certificate."""
     return trusting(authority, post_handshake_auth=True)
 
 
 @pytest.fixture
-def somebody(nobody: ssl.SSLContext, client_identity: trustme.LeafCert) -> ssl.SSLContext:
+def with_certificate(without_certificate: ssl.SSLContext, client_identity: trustme.LeafCert) -> ssl.SSLContext:
     """A client that agrees to be asked and has a certificate."""
-    client_identity.configure_cert(nobody)
-    return nobody
+    client_identity.configure_cert(without_certificate)
+    return without_certificate
 
 
 def asked(pair: Memory) -> Any:
@@ -72,8 +72,8 @@ def test_the_agreement_and_the_verify_mode_do_not_touch_each_other(protocol: Any
     assert (context.verify_mode, context.post_handshake_auth) == (REQUIRED, False)
 
 
-def test_a_certificate_comes_when_it_is_asked_for(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
-    pair = through_memory(somebody, server).shaken()
+def test_a_certificate_comes_when_it_is_asked_for(server: ssl.SSLContext, with_certificate: ssl.SSLContext) -> None:
+    pair = through_memory(with_certificate, server).shaken()
     assert pair.server.getpeercert() is None
     assert asked(pair) is None
     shown: Any = pair.server.getpeercert()
@@ -81,25 +81,25 @@ def test_a_certificate_comes_when_it_is_asked_for(server: ssl.SSLContext, somebo
 
 
 def test_a_required_certificate_that_does_not_come_is_an_error(
-    server: ssl.SSLContext, nobody: ssl.SSLContext
+    server: ssl.SSLContext, without_certificate: ssl.SSLContext
 ) -> None:
-    pair = through_memory(nobody, server).shaken()
+    pair = through_memory(without_certificate, server).shaken()
     assert asked(pair).reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
     with pytest.raises(ssl.SSLError) as alert:
         pair.client.read()
     assert alert.value.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
 
 
-def test_an_optional_certificate_need_not_come(server: ssl.SSLContext, nobody: ssl.SSLContext) -> None:
+def test_an_optional_certificate_need_not_come(server: ssl.SSLContext, without_certificate: ssl.SSLContext) -> None:
     server.verify_mode = OPTIONAL
-    pair = through_memory(nobody, server).shaken()
+    pair = through_memory(without_certificate, server).shaken()
     assert asked(pair) is None
     assert pair.server.getpeercert() is None
 
 
-def test_an_optional_certificate_may_come(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
+def test_an_optional_certificate_may_come(server: ssl.SSLContext, with_certificate: ssl.SSLContext) -> None:
     server.verify_mode = OPTIONAL
-    pair = through_memory(somebody, server).shaken()
+    pair = through_memory(with_certificate, server).shaken()
     assert asked(pair) is None
     assert pair.server.getpeercert()
 
@@ -115,36 +115,40 @@ def test_a_client_that_did_not_agree_is_not_asked(
 
 
 def test_a_server_that_does_not_ask_later_asks_in_the_handshake(
-    server: ssl.SSLContext, somebody: ssl.SSLContext
+    server: ssl.SSLContext, with_certificate: ssl.SSLContext
 ) -> None:
     server.post_handshake_auth = False
-    pair = through_memory(somebody, server).shaken()
+    pair = through_memory(with_certificate, server).shaken()
     assert pair.server.getpeercert()
 
 
-def test_a_server_without_the_setting_gets_no_answer_later(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
+def test_a_server_without_the_setting_gets_no_answer_later(
+    server: ssl.SSLContext, with_certificate: ssl.SSLContext
+) -> None:
     server.post_handshake_auth = False
     server.verify_mode = NONE
-    pair = through_memory(somebody, server).shaken()
+    pair = through_memory(with_certificate, server).shaken()
     with pytest.raises(ssl.SSLError, match=r"invalid config|INVALID_CONFIG"):
         pair.server.verify_client_post_handshake()
 
 
-def test_a_client_cannot_ask(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
-    pair = through_memory(somebody, server).shaken()
+def test_a_client_cannot_ask(server: ssl.SSLContext, with_certificate: ssl.SSLContext) -> None:
+    pair = through_memory(with_certificate, server).shaken()
     with pytest.raises(ssl.SSLError, match=r"not server|NOT_SERVER"):
         pair.client.verify_client_post_handshake()
 
 
-def test_no_certificate_is_requested_before_the_handshake(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
-    pair = through_memory(somebody, server)
+def test_no_certificate_is_requested_before_the_handshake(
+    server: ssl.SSLContext, with_certificate: ssl.SSLContext
+) -> None:
+    pair = through_memory(with_certificate, server)
     with pytest.raises(ssl.SSLError):
         pair.server.verify_client_post_handshake()
 
 
-def test_tls_1_2_knows_no_later_question(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
-    somebody.maximum_version = ssl.TLSVersion.TLSv1_2
-    pair = through_memory(somebody, server).shaken()
+def test_tls_1_2_knows_no_later_question(server: ssl.SSLContext, with_certificate: ssl.SSLContext) -> None:
+    with_certificate.maximum_version = ssl.TLSVersion.TLSv1_2
+    pair = through_memory(with_certificate, server).shaken()
     with pytest.raises(ssl.SSLError, match=r"wrong ssl version|WRONG_SSL_VERSION"):
         pair.server.verify_client_post_handshake()
 
@@ -158,8 +162,10 @@ def test_the_agreement_does_not_turn_verification_on(
     assert client.verify_mode == NONE
 
 
-def test_a_socket_requests_certificates_as_an_object_does(server: ssl.SSLContext, somebody: ssl.SSLContext) -> None:
-    with tls_connection(somebody, server) as (client, end):
+def test_a_socket_requests_certificates_as_an_object_does(
+    server: ssl.SSLContext, with_certificate: ssl.SSLContext
+) -> None:
+    with tls_connection(with_certificate, server) as (client, end):
         end.verify_client_post_handshake()
         end.sendall(b"who are you?")
         assert client.recv(100) == b"who are you?"

@@ -15,23 +15,23 @@ import pytest
 from converted_tests.peers import Peer, TakeAll, listening
 from converted_tests.test_telnetlib.support import Telnet, in_memory, telnet
 
-Told = list[tuple[bytes, bytes]]
+Commands = list[tuple[bytes, bytes]]
 
 SIMPLE = {name: getattr(telnetlib, name) for name in ["AO", "AYT", "BRK", "EC", "EL", "GA", "IP", "NOP", "DM"]}
 
 
-def noting(told: Told) -> Callable[[socket.socket, bytes, bytes], object]:
-    return lambda _sock, command, option: told.append((command, option))
+def noting(commands: Commands) -> Callable[[socket.socket, bytes, bytes], object]:
+    return lambda _sock, command, option: commands.append((command, option))
 
 
-def read_and_told(*pieces: bytes) -> tuple[bytes, Told]:
+def text_and_commands(*pieces: bytes) -> tuple[bytes, Commands]:
     """The text and the commands of *pieces*."""
-    told: Told = []
+    commands: Commands = []
     with in_memory(pieces) as (client, wire):
-        client.set_option_negotiation_callback(noting(told))
+        client.set_option_negotiation_callback(noting(commands))
         text = client.read_all()
     assert wire.sent == b""
-    return text, told
+    return text, commands
 
 
 # --- commands -----------------------------------------------------------------------------------------
@@ -40,22 +40,22 @@ def read_and_told(*pieces: bytes) -> tuple[bytes, Told]:
 @pytest.mark.parametrize("command", SIMPLE.values(), ids=SIMPLE)
 @pytest.mark.parametrize(("before", "behind"), [(b"", b""), (b"abc", b"def")], ids=["alone", "within text"])
 def test_a_command_reaches_the_callback_and_leaves_the_text(command: bytes, before: bytes, behind: bytes) -> None:
-    assert read_and_told(before + IAC + command + behind) == (before + behind, [(command, NOOPT)])
+    assert text_and_commands(before + IAC + command + behind) == (before + behind, [(command, NOOPT)])
 
 
 def test_commands_in_a_row_reach_the_callback_in_order() -> None:
     stream = b"".join(IAC + command for command in SIMPLE.values())
-    assert read_and_told(b"a" + stream + b"b") == (b"ab", [(command, NOOPT) for command in SIMPLE.values()])
+    assert text_and_commands(b"a" + stream + b"b") == (b"ab", [(command, NOOPT) for command in SIMPLE.values()])
 
 
 def test_a_doubled_IAC_is_a_byte_of_the_text() -> None:
-    assert read_and_told(b"a" + IAC + IAC + b"b") == (b"a" + IAC + b"b", [])
+    assert text_and_commands(b"a" + IAC + IAC + b"b") == (b"a" + IAC + b"b", [])
 
 
 @pytest.mark.parametrize("verb", [DO, DONT, WILL, WONT], ids=["DO", "DONT", "WILL", "WONT"])
 @pytest.mark.parametrize("option", [ECHO, b"\x00", b"\x11", IAC], ids=["ECHO", "BINARY", "0x11", "EXOPL"])
 def test_an_option_reaches_the_callback_with_its_verb(verb: bytes, option: bytes) -> None:
-    assert read_and_told(b"a" + IAC + verb + option + b"b") == (b"ab", [(verb, option)])
+    assert text_and_commands(b"a" + IAC + verb + option + b"b") == (b"ab", [(verb, option)])
 
 
 def test_the_callback_gets_the_socket() -> None:
@@ -112,18 +112,18 @@ def test_a_callback_may_answer_and_be_taken_away() -> None:
         pytest.param([b"a" + IAC, DONT, ECHO, b"b"], (b"ab", [(DONT, ECHO)]), id="everywhere"),
     ],
 )
-def test_a_command_may_be_split_over_packets(pieces: list[bytes], expected: tuple[bytes, Told]) -> None:
-    assert read_and_told(*pieces) == expected
+def test_a_command_may_be_split_over_packets(pieces: list[bytes], expected: tuple[bytes, Commands]) -> None:
+    assert text_and_commands(*pieces) == expected
 
 
 @pytest.mark.parametrize("dropped", [b"\x00", b"\x11"], ids=["NUL", "XON"])
 def test_NUL_and_XON_are_no_text(dropped: bytes) -> None:
-    assert read_and_told(dropped + b"a" + dropped * 2 + b"b\r" + dropped + b"\n") == (b"ab\r\n", [])
+    assert text_and_commands(dropped + b"a" + dropped * 2 + b"b\r" + dropped + b"\n") == (b"ab\r\n", [])
 
 
 @pytest.mark.parametrize("kept", [b"\x01", b"\x10", b"\x12", b"\x13", b"\xf0", b"\xfe"], ids=repr)
 def test_every_other_byte_is_text(kept: bytes) -> None:
-    assert read_and_told(b"a" + kept + b"b") == (b"a" + kept + b"b", [])
+    assert text_and_commands(b"a" + kept + b"b") == (b"a" + kept + b"b", [])
 
 
 # --- subnegotiation -----------------------------------------------------------------------------------

@@ -346,11 +346,11 @@ def test_processing_that_meets_the_end_of_file_keeps_what_it_has() -> None:
 
 @given(pieces_of(b"one\xff\xfd\x01two\xff\xff\xff\xfa\x18\x00\xff\xf0three\r\n\xff\xf1four"))
 def test_how_the_network_cuts_the_stream_changes_nothing(pieces: list[bytes]) -> None:
-    told: list[tuple[bytes, bytes]] = []
+    commands: list[tuple[bytes, bytes]] = []
     with in_memory(pieces) as (client, _):
-        client.set_option_negotiation_callback(lambda _sock, command, option: told.append((command, option)))
+        client.set_option_negotiation_callback(lambda _sock, command, option: commands.append((command, option)))
         assert client.read_all() == b"onetwo\xffthree\r\nfour"
-    assert told == [(b"\xfd", b"\x01"), (b"\xfa", b"\x00"), (b"\xf0", b"\x00"), (b"\xf1", b"\x00")]
+    assert commands == [(b"\xfd", b"\x01"), (b"\xfa", b"\x00"), (b"\xf0", b"\x00"), (b"\xf1", b"\x00")]
 
 
 @given(st.binary(max_size=200))
