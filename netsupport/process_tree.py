@@ -88,7 +88,7 @@ def process_table() -> dict[int, Process]:
 
 
 def parse_ps(listing: bytes) -> dict[int, Process]:
-    """What `ps -A -o pid=,ppid=,pgid=,state=` says; the process group stands in for the session."""
+    """The processes in the output of `ps -A -o pid=,ppid=,pgid=,state=`; the process group is used as the session."""
     rows = (line.split() for line in listing.splitlines())
     return {
         int(pid): Process(int(pid), int(parent), int(group), 0)

@@ -1,4 +1,4 @@
-"""A lock per port, and the ports that the kernel does not assign by itself."""
+"""A lock per port, and the ports that the kernel never assigns."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A server with a bad habit per option: `tiny_server.py PORT [--reuse] [--fork] ...`; it imports no netsupport.
 
-It answers each connection with its process id. It ends by itself only when a client sends `quit STATUS`.
+It answers each connection with its process id. It exits when a client sends `quit STATUS`.
 """
 
 import argparse

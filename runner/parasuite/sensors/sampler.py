@@ -221,8 +221,8 @@ def _places() -> dict[str, tuple[str, str, int]]:
 def _socket_id(pid: int, descriptor: int) -> str:
     """A name of the socket that is the same in all processes that share it, if the OS has one; "" if it is closed.
 
-    A sample of a busy machine takes a while, and a socket that ended in it must not be taken for one that still
-    stands when the next copy has its port.
+    A sample of a busy machine takes a while. A socket that ended meanwhile must not be listed: its port may already
+    belong to another copy.
     """
     try:
         target = os.readlink(f"/proc/{pid}/fd/{descriptor}")
