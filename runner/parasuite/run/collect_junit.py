@@ -30,7 +30,7 @@ def collect(
 ) -> Collected:
     """Copy each file that matches the pattern of a copy, was written since *started_s* and is JUnit XML.
 
-    *patterns*: one for each copy, as glob.glob takes them with `recursive`. Ends early once *is_stopped* says so.
+    *patterns*: one for each copy, as for glob.glob with `recursive`. Ends early once *is_stopped* returns true.
     """
     collected = Collected([[] for _ in patterns], [])
     owner: dict[str, int] = {}
@@ -40,7 +40,7 @@ def collect(
         for path in sorted(set(map(os.path.realpath, matches(pattern, cwd, is_stopped)))):
             try:
                 status = os.stat(path)
-                # A file of an earlier run would vouch for a copy that wrote none in this one.
+                # A file of an earlier run would look like the results of a copy that wrote none in this run.
                 if stat.S_ISDIR(status.st_mode) or status.st_mtime < started_s - 1:
                     continue
                 fresh += 1
@@ -61,7 +61,7 @@ def collect(
 
 
 def _copy(source: str, run: Path, name: str) -> None:
-    # Neither waits for a pipe's writer nor follows what a suite has put at the place of the copy.
+    # Without waiting for a pipe's writer, and without following a link that a suite has put in the target's place.
     descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as stream:
         mode = os.fstat(descriptor).st_mode
@@ -86,9 +86,9 @@ def _copy_bytes(source: BinaryIO, target: BinaryIO) -> None:
 
 
 def matches(pattern: str, cwd: Path, is_stopped: Callable[[], bool] = lambda: False) -> set[str]:
-    """The paths that match *pattern*, as glob.glob gives them with `recursive` and `include_hidden`, made absolute.
+    """The paths that match *pattern*, as from glob.glob with `recursive` and `include_hidden`, made absolute.
 
-    glob follows each link again at every level, so that two links to their own folder make it run for ever; here `**`
+    glob follows each link again at every level, so two links to their own folder make it run for ever. Here `**`
     enters each folder once.
     """
     path = cwd.absolute() / pattern
@@ -119,7 +119,7 @@ def _names(place: str) -> list[str]:
 
 
 def _all_below(place: str, is_stopped: Callable[[], bool]) -> Iterator[str]:
-    """*place*, and what lies below it at any depth; no folder is entered twice, by whatever path."""
+    """*place*, and everything below it at any depth. Each folder is entered once, whatever path leads there."""
     waiting, entered = [place], set()
     while waiting and not is_stopped():
         path = waiting.pop()

@@ -1,4 +1,4 @@
-"""What a person sees while the copies run: a table on a terminal, lines in a log. Talk, so it goes to stderr."""
+"""What is shown while the copies run, on stderr: a table on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ class CopyView:
 
 
 class Progress(Protocol):
-    """Told of each moment worth a line, and of the whole picture several times a second."""
+    """Receives each event that is worth a line, and the state of all copies several times a second."""
 
     def say(self, line: str) -> None:
-        """Something happened that a reader of a log wants to know."""
+        """Show *line*: something that a reader of the log wants to know."""
 
     def update(self, views: Sequence[CopyView]) -> None:
-        """How all copies stand now."""
+        """Show the state of all copies."""
 
     def close(self) -> None:
         """The run is over; leave the terminal as it was."""
@@ -70,10 +70,10 @@ class LogProgress:
 
 
 class LiveProgress:
-    """A table that is redrawn in place, as many copies as the terminal has lines for.
+    """A table that is redrawn in place, with as many copies as the terminal has lines for.
 
-    It is drawn by whoever calls `update`, not by a thread of rich's: where the system has no thread left the run goes
-    on, and an error in drawing is seen.
+    `update` draws it in the caller's thread, not in one of rich's: so the run goes on if the system has no thread
+    left, and errors in drawing are seen.
     """
 
     def __init__(self, console: Console) -> None:
@@ -114,7 +114,7 @@ class LiveProgress:
 
 
 def _text(text: str) -> Text:
-    """*text* to be shown to the letter: rich takes a string for markup, and ends its thread on what is none."""
+    """*text*, shown as it is: rich would read a plain string as markup, and fail on brackets that are none."""
     return Text(printable(text))
 
 

@@ -1,4 +1,4 @@
-"""The copies' temporary files: below a short path while they run, beside the run if their copy did not end well."""
+"""The copies' temporary files: below a short path during the run, later in the run folder if a copy ended badly."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _LARGEST_COPIED_BYTES = 64 << 20
 
 
 def new_scratch_dir() -> Path:
-    """A new folder with a short path: a Unix socket's path must fit below it."""
+    """A new folder with a short path, so that the path of a Unix socket fits below it."""
     base = tempfile.gettempdir()
     if len(base) > 20 and os.path.isdir("/tmp"):
         base = "/tmp"
     scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=base))
     if _is_shared():
-        # Another user may go through it, and not list it.
+        # Other users may enter it but not list it.
         scratch.chmod(0o711)
     return scratch
 
@@ -31,11 +31,11 @@ def new_scratch_dir() -> Path:
 def make_tmpdir(folder: Path) -> None:
     """Make a copy's own temporary folder, *folder*, in the scratch folder.
 
-    A suite that runs as root and gives its privilege away (su, initdb, a server's workers) needs one that its other
-    users can write to. So where everybody can write to the folder that it would have without parasuite, as to /tmp,
-    everybody can to its own, and with the same protection: nobody can remove or rename what is another's (the sticky
-    bit), nor lead another astray by a link (fs.protected_symlinks, proc_sys_fs(5)). The scratch folder around it
-    cannot be listed.
+    A suite that runs as root and drops its privileges (su, initdb, a server's workers) needs one that its other users
+    can write to. So if every user can write to the folder that the suite would have without parasuite, such as /tmp,
+    every user can write to this one, with the same protection: no one can remove or rename another user's files (the
+    sticky bit), or redirect another user by a link (fs.protected_symlinks, proc_sys_fs(5)). The scratch folder around
+    it cannot be listed.
     """
     folder.mkdir()
     if _is_shared():
@@ -43,7 +43,7 @@ def make_tmpdir(folder: Path) -> None:
 
 
 def _is_shared() -> bool:
-    """Whether parasuite is root and its folder for temporary files everybody's, with the sticky bit."""
+    """Whether parasuite is root and every user can write to its folder for temporary files, with the sticky bit."""
     return os.name == "posix" and os.geteuid() == 0 and os.stat(tempfile.gettempdir()).st_mode & 0o1007 == 0o1007
 
 
@@ -51,9 +51,9 @@ def keep(source: Path, root: Path, target: str) -> list[str]:
     """Move the folder *source*, unless it is empty, to *target* below *root*, where there must be nothing yet; the
     files that were left out, each with its reason.
 
-    On one file system it is a rename: it takes no room and nothing is left out. On another the files are copied, but
-    not those of more than 64 MiB, which may be holes that no copy keeps, nor sockets, pipes, devices and what is
-    mounted in *source*. Raises OSError, and Unreadable where *target* cannot be below *root*.
+    On the same file system it is a rename, which takes no space and leaves nothing out. To another file system the
+    files are copied, except files over 64 MiB (which may consist of holes that copying would fill), sockets, pipes,
+    devices and what is mounted in *source*. Raises OSError, and Unreadable if *target* cannot be below *root*.
     """
     if not HAS_DIR_FD:
         return _keep_by_path(source, root / target)
@@ -64,9 +64,9 @@ def keep(source: Path, root: Path, target: str) -> list[str]:
         try:
             if not os.listdir(descriptor):
                 return []
-            # `make_tmpdir` may have opened it to other users, who need it no longer.
+            # `make_tmpdir` may have opened it to other users, who no longer need it.
             os.fchmod(descriptor, 0o700)
-            # Made first: a rename replaces an empty folder, and nothing else that may have been put there.
+            # Make the target first: a rename replaces an empty folder, but nothing else that may have been put there.
             os.mkdir(name, 0o700, dir_fd=inner)
             try:
                 os.rename(source.name, name, src_dir_fd=outer, dst_dir_fd=inner)

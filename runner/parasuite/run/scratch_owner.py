@@ -1,7 +1,7 @@
-"""Whose scratch folder it is: the next run of the same user removes that of a killed run, and nothing else.
+"""Which run a scratch folder belongs to: the next run of the same user removes the folder of a killed run.
 
-A run holds a lock on a file in its folder for as long as it lives, and the kernel releases that lock with it, in
-whatever PID namespace it was. A folder without the file, of another user, or reached by a link is left alone.
+A run holds a lock on a file in its folder for as long as it lives, and the kernel releases the lock when it dies,
+even in another PID namespace. A folder without the file, of another user, or reached through a link is left alone.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _OWNER = ".owner"
 
 @contextlib.contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Lock *folder* for this run, in the body.
+    """Lock *folder* for this run, within the body.
 
-    Where it cannot be (a full disk, a file system without locks, Windows), it has no file, and no run will remove it.
+    If that is not possible (a full disk, a file system without locks, Windows), the folder gets no lock file, and no
+    run will remove it.
     """
-    # It gets its name when it is locked, so that no other run finds it unlocked.
+    # The file gets its name after it has been locked, so that no other run finds it unlocked.
     new = folder / f"{_OWNER}.new"
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
@@ -40,7 +41,7 @@ def claimed(folder: Path) -> Iterator[None]:
 
 
 def sweep(base: Path, prefix: str) -> None:
-    """Remove the folders of this user in *base* whose names begin with *prefix* and whose run is gone."""
+    """Remove the folders of this user in *base* whose names begin with *prefix* and whose run has ended."""
     if sys.platform != "win32":
         for folder in base.glob(f"{prefix}*"):
             with contextlib.suppress(OSError):
@@ -48,7 +49,7 @@ def sweep(base: Path, prefix: str) -> None:
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    """Raises OSError where the folder is not one that was claimed, or its run lives."""
+    """Remove *folder* if its run has ended. Raises OSError if no run has claimed it, or its run is alive."""
     if sys.platform == "win32" or not _is_own(folder.lstat(), stat.S_ISDIR):
         return
     descriptor = os.open(folder / _OWNER, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
