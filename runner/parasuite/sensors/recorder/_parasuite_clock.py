@@ -89,7 +89,7 @@ def _clock() -> tuple[Callable[[], int], int, bool, str]:
         if is_elsewhere:
             off_ns = _offset_ns() - int(parasuites_offset_ns)
     except (OSError, AttributeError, ImportError) as error:
-        return read, off_ns, is_elsewhere, f"its clock may be another one than parasuite's: {error}"
+        return read, off_ns, is_elsewhere, f"its clock may differ from parasuite's: {error}"
     return read, off_ns, is_elsewhere, ""
 
 

@@ -10,7 +10,7 @@ import os
 import sys
 
 if sys.platform != "linux" or sys.implementation.name != "cpython":
-    raise ImportError("the C library is called on Linux and by CPython alone")
+    raise ImportError("the C library can be called only on Linux and by CPython")
 import _ctypes
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.

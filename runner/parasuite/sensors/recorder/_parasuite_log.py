@@ -127,7 +127,7 @@ class _Lines:
         try:
             self._maps.append(mapped(f"{self._path}-{number}.jsonl", size, size))
         except OSError as error:
-            failed(f"events found no room: {error.strerror}")
+            failed(f"there was no space for events: {error.strerror}")
             return False
         self._at, self._size = 0, size
         return True
