@@ -31,8 +31,8 @@ from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
 from parasuite.run import session
-from parasuite.run.process_tree import why_no_proc
 from parasuite.run.progress import LiveProgress, LogProgress, Progress
+from parasuite.run.supervisor.process_tree import why_no_proc
 
 _IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
 _EXIT_CODES = """\b

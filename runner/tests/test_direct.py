@@ -11,10 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 from parasuite.judge.copy_ends import CopyEnd, copy_ends
+from parasuite.model.copy_life import CopyStage
 from parasuite.model.events import CopyState
 from parasuite.plan.launch import Launch
-from parasuite.run.copies import Copies, Starter, Supervised
-from parasuite.run.direct import Direct
+from parasuite.run.copies import Copies
+from parasuite.run.starters.direct import Direct
+from parasuite.run.starters.starter import Starter
+from parasuite.run.starters.supervised import Supervised
 
 STARTERS = [Direct] + ([Supervised] if sys.platform == "linux" else [])
 
@@ -38,7 +41,7 @@ def python(tmp_path: Path, code: str) -> Launch:
 def finished(copies: Copies) -> tuple[list[CopyState], CopyEnd]:
     events: list[CopyState] = []
     give_up_s = time.monotonic() + 60
-    while not copies.finished:
+    while not copies.are_done:
         events += copies.step(0.1)
         assert time.monotonic() < give_up_s
     return events, copy_ends(events, 1)[0]
@@ -81,7 +84,7 @@ def test_a_child_that_outlives_its_main_process_is_swept(starter: Starter, tmp_p
     copies.start()
     events: list[CopyState] = []
     give_up_s = time.monotonic() + 60
-    while copies.copies[0].state != "lingering":
+    while copies.copies[0].stage is not CopyStage.LINGERING:
         events += copies.step(0.1)
         assert time.monotonic() < give_up_s
     copies.sweep(copies.copies[0])

@@ -44,7 +44,7 @@ for absent in {absent!r}:
     for module, names in absent.items():
         for name in names.split():
             vars(importlib.import_module(module)).pop(name, None)
-import parasuite.cli, parasuite.run.direct
+import parasuite.cli, parasuite.run.starters.direct
 sys.argv = ["parasuite", "--help"]
 parasuite.cli.main()
 """
@@ -63,7 +63,7 @@ def test_a_module_is_imported_alone_without_a_warning(module: str) -> None:
 
 
 def test_the_supervisor_needs_the_standard_library_alone() -> None:
-    script = f"import sys; sys.path.insert(0, {str(ROOT.parent)!r}); import parasuite.run.supervisor"
+    script = f"import sys; sys.path.insert(0, {str(ROOT.parent)!r}); import parasuite.run.supervisor.main"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, stdin=subprocess.DEVNULL
     )

@@ -108,7 +108,8 @@ def paused_in(function: str, pipe: Path) -> Sequence[str]:
     """A parasuite that reads *pipe* to its end before it calls *function* of its session for the first time."""
     os.mkfifo(pipe)
     code = (
-        "from parasuite import cli, session\n"
+        "from parasuite import cli\n"
+        "from parasuite.run import session\n"
         f"function = session.{function}\n"
         "def paused(*args, **options):\n"
         f"    session.{function} = function\n"
@@ -445,7 +446,7 @@ def test_a_second_signal_that_comes_in_the_judging_loses_no_report(
     stubborn: Parasuite, scratch_base: Path, number: int, code: int
 ) -> None:
     pipe = stubborn.cwd / "pipe"
-    process = start(stubborn, environ={"TMPDIR": str(scratch_base)}, program=paused_in("judge", pipe))
+    process = start(stubborn, environ={"TMPDIR": str(scratch_base)}, program=paused_in("assemble_report", pipe))
     until_ready(stubborn)
     process.send_signal(number)
     with opened_by_its_reader(pipe, process):
@@ -461,7 +462,7 @@ def test_a_signal_that_comes_when_all_copies_have_ended_leaves_the_run_its_verdi
 ) -> None:
     suite("def test_one(): pass\n")
     pipe = parasuite.cwd / "pipe"
-    program = paused_in("judge", pipe)
+    program = paused_in("assemble_report", pipe)
     process = parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/", program=program)
     with opened_by_its_reader(pipe, process):
         process.send_signal(signal.SIGINT)

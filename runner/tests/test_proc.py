@@ -20,7 +20,7 @@ if sys.platform != "linux":
 
 import parasuite
 from parasuite.model.events import Bind, ProcessSeen
-from parasuite.run import process_tree
+from parasuite.run.supervisor import process_tree
 from parasuite.sensors import proc
 from parasuite.sensors.seccomp import kernel
 
@@ -84,7 +84,7 @@ def test_a_process_that_is_hidden_is_taken_for_alive() -> None:
     code = f"""
         import os, sys
         sys.path.insert(0, {str(Path(parasuite.__file__).parents[1])!r})
-        from parasuite.run import process_tree
+        from parasuite.run.supervisor import process_tree
         parent = os.getppid()
         os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
         print(process_tree.state_of(parent))

@@ -16,7 +16,7 @@ import pytest
 if sys.platform != "linux":
     pytest.skip("the process tree is read from Linux's /proc", allow_module_level=True)
 
-from parasuite.run.process_tree import Killed, become_subreaper, kill_tree, state_of, tree_of
+from parasuite.run.supervisor.process_tree import Killed, become_subreaper, kill_tree, state_of, tree_of
 
 SAFETY_NET_S = 60
 NOBODY = 65534

@@ -17,7 +17,9 @@ from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
 from runner.tests.reported import counted
 
 MAIN = "from parasuite.cli import main; main()"
-AT_ONCE = "import parasuite.run.session as session; session._JUDGED_UNTIL_S = session._JUDGED_LEAST_S = 0.0; " + MAIN
+AT_ONCE = (
+    "import parasuite.run.signals as signals; signals._JUDGED_UNTIL_S = signals._JUDGED_AT_LEAST_S = 0.0; " + MAIN
+)
 LITTLE_ROOM = "import parasuite.run.session as session; session.EVENTS_BYTES_MAX = 20_000; " + MAIN
 WAITS = """
 import os, time
@@ -84,8 +86,8 @@ def test_a_signal_that_cuts_the_judging_of_a_run_short_is_how_it_ended(
     # Just before the judging, whatever the machine's speed.
     signalled = AT_ONCE.replace(
         MAIN,
-        "import os, signal; judge = session.assemble_report; "
-        "session.assemble_report = lambda *a: (os.kill(os.getpid(), signal.SIGTERM), judge(*a))[1]; " + MAIN,
+        "import os, signal; import parasuite.run.session as session; assemble = session.assemble_report; "
+        "session.assemble_report = lambda *a: (os.kill(os.getpid(), signal.SIGTERM), assemble(*a))[1]; " + MAIN,
     )
     finished = finish(parasuite, run(parasuite, signalled))
     assert (finished.code, finished.run["exit_code"]) == (143, 143), finished.stdout + finished.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from parasuite.record.untrusted import Unreadable
-from parasuite.run.scratch import keep
+from parasuite.run.scratch import keep_folder
 
 
 def make_files(folder: Path) -> None:
@@ -33,7 +33,7 @@ TARGET = "copies/000/tmp"
 
 def test_on_one_file_system_everything_is_kept_and_takes_no_room(tmp_path: Path, run: Path) -> None:
     make_files(tmp_path / "from")
-    assert keep(tmp_path / "from", run, TARGET) == []
+    assert keep_folder(tmp_path / "from", run, TARGET) == []
     assert (run / TARGET / "below" / "evidence").read_text() == "here"
     assert (run / TARGET / "hole").stat().st_size == 1 << 30
     assert (run / TARGET / "hole").stat().st_blocks == 0
@@ -51,18 +51,18 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
 
 def test_on_another_file_system_what_is_too_large_is_named_instead_of_copied(elsewhere: Path, run: Path) -> None:
     make_files(elsewhere / "from")
-    assert keep(elsewhere / "from", run, TARGET) == ["hole: 1,024 MiB, too large to copy"]
+    assert keep_folder(elsewhere / "from", run, TARGET) == ["hole: 1,024 MiB, too large to copy"]
     assert [path.name for path in sorted((run / TARGET).rglob("*"))] == ["below", "evidence"]
 
 
 def test_an_empty_folder_is_not_kept(tmp_path: Path, run: Path) -> None:
     (tmp_path / "from").mkdir()
-    assert (keep(tmp_path / "from", run, TARGET), (run / TARGET).exists()) == ([], False)
+    assert (keep_folder(tmp_path / "from", run, TARGET), (run / TARGET).exists()) == ([], False)
 
 
 def test_files_that_cannot_be_moved_are_an_error(tmp_path: Path, run: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        keep(tmp_path / "gone", run, TARGET)
+        keep_folder(tmp_path / "gone", run, TARGET)
 
 
 def test_what_lies_at_the_target_already_stays(tmp_path: Path, run: Path) -> None:
@@ -70,7 +70,7 @@ def test_what_lies_at_the_target_already_stays(tmp_path: Path, run: Path) -> Non
     (run / TARGET).mkdir()
     (run / TARGET / "own").touch()
     with pytest.raises(FileExistsError):
-        keep(tmp_path / "from", run, TARGET)
+        keep_folder(tmp_path / "from", run, TARGET)
     assert [path.name for path in (run / TARGET).iterdir()] == ["own"]
 
 
@@ -81,5 +81,5 @@ def test_nothing_is_moved_through_a_link(tmp_path: Path, run: Path) -> None:
     (run / "copies" / "000").rmdir()
     (run / "copies" / "000").symlink_to(outside)
     with pytest.raises(Unreadable, match="copies/000 is a link, not a folder"):
-        keep(tmp_path / "from", run, TARGET)
+        keep_folder(tmp_path / "from", run, TARGET)
     assert list(outside.iterdir()) == []

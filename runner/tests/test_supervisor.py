@@ -20,9 +20,11 @@ import textwrap
 
 from parasuite.model.events import CopyState
 from parasuite.plan.launch import Launch
-from parasuite.run.copies import Copies, Starter, Supervised
-from parasuite.run.descriptors import inherited_descriptors
-from parasuite.run.direct import Direct
+from parasuite.run.copies import Copies
+from parasuite.run.starters.descriptors import inherited_descriptors
+from parasuite.run.starters.direct import Direct
+from parasuite.run.starters.starter import Starter
+from parasuite.run.starters.supervised import Supervised
 
 from runner.tests.conftest import Parasuite
 
@@ -47,7 +49,7 @@ def run_copy(folder: Path, *argv: str, starter: Starter | None = None) -> list[C
     copies = Copies([launch], starter, PATIENCE_S)
     copies.start()
     events = []
-    while not copies.finished:
+    while not copies.are_done:
         events += copies.step(PATIENCE_S)
     starter.close()
     return events
@@ -136,7 +138,7 @@ def test_the_supervisor_may_open_all_that_it_ever_may_and_a_copy_what_it_might_w
     )
     copies = Copies([launch], starter, PATIENCE_S)
     copies.start()
-    while not copies.finished:
+    while not copies.are_done:
         copies.step(PATIENCE_S)
     supervisor = resource.prlimit(starter.pid, resource.RLIMIT_NOFILE)
     starter.close()

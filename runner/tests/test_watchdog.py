@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from parasuite.run.watchdog import Silence
+from parasuite.run.starters.watchdog import Silence
 
 STEP_S = 0.1
 

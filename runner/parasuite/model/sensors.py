@@ -22,14 +22,16 @@ class SensorName(StrEnum):
 class SensorInfo:
     """*summary*: what it sees. *cannot_see*: what it is blind to even where everything works, a phrase each.
 
-    *is_linux_only*: whether other systems lack it. *is_inside*: it runs inside the processes that it observes, so it
-    knows the result of a call that another sensor only saw attempted, but not when native code closes a socket, nor
-    that its process died. *is_sampling*: it looks now and then, and sees what exists at that moment.
+    *is_linux_only*: whether other systems lack it. *is_supervised*: the supervisor runs it, and it sees every
+    listener. *is_inside*: it runs inside the processes that it observes, so it knows the result of a call that
+    another sensor only saw attempted, but not when native code closes a socket, nor that its process died.
+    *is_sampling*: it looks now and then, and sees what exists at that moment.
     """
 
     summary: str
     cannot_see: tuple[str, ...]
     is_linux_only: bool = False
+    is_supervised: bool = False
     is_inside: bool = False
     is_sampling: bool = False
 
@@ -45,6 +47,7 @@ SENSORS = {
             "releases and holders inside network namespaces that a copy makes for itself",
         ),
         is_linux_only=True,
+        is_supervised=True,
     ),
     SensorName.RECORDER: SensorInfo(
         summary="which test and which line, in Python processes",

@@ -47,7 +47,7 @@ def _is_shared() -> bool:
     return os.name == "posix" and os.geteuid() == 0 and os.stat(tempfile.gettempdir()).st_mode & 0o1007 == 0o1007
 
 
-def keep(source: Path, root: Path, target: str) -> list[str]:
+def keep_folder(source: Path, root: Path, target: str) -> list[str]:
     """Move the folder *source*, unless it is empty, to *target* below *root*, where there must be nothing yet; the
     files that were left out, each with its reason.
 
@@ -56,7 +56,7 @@ def keep(source: Path, root: Path, target: str) -> list[str]:
     devices and what is mounted in *source*. Raises OSError, and Unreadable if *target* cannot be below *root*.
     """
     if not HAS_DIR_FD:
-        return _keep_by_path(source, root / target)
+        return _keep_folder_by_path(source, root / target)
     place, _, name = target.rpartition("/")
     with opened(source.parent) as outer, folder_below(root, place) as inner:
         assert isinstance(inner, int)
@@ -88,7 +88,7 @@ def keep(source: Path, root: Path, target: str) -> list[str]:
             os.close(descriptor)
 
 
-def _keep_by_path(source: Path, target: Path) -> list[str]:
+def _keep_folder_by_path(source: Path, target: Path) -> list[str]:
     if any(source.iterdir()):
         shutil.move(source, target)
     return []

@@ -40,7 +40,7 @@ def claimed(folder: Path) -> Iterator[None]:
         yield
 
 
-def sweep(base: Path, prefix: str) -> None:
+def remove_abandoned(base: Path, prefix: str) -> None:
     """Remove the folders of this user in *base* whose names begin with *prefix* and whose run has ended."""
     if sys.platform != "win32":
         for folder in base.glob(f"{prefix}*"):

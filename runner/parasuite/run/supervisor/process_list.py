@@ -113,7 +113,7 @@ def _address(text: str) -> str:
     return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{int(port, 16)}"
 
 
-def doing(ticks: int, elapsed_s: float) -> str:
+def busy_or_hung(ticks: int, elapsed_s: float) -> str:
     """What a copy was doing that used *ticks* of CPU time in its last *elapsed_s* seconds, in words."""
     cpu_s = ticks / _TICKS_PER_S
     what = "hung" if cpu_s < _HUNG_BELOW * elapsed_s else "still busy"

@@ -1,12 +1,13 @@
 """The starter for systems without a Linux supervisor: the orchestrator itself starts and ends the copies.
 
-It keeps the messages of supervisor.py and less of its promise: a process that left its parent (a daemon that forked
-twice) is found only if an earlier look saw it, and nobody is left to end the copies if the orchestrator is killed.
+It reports what the supervisor reports and guarantees less. A process that left its parent (a daemon that forked
+twice) is found only if it was seen before it left, and if the orchestrator is killed, nothing ends the copies.
 """
 
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import time
@@ -17,27 +18,41 @@ from typing import Any
 import psutil
 
 from parasuite.plan.launch import Launch
-from parasuite.run.descriptors import inherited_descriptors
+from parasuite.run.starters.descriptors import inherited_descriptors
+from parasuite.run.supervisor.messages import (
+    CopyOrder,
+    CopyReport,
+    DumpStacks,
+    EnableSensor,
+    KillInit,
+    KillTree,
+    MainExited,
+    SignalTree,
+    Started,
+    StartFailed,
+    TreeGone,
+    TreeKilled,
+)
 
 _LOOK_S = 0.05
 _DEATH_TIMEOUT_S = 5.0
 
 
 class Direct:
-    """Starts copies by subprocess and tells what became of them by looking, twenty times a second."""
+    """A Starter that starts copies with subprocess and looks at their trees twenty times a second."""
 
     def __init__(self) -> None:
-        self.alive = True
+        self.is_alive = True
         self.failure = ""
         self.notes: list[str] = []
         self.pid = 0
         self._mains: dict[int, psutil.Popen] = {}
         self._trees: dict[int, dict[psutil.Process, None]] = {}
         self._exited: set[int] = set()
-        self._pending: list[dict[str, Any]] = []
+        self._pending: list[CopyReport] = []
 
-    def watch(self, settings: dict[str, Any]) -> None:
-        raise NotImplementedError("the exact sensor is the Linux supervisor's")
+    def enable_sensor(self, order: EnableSensor) -> None:
+        raise NotImplementedError("only the Linux supervisor has a sensor")
 
     def start(self, launch: Launch, output: Path) -> None:
         t_ns = time.monotonic_ns()
@@ -59,37 +74,37 @@ class Direct:
                 )
         except OSError as error:
             why = f"{error.filename or launch.argv[0]}: {error.strerror}"
-            self._tell(launch.copy, "failed", why=why, t_ns=t_ns)
+            self._pending.append(StartFailed(copy=launch.copy, t_ns=t_ns, why=why))
             return
         self._mains[launch.copy] = main
         self._trees[launch.copy] = {}
-        self._tell(launch.copy, "started", pid=main.pid, init=main.pid, t_ns=t_ns)
+        self._pending.append(Started(copy=launch.copy, t_ns=t_ns, pid=main.pid, init=main.pid))
 
-    def order(self, copy: int, message: dict[str, Any]) -> None:
-        if copy not in self._mains:
+    def order(self, order: CopyOrder) -> None:
+        if order.copy not in self._mains:
             return
-        processes = self._tree(copy)
-        if message["do"] == "mark":
-            return
-        if message["do"] in ("kill", "end"):
-            left = [f"{process.name()} (pid {process.pid})" for process in self._kill(processes)]
-            self._tell(copy, "killed", count=len(processes) - len(left), left=left)
-        elif message["do"] == "stacks":
-            # Windows has no SIGABRT to send: there a time-out leaves no stacks.
-            for process in processes:
-                with contextlib.suppress(psutil.Error, ValueError):
-                    if sys.platform != "win32" and "python" in process.name().lower():
-                        process.send_signal(6)
-        else:
-            for process in processes:
-                with contextlib.suppress(psutil.Error, ValueError):
-                    process.send_signal(message["number"])
+        processes = self._tree(order.copy)
+        match order:
+            case KillTree() | KillInit():
+                left = tuple(f"{process.name()} (pid {process.pid})" for process in self._kill(processes))
+                count = len(processes) - len(left)
+                self._pending.append(TreeKilled(copy=order.copy, t_ns=time.monotonic_ns(), count=count, left=left))
+            case DumpStacks():
+                # Windows has no SIGABRT that one process can send another: there a time-out leaves no stacks.
+                for process in processes:
+                    with contextlib.suppress(psutil.Error, ValueError):
+                        if sys.platform != "win32" and "python" in process.name().lower():
+                            process.send_signal(signal.SIGABRT)
+            case SignalTree():
+                for process in processes:
+                    with contextlib.suppress(psutil.Error, ValueError):
+                        process.send_signal(order.signal)
 
-    def messages(self, wait_s: float) -> Iterator[dict[str, Any]]:
+    def reports(self, wait_s: float) -> Iterator[CopyReport]:
         give_up_s = time.monotonic() + wait_s
         self._look()
         while not self._pending and time.monotonic() < give_up_s:
-            # Nothing to wait on: no system but Linux tells of a whole tree's end.
+            # There is nothing to wait on: only Linux reports the end of a whole tree.
             time.sleep(min(_LOOK_S, wait_s))
             self._look()
         while self._pending:
@@ -98,13 +113,10 @@ class Direct:
     def close(self) -> None:
         for copy in list(self._mains):
             self._kill(self._tree(copy))
-        self.alive = False
-
-    def _tell(self, copy: int, event: str, *, t_ns: int = 0, **facts: object) -> None:
-        self._pending.append({"copy": copy, "event": event, "t_ns": t_ns or time.monotonic_ns(), **facts})
+        self.is_alive = False
 
     def _tree(self, copy: int) -> list[psutil.Process]:
-        """Who of the copy is alive, as far as ever seen."""
+        """The living processes of *copy*, as far as they were ever seen."""
         known = self._trees[copy]
         for process in (self._mains[copy], *list(known)):
             with contextlib.suppress(psutil.Error):
@@ -115,18 +127,19 @@ class Direct:
         return main + alive
 
     def _look(self) -> None:
+        """Report the main processes and the trees that have ended since the last look."""
         for copy, main in list(self._mains.items()):
             processes = self._tree(copy)
             if copy not in self._exited and (status := main.poll()) is not None:
                 self._exited.add(copy)
-                self._tell(copy, "exited", status=status)
+                self._pending.append(MainExited(copy=copy, t_ns=time.monotonic_ns(), status=status))
                 processes = [process for process in processes if process.pid != main.pid]
             if copy in self._exited and not processes:
                 del self._mains[copy]
-                self._tell(copy, "gone")
+                self._pending.append(TreeGone(copy=copy, t_ns=time.monotonic_ns()))
 
     def _kill(self, processes: list[psutil.Process]) -> list[psutil.Process]:
-        """Kill *processes*; those that are still alive."""
+        """Kill *processes*; those that are still alive after a while."""
         for process in processes:
             with contextlib.suppress(psutil.Error):
                 process.kill()

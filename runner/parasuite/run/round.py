@@ -1,0 +1,189 @@
+"""One round: the copies from their start to the end of the last one, watched, sampled and recorded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from parasuite.model.copy_life import CopyStage
+from parasuite.model.events import CopyState, Event
+from parasuite.model.sensors import SensorName
+from parasuite.model.words import CopyPhase, RunEnd, TestOutcome
+from parasuite.plan.capacity import processors
+from parasuite.record.event_log import EventLog
+from parasuite.record.run_folder import RunFolder
+from parasuite.record.tally import LineReader, Tally
+from parasuite.run.copies import Copies, Copy
+from parasuite.run.progress import CopyView, Progress, ended_line
+from parasuite.run.signals import Signals
+from parasuite.run.starters.starter import Starter
+from parasuite.sensors.orchestrated import orchestrated_sensors
+
+_STEP_S = 0.1
+_GRACE_S = 1.0
+
+
+@dataclass(slots=True)
+class _CopyTally:
+    """The results of one copy, as they come."""
+
+    reader: LineReader
+    tally: Tally
+
+    def read(self) -> None:
+        for line in self.reader.new_lines():
+            self.tally.feed(line)
+
+    @property
+    def failed(self) -> int:
+        return self.tally.counts[TestOutcome.FAILED] + self.tally.counts[TestOutcome.ERROR]
+
+
+class Round:
+    """The copies of one round, their results, the sensors that the orchestrator looks after, and the record.
+
+    *ended*: how the round ended. *notes*: what the report has to say about it.
+    """
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        copies: Copies,
+        starter: Starter,
+        progress: Progress,
+        sensors: Sequence[SensorName],
+    ) -> None:
+        self._copies, self._starter, self._progress = copies, starter, progress
+        self._log = EventLog(folder.path, "orchestrator")
+        self._tallies = [
+            _CopyTally(LineReader(folder.path, f"copies/{copy.number:03d}/results.jsonl"), Tally())
+            for copy in copies.copies
+        ]
+        self._sensors = orchestrated_sensors(sensors, self._init_pids, self._test_of)
+        self.ended = RunEnd.COMPLETE
+        self.notes: list[str] = []
+
+    @property
+    def seeds(self) -> list[dict[str, int | str]]:
+        """The seeds that each copy's pytest reported."""
+        return [copy.tally.seeds for copy in self._tallies]
+
+    @property
+    def failure(self) -> str:
+        """Why events could not be recorded; "" if all were."""
+        return self._log.failure
+
+    def record(self, events: Iterable[Event]) -> None:
+        for event in events:
+            self._log.append(event)
+
+    def run(self, signals: Signals) -> None:
+        """Run all copies to their end, whatever happens: signals, time-outs, a dead supervisor."""
+        for sensor in self._sensors:
+            self.record(sensor.up())
+        self._start(signals)
+        answered = 0
+        is_being_stopped = False
+        while not self._copies.are_done:
+            is_being_stopped = answered > 0
+            for event in self._copies.step(_STEP_S):
+                self._log.append(event)
+                self._announce(event)
+            answered = self._answer(signals.received, answered)
+            for sensor in self._sensors:
+                self.record(sensor.look())
+            self._sweep_lingering()
+            self._progress.update([self._view(copy) for copy in self._copies.copies])
+        for sensor in self._sensors:
+            self.record(sensor.down())
+        self._end(signals, is_being_stopped=is_being_stopped)
+        self._log.close()
+
+    def _start(self, signals: Signals) -> None:
+        """Start the copies. If the user interrupted before this point, start none and record that."""
+        if not signals.received:
+            self._copies.start()
+            return
+        self._progress.say(f"{signal.Signals(signals.received[0]).name}: no copy is started")
+        self.record(self._copies.refuse("the run was stopped before"))
+
+    def _end(self, signals: Signals, *, is_being_stopped: bool) -> None:
+        """Find out how the round ended."""
+        self.notes += self._starter.notes
+        if not self._starter.is_alive:
+            self.notes.append(f"{self._starter.failure or 'the supervisor died'}: nothing after that was watched")
+            self._progress.say(self.notes[-1])
+        # If the supervisor dies while the copies are being stopped, that changes nothing: the user wanted no verdict.
+        if not self._starter.is_alive and not is_being_stopped:
+            self.ended = RunEnd.SUPERVISOR_LOST
+        elif signals.received:
+            self.ended = signals.run_end
+
+    def _answer(self, received: Sequence[int], answered: int) -> int:
+        """Stop the copies if a signal has come since *answered* of them had; how many have come now."""
+        if len(received) > answered:
+            at_once = answered > 0 or len(received) > 1
+            name = signal.Signals(received[-1]).name
+            self._progress.say(
+                f"{name}: killing the copies" if at_once else f"{name}: stopping the copies; once more kills them"
+            )
+            self._copies.interrupt(at_once=at_once)
+        return len(received)
+
+    def _sweep_lingering(self) -> None:
+        """Kill what outlived a copy's main process and its grace time, after recording what it still holds."""
+        for copy in self._copies.copies:
+            if copy.stage is not CopyStage.LINGERING or copy.stopping:
+                continue
+            if time.monotonic_ns() - copy.exited_ns < _grace_s() * 1e9:
+                continue
+            for sensor in self._sensors:
+                self.record(sensor.orphans(copy.number))
+            self._copies.sweep(copy)
+
+    def _init_pids(self) -> dict[int, int]:
+        return {copy.init: copy.number for copy in self._copies.copies if copy.init and not copy.is_done}
+
+    def _test_of(self, copy: int) -> str:
+        self._tallies[copy].read()
+        running = self._tallies[copy].tally.running
+        # With several at once (xdist), any of them may have opened the socket, so none is named.
+        return running[0] if len(running) == 1 else ""
+
+    def _announce(self, event: CopyState) -> None:
+        copy = event.copy
+        results = self._tallies[copy]
+        if event.state == CopyPhase.EXITED:
+            results.read()
+            elapsed_s = (event.t_ns - self._copies.copies[copy].started_ns) / 1e9
+            passed = results.tally.counts[TestOutcome.PASSED]
+            self._progress.say(ended_line(copy, event.status, passed, results.failed, elapsed_s))
+        elif event.state in (CopyPhase.FAILED, CopyPhase.TIMED_OUT, CopyPhase.LOST):
+            self._progress.say(f"copy {copy}: {event.state}" + (f": {event.why}" if event.why else ""))
+
+    def _view(self, copy: Copy) -> CopyView:
+        results = self._tallies[copy.number]
+        results.read()
+        tally = results.tally
+        until_ns = copy.exited_ns or time.monotonic_ns()
+        return CopyView(
+            copy=copy.number,
+            state=copy.stopping or copy.stage,
+            doing=" ".join(tally.running[:1]) if copy.has_main_process else "",
+            passed=tally.counts[TestOutcome.PASSED],
+            failed=results.failed,
+            collected=tally.collected,
+            elapsed_s=(until_ns - copy.started_ns) / 1e9 if copy.started_ns else 0.0,
+        )
+
+
+def _grace_s() -> float:
+    """How long a tree may outlive its main process: longer on a busy machine, where dying takes longer too."""
+    try:
+        load = os.getloadavg()[0]
+    except OSError:
+        load = 1.0
+    return _GRACE_S * max(1.0, load / processors())

@@ -1,0 +1,40 @@
+"""What a starter does, whichever of the two it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from parasuite.plan.launch import Launch
+from parasuite.run.supervisor.messages import CopyOrder, CopyReport, EnableSensor
+
+STOP_GRACE_S = 5.0
+"""From the first signal to SIGKILL when a run is stopped, for the whole tree of every copy."""
+
+
+class Starter(Protocol):
+    """Starts copies, signals and kills their trees, and reports what becomes of them."""
+
+    is_alive: bool
+    pid: int
+    """Of the supervisor; 0 without one."""
+    failure: str
+    """Why it is not alive, where more is known than that it died."""
+    notes: list[str]
+    """What it cannot promise on this machine, a sentence each."""
+
+    def enable_sensor(self, order: EnableSensor) -> None:
+        """Have the supervisor's sensor observe every copy that is started from now on."""
+
+    def start(self, launch: Launch, output: Path) -> None:
+        """Start one copy; Started or StartFailed follows as a report."""
+
+    def order(self, order: CopyOrder) -> None:
+        """Have an order carried out; it is ignored if the copy is not there any more."""
+
+    def reports(self, wait_s: float) -> Iterator[CopyReport]:
+        """What happened since the last call; waits up to *wait_s* seconds for the first."""
+
+    def close(self) -> None:
+        """Kill every tree that is still there, and return when all processes of the starter have ended."""

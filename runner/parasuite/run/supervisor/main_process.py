@@ -1,0 +1,47 @@
+"""What happens in a copy's main process between the fork and the execution of the copy's program."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import socket
+from typing import NoReturn
+
+from parasuite.run.supervisor.messages import RunMainProcess
+from parasuite.sensors import supervised
+
+_EXEC_FAILED = 127
+
+
+def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.socket | None) -> NoReturn:
+    """Execute what *order* names: in a session of its own, output to a file, no input, default signals.
+
+    *error_fd*: where to write why that failed, in words. *sensor*: the socket on which to enter the supervisor's
+    sensor.
+    """
+    try:
+        os.setsid()
+        # Python ignores the last two.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
+            signal.signal(number, signal.SIG_DFL)
+        null = os.open(os.devnull, os.O_RDONLY)
+        output = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        os.dup2(null, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(order.cwd)
+        env = dict(order.env)
+        if sensor is not None and not supervised.enter(sensor) and "PARASUITE_RECORDER" in env:
+            # Its recorders publish pages for a sensor that is not there; they can write events themselves instead.
+            env["PARASUITE_RECORDER"] = "events"
+        with contextlib.suppress(ValueError):
+            # Refused only if raising the limit was refused as well.
+            resource.setrlimit(resource.RLIMIT_NOFILE, order.descriptors)
+        os.execvpe(order.argv[0], order.argv, env)
+    except OSError as error:
+        program = os.fsencode(error.filename or order.argv[0])
+        os.write(error_fd, program + f": {error.strerror}".encode())
+    finally:
+        os._exit(_EXEC_FAILED)

@@ -1,0 +1,259 @@
+"""What orchestrator, supervisor, spawner and inits send one another: a class per message, and JSON to carry it.
+
+Orders go down, reports come up. Times are CLOCK_MONOTONIC nanoseconds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+# --- orders about a copy: from the orchestrator, by way of the supervisor, to the copy's init ----------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SignalTree:
+    """Send *signal* to every process of the copy."""
+
+    copy: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteCpuTime:
+    """Remember the CPU time that the copy has used, so that DumpStacks can tell a busy copy from a hung one."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class DumpStacks:
+    """List the copy's processes in the file *list_path*, then have each Python process write its stacks (SIGABRT)."""
+
+    copy: int
+    list_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class KillTree:
+    """Kill every process of the copy."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class KillInit:
+    """Kill the copy's init itself, which did not carry out KillTree. The spawner carries this out."""
+
+    copy: int
+
+
+CopyOrder: TypeAlias = SignalTree | NoteCpuTime | DumpStacks | KillTree | KillInit
+
+
+# --- other orders -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Answer with Pong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnableSensor:
+    """Observe the socket calls of every copy that is started from now on.
+
+    *events_path*: the file to append events to. *addresses*: this host's own. *page_folders*: by copy, where its
+    recorders publish tests and lines; () without recorders. *is_recorded*: the recorders write events of their own.
+    *events_bytes_max*: how large the file may become.
+    """
+
+    events_path: str
+    addresses: tuple[str, ...]
+    page_folders: tuple[str, ...]
+    is_recorded: bool
+    events_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartCopy:
+    """Start a copy: run *argv* in *cwd* with the environment *env*, its output appended to the file *output*."""
+
+    copy: int
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnInit:
+    """Fork an init for *copy*. The packet carries its end of the channel and, if observed, of the sensor's socket."""
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunMainProcess:
+    """What StartCopy says, from the supervisor to the copy's init.
+
+    *descriptors*: the soft and hard limit of open files that parasuite was started with, as setrlimit(2) has them.
+    """
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    output: str
+    descriptors: tuple[int, int]
+
+
+# --- reports about a copy -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The main process *pid* runs; *init* is the pid of the process whose descendants are the copy's tree."""
+
+    copy: int
+    t_ns: int
+    pid: int
+    init: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartFailed:
+    """The copy could not be started. *why*: for people."""
+
+    copy: int
+    t_ns: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MainExited:
+    """The main process ended. *status*: as subprocess gives it, negative for a signal."""
+
+    copy: int
+    t_ns: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Described:
+    """The list that DumpStacks asks for is written. *why*: whether the copy was busy or hung, "" if not known."""
+
+    copy: int
+    t_ns: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeKilled:
+    """KillTree was carried out. *count*: processes that were killed. *left*: those that could not be, for people."""
+
+    copy: int
+    t_ns: int
+    count: int
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitLost:
+    """The copy's init died before its tree, which was killed then. *left*: what could not be killed, for people."""
+
+    copy: int
+    t_ns: int
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeGone:
+    """The last process of the copy has ended."""
+
+    copy: int
+    t_ns: int
+
+
+CopyReport: TypeAlias = Started | StartFailed | MainExited | Described | TreeKilled | InitLost | TreeGone
+
+
+# --- other reports ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to Ping."""
+
+
+@dataclass(frozen=True, slots=True)
+class InitReady:
+    """The first message of an init: its pid, and why it may not be a subreaper, "" if it is one."""
+
+    pid: int
+    no_subreaper: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoSubreaper:
+    """An init may not be a subreaper, and *why*: what leaves its parent also leaves the copy's tree."""
+
+    why: str
+
+
+Message: TypeAlias = (
+    CopyOrder
+    | Ping
+    | EnableSensor
+    | StartCopy
+    | SpawnInit
+    | RunMainProcess
+    | CopyReport
+    | Pong
+    | InitReady
+    | NoSubreaper
+)
+
+_CLASSES: dict[str, type[Message]] = {
+    message.__name__: message
+    for message in (
+        SignalTree,
+        NoteCpuTime,
+        DumpStacks,
+        KillTree,
+        KillInit,
+        Ping,
+        EnableSensor,
+        StartCopy,
+        SpawnInit,
+        RunMainProcess,
+        Started,
+        StartFailed,
+        MainExited,
+        Described,
+        TreeKilled,
+        InitLost,
+        TreeGone,
+        Pong,
+        InitReady,
+        NoSubreaper,
+    )
+}
+
+
+def to_json(message: Message) -> bytes:
+    """*message* as JSON without a line break. Lone surrogates are escaped, so any file name survives."""
+    values = {field.name: getattr(message, field.name) for field in fields(message)}
+    return json.dumps({"message": type(message).__name__, **values}).encode()
+
+
+def from_json(text: bytes) -> Message:
+    """What `to_json` was given."""
+    values = json.loads(text)
+    message = _CLASSES[values.pop("message")]
+    # JSON has only lists, and a message has only tuples.
+    details: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return message(**details)
