@@ -1,4 +1,4 @@
-"""The starter for systems without Linux's subreapers; run here on Linux, which has all that it uses."""
+"""What both starters do. The one for systems without subreapers needs nothing that Linux lacks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def finished(copies: Copies) -> tuple[list[CopyState], CopyEnd]:
     return events, copy_ends(events, 1)[0]
 
 
-def test_a_copy_s_status_and_output_are_kept(starter: Starter, tmp_path: Path) -> None:
+def test_the_status_and_the_output_of_a_copy_are_recorded(starter: Starter, tmp_path: Path) -> None:
     code = "import sys; print('out', repr(sys.stdin.read())); print('err', file=sys.stderr); sys.exit(7)"
     copies = Copies([python(tmp_path, code)], starter, None)
     copies.start()
@@ -57,14 +57,14 @@ def test_a_copy_s_status_and_output_are_kept(starter: Starter, tmp_path: Path) -
     assert sorted((tmp_path / "copy" / "output.log").read_text().split()) == ["''", "err", "out"]
 
 
-def test_a_program_that_is_not_there_fails_by_name(starter: Starter, tmp_path: Path) -> None:
+def test_a_program_that_does_not_exist_is_named_in_the_reason(starter: Starter, tmp_path: Path) -> None:
     copies = Copies([launch(tmp_path, "/no/such/program")], starter, None)
     copies.start()
     _, end = finished(copies)
     assert (end.how, end.why) == ("failed", "/no/such/program: No such file or directory")
 
 
-def test_a_copy_over_its_time_is_stopped(starter: Starter, tmp_path: Path) -> None:
+def test_a_copy_that_times_out_is_stopped_after_writing_its_stacks(starter: Starter, tmp_path: Path) -> None:
     code = "import faulthandler, time; faulthandler.enable(); time.sleep(100)"
     copies = Copies([python(tmp_path, code)], starter, 1.0)
     copies.start()
@@ -73,7 +73,7 @@ def test_a_copy_over_its_time_is_stopped(starter: Starter, tmp_path: Path) -> No
     assert "Aborted" in (tmp_path / "copy" / "output.log").read_text()
 
 
-def test_a_child_that_outlives_its_main_process_is_swept(starter: Starter, tmp_path: Path) -> None:
+def test_a_child_that_outlives_the_main_process_is_killed_and_counted(starter: Starter, tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
@@ -94,7 +94,7 @@ def test_a_child_that_outlives_its_main_process_is_swept(starter: Starter, tmp_p
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
 
 
-def test_closing_ends_what_still_runs(starter: Starter, tmp_path: Path) -> None:
+def test_closing_the_starter_kills_the_copies_that_still_run(starter: Starter, tmp_path: Path) -> None:
     copies = Copies([python(tmp_path, "import time; time.sleep(100)")], starter, None)
     copies.start()
     (started,) = copies.step(30)

@@ -1,4 +1,4 @@
-"""Nothing of a copy outlives a run, whoever is killed, and whatever was learned is reported."""
+"""No process of a copy outlives a run, whichever process is killed, and what was recorded can be reported."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from parasuite.reports.wording import left_behind
 from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
 
 if sys.platform != "linux":
-    pytest.skip("the supervisor is Linux's", allow_module_level=True)
+    pytest.skip("the supervisor is Linux only", allow_module_level=True)
 
-# A copy with a child in its own session, a daemon that forked twice, and one that is deaf to INT and TERM; all
-# carry the copy's environment, by which the test finds them again.
+# A copy with a child in a session of its own, a daemon that forked twice, and a child that ignores INT and TERM. The
+# test finds them by the copy's environment, which all of them have.
 STUBBORN = """
 import os, signal, sys, time
 
@@ -43,23 +43,23 @@ def forked(body):
 def linger():
     time.sleep(300)
 
-def deaf():
+def ignore_signals():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     linger()
 
 def in_own_session():
     os.setsid()
-    deaf()
+    ignore_signals()
 
 def daemon():
     os.setsid()
-    forked(deaf)
+    forked(ignore_signals)
 
 def test_a(): pass
 
 def test_b():
-    for body in (deaf, in_own_session, daemon):
+    for body in (ignore_signals, in_own_session, daemon):
         forked(body)
     open(os.environ["PARASUITE_COPY_DIR"] + "/ready", "w").close()
     if os.environ.get("STUBBORN_ENDS") != "1":
@@ -74,8 +74,8 @@ def stubborn(parasuite: Parasuite, suite: Callable[[str], Path]) -> Parasuite:
 
 
 @pytest.fixture(autouse=True)
-def _no_process_of_a_copy_is_left(tmp_path: Path) -> Iterator[None]:
-    """After every test here: nobody alive carries an environment that names this test's folder."""
+def _no_process_of_a_copy_survives(tmp_path: Path) -> Iterator[None]:
+    """After every test here, no living process has an environment that names this test's folder."""
     yield
     give_up_s = time.monotonic() + 20
     while left := _carrying(str(tmp_path)):
@@ -122,7 +122,7 @@ def paused_in(function: str, pipe: Path) -> Sequence[str]:
 
 
 def until_ready(parasuite: Parasuite, copies: int = 3) -> Path:
-    """Wait until every copy has its stubborn children; the run folder."""
+    """Wait until every copy has started its stubborn children; the run folder."""
     give_up_s = time.monotonic() + 120
     while time.monotonic() < give_up_s:
         ready = list((parasuite.cwd / ".parasuite" / "runs").glob("*/copies/*/ready"))
@@ -145,7 +145,7 @@ def supervisor_of(folder: Path) -> int:
 
 
 def processes_of(process: subprocess.Popen[str], folder: Path, copy: int) -> dict[str, psutil.Process]:
-    """Whoever a run needs to end *copy* in order, and the copy's main process, by role."""
+    """The processes by which *copy* is watched and ended, and its main process, by role."""
     lines = map(json.loads, (folder / "events" / "orchestrator.jsonl").read_text().splitlines())
     (main,) = (line["pid"] for line in lines if line.get("state") == "started" and line["copy"] == copy)
     supervisor = psutil.Process(supervisor_of(folder))
@@ -161,7 +161,7 @@ def processes_of(process: subprocess.Popen[str], folder: Path, copy: int) -> dic
     }
 
 
-def test_what_a_copy_leaves_behind_is_ended_and_counted(stubborn: Parasuite) -> None:
+def test_processes_that_a_copy_leaves_behind_are_killed_and_counted(stubborn: Parasuite) -> None:
     finished = stubborn.run_pytest("-j", "2", "tests/", environ={"STUBBORN_ENDS": "1"})
     assert finished.code == 0, finished.stdout
     assert left_behind(1, 3, all_ended=True) in finished.stdout
@@ -170,7 +170,7 @@ def test_what_a_copy_leaves_behind_is_ended_and_counted(stubborn: Parasuite) -> 
 @pytest.mark.parametrize(
     ("number", "code", "reason"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
-def test_a_signal_stops_the_copies_and_every_report_is_written(
+def test_after_a_signal_the_copies_are_stopped_and_every_report_is_written(
     stubborn: Parasuite, number: int, code: int, reason: str
 ) -> None:
     process = start(stubborn)
@@ -182,7 +182,7 @@ def test_a_signal_stops_the_copies_and_every_report_is_written(
     assert reported(stubborn).code == code
 
 
-def test_a_second_interrupt_kills_at_once_and_still_reports(stubborn: Parasuite) -> None:
+def test_a_second_interrupt_kills_the_copies_at_once_and_the_reports_are_written(stubborn: Parasuite) -> None:
     process = start(stubborn)
     until_ready(stubborn)
     process.send_signal(signal.SIGINT)
@@ -192,7 +192,7 @@ def test_a_second_interrupt_kills_at_once_and_still_reports(stubborn: Parasuite)
     assert reported(stubborn).code == 130
 
 
-def test_a_killed_orchestrator_leaves_a_void_run_that_can_be_reported(stubborn: Parasuite) -> None:
+def test_if_the_orchestrator_is_killed_the_run_is_void_and_can_be_reported(stubborn: Parasuite) -> None:
     process = start(stubborn)
     until_ready(stubborn)
     process.kill()
@@ -203,7 +203,7 @@ def test_a_killed_orchestrator_leaves_a_void_run_that_can_be_reported(stubborn: 
     assert "3 lost" in finished.verdict
 
 
-def test_a_killed_supervisor_makes_the_run_void(stubborn: Parasuite) -> None:
+def test_if_the_supervisor_is_killed_the_run_is_void(stubborn: Parasuite) -> None:
     process = start(stubborn)
     folder = until_ready(stubborn)
     os.kill(supervisor_of(folder), signal.SIGKILL)
@@ -211,7 +211,7 @@ def test_a_killed_supervisor_makes_the_run_void(stubborn: Parasuite) -> None:
     assert (finished.code, SUPERVISOR_DIED in finished.verdict) == (3, True), finished.stdout
 
 
-def test_a_killed_init_loses_its_copy_alone(stubborn: Parasuite) -> None:
+def test_if_an_init_is_killed_only_its_copy_is_lost(stubborn: Parasuite) -> None:
     process = start(stubborn)
     folder = until_ready(stubborn)
     processes_of(process, folder, 1)["init"].kill()
@@ -224,12 +224,14 @@ ROLES = ("orchestrator", "supervisor", "spawner", "init", "main")
 
 
 @pytest.mark.parametrize("pair", list(combinations(ROLES, 2)), ids="+".join)
-def test_two_that_are_killed_at_once_leave_nothing_of_a_copy(stubborn: Parasuite, pair: tuple[str, str]) -> None:
+def test_no_process_of_a_copy_survives_if_two_of_its_guardians_are_killed_at_once(
+    stubborn: Parasuite, pair: tuple[str, str]
+) -> None:
     process = start(stubborn)
     folder = until_ready(stubborn)
     processes = processes_of(process, folder, 1)
     for victim in pair:
-        # Or one would end because of the other's death before it is its turn.
+        # Otherwise one could end because of the other's death before it is killed itself.
         processes[victim].suspend()
     for victim in pair:
         processes[victim].kill()
@@ -241,7 +243,7 @@ def test_two_that_are_killed_at_once_leave_nothing_of_a_copy(stubborn: Parasuite
 
 @pytest.fixture
 def paused() -> Iterator[Callable[[psutil.Process], None]]:
-    """Stops a process; what is still there after the test goes on."""
+    """Stops a process; those that still exist after the test are resumed."""
     stopped: list[psutil.Process] = []
 
     def pause(process: psutil.Process) -> None:
@@ -270,7 +272,7 @@ def test_a_signal_ends_a_run_whose_supervisor_is_stopped(
     assert reported(stubborn).code == code
 
 
-def test_a_time_out_ends_a_run_whose_supervisor_is_stopped(
+def test_a_run_whose_supervisor_is_stopped_still_ends_by_its_time_out(
     parasuite: Parasuite, paused: Callable[[psutil.Process], None]
 ) -> None:
     lingers = ("sh", "-c", ': > "$PARASUITE_COPY_DIR/ready"; exec sleep 300')
@@ -282,7 +284,7 @@ def test_a_time_out_ends_a_run_whose_supervisor_is_stopped(
     assert "note: the supervisor, stopped, did not answer for" in finished.stdout
 
 
-def test_a_supervisor_that_is_stopped_does_not_keep_a_run_that_nobody_stops(
+def test_a_stopped_supervisor_is_given_up_even_if_no_one_stops_the_run(
     stubborn: Parasuite, paused: Callable[[psutil.Process], None]
 ) -> None:
     process = start(stubborn)
@@ -290,7 +292,7 @@ def test_a_supervisor_that_is_stopped_does_not_keep_a_run_that_nobody_stops(
     assert stubborn.finish(process).code == 3
 
 
-def test_an_orchestrator_that_is_killed_ends_a_supervisor_that_is_stopped(
+def test_a_stopped_supervisor_is_killed_after_its_orchestrator_was_killed(
     stubborn: Parasuite, paused: Callable[[psutil.Process], None]
 ) -> None:
     process = start(stubborn)
@@ -302,7 +304,7 @@ def test_an_orchestrator_that_is_killed_ends_a_supervisor_that_is_stopped(
 
 
 @pytest.mark.parametrize("role", ["spawner", "init"])
-def test_a_signal_ends_a_run_in_which_another_process_of_parasuite_is_stopped(
+def test_a_signal_ends_a_run_whose_spawner_or_init_is_stopped(
     stubborn: Parasuite, paused: Callable[[psutil.Process], None], role: str
 ) -> None:
     process = start(stubborn)
@@ -313,7 +315,7 @@ def test_a_signal_ends_a_run_in_which_another_process_of_parasuite_is_stopped(
     victim.wait(SAFETY_NET_S)
 
 
-def test_a_copy_over_its_time_is_stopped_with_its_stacks_in_its_output(parasuite: Parasuite) -> None:
+def test_a_copy_that_times_out_writes_its_stacks_to_its_output(parasuite: Parasuite) -> None:
     code = "import time\ndef linger(): time.sleep(300)\nlinger()"
     finished = parasuite(
         "run", "-j", "1", "--sensors", "none", "--timeout", "5", "--", sys.executable, "-S", "-c", code
@@ -326,7 +328,7 @@ def test_a_copy_over_its_time_is_stopped_with_its_stacks_in_its_output(parasuite
 
 
 @pytest.mark.parametrize(("loop", "doing"), [("time.sleep(300)", "hung"), ("while True: pass", "still busy")])
-def test_a_copy_over_its_time_was_hung_or_busy_and_its_processes_are_listed(
+def test_a_copy_that_times_out_is_reported_as_hung_or_busy_with_a_list_of_its_processes(
     parasuite: Parasuite, loop: str, doing: str
 ) -> None:
     server = "server = socket.create_server(('127.0.0.1', 0))\nprint(server.getsockname()[1])"
@@ -344,10 +346,12 @@ def test_a_copy_over_its_time_was_hung_or_busy_and_its_processes_are_listed(
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("victim", ["SIGINT", "SIGTERM", "orchestrator", "supervisor"])
-def test_at_any_moment(stubborn: Parasuite, victim: str, seed: int) -> None:
-    """From the first instant to the middle of the tests: nobody is left, and a report can be made."""
+def test_at_whatever_moment_one_is_killed_nothing_is_left_and_the_run_can_be_reported(
+    stubborn: Parasuite, victim: str, seed: int
+) -> None:
+    """From the first instant to the middle of the tests."""
     process = start(stubborn)
-    # The moment is drawn by what has been written, not by time: so many bytes of the record.
+    # The moment is random, but counted in bytes of the record, not in time.
     wanted_bytes = random.Random(f"{victim}{seed}").randrange(0, 2500)
     events = stubborn.cwd / ".parasuite" / "latest" / "events" / "orchestrator.jsonl"
     while not events.exists() or events.stat().st_size < wanted_bytes:
@@ -366,14 +370,14 @@ def test_at_any_moment(stubborn: Parasuite, victim: str, seed: int) -> None:
 
 
 def opened_by_its_reader(pipe: Path, process: subprocess.Popen[str]) -> BinaryIO:
-    """*pipe* open for writing as soon as *process* reads it, which then waits for what is written."""
+    """*pipe*, opened for writing as soon as *process* reads it; *process* then waits until it is closed."""
 
     def stand_in() -> None:
         process.wait()
         with contextlib.suppress(FileNotFoundError):
             os.close(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK))
 
-    # Who opens a pipe for writing waits for a reader: of a process that has ended, this thread is the one.
+    # Opening a pipe for writing waits for a reader. If the process has ended, this thread is the reader.
     threading.Thread(target=stand_in, daemon=True).start()
     opened = os.fdopen(os.open(pipe, os.O_WRONLY), "wb")
     assert process.poll() is None, f"ended with {process.returncode} and never read {pipe}"
@@ -382,7 +386,7 @@ def opened_by_its_reader(pipe: Path, process: subprocess.Popen[str]) -> BinaryIO
 
 @pytest.fixture(autouse=True)
 def _hangs_up() -> Iterator[None]:
-    """A terminal's end is heard by what a test starts, though these tests themselves run below nohup."""
+    """What a test starts receives HUP, even if these tests themselves run below nohup."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -399,7 +403,7 @@ def scratch_base() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_a_signal_before_the_copies_start_starts_none_and_leaves_reports_and_no_scratch(
+def test_after_a_signal_before_the_start_no_copy_starts_and_the_reports_are_written(
     stubborn: Parasuite, scratch_base: Path, number: int, code: int
 ) -> None:
     pipe = stubborn.cwd / "pipe"
@@ -412,7 +416,7 @@ def test_a_signal_before_the_copies_start_starts_none_and_leaves_reports_and_no_
     assert list(scratch_base.iterdir()) == []
 
 
-def test_the_scratch_folder_of_a_killed_run_is_removed_by_the_next_and_that_of_a_live_one_is_not(
+def test_a_run_removes_the_scratch_folder_of_a_killed_run_and_not_that_of_a_live_one(
     parasuite: Parasuite, scratch_base: Path
 ) -> None:
     environ = {"TMPDIR": str(scratch_base)}
@@ -442,7 +446,7 @@ def test_the_scratch_folder_of_a_killed_run_is_removed_by_the_next_and_that_of_a
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
-def test_a_second_signal_that_comes_in_the_judging_loses_no_report(
+def test_a_second_signal_during_judging_loses_no_report(
     stubborn: Parasuite, scratch_base: Path, number: int, code: int
 ) -> None:
     pipe = stubborn.cwd / "pipe"
@@ -457,7 +461,7 @@ def test_a_second_signal_that_comes_in_the_judging_loses_no_report(
     assert reported(stubborn).code == code
 
 
-def test_a_signal_that_comes_when_all_copies_have_ended_leaves_the_run_its_verdict(
+def test_a_signal_after_all_copies_have_ended_does_not_change_the_verdict(
     parasuite: Parasuite, suite: Callable[[str], Path]
 ) -> None:
     suite("def test_one(): pass\n")
@@ -470,7 +474,7 @@ def test_a_signal_that_comes_when_all_copies_have_ended_leaves_the_run_its_verdi
     assert (finished.code, finished.verdict.startswith("passed")) == (0, True), finished.stdout + finished.stderr
 
 
-def test_hup_that_was_ignored_stays_ignored(parasuite: Parasuite, suite: Callable[[str], Path]) -> None:
+def test_a_run_below_nohup_ignores_hup(parasuite: Parasuite, suite: Callable[[str], Path]) -> None:
     suite("import os, signal\ndef test_one(): os.kill(int(os.environ['ORCHESTRATOR']), signal.SIGHUP)\n")
     script = 'trap "" HUP; export ORCHESTRATOR=$$; exec "$0" -m parasuite run -j 1 --python "$0" tests/'
     done = subprocess.run(
@@ -497,7 +501,9 @@ def test_binds_for_ever():
 
 
 @pytest.mark.parametrize("victim", ["supervisor", "orchestrator", "init", "main"])
-def test_under_a_storm_of_trapped_calls(parasuite: Parasuite, suite: Callable[[str], Path], victim: str) -> None:
+def test_nothing_is_left_if_one_is_killed_while_the_supervisor_serves_many_calls(
+    parasuite: Parasuite, suite: Callable[[str], Path], victim: str
+) -> None:
     suite(STORM)
     process = start(parasuite)
     folder = until_ready(parasuite)

@@ -1,4 +1,4 @@
-"""What a failed copy's temporary files become."""
+"""The temporary files of a failed copy are moved into the run folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from parasuite.run.scratch import keep_folder
 
 
 def make_files(folder: Path) -> None:
-    """A small file, one of 1 GiB that is all hole, a pipe."""
+    """A small file, a sparse file of 1 GiB, a pipe."""
     (folder / "below").mkdir(parents=True)
     (folder / "below" / "evidence").write_text("here")
     (folder / "hole").touch()
@@ -31,7 +31,7 @@ def run(tmp_path: Path) -> Path:
 TARGET = "copies/000/tmp"
 
 
-def test_on_one_file_system_everything_is_kept_and_takes_no_room(tmp_path: Path, run: Path) -> None:
+def test_on_the_same_file_system_everything_is_kept_without_taking_space(tmp_path: Path, run: Path) -> None:
     make_files(tmp_path / "from")
     assert keep_folder(tmp_path / "from", run, TARGET) == []
     assert (run / TARGET / "below" / "evidence").read_text() == "here"
@@ -49,7 +49,7 @@ def elsewhere(tmp_path: Path) -> Iterator[Path]:
         yield Path(folder)
 
 
-def test_on_another_file_system_what_is_too_large_is_named_instead_of_copied(elsewhere: Path, run: Path) -> None:
+def test_on_another_file_system_a_file_too_large_to_copy_is_named_instead(elsewhere: Path, run: Path) -> None:
     make_files(elsewhere / "from")
     assert keep_folder(elsewhere / "from", run, TARGET) == ["hole: 1,024 MiB, too large to copy"]
     assert [path.name for path in sorted((run / TARGET).rglob("*"))] == ["below", "evidence"]
@@ -65,7 +65,7 @@ def test_files_that_cannot_be_moved_are_an_error(tmp_path: Path, run: Path) -> N
         keep_folder(tmp_path / "gone", run, TARGET)
 
 
-def test_what_lies_at_the_target_already_stays(tmp_path: Path, run: Path) -> None:
+def test_a_target_that_exists_is_not_replaced(tmp_path: Path, run: Path) -> None:
     make_files(tmp_path / "from")
     (run / TARGET).mkdir()
     (run / TARGET / "own").touch()
@@ -74,7 +74,7 @@ def test_what_lies_at_the_target_already_stays(tmp_path: Path, run: Path) -> Non
     assert [path.name for path in (run / TARGET).iterdir()] == ["own"]
 
 
-def test_nothing_is_moved_through_a_link(tmp_path: Path, run: Path) -> None:
+def test_files_are_not_moved_through_a_link(tmp_path: Path, run: Path) -> None:
     make_files(tmp_path / "from")
     outside = tmp_path / "outside"
     outside.mkdir()

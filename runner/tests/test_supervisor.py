@@ -1,4 +1,4 @@
-"""What a copy finds when the supervisor starts it."""
+"""The environment in which the supervisor starts a copy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 if sys.platform != "linux":
-    pytest.skip("the supervisor is Linux's", allow_module_level=True)
+    pytest.skip("the supervisor is Linux only", allow_module_level=True)
 
 import resource
 import signal
@@ -34,7 +34,7 @@ PATIENCE_S = 60  # A safety net only.
 
 @pytest.fixture
 def few_descriptors() -> Iterator[tuple[int, int]]:
-    """This process, and what it starts, may open fewer than it might."""
+    """This process, and what it starts, has half of the open files that its hard limit allows."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     fewer = (before[1] // 2, before[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, fewer)
@@ -43,7 +43,7 @@ def few_descriptors() -> Iterator[tuple[int, int]]:
 
 
 def run_copy(folder: Path, *argv: str, starter: Starter | None = None) -> list[CopyState]:
-    """What became of a copy that runs *argv* in *folder*; its output is in output.log."""
+    """The events of a copy that runs *argv* in *folder*; its output is in output.log."""
     starter = starter or Supervised()
     launch = Launch(copy=0, argv=argv, env=dict(os.environ), cwd=folder, folder=folder, scratch=folder)
     copies = Copies([launch], starter, PATIENCE_S)
@@ -76,21 +76,21 @@ if os.fork() == 0:
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root chooses the next pid")
-def test_an_orphan_with_the_pid_of_the_main_process_does_not_change_its_status(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can choose the next pid")
+def test_an_orphan_that_gets_the_main_processs_pid_does_not_change_the_status(tmp_path: Path) -> None:
     events = run_copy(tmp_path, sys.executable, "-I", "-S", "-c", RECYCLED)
     if not (tmp_path / "recycled").exists():
         pytest.skip("other processes took the pid")
     assert [(event.state, event.status) for event in events if event.status is not None] == [("exited", 0)]
 
 
-def test_a_copy_ignores_no_signal_that_python_ignores(tmp_path: Path) -> None:
+def test_a_copy_does_not_inherit_the_signals_that_python_ignores(tmp_path: Path) -> None:
     run_copy(tmp_path, "grep", "SigIgn", "/proc/self/status")
     (ignored,) = (tmp_path / "output.log").read_text().split()[1:]
     assert int(ignored, 16) & (1 << signal.SIGXFSZ - 1 | 1 << signal.SIGPIPE - 1) == 0
 
 
-def test_a_program_with_an_odd_name_and_no_interpreter_could_not_start(tmp_path: Path) -> None:
+def test_why_a_program_could_not_start_is_reported_even_if_its_name_is_not_utf_8(tmp_path: Path) -> None:
     program = tmp_path / os.fsdecode(b"caf\xe9")
     program.write_text("#!/no/such/interpreter\n")
     program.chmod(0o755)
@@ -103,14 +103,14 @@ import contextlib, json, os
 found = []
 for name in os.listdir("/proc/self/fd"):
     with contextlib.suppress(OSError):
-        os.fstat(int(name))  # The folder's own is closed by now.
+        os.fstat(int(name))  # The descriptor of the folder itself is closed by now.
         found.append(int(name))
 print(json.dumps(sorted(found)))
 """
 
 
 @pytest.mark.parametrize("start", STARTERS)
-def test_descriptors_that_parasuite_inherited_reach_the_copy_and_none_of_its_own_does(
+def test_a_copy_gets_the_descriptors_that_parasuite_inherited_and_no_others(
     tmp_path: Path, start: type[Starter]
 ) -> None:
     reader, writer = os.pipe()
@@ -123,7 +123,7 @@ def test_descriptors_that_parasuite_inherited_reach_the_copy_and_none_of_its_own
     assert json.loads((tmp_path / "output.log").read_text()) == sorted([0, 1, 2, *inherited])
 
 
-def test_the_supervisor_may_open_all_that_it_ever_may_and_a_copy_what_it_might_without(
+def test_the_supervisor_raises_its_limit_of_open_files_and_a_copy_keeps_the_users(
     tmp_path: Path, few_descriptors: tuple[int, int]
 ) -> None:
     code = "import json, resource; print(json.dumps(resource.getrlimit(resource.RLIMIT_NOFILE)))"
@@ -146,7 +146,7 @@ def test_the_supervisor_may_open_all_that_it_ever_may_and_a_copy_what_it_might_w
     assert supervisor == (few_descriptors[1], few_descriptors[1])
 
 
-# Has the kernel answer prctl(PR_SET_CHILD_SUBREAPER) with EPERM, as a sandbox may, and runs the rest of its words.
+# Makes prctl(PR_SET_CHILD_SUBREAPER) fail with EPERM, as a sandbox may, and then executes its arguments.
 REFUSE_SUBREAPER = """
 import ctypes, os, struct, sys
 LOAD, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06
@@ -166,8 +166,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-@pytest.mark.skipif(os.uname().machine not in ("x86_64", "aarch64"), reason="the filter is not written for it")
-def test_where_no_process_may_be_a_subreaper_the_run_goes_on_and_says_so(parasuite: Parasuite) -> None:
+@pytest.mark.skipif(
+    os.uname().machine not in ("x86_64", "aarch64"), reason="the filter is not written for this machine"
+)
+def test_if_subreapers_are_forbidden_the_run_goes_on_and_a_note_says_so(parasuite: Parasuite) -> None:
     run = (sys.executable, "-m", "parasuite", "run", "-j", "1", "--sensors", "none", "--", "true")
     done = subprocess.run(
         [sys.executable, "-c", REFUSE_SUBREAPER, *run],
@@ -182,7 +184,7 @@ def test_where_no_process_may_be_a_subreaper_the_run_goes_on_and_says_so(parasui
     assert "note: PR_SET_CHILD_SUBREAPER is refused (Operation not permitted)" in done.stdout
 
 
-def test_a_copy_has_the_claim_to_the_processor_that_it_has_without_parasuite(parasuite: Parasuite) -> None:
+def test_a_copy_has_the_scheduling_policy_and_niceness_that_it_has_without_parasuite(parasuite: Parasuite) -> None:
     code = "import os; print(os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0))"
     run = (sys.executable, "-m", "parasuite", "run", "-j", "1", "--", sys.executable, "-c", code)
     command = ["nice", "-n", "3", *run]
@@ -192,9 +194,9 @@ def test_a_copy_has_the_claim_to_the_processor_that_it_has_without_parasuite(par
     assert output.read_text().split() == [str(os.SCHED_OTHER), str(expected)]
 
 
-def test_a_supervisor_that_receives_calls_does_not_wait_for_the_processor(parasuite: Parasuite) -> None:
+def test_a_supervisor_that_receives_calls_has_a_real_time_priority(parasuite: Parasuite) -> None:
     if subprocess.run(["chrt", "-f", "1", "true"], stderr=subprocess.DEVNULL, check=False).returncode:
-        pytest.skip("this user may not ask for it")
+        pytest.skip("this user may not have a real-time priority")
     code = """
         import os
         pid = os.getppid()

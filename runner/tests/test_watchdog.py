@@ -1,4 +1,4 @@
-"""When a process that does not answer is given up."""
+"""After which silence a process is given up."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def given_up_after_s(state: str, *, uses_cpu: bool = False, is_urgent: bool = Fa
         ("D", False, 60, 5),
     ],
 )
-def test_who_waits_for_a_processor_or_a_disk_has_longer(
+def test_a_process_that_waits_for_a_processor_or_a_disk_is_given_up_later(
     state: str, uses_cpu: bool, calm_s: int, urgent_s: int
 ) -> None:
     assert given_up_after_s(state, uses_cpu=uses_cpu) == calm_s
     assert given_up_after_s(state, uses_cpu=uses_cpu, is_urgent=True) == urgent_s
 
 
-def test_a_night_in_which_the_asker_itself_stood_still_is_not_held_against_the_other() -> None:
+def test_time_in_which_the_asker_itself_was_stopped_does_not_count_as_silence() -> None:
     silence = Silence()
     silence.step(8 * 3600, "S", 0, is_urgent=True)
     assert not silence.is_too_long(is_urgent=True)

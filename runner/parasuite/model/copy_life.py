@@ -160,7 +160,7 @@ _TABLE: dict[CopyPhase, dict[CopyStage, _Step]] = {
         _RUNNING: _Step(_LINGERING, _exited),
         _STOPPING: _Step(_LINGERING, _exited_when_stopped),
     },
-    # These are only known of the copy, whatever it does meanwhile.
+    # Information about the copy, which does not change its stage.
     CopyPhase.DESCRIBED: {stage: _Step(stage, _described) for stage in CopyStage},
     CopyPhase.LEFT_BEHIND: {stage: _Step(stage, _left_behind) for stage in CopyStage},
     CopyPhase.UNKILLABLE: {stage: _Step(_DONE, _unkillable) for stage in CopyStage},
@@ -188,7 +188,7 @@ def stage_after(stage: CopyStage, step: CopyPhase) -> CopyStage | None:
 
 @dataclass(frozen=True, slots=True)
 class CopyLife:
-    """A copy as its record tells of it: its stage, and how it would have ended if nothing came after."""
+    """What a record shows of a copy so far: its stage, and how it has ended if no event follows."""
 
     end: CopyEnd
     stage: CopyStage = CopyStage.WAITING

@@ -29,7 +29,7 @@ class OrchestratedSensor(Protocol):
 
 
 class _Sampling:
-    """A sensor that looks now and then. *is_second*: another one sees everything, and this one only stands by."""
+    """A sensor that looks now and then. *is_second*: another sensor sees everything, so this one looks less often."""
 
     def __init__(self, sensor: sampler.Sampler, *, is_second: bool) -> None:
         self._sensor = sensor

@@ -1,11 +1,11 @@
-"""Tells a supervisor that will never answer again from one that is slow because the machine is busy."""
+"""When to give up a supervisor that does not answer: it may be stopped for good, or the machine may just be busy."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PING_S = 1.0
-"""From one answer to the next question."""
+"""From an answer to the next Ping."""
 
 _IDLE_S = 15.0
 _IDLE_URGENT_S = 5.0
@@ -18,14 +18,14 @@ _RUNNABLE = "R"
 
 @dataclass(slots=True)
 class Silence:
-    """How long a process has not answered, and how long of it without any excuse.
+    """For how long a process has not answered (*silent_s*), and for how much of that time it was idle (*idle_s*).
 
-    A process that is waiting for a CPU, uses one, or waits for a disk may still answer: it has up to a minute. One
-    that is stopped, or sleeps in a system call, has 15 s. While an order is waiting to be carried out, both are a
-    third of that, and waiting for a disk is no excuse.
+    A process that waits for a CPU, uses one, or waits for a disk may still answer: it is given up after a minute. One
+    that is stopped, or sleeps in a system call, is idle, and is given up after 15 s. While an order waits to be
+    carried out, both limits are a third of that, and waiting for a disk counts as idle.
 
-    The time is that of the process that asks: each of its steps counts for half a second at most, so that neither a
-    machine that was suspended nor an asker that was stopped (Ctrl-Z) is held against the other.
+    Each step counts for half a second at most. Otherwise the time in which the machine was suspended, or the
+    orchestrator was stopped (Ctrl-Z), would count as silence of the supervisor.
     """
 
     silent_s: float = 0.0
@@ -33,9 +33,9 @@ class Silence:
     _ticks: int = -1
 
     def step(self, elapsed_s: float, state: str, ticks: int, *, is_urgent: bool) -> None:
-        """Count *elapsed_s* more without an answer.
+        """Count another *elapsed_s* without an answer.
 
-        *state*, *ticks*: the state letter and the CPU time of its main thread now, as proc_pid_stat(5) has them.
+        *state*, *ticks*: the state letter and the CPU time of the process's main thread, as in proc_pid_stat(5).
         """
         counted_s = min(elapsed_s, _STEP_MAX_S)
         self.silent_s += counted_s

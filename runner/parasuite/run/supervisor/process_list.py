@@ -1,7 +1,7 @@
-"""What the processes of a copy were doing at one moment, for people: a line each, with their listeners.
+"""What the processes of a copy are doing at one moment, for people: a line each, with their listeners.
 
-Linux only, standard library only. A process can make some of this wait for ever (its command line, by
-userfaultfd(2)), so it is asked for by a process that may be killed.
+Linux only, standard library only. A process can make reading its command line take for ever (userfaultfd(2)), so the
+caller must be a process that can be killed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _COMMAND_MAX = 300
-_HUNG_BELOW = 0.01  # Of one CPU's time: what looks every tenth of a second whether something has come uses less.
+_HUNG_BELOW = 0.01  # Of one CPU. A program that checks for input ten times a second uses less.
 _STATES = {
     "R": "running",
     "S": "sleeping",
@@ -29,7 +29,7 @@ _ACCEPTS = 0x10000  # Of /proc/net/unix: __SO_ACCEPTCON.
 
 
 def cpu_ticks(pids: Iterable[int], parent: int) -> int:
-    """The CPU time of *pids* and of what *parent* and they have waited for, in clock ticks."""
+    """The CPU time, in clock ticks, of *pids* and of the ended children that they and *parent* have collected."""
     ticks = sum(sum(map(int, fields[11:15])) for fields in map(_stat, pids) if fields)
     return ticks + sum(map(int, _stat(parent)[13:15]))
 
@@ -44,7 +44,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def process_list(pids: Iterable[int]) -> Iterator[str]:
-    """A line for each of *pids* that is there, and an indented one for each socket on which it can be reached."""
+    """A line for each of *pids* that still exists, and an indented one for each socket on which it can be reached."""
     yield f"{'PID':>8} {'PARENT':>8} {'STATE':9} {'CPU s':>8} {'FILES':>5}  COMMAND"
     for pid in pids:
         fields = _stat(pid)
@@ -59,7 +59,7 @@ def process_list(pids: Iterable[int]) -> Iterator[str]:
 
 
 def _command(pid: int) -> str:
-    """The command line of *pid*, or its name in brackets; control characters are shown."""
+    """The command line of *pid*, or its name in brackets; control characters are escaped."""
     words = name = b""
     with contextlib.suppress(OSError):
         with open(f"/proc/{pid}/comm", "rb") as stream:
@@ -71,7 +71,7 @@ def _command(pid: int) -> str:
 
 
 def _sockets(pid: int) -> tuple[set[str], str]:
-    """The inodes of the sockets of *pid*, and how many descriptors it has; "?" where that may not be seen."""
+    """The inodes of the sockets of *pid*, and how many descriptors it has; "?" where permission is denied."""
     inodes: set[str] = set()
     try:
         descriptors = os.listdir(f"/proc/{pid}/fd")
@@ -86,7 +86,7 @@ def _sockets(pid: int) -> tuple[set[str], str]:
 
 
 def _reachable(pid: int, inodes: set[str]) -> Iterator[str]:
-    """Where the sockets *inodes* listen, as the network namespace of *pid* has it. Source: proc_pid_net(5)."""
+    """Where the sockets *inodes* listen, in the network namespace of *pid*. Source: proc_pid_net(5)."""
     for protocol in ("tcp", "tcp6", "udp", "udp6"):
         for fields in _rows(f"/proc/{pid}/net/{protocol}"):
             if len(fields) > 9 and fields[9] in inodes and (fields[3] == _LISTEN or protocol.startswith("udp")):
@@ -104,7 +104,7 @@ def _rows(path: str) -> Iterator[list[str]]:
 
 
 def _address(text: str) -> str:
-    """127.0.0.1:80 for 0100007F:0050: words of the host's byte order, the port as a number."""
+    """127.0.0.1:80 for 0100007F:0050: the address in words of the host's byte order, the port in hexadecimal."""
     packed, _, port = text.partition(":")
     words = [int(packed[start : start + 8], 16) for start in range(0, len(packed), 8)]
     raw = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
@@ -114,7 +114,7 @@ def _address(text: str) -> str:
 
 
 def busy_or_hung(ticks: int, elapsed_s: float) -> str:
-    """What a copy was doing that used *ticks* of CPU time in its last *elapsed_s* seconds, in words."""
+    """Whether a copy that used *ticks* of CPU time in its last *elapsed_s* seconds was busy or hung, in words."""
     cpu_s = ticks / _TICKS_PER_S
     what = "hung" if cpu_s < _HUNG_BELOW * elapsed_s else "still busy"
     return f"{what}: it used {cpu_s:.2f} s of CPU time in its last {elapsed_s:.1f} s"

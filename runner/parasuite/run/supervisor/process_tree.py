@@ -40,13 +40,13 @@ def become_subreaper() -> str:
 
 
 def continue_when_parent_dies() -> None:
-    """Have the kernel send SIGCONT to this process when its parent is gone."""
+    """Have the kernel send SIGCONT to this process when its parent dies."""
     with contextlib.suppress(OSError):
         _prctl(_PR_SET_PDEATHSIG, int(signal.SIGCONT))
 
 
 def set_name(name: str) -> None:
-    """Name this process, up to 15 bytes, for ps and killall: one that ends every python spares those who tidy up."""
+    """Name this process, in up to 15 bytes, so that `killall python` does not kill what ends the copies."""
     with contextlib.suppress(OSError):
         _prctl(_PR_SET_NAME, name.encode())
 
@@ -55,7 +55,7 @@ _HAS_CHILDREN_FILES = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 
 
 def children_of(pid: int) -> list[int]:
-    """The children of *pid*, of all its threads; [] once it is gone.
+    """The children of all threads of *pid*; [] once it has gone.
 
     Source: proc_pid_task(5) where the kernel has CONFIG_PROC_CHILDREN, else a scan by proc_pid_stat(5).
     """
@@ -71,7 +71,7 @@ def children_of(pid: int) -> list[int]:
 
 
 def state_of(pid: int) -> tuple[str, int]:
-    """(state letter, parent) of *pid*; ("X", 0) once it is gone, ("?", 0) if /proc hides it."""
+    """(state letter, parent) of *pid*; ("X", 0) once it has gone, ("?", 0) if /proc hides it."""
     try:
         stat = proc.stat(pid)
     except (FileNotFoundError, ProcessLookupError):
@@ -82,7 +82,7 @@ def state_of(pid: int) -> tuple[str, int]:
 
 
 def main_thread_of(pid: int) -> tuple[str, int]:
-    """(state letter, CPU time in clock ticks) of the main thread of *pid*; ("X", 0) once it is gone."""
+    """(state letter, CPU time in clock ticks) of the main thread of *pid*; ("X", 0) once it has gone."""
     try:
         with open(f"/proc/{pid}/task/{pid}/stat", "rb") as stream:
             fields = stream.read().rpartition(b")")[2].split()
@@ -107,12 +107,12 @@ def tree_of(root: int, spare: frozenset[int] = frozenset()) -> list[int]:
 
 def _is_alive(pid: int) -> bool:
     state = state_of(pid)[0]
-    # By /proc's hidepid, another user's process looks like none.
+    # With /proc's hidepid, another user's process looks as if it did not exist.
     return state not in "ZX" or (state == "X" and _is_refused(pid))
 
 
 def send_signal(pid: int, number: int) -> bool:
-    """Whether *number* could be sent: not to one that is gone, nor to one of another user (a setuid program)."""
+    """Send signal *number*; False if *pid* has gone, or runs as another user (a setuid program)."""
     try:
         os.kill(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -122,14 +122,14 @@ def send_signal(pid: int, number: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """*count*: processes that were sent SIGKILL. *left*: those that are still alive, each in words."""
+    """*count*: how many processes were sent SIGKILL. *left*: those that are still alive, for people."""
 
     count: int = 0
     left: tuple[str, ...] = ()
 
 
 def why_no_proc() -> str:
-    """Why /proc does not show the processes of this one's own PID namespace; "" if it does."""
+    """Why /proc does not show the processes of this PID namespace; "" if it does."""
     try:
         here = os.readlink("/proc/self")
     except OSError:
@@ -138,7 +138,7 @@ def why_no_proc() -> str:
 
 
 def reap() -> bool:
-    """Collect every child that has ended; none is waited for. Whether there are others."""
+    """Collect every child that has ended, without waiting; whether there are other children."""
     try:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -148,18 +148,18 @@ def reap() -> bool:
 
 
 def kill_tree(spare: frozenset[int] = frozenset(), collect: Callable[[], bool] = reap) -> Killed:
-    """End every descendant of this process, which must be a subreaper, outside the trees of *spare*.
+    """Kill every descendant of this process, which must be a subreaper, outside the trees of *spare*.
 
-    At first all are stopped, so that none forks while the rest is being found, then killed; again, until none is
-    left: two or three rounds in practice. A chain in which each generation forks and exits outruns that. From the
-    third round on each process is killed as soon as it is seen, together with its process group: no fork escapes a
-    signal to its group.
+    In the first two rounds, every descendant is stopped, so that none forks while the others are being found, and
+    then killed. Usually nothing is left after two or three rounds. But a chain of processes in which each generation
+    forks and exits can outrun this. So from the third round on, each process is killed as soon as it is found,
+    together with its process group: no fork escapes a signal to its group.
 
-    *collect*: collects the children that have ended, and says whether there are others; as `reap` has it. It is
-    called in each round, since a chain fills the table of processes with them, and since only a process without
-    children certainly has no descendants: a walk through /proc may miss one that moves.
+    *collect* is called in each round, as `reap` is: it collects the children that have ended and returns whether
+    there are others. A chain would otherwise fill the process table with them. And only a process without children
+    certainly has no descendants: a walk through /proc can miss a process that is being reparented.
 
-    Left alive are only processes of another user, or in an uninterruptible system call.
+    Only processes of another user, or in uninterruptible sleep, can survive.
     """
     here = os.getpid()
     sent: set[int] = set()
@@ -181,13 +181,13 @@ def kill_tree(spare: frozenset[int] = frozenset(), collect: Callable[[], bool] =
         if found and all(_is_refused(pid) for pid in found):
             break
         if sent.issuperset(found):
-            # A killed process needs a moment to die; asking again at once would only keep it from the processor.
+            # A killed process needs a moment to die; asking again at once would only take the CPU from it.
             time.sleep(_DYING_S)
-    return Killed(len(sent), tuple(_in_words(pid) for pid in found if _is_alive(pid)))
+    return Killed(len(sent), tuple(_description(pid) for pid in found if _is_alive(pid)))
 
 
 def _chase(root: int, spare: frozenset[int], sent: set[int]) -> None:
-    """Kill each descendant of *root* that a walk meets at once, and the process groups of those that are new."""
+    """Kill each descendant of *root* as soon as it is found; with its process group, if it was not killed before."""
     pending = children_of(root)
     seen = {root, *spare}
     while pending:
@@ -197,7 +197,7 @@ def _chase(root: int, spare: frozenset[int], sent: set[int]) -> None:
         seen.add(pid)
         if pid not in sent:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                # No tree of a copy shares a session with parasuite: its main process begins one of its own.
+                # parasuite is in another session than any copy, whose main process begins a new one.
                 if os.getsid(pid) != os.getsid(0):
                     os.killpg(os.getpgid(pid), signal.SIGKILL)
         if send_signal(pid, signal.SIGKILL):
@@ -206,7 +206,7 @@ def _chase(root: int, spare: frozenset[int], sent: set[int]) -> None:
 
 
 def _is_refused(pid: int) -> bool:
-    """Whether *pid* is alive, and of a user whose processes we may not signal."""
+    """Whether *pid* is alive and we have no permission to signal it."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -216,8 +216,8 @@ def _is_refused(pid: int) -> bool:
     return False
 
 
-def _in_words(pid: int) -> str:
-    """The name, number and user of *pid*."""
+def _description(pid: int) -> str:
+    """The name of the process *pid*, its pid and its user."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
             name = stream.read().rpartition(b")")[0].partition(b"(")[2].decode("utf-8", "backslashreplace")

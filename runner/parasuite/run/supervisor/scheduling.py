@@ -1,4 +1,4 @@
-"""A process that runs as soon as it is woken, whatever else is running; Linux only, standard library only."""
+"""Real-time priority for this process; Linux only, standard library only."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import os
 
 
 def run_at_once() -> None:
-    """Have this process run before all ordinary ones; what it starts from now on is an ordinary one again.
+    """Have this process run as soon as it is woken, before all ordinary ones; its children are ordinary again.
 
-    Nothing changes where this is refused (no CAP_SYS_NICE, no RLIMIT_RTPRIO, no share of real time for this cgroup),
-    or where whoever started this process has chosen a policy for it. Source: sched(7).
+    Nothing changes where this is refused (no CAP_SYS_NICE, no RLIMIT_RTPRIO, no real-time share for this cgroup), or
+    where this process was started with another scheduling policy. Source: sched(7).
     """
     if os.sched_getscheduler(0) == os.SCHED_OTHER:
         with contextlib.suppress(OSError):
