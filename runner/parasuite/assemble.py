@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from parasuite.judge.copy_ends import CopyEnd, copy_ends
+from parasuite.judge.copy_ends import copy_ends
 from parasuite.judge.copy_results import CopyResults, compared, of_command_copy, of_emptied_copy, of_pytest_copy
 from parasuite.judge.findings import find
 from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import as_recorded, decide
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import CopyState, Event, RunStarted
 from parasuite.model.results import TEXT_MAX, TestResult
 from parasuite.model.run_record import Overlap, RunRecord, TargetKind

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from parasuite.judge.copy_ends import CopyEnd, copy_ends, status_text
+from parasuite.judge.copy_ends import copy_ends
+from parasuite.model.copy_life import CopyEnd, status_text
 from parasuite.model.events import CopyState
 from parasuite.model.words import CopyPhase
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from parasuite.judge.copy_ends import CopyEnd, copy_ends
-from parasuite.model.copy_life import CopyStage
+from parasuite.judge.copy_ends import copy_ends
+from parasuite.model.copy_life import CopyEnd, CopyStage
 from parasuite.model.events import CopyState
 from parasuite.plan.launch import Launch
 from parasuite.run.copies import Copies

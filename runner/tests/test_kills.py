@@ -19,8 +19,8 @@ from typing import BinaryIO
 
 import psutil
 import pytest
-from parasuite.judge.copy_ends import SUPERVISION_DIED
 from parasuite.judge.verdict import NO_END, SUPERVISOR_DIED
+from parasuite.model.copy_life import SUPERVISION_DIED
 from parasuite.reports.wording import left_behind
 
 from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite

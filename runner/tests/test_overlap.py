@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.assemble import RAN_AT_ONCE
-from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.overlap import overlap
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
 from parasuite.model.words import CopyPhase, TestOutcome

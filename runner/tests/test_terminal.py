@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.findings import Finding, Side
 from parasuite.judge.health import Health
 from parasuite.judge.report import COPY_ITSELF, Report
 from parasuite.judge.verdict import ExitCode, Verdict
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import Endpoint
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.location import Location

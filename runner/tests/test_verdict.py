@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.findings import Finding
 from parasuite.judge.health import Health
 from parasuite.judge.verdict import RECORD_HAS_CHANGED, ExitCode, Verdict, as_recorded, decide, with_problems
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import Endpoint
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party

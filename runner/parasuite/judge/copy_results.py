@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parasuite.judge.comparison import Comparison, compare
-from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.report import COPY_ITSELF
 from parasuite.judge.verdict import NO_TESTS_COLLECTED, has_run
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult, with_distinct_ids
 from parasuite.model.words import CopyPhase, TestOutcome
 from parasuite.record.tally import Tally

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from parasuite.judge.copy_ends import CopyEnd
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
 from parasuite.model.words import TestOutcome

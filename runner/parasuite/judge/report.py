@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.findings import Finding
 from parasuite.judge.health import Health
 from parasuite.judge.verdict import Verdict
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
 

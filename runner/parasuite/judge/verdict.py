@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.findings import Finding
 from parasuite.judge.health import Health
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.words import FailOn, RunEnd, Severity, TestOutcome
 

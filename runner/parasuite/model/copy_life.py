@@ -63,6 +63,11 @@ class CopyEnd:
     why: str = ""
 
     @property
+    def is_good(self) -> bool:
+        """Whether its main process ended by itself, with exit status 0."""
+        return self.how == CopyPhase.EXITED and self.status == 0
+
+    @property
     def duration_s(self) -> float:
         """Seconds from its start to the end of its main process."""
         return max(0, self.ended_ns - self.started_ns) / 1e9
@@ -72,12 +77,15 @@ class CopyEnd:
             case CopyPhase.FAILED:
                 return f"could not start: {self.why}"
             case CopyPhase.LOST:
-                return "lost: its supervision died"
+                return SUPERVISION_DIED
             case CopyPhase.EXITED:
                 return status_text(self.status)
             case how:
                 doing = f" ({self.why})" if self.why else ""
                 return how + doing + ("" if self.status is None else f", {status_text(self.status)}")
+
+
+SUPERVISION_DIED = "lost: its supervision died"
 
 
 def status_text(status: int | None) -> str:

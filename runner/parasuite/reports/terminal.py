@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.text import Text
 
-from parasuite.judge.copy_ends import CopyEnd
 from parasuite.judge.report import COPY_ITSELF, Report
 from parasuite.judge.verdict import ExitCode
+from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.words import CopyPhase, Severity, TestOutcome
 from parasuite.reports import wording

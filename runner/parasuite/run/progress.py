@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from parasuite.judge.copy_ends import status_text
+from parasuite.model.copy_life import status_text
 from parasuite.reports.wording import printable
 
 HEARTBEAT_S = 30.0
