@@ -12,7 +12,7 @@ import socket
 from dataclasses import dataclass
 
 from parasuite.sensors.seccomp import kernel
-from parasuite.sensors.seccomp.sensor import Exact as SupervisedSensor
+from parasuite.sensors.seccomp.sensor import SeccompSensor as SupervisedSensor
 
 __all__ = ["SupervisedSensor", "Unobserved", "enter", "receive"]
 _RESTART_SAFE, _INSTALLED = b"killable", b"installed"

@@ -11,7 +11,7 @@ import os
 import select
 import socket
 import time
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from parasuite.model.words import SensorStatus
 from parasuite.run.supervisor.channel import Channel
@@ -144,14 +144,15 @@ class Supervisor:
     def _enable_sensor(self, order: EnableSensor) -> None:
         # Until a call is received, a signal can interrupt it; so receiving must not wait for a processor.
         run_at_once()
-        settings: dict[str, Any] = {
-            "events": order.events_path,
-            "addresses": order.addresses,
-            "pages": dict(enumerate(order.page_folders)),
-            "recorded": order.is_recorded,
-            "bytes_max": order.events_bytes_max,
-        }
-        self._sensor = supervised.SupervisedSensor(settings, self._copy_of, self._poll)
+        self._sensor = supervised.SupervisedSensor(
+            events_path=order.events_path,
+            addresses=order.addresses,
+            page_folders=order.page_folders,
+            is_recorded=order.is_recorded,
+            events_bytes_max=order.events_bytes_max,
+            copy_of=self._copy_of,
+            poll=self._poll,
+        )
 
     def _start(self, order: StartCopy) -> None:
         """Have the spawner fork an init, and tell the init what its copy runs."""
@@ -255,6 +256,6 @@ class Supervisor:
             case None:
                 pass
             case supervised.Unobserved(why=why):
-                self._sensor.say(SensorStatus.BLIND, f"copy {copy}: {why}")
+                self._sensor.record_state(SensorStatus.BLIND, f"copy {copy}: {why}")
             case _:
                 self._sensor.adopt(copy, entered)

@@ -6,8 +6,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 from parasuite.model.events import Event, SensorState
 from parasuite.model.lines import encode
@@ -20,21 +19,31 @@ from parasuite.sensors.seccomp.watch import NAME, Watch
 GATHERED_S, GATHERED_EVENTS = 0.1, 256
 
 
-class Exact:
-    """*message*: the orchestrator's, with *events* (a file), *addresses* (this host's), *pages* (copy to folder),
-    *recorded*, *bytes_max* (of the file: past it the sensor is blind, and nothing but its own states is written).
-    *poll*: as Watch has it.
+class SeccompSensor:
+    """*events_path*: the file to append events to. *addresses*: this host's own. *page_folders*: by copy, where its
+    recorders publish tests and lines; () without recorders. *is_recorded*: the recorders write events of their own.
+    *events_bytes_max*: of the file; past it the sensor is blind, and only its own states are written. *copy_of*,
+    *poll*: as for Watch.
 
-    Raises OSError where the file or the kernel's tables are not to be had.
+    Raises OSError if the file or the kernel's tables cannot be opened.
     """
 
-    def __init__(self, message: dict[str, Any], copy_of: Callable[[int], int | None], poll: select.poll) -> None:
-        local = {canonical_address(address) for address in message["addresses"]}
-        pages = {int(copy): folder for copy, folder in message["pages"].items()}
+    def __init__(
+        self,
+        *,
+        events_path: str,
+        addresses: Iterable[str],
+        page_folders: Sequence[str],
+        is_recorded: bool,
+        events_bytes_max: int,
+        copy_of: Callable[[int], int | None],
+        poll: select.poll,
+    ) -> None:
+        local = {canonical_address(address) for address in addresses}
         self._unwritten: list[Event] = []
         self._write_at_s: float | None = None
-        self._descriptor = os.open(message["events"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        self._bytes_left = int(message["bytes_max"])
+        self._descriptor = os.open(events_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        self._bytes_left = events_bytes_max
         self._written = 0
         self._failed = False
         self._lost = ""
@@ -42,11 +51,11 @@ class Exact:
             self._unwritten.append,
             copy_of,
             lambda address: is_loopback(address) or is_wildcard(address) or canonical_address(address) in local,
-            pages,
+            dict(enumerate(page_folders)),
             poll,
-            message["recorded"],
+            is_recorded,
         )
-        self.say(SensorStatus.UP)
+        self.record_state(SensorStatus.UP)
 
     def timeout_s(self) -> float | None:
         """After which time `serve` has work although no descriptor is ready; None: never."""
@@ -62,7 +71,7 @@ class Exact:
         """As Watch has it; and write down what has gathered: many events at once cost less."""
         self._watch.serve(ready)
         if self._watch.failure and not self._failed:
-            self.say(SensorStatus.BLIND, self._watch.failure)
+            self.record_state(SensorStatus.BLIND, self._watch.failure)
         if not self._unwritten:
             return
         now_s = time.monotonic()
@@ -71,7 +80,7 @@ class Exact:
         elif len(self._unwritten) >= GATHERED_EVENTS or now_s >= self._write_at_s:
             self._write()
 
-    def say(self, state: SensorStatus, why: str = "") -> None:
+    def record_state(self, state: SensorStatus, why: str = "") -> None:
         """Write down how the sensor is; once it was blind in one thing, it does not end in order."""
         self._failed = self._failed or state == SensorStatus.BLIND
         event = SensorState(
@@ -101,19 +110,19 @@ class Exact:
             self._lost = self._lost or (error.strerror or str(error))
         if self._bytes_left < 0 and not is_full:
             reached = f"it stopped recording after {self._written:,} events, the most that one run keeps"
-            self.say(SensorStatus.BLIND, f"{reached}; run fewer of the tests in one run (-k, a folder)")
+            self.record_state(SensorStatus.BLIND, f"{reached}; run fewer of the tests in one run (-k, a folder)")
 
     def end(self) -> None:
         """Say what was seen worse than it could have been, and close."""
         for note in self._watch.notes():
-            self.say(SensorStatus.PARTIAL, note)
+            self.record_state(SensorStatus.PARTIAL, note)
         if self._lost:
             # If there is no room for this either, the missing "down" says the same.
             with contextlib.suppress(OSError):
                 os.write(self._descriptor, b"\n")  # Or a torn line would take this with it.
-            self.say(SensorStatus.BLIND, f"its events could not all be written: {self._lost}")
+            self.record_state(SensorStatus.BLIND, f"its events could not all be written: {self._lost}")
         if not self._failed:
-            self.say(SensorStatus.DOWN)
+            self.record_state(SensorStatus.DOWN)
         self._write()
         self.close()
 
