@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from parasuite.record import removal
-from parasuite.record.removal import TreeCopy, opened, remove_tree
+from parasuite.record.mounts import has_openat2, opened
+from parasuite.record.removal import remove_tree
+from parasuite.record.tree_copy import TreeCopy
 
 from runner.tests.conftest import Parasuite
 
@@ -52,15 +53,15 @@ def is_untouched(folder: Path) -> bool:
 
 @pytest.fixture(params=["openat2", "mount ids", "device numbers"])
 def way(request: pytest.FixtureRequest) -> str:
-    """Python code that has removal tell mounts in one way of the three."""
+    """Python code that makes the product recognise mounts in one of its three ways."""
     return {
         "openat2": "",
-        "mount ids": "removal.has_openat2 = lambda: False; ",
-        "device numbers": "removal.has_openat2 = lambda: False; removal._mount = lambda fd: os.fstat(fd).st_dev; ",
+        "mount ids": "mounts.has_openat2 = lambda: False; ",
+        "device numbers": "mounts.has_openat2 = lambda: False; mounts._mount = lambda fd: os.fstat(fd).st_dev; ",
     }[request.param]
 
 
-REMOVE = "import os, sys; from pathlib import Path; from parasuite.record import removal; "
+REMOVE = "import os, sys; from pathlib import Path; from parasuite.record import mounts, removal; "
 
 
 @needs_mounts
@@ -161,10 +162,10 @@ def test_mounts_are_not_copied(tmp_path: Path) -> None:
     (tmp_path / "to").mkdir()
     said = in_mount_namespace(
         "mount --bind $1/precious $1/from/mnt; "
-        f"$0 -c '{REMOVE}from parasuite.record.removal import TreeCopy, opened\n"
+        f"$0 -c '{REMOVE}from parasuite.record.tree_copy import TreeCopy\n"
         "copying = TreeCopy(1000)\n"
         "source, target = map(Path, sys.argv[1:])\n"
-        "with opened(source) as reading, opened(target) as writing: copying.copy(reading, writing)\n"
+        "with mounts.opened(source) as reading, mounts.opened(target) as writing: copying.copy(reading, writing)\n"
         "print(copying.left_out)' $1/from $1/to",
         tmp_path,
     )
@@ -190,7 +191,7 @@ def test_files_folders_and_links_are_copied_and_pipes_are_not(tmp_path: Path) ->
 
 def test_openat2_is_used_where_the_kernel_has_it() -> None:
     version = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
-    assert removal.has_openat2() or version < (5, 6)
+    assert has_openat2() or version < (5, 6)
 
 
 @needs_mounts

@@ -9,7 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from parasuite.record.removal import TreeCopy, open_inside, opened
+from parasuite.record.mounts import open_inside, opened
+from parasuite.record.tree_copy import TreeCopy
 from parasuite.record.untrusted import HAS_DIR_FD, folder_below
 
 SCRATCH_PREFIX = "ps-"
