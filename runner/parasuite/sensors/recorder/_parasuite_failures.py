@@ -7,7 +7,7 @@ Runs on any Python from 2.7 on, because versions too old to be recorded report t
 import os
 
 
-def tell(folder, state, why):
+def report_failure(folder, state, why):
     # type: (str, str, str) -> None
     """Report the reason *why* in the copy's *folder*. *state*: "blind" or "partial", as in SensorState."""
     path = os.path.join(folder, "recorder", str(os.getpid()) + "." + state)

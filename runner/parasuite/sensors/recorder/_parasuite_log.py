@@ -177,8 +177,8 @@ class Log:
         fields.update(name=os.path.basename(program), command=command, parent=getattr(os, "getppid", int)())
         return fields
 
-    def _event(self, kind: str, said: tuple[str, str, int]) -> dict[str, Any]:
-        test, line, attribution = said
+    def _event(self, kind: str, call_site: tuple[str, str, int]) -> dict[str, Any]:
+        test, line, attribution = call_site
         fields: dict[str, Any] = {
             "kind": kind,
             "t_ns": now_ns(),
@@ -257,26 +257,26 @@ class Log:
     # --- calls
     # --------------------------------------------------------------------------------------------------------
 
-    def announced(self, kind: int, sock: Any, address: Any, said: tuple[str, str, int]) -> None:
+    def write_announced(self, kind: int, sock: Any, address: Any, call_site: tuple[str, str, int]) -> None:
         """Called by the audit hook before the call. For native code and for connects this is all that is known."""
         if kind == BIND:
             if _family(sock) in (_UNIX, _VSOCK):
-                self._named_bind(sock, address, said)
+                self._named_bind(sock, address, call_site)
             elif getattr(self._inside, "bind", None) != id(sock):
-                self._native_bind(sock, address, said)
+                self._native_bind(sock, address, call_site)
         else:
             to = self._endpoint(sock, address)
             if to is not None:
-                fields = self._event("connect" if kind == CONNECT else "send", said)
+                fields = self._event("connect" if kind == CONNECT else "send", call_site)
                 self._write({**fields, "destination": to, **self._identity(sock)})
 
-    def _native_bind(self, sock: Any, address: Any, said: tuple[str, str, int]) -> None:
+    def _native_bind(self, sock: Any, address: Any, call_site: tuple[str, str, int]) -> None:
         asked = self._endpoint(sock, address) if _family(sock) in _INET else None
         if asked is not None:
-            fields = {**self._event("bind", said), "asked": asked, **self._identity(sock)}
+            fields = {**self._event("bind", call_site), "asked": asked, **self._identity(sock)}
             self.pending[tests.native_id()] = (_fileno(sock), fields)
 
-    def settle(self) -> None:
+    def write_pending(self) -> None:
         """Write the calling thread's last native bind, with its result, which is read from the socket at the
         thread's next step.
         """
@@ -307,7 +307,7 @@ class Log:
         finally:
             sock.close()
 
-    def _named_bind(self, sock: Any, address: Any, said: tuple[str, str, int]) -> None:
+    def _named_bind(self, sock: Any, address: Any, call_site: tuple[str, str, int]) -> None:
         if _family(sock) == _VSOCK:
             asked = ["vsock", str(address[0]), _port(address[1]), 0, None]
         else:
@@ -319,28 +319,28 @@ class Log:
                 with contextlib.suppress(OSError):  # The working folder may have been removed.
                     name = os.path.abspath(name)
             asked = ["unix", name, 0, 0, None]
-        self._write({**self._event("bind", said), "asked": asked, "errno": "?", **self._identity(sock)})
+        self._write({**self._event("bind", call_site), "asked": asked, "errno": "?", **self._identity(sock)})
 
-    def listening(self, sock: Any, said: tuple[str, str, int], listen: Any) -> None:
+    def listening(self, sock: Any, call_site: tuple[str, str, int], listen: Any) -> None:
         """Call *listen* and write its result."""
         try:
             listen()
         except OSError as error:
-            guarded(self._listened, sock, said, _name_of(error))
+            guarded(self._listened, sock, call_site, _name_of(error))
             raise
-        guarded(self._listened, sock, said, "")
+        guarded(self._listened, sock, call_site, "")
 
-    def _listened(self, sock: Any, said: tuple[str, str, int], failure: str) -> None:
+    def _listened(self, sock: Any, call_site: tuple[str, str, int], failure: str) -> None:
         got = self._name(sock)
         if got is None:
             return
-        self._ended({**self._event("listen", said), "got": got}, sock, failure)
+        self._ended({**self._event("listen", call_site), "got": got}, sock, failure)
 
-    def _bound(self, sock: Any, address: Any, said: tuple[str, str, int], failure: str) -> None:
+    def _bound(self, sock: Any, address: Any, call_site: tuple[str, str, int], failure: str) -> None:
         asked = self._endpoint(sock, address)
         if asked is None:
             return
-        fields = {**self._event("bind", said), "asked": asked}
+        fields = {**self._event("bind", call_site), "asked": asked}
         if not failure:
             fields["got"] = self._name(sock)
         self._ended(fields, sock, failure)
@@ -357,7 +357,7 @@ class Log:
     def _remember(self, fields: dict[str, Any]) -> None:
         self._sockets[str(fields.get("cookie") or fields.get("socket"))] = True
 
-    def _let_go(self, sock: Any) -> None:
+    def _write_release(self, sock: Any) -> None:
         if _family(sock) not in _INET or _fileno(sock) < 0:
             return
         identity = self._identity(sock)
@@ -367,7 +367,7 @@ class Log:
     # --- Python's class
     # -----------------------------------------------------------------------------------------------
 
-    def _binds(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
+    def _call_site_of_bind(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
         """The attribution of a bind that is about to be made; None if the audit hook writes it (as for Unix
         sockets).
         """
@@ -382,16 +382,16 @@ class Log:
         bind, real_close = kind.bind, kind._real_close
         log = self
 
-        def bind_and_tell(self: Any, *args: Any) -> None:
+        def recorded_bind(self: Any, *args: Any) -> None:
             try:
-                tell_of_bind(self, *args)
+                record_bind(self, *args)
             except BaseException as error:
                 hide_frames(error)
                 raise
 
-        def tell_of_bind(self: Any, *args: Any) -> Any:
-            said = guarded(log._binds, self, sys._getframe(2))
-            if said is None:
+        def record_bind(self: Any, *args: Any) -> Any:
+            call_site = guarded(log._call_site_of_bind, self, sys._getframe(2))
+            if call_site is None:
                 return bind(self, *args)
             outer = getattr(log._inside, "bind", None)
             log._inside.bind = id(self)
@@ -400,22 +400,22 @@ class Log:
             except OSError as error:
                 # An address that Python itself rejects or cannot resolve never reached the system.
                 if (error.errno or 0) > 0 and not isinstance(error, _socket.gaierror):
-                    guarded(log._bound, self, args[0], said, _name_of(error))
+                    guarded(log._bound, self, args[0], call_site, _name_of(error))
                 raise
             finally:
                 log._inside.bind = outer
-            guarded(log._bound, self, args[0], said, "")
+            guarded(log._bound, self, args[0], call_site, "")
             return None
 
         def _real_close(self: Any, *args: Any, **kwargs: Any) -> Any:
-            guarded(log._let_go, self)
+            guarded(log._write_release, self)
             return real_close(self, *args, **kwargs)
 
-        for function, name in ((bind_and_tell, "bind"), (_real_close, "_real_close")):
+        for function, name in ((recorded_bind, "bind"), (_real_close, "_real_close")):
             function.__name__ = name
             function.__qualname__ = f"socket.{name}"
-        bind_and_tell.__doc__ = bind.__doc__
-        kind.bind, kind._real_close, kind.__del__ = bind_and_tell, _real_close, _Finalizer(log)
+        recorded_bind.__doc__ = bind.__doc__
+        kind.bind, kind._real_close, kind.__del__ = recorded_bind, _real_close, _Finalizer(log)
 
 
 class _Finalizer:
@@ -433,5 +433,5 @@ class _Finalizer:
             return self._finish
         with contextlib.suppress(BaseException):
             # What a signal handler raises in a finalizer is lost without us, too. The socket must be closed anyway.
-            guarded(self._log._let_go, sock)
+            guarded(self._log._write_release, sock)
         return self._finish.__get__(sock, kind)

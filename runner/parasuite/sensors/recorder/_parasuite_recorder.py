@@ -50,7 +50,7 @@ _LIBRARY = _library_folders()
 # Below the library's folders but not part of the library: installed packages and Python's own tests.
 _USERS = tuple(folder + part for folder in _LIBRARY for part in ("site-packages", "dist-packages", "test" + os.sep))
 _CWD = _working_folder()
-_shown: dict[str, str] = {}
+_display_paths: dict[str, str] = {}
 
 
 def _absolute(path: str) -> str:
@@ -63,15 +63,15 @@ def _is_ours(absolute: str) -> bool:
     return absolute.startswith(_HERE) or (absolute.startswith(_LIBRARY) and not absolute.startswith(_USERS))
 
 
-def _show(path: str) -> str:
+def _display_path(path: str) -> str:
     """How *path* is written in a source line; "" for the library's own files, the recorder's and generated code."""
-    shown = _shown.get(path)
+    shown = _display_paths.get(path)
     if shown is None:
         absolute = _absolute(path)
         shown = "" if path.startswith("<") or _is_ours(absolute) else absolute
         if shown.startswith(_CWD):
             shown = shown[len(_CWD) :]
-        _shown[path] = shown
+        _display_paths[path] = shown
     return shown
 
 
@@ -84,7 +84,7 @@ def source_line(frame: Any) -> str:
         if frame is None:
             break
         code = frame.f_code
-        shown = _show(code.co_filename)
+        shown = _display_path(code.co_filename)
         if shown:
             module = frame.f_globals.get("__name__") or ""
             outermost = f"{shown}:{frame.f_lineno}:{code.co_name}"
@@ -95,7 +95,7 @@ def source_line(frame: Any) -> str:
 
 
 # The folder for failure reports, the state that a failure means, and the process that has reported one.
-_folder, _state, _told_by = "", "", 0
+_folder, _state, _reported_by = "", "", 0
 
 
 def guarded(work: Any, *arguments: Any) -> Any:
@@ -129,13 +129,13 @@ def _is_programs(error: Exception) -> bool:
 
 def failed(why: str) -> None:
     """Report to the run, once per process, that part of this process's record is missing."""
-    global _told_by
+    global _reported_by
     pid = os.getpid()
-    if _told_by != pid:
-        _told_by = pid
-        from _parasuite_failures import tell
+    if _reported_by != pid:
+        _reported_by = pid
+        from _parasuite_failures import report_failure
 
-        tell(_folder, _state, why)
+        report_failure(_folder, _state, why)
 
 
 class Recorder:
@@ -157,7 +157,7 @@ class Recorder:
             self._process_test(inherited)
 
     @property
-    def is_heard(self) -> bool:
+    def has_output(self) -> bool:
         """Whether there is a page or a log to write to."""
         return self._page is not None or self.log is not None
 
@@ -174,21 +174,21 @@ class Recorder:
         if self._page is not None:
             self._page.publish(0, 0, -1, test, "", 0)
 
-    def hears(self, kind: int, arguments: tuple[Any, ...], frame: Any) -> None:
+    def before_call(self, kind: int, arguments: tuple[Any, ...], frame: Any) -> None:
         """Called by the audit hook: a call of *kind* is about to be made. *arguments*: the socket and the address."""
         sock = arguments[0]
         if isinstance(sock, _socket.socket) and (kind == BIND or _family(sock) in _INET):
-            said = self._say(kind, sock, frame)
+            call_site = self._publish_call(kind, sock, frame)
             if self.log is not None:
-                self.log.announced(kind, sock, arguments[1], said)
+                self.log.write_announced(kind, sock, arguments[1], call_site)
 
-    def hears_listen(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
+    def before_listen(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
         """Publish a listen that is about to be made and return its attribution; None if not of an internet socket."""
         if isinstance(sock, _socket.socket) and _family(sock) in _INET:
-            return self._say(LISTEN, sock, frame)
+            return self._publish_call(LISTEN, sock, frame)
         return None
 
-    def _say(self, kind: int, sock: Any, frame: Any) -> tuple[str, str, int]:
+    def _publish_call(self, kind: int, sock: Any, frame: Any) -> tuple[str, str, int]:
         test, attribution = tests.current()
         line = source_line(frame)
         if self._page is not None:
@@ -221,16 +221,16 @@ def install(folder: str, writes_events: bool) -> None:
     # If the recorder writes the events, a failure loses events; if not, it loses only tests and lines.
     _folder, _state = folder, "blind" if writes_events else "partial"
     recorder = Recorder(folder, writes_events)
-    if not recorder.is_heard:
+    if not recorder.has_output:
         return
     log = recorder.log
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if log is not None and log.pending:
-            guarded(log.settle)
+            guarded(log.write_pending)
         kind = _KINDS.get(event)
         if kind is not None:
-            guarded(recorder.hears, kind, arguments, sys._getframe(1))
+            guarded(recorder.before_call, kind, arguments, sys._getframe(1))
 
     sys.addaudithook(hook)
     if hasattr(os, "register_at_fork"):
@@ -248,7 +248,7 @@ def install(folder: str, writes_events: bool) -> None:
         module = sys.modules.get(name)
         if module is not None:
             guarded(patches.pop(name), module)
-    sys.meta_path.insert(0, _AsImported(patches))
+    sys.meta_path.insert(0, _PatchingFinder(patches))
 
 
 def _patch_socket(module: Any, recorder: Recorder) -> None:
@@ -257,20 +257,20 @@ def _patch_socket(module: Any, recorder: Recorder) -> None:
     listen = module.socket.listen
     log = recorder.log
 
-    def listen_and_say(self: Any, *args: Any) -> Any:
+    def recorded_listen(self: Any, *args: Any) -> Any:
         try:
-            said = guarded(recorder.hears_listen, self, sys._getframe(1))
-            if said is not None and log is not None:
-                return log.listening(self, said, lambda: listen(self, *args))
+            call_site = guarded(recorder.before_listen, self, sys._getframe(1))
+            if call_site is not None and log is not None:
+                return log.listening(self, call_site, lambda: listen(self, *args))
             return listen(self, *args)
         except BaseException as error:
             restart.hide_frames(error)
             raise
 
-    listen_and_say.__doc__ = listen.__doc__
-    listen_and_say.__name__ = "listen"
-    listen_and_say.__qualname__ = "socket.listen"
-    module.socket.listen = listen_and_say
+    recorded_listen.__doc__ = listen.__doc__
+    recorded_listen.__name__ = "listen"
+    recorded_listen.__qualname__ = "socket.listen"
+    module.socket.listen = recorded_listen
     if log is not None:
         log.patch(module)
 
@@ -282,7 +282,7 @@ def _patch_gevent(module: Any) -> None:
         restart.patch(kind)
 
 
-class _AsImported:
+class _PatchingFinder:
     """A finder that finds no module itself: it lets the other finders find it and patches it once it is loaded."""
 
     def __init__(self, patches: dict[str, Any]) -> None:
@@ -298,12 +298,12 @@ class _AsImported:
             find = getattr(finder, "find_spec", None)
             spec = find(name, path, target) if finder is not self and find is not None else None
             if spec is not None:
-                _load_then(spec, patch)
+                _patch_when_loaded(spec, patch)
                 return spec
         return None
 
 
-def _load_then(spec: Any, patch: Any) -> None:
+def _patch_when_loaded(spec: Any, patch: Any) -> None:
     loader = spec.loader
     load = getattr(loader, "exec_module", None)
     if load is None:

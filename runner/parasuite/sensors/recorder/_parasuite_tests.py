@@ -73,7 +73,7 @@ def running(test: str) -> Any:
     token = _in_context.set(test)
     _running.pop(0, None)
     _running[get_ident()] = test
-    _tell()
+    _announce()
     try:
         yield
     finally:
@@ -82,16 +82,16 @@ def running(test: str) -> Any:
             _in_context.reset(token)
         except ValueError:
             _in_context.set("")  # The runner yielded in one context and continued in another.
-        _tell()
+        _announce()
 
 
-def _tell() -> None:
-    told = None
-    while told != _process_test():
+def _announce() -> None:
+    announced = None
+    while announced != _process_test():
         # Meanwhile a test of another thread may have begun or ended, and its change may have been announced first.
-        told = _process_test()
+        announced = _process_test()
         for listener in _changed:
-            listener(told)
+            listener(announced)
 
 
 def forked() -> None:
@@ -100,7 +100,7 @@ def forked() -> None:
     _running.clear()
     if test:
         _running[0] = test
-    _tell()
+    _announce()
 
 
 # --- the runners ----------------------------------------------------------------------------------------------------

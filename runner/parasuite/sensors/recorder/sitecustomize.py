@@ -8,7 +8,7 @@ import os
 import sys
 
 
-def _next_of_its_name():
+def _import_next_sitecustomize():
     # type: () -> None
     elsewhere = [entry for entry in sys.path if not _is_here(entry)]
     if sys.version_info < (3, 5):  # noqa: UP036
@@ -58,9 +58,9 @@ def _record():
         # Whatever went wrong: the program must run as it would without us, with its own sitecustomize.
         state, why = "blind" if mode == "events" else "partial", "not recorded: " + repr(error)
     if why:
-        from _parasuite_failures import tell
+        from _parasuite_failures import report_failure
 
-        tell(folder, state, why)
+        report_failure(folder, state, why)
 
 
 def _install(folder, writes_events):
@@ -100,4 +100,4 @@ if sys.version_info < (3, 8) and not sys.dont_write_bytecode:
         _remove_compiled()
     except OSError:
         pass  # Another process has removed them, or they belong to another user.
-_next_of_its_name()
+_import_next_sitecustomize()

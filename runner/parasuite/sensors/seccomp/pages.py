@@ -80,9 +80,9 @@ class Page:
         if raw != self._tids_raw:
             self._tids_raw, self._tids = raw, _ALL_TIDS.unpack(raw)
         if tid in self._tids:
-            told = self._of_slot(self._tids.index(tid), kind, descriptor)
-            if told is not None:
-                return told
+            attribution = self._of_slot(self._tids.index(tid), kind, descriptor)
+            if attribution is not None:
+                return attribution
         return self.process_test()
 
     def process_test(self) -> Attribution:
@@ -98,8 +98,8 @@ class Page:
         slot = self._slot(number)
         if len(slot) < layout.SLOT_SIZE:
             return None
-        said_descriptor, said_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(slot)
-        if (said_kind, said_descriptor) != (kind, descriptor):
+        published_descriptor, published_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(slot)
+        if (published_kind, published_descriptor) != (kind, descriptor):
             return None  # Published for an earlier call. This one was made by native code, without Python's hooks.
         return _attribution(
             slot[layout.TEXT_AT : layout.TEXT_AT + test_length + line_length], test_length, attribution
