@@ -41,9 +41,12 @@ def test_every_file_that_contributing_names_exists() -> None:
 def test_every_module_in_the_table_of_rooms_exists() -> None:
     parasuite = ROOT / "runner" / "parasuite"
     table = re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
-    rooms = {parasuite / room: re.findall(r"`(\w+)/?`", modules) for room, modules in table}
-    named = [room / module for room, modules in rooms.items() for module in modules]
-    missing = [path for path in [*rooms, *named] if not (path.is_dir() or path.with_suffix(".py").exists())]
+    named = [(room, module) for room, modules in table for module in re.findall(r"`(\w+)/?`", modules)]
+    files = {
+        path.with_suffix("").relative_to(parasuite).parts for path in parasuite.rglob("*") if "__" not in path.name
+    }
+    missing = [each for each in named if not any((file[0], file[-1]) == each for file in files)]
+    missing += [(room, "") for room, _ in table if (room,) not in files]
     assert (len(named) > 30, missing) == (True, [])
 
 
