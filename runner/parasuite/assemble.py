@@ -21,9 +21,10 @@ from parasuite.judge.verdict import as_recorded, decide
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import CopyState, Event, RunStarted
 from parasuite.model.results import TEXT_MAX, TestResult
-from parasuite.model.run_record import Overlap, RunRecord, TargetKind
+from parasuite.model.run_record import Overlap, RunRecord
 from parasuite.model.sensors import cannot_see
 from parasuite.model.words import CopyPhase, RunEnd
+from parasuite.plan.targets import ResultSource, Target, read_target
 from parasuite.record.event_files import ReadingStopped
 from parasuite.record.junit_files import ResultsError, junit_results
 from parasuite.record.run_folder import RunFolder
@@ -55,7 +56,8 @@ def assemble_report(
     reading = _Reading(why_stop)
     judged = find(reading.through(folder.events(reading.is_stopped)))
     ends = copy_ends(_states_of_copies(reading, folder), record.copies)
-    comparison, results = compared([_results_of(folder, end, record) for end in ends])
+    target = read_target(record.target)
+    comparison, results = compared([_results_of(folder, end, target, record.collected) for end in ends])
     health = reading.health.health(
         record.sensors_by_name,
         record.sensors_in_use,
@@ -71,7 +73,7 @@ def assemble_report(
         fail_on=record.fail_on,
         ended=_end_of_run(record, reading),
         errors=record.errors,
-        is_pytest=record.target.kind is not TargetKind.COMMAND,
+        is_pytest=target.results is ResultSource.PYTEST,
     )
     notes = [*record.errors, *record.notes, *judged.notes, *health.notes, *comparison.notes]
     notes += [*_overlap_note(measured, ends), *reading.note()]
@@ -167,22 +169,22 @@ def _overlap_note(measured: Overlap, ends: Sequence[CopyEnd]) -> list[str]:
     return [RAN_AT_ONCE.format(percent=f"{measured.share:.0%}".removesuffix("%"))]
 
 
-def _results_of(folder: RunFolder, end: CopyEnd, record: RunRecord) -> CopyResults:
-    """The results of the copy that ended so."""
+def _results_of(folder: RunFolder, end: CopyEnd, target: Target, collected: Sequence[Sequence[str]]) -> CopyResults:
+    """The results of the copy that ended so. *collected*: the JUnit files of each copy of a command."""
     place = folder.copy_dir(end.copy).relative_to(folder.path).as_posix()
     output, missing = _end_of_output(folder.path, f"{place}/output.log")
     if missing and end.how not in (CopyPhase.FAILED, CopyPhase.LOST):
         return of_emptied_copy(missing)
-    if record.target.kind is not TargetKind.COMMAND:
+    if target.results is ResultSource.PYTEST:
         return of_pytest_copy(end, tally_of(folder.path, f"{place}/results.jsonl"), output)
     cases: list[TestResult] = []
     unreadable: list[str] = []
-    for file in record.collected[end.copy] if end.copy < len(record.collected) else ():
+    for file in collected[end.copy] if end.copy < len(collected) else ():
         try:
             cases += junit_results(folder.path, file)
         except ResultsError as error:
             unreadable.append(str(error))
-    return of_command_copy(end, record.target.argv[0], cases, unreadable, output)
+    return of_command_copy(end, target.whole_copy, cases, unreadable, output)
 
 
 def _end_of_output(root: Path, name: str) -> tuple[str, str]:

@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,10 +21,11 @@ from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import FailOn
-from parasuite.plan import interpreter
 from parasuite.plan.capacity import limits
-from parasuite.plan.launch import Command, PytestTree, Target
-from parasuite.plan.settings import ConfigError, project_settings, resolve, settle, settle_all
+from parasuite.plan.errors import ConfigError
+from parasuite.plan.interpreter import find_interpreter
+from parasuite.plan.settings import project_settings, resolve, settle, settle_all
+from parasuite.plan.targets import choose_target
 from parasuite.probe.probe import doctor_lines, look
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
@@ -124,13 +124,13 @@ def _run(
         _check_copies(settled["copies"][0])
         spec = resolve(
             # After the settings: a mistake in an option is not to be hidden by a corpus that is not installed.
-            target=_target(target, rest),
+            target=choose_target(target, rest),
             pytest_args=rest if target else (),
             keyword=keyword,
             marker=marker,
             settled=settled,
         )
-        found = interpreter.find(spec, os.environ)
+        found = find_interpreter(spec.target, spec.python, os.environ)
     except ConfigError as error:
         _stop(str(error))
     try:
@@ -157,38 +157,6 @@ def _cwd() -> Path:
         return Path.cwd()
     except OSError as error:
         raise ConfigError(f"the current folder cannot be used: {error.strerror}; change to another one") from error
-
-
-def _target(target: str | None, rest: Sequence[str]) -> Target:
-    if target is not None:
-        _check_tree(target)
-        return PytestTree(target)
-    if rest:
-        _check_command(rest[0])
-        return Command(tuple(rest))
-    return interpreter.corpus()
-
-
-def _check_tree(target: str) -> None:
-    path = target.partition("::")[0]
-    try:
-        os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        raise ConfigError(
-            f"no such file or folder: {target}; a command goes behind --: parasuite run -- {target}"
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"{target} cannot be read: {error.strerror}") from error
-    if not os.access(path, os.R_OK):
-        raise ConfigError(f"{target} cannot be read: you lack the permission")
-
-
-def _check_command(program: str) -> None:
-    if shutil.which(program) is not None:
-        return
-    if os.path.dirname(program) and os.path.isfile(program):
-        raise ConfigError(f"{program} is not executable: chmod +x {shlex.quote(program)}")
-    raise ConfigError(f"no such command: {program}")
 
 
 def _check_copies(copies: int) -> None:

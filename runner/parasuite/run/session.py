@@ -21,8 +21,9 @@ from parasuite.model.run_record import Overlap, RunRecord, Seeds
 from parasuite.model.sensors import SENSORS
 from parasuite.model.words import FailOn, TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
-from parasuite.plan.launch import Command, Launch, describe, launches
-from parasuite.plan.settings import RunSpec, target_record
+from parasuite.plan.launch import Launch, launches
+from parasuite.plan.settings import RunSpec
+from parasuite.plan.targets import ResultSource
 from parasuite.probe import probe
 from parasuite.probe.interfaces import host_addresses
 from parasuite.probe.probe import Sight
@@ -66,7 +67,7 @@ def run(
             raise RunFolderError(
                 f"cannot write run.json into {folder.path}: {error.strerror}; name another folder with --output-dir"
             ) from error
-        progress.say(f"{plural(spec.copies, 'copy')} of {describe(spec.target)}; {display_path(folder.path, cwd)}")
+        progress.say(f"{plural(spec.copies, 'copy')} of {spec.target.description}; {display_path(folder.path, cwd)}")
         for note in folder.notes:
             progress.say(note)
         scratch = new_scratch_dir()
@@ -141,7 +142,7 @@ class _Session:
         )
         for launch in planned:
             make_tmpdir(launch.scratch)
-            if not isinstance(self.spec.target, Command):
+            if self.spec.target.results is ResultSource.PYTEST:
                 # If it is missing at the end, the suite has removed it, and with it the results.
                 (launch.folder / "results.jsonl").touch()
         return planned
@@ -173,7 +174,7 @@ class _Session:
 
     def collect_junit(self, record: RunRecord) -> RunRecord:
         """Copy the JUnit files that the copies of a command wrote into the run folder."""
-        if self.spec.collect_junit is None or not isinstance(self.spec.target, Command):
+        if self.spec.collect_junit is None or self.spec.target.results is not ResultSource.JUNIT:
             return record
         before = len(self.signals.received)
         patterns = [self.spec.collect_junit.replace("{copy}", str(copy)) for copy in range(self.spec.copies)]
@@ -220,8 +221,8 @@ def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[
         system=platform.platform(),
         python=sys.version.split()[0],
         copies=spec.copies,
-        target=target_record(spec.target),
-        described=describe(spec.target),
+        target=spec.target.record(),
+        described=spec.target.description,
         interpreter=python,
         fail_on=FailOn(spec.fail_on),
         timeout_s=spec.timeout_s,
