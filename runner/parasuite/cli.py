@@ -1,4 +1,8 @@
-"""The command line: words, options, exit codes. The only module that prints."""
+"""The command line: commands, their help, exit codes. The only module that prints.
+
+The options of a run are rows of `plan.settings`. What goes wrong before a run starts is a ConfigError or a
+RunFolderError, and `main` turns it into one line and exit code 2.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 from rich.console import Console
@@ -20,11 +24,12 @@ from parasuite.assemble import assemble_report, write_reports
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.sensors import SensorName
-from parasuite.model.words import FailOn
-from parasuite.plan.capacity import limits
+from parasuite.plan.capacity import why_too_many
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.interpreter import find_interpreter
-from parasuite.plan.settings import project_settings, resolve, settle, settle_all
+from parasuite.plan.option_types import PathText
+from parasuite.plan.options import SettingOption, current_folder, origins, setting_options, without_command_line
+from parasuite.plan.settings import RunSpec
 from parasuite.plan.targets import choose_target
 from parasuite.probe.probe import doctor_lines, look
 from parasuite.record.run_folder import RunFolder, RunFolderError
@@ -35,26 +40,27 @@ from parasuite.run.progress import LiveProgress, LogProgress, Progress
 from parasuite.run.supervisor.process_tree import why_no_proc
 
 _IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
+_DOCTOR_SENSORS = f"Sensors to test: auto, or some of {','.join(SensorName)}."
 _EXIT_CODES = """\b
 Exit codes:
-  0    every test passed in every copy, no finding at or above --fail-on
-  1    a test failed, timed out, was lost or not collected in some copy, or a copy died
+  0    all tests passed in all copies, and there is no finding at or above --fail-on
+  1    in some copy a test failed, timed out, was lost or was not collected, or a copy died
   2    wrong usage or configuration; nothing was started
-  3    parasuite failed or was blind: the run proves nothing
+  3    parasuite failed or could not see, so the run proves nothing
   4    no test ran in any copy
-  66   every test passed, and a port finding stands
+  66   all tests passed, but there is a port finding at or above --fail-on
   130  interrupted (Ctrl-C)      143  terminated (TERM, HUP)
 """
 
 
 def _stop(message: str) -> NoReturn:
-    """Say what is wrong on stderr and exit with USAGE."""
-    _say(f"parasuite: {message}", err=True)
+    """Print what is wrong to stderr, and exit with USAGE."""
+    _print(f"parasuite: {message}", err=True)
     sys.exit(ExitCode.USAGE)
 
 
-def _say(line: str, *, err: bool = False) -> None:
-    """Print one line. Names in it, of files and the like, do not reach the terminal raw."""
+def _print(line: str, *, err: bool = False) -> None:
+    """Print one line, with control characters made visible: it may contain names that a test suite chose."""
     click.echo(printable(line), err=err)
 
 
@@ -66,170 +72,125 @@ def _main() -> None:
 
 @_main.command(
     "run",
-    short_help="run copies of a suite at once, watch their sockets",
+    params=setting_options(),
+    short_help="run copies of a test suite at once and watch their sockets",
     epilog=_EXIT_CODES,
 )
-@click.argument("target", required=False, metavar="[TARGET] [-- ARGUMENTS]")
-@click.option("-j", "--copies", metavar="N", help="Copies to run at once.  [default: usable processors, at least 2]")
-@click.option("--timeout", metavar="SECONDS", help="Stop a copy that takes longer; its stacks are in its output.")
-@click.option("--fail-on", metavar="|".join(FailOn), help="Findings that make the run fail (66).  [default: error]")
-@click.option("--output-dir", metavar="DIR", help="Where run folders go.  [default: .parasuite]")
-@click.option("--python", metavar="PATH", help="Interpreter of the pytest tree, which must have pytest 7 or newer.")
-@click.option("-k", "keyword", default="", metavar="EXPRESSION", help="Only tests that match, as in pytest.")
-@click.option("-m", "marker", default="", metavar="EXPRESSION", help="Only tests with these marks, as in pytest.")
-@click.option("--collect-junit", metavar="GLOB", help="JUnit files that the command writes; {copy} is the number.")
-@click.option("--sensors", metavar="LIST", help=f"auto, none, or some of: {', '.join(SensorName)}.  [default: auto]")
+@click.argument("target", required=False, metavar="[TARGET] [-- ARGUMENTS]", type=PathText(str, "file"))
 @click.pass_context
-def _run(
-    context: click.Context,
-    target: str | None,
-    copies: str | None,
-    timeout: str | None,
-    fail_on: str | None,
-    output_dir: str | None,
-    python: str | None,
-    keyword: str,
-    marker: str,
-    collect_junit: str | None,
-    sensors: str | None,
-) -> None:
-    """Run N full copies of TARGET at once, watch every socket that they open, and report.
+def _run(context: click.Context, /, target: str | None, **settings: Any) -> None:
+    """Run N full copies of TARGET at once, watch every socket that they open, and report collisions.
 
     \b
     parasuite run -j 8                    the bundled corpus of network tests
     parasuite run -j 4 tests/             a pytest tree, in this folder, with its own configuration
     parasuite run -j 4 tests/ -- -x       ... with arguments for pytest
-    parasuite run -j 4 -- ./check.sh      any command, in any language (a copy finds its number
+    parasuite run -j 4 -- ./check.sh      any command, in any language (each copy finds its number
                                           in $PARASUITE_COPY and its folder in $PARASUITE_COPY_DIR)
 
-    Progress goes to stderr, the report to stdout; all that was learned is in .parasuite/latest: findings.json,
-    junit.xml (every copy), junit-merged.xml (one case per test) and each copy's output. Settings may also stand in
-    pyproject.toml below [tool.parasuite], or in the environment as PARASUITE_JOBS, PARASUITE_TIMEOUT and so on.
-    PARASUITE_IGNORE_LIMITS=1 in the environment runs more copies than this machine seems to hold.
+    Progress goes to stderr, the report to stdout. Everything is stored in .parasuite/latest: findings.json, junit.xml
+    (all copies), junit-merged.xml (one case per test) and the output of each copy.
+
+    Options can also be set in pyproject.toml below [tool.parasuite] (copies, timeout, ...) or in the environment
+    (PARASUITE_JOBS for --copies; PARASUITE_TIMEOUT and so on for the others). The command line overrides the
+    environment, which overrides pyproject.toml. -k and -m are options only. Set PARASUITE_IGNORE_LIMITS=1 in the
+    environment to run more copies than this machine seems to have room for.
     """
-    rest = tuple(context.obj)
-    command_line = {
-        "copies": copies,
-        "timeout": timeout,
-        "fail-on": fail_on,
-        "output-dir": output_dir,
-        "python": python,
-        "collect-junit": collect_junit,
-        "sensors": sensors,
-    }
+    after_dashes = tuple(context.obj)
     _check_proc()
-    try:
-        cwd = _cwd()
-        settled = settle_all(command_line, os.environ, project_settings(cwd))
-        _check_copies(settled["copies"][0])
-        spec = resolve(
-            # After the settings: a mistake in an option is not to be hidden by a corpus that is not installed.
-            target=choose_target(target, rest),
-            pytest_args=rest if target else (),
-            keyword=keyword,
-            marker=marker,
-            settled=settled,
-        )
-        found = find_interpreter(spec.target, spec.python, os.environ)
-    except ConfigError as error:
-        _stop(str(error))
+    cwd = current_folder()
+    _check_copies(settings["copies"])
+    spec = RunSpec(
+        # After the settings: a mistake in an option must not be hidden by a corpus that is not installed.
+        target=choose_target(target, after_dashes),
+        pytest_args=after_dashes if target else (),
+        origins=origins(context),
+        **settings,
+    )
+    spec.check()
+    python = find_interpreter(spec.target, spec.python, os.environ)
     try:
         with contextlib.closing(_progress(Console(stderr=True))) as progress:
-            report, problems = session.run(spec, python=found, cwd=cwd, environ=os.environ, progress=progress)
-    except RunFolderError as error:
-        _stop(str(error))
+            report, problems = session.run(spec, python=python, cwd=cwd, environ=os.environ, progress=progress)
     except OSError as error:
-        # A disk that filled up, a limit that was reached: the run proves nothing, and what it wrote can be reported.
-        told = f"parasuite report {shlex.quote(str(spec.output_dir))}"
-        _say(f"parasuite failed: {error}; `{told}` tells what was learned", err=True)
+        # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
+        report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"
+        _print(f"parasuite failed: {error}; run `{report_command}` to see what was recorded", err=True)
         sys.exit(ExitCode.BLIND)
-    _tell(report, problems)
+    _print_report_and_exit(report, problems)
 
 
 def _check_proc() -> None:
     if sys.platform == "linux" and (why := why_no_proc()):
-        # Neither sockets nor the processes of a copy could be found.
+        # Without it, neither sockets nor the processes of a copy can be found.
         _stop(f"{why}: mount one with `mount -t proc proc /proc`, or `unshare --mount-proc`")
 
 
-def _cwd() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise ConfigError(f"the current folder cannot be used: {error.strerror}; change to another one") from error
-
-
 def _check_copies(copies: int) -> None:
-    bounds = limits()
-    if copies <= bounds[0].copies_max:
+    problem = why_too_many(copies)
+    if not problem:
         return
-    figures = "; ".join(f"{bound.resource}: {bound.copies_max:,} ({bound.detail})" for bound in bounds)
-    problem = f"{copies:,} copies are more than this machine holds: {figures}"
-    if os.environ.get(_IGNORE_LIMITS) == "1":
-        _say(f"parasuite: warning: {problem}", err=True)
-        return
-    least = f"use -j {bounds[0].copies_max}, or" if bounds[0].copies_max else "there is no room for one;"
-    raise ConfigError(f"{problem}; {least} set {_IGNORE_LIMITS}=1 to try it all the same")
+    if os.environ.get(_IGNORE_LIMITS) != "1":
+        raise ConfigError(f"{problem}, or set {_IGNORE_LIMITS}=1 to run them anyway")
+    _print(f"parasuite: warning: {problem}", err=True)
 
 
 def _progress(console: Console) -> Progress:
     return LiveProgress(console) if console.is_terminal else LogProgress(console)
 
 
-@_main.command("report", short_help="report an earlier run again")
-@click.argument("folder", metavar="[DIR]", required=False)
+@_main.command("report", short_help="show an earlier run again")
+@click.argument("folder", metavar="[DIR]", required=False, type=PathText(str, "dir"))
 def _report(folder: str | None) -> None:
-    """Judge the run in DIR anew, write its reports and exit with the run's own code.
+    """Analyse the record of a run again, write its reports, and exit with its exit code.
 
-    DIR is a run folder or what holds it; where none is given, the latest run in the output folder that is set in
-    pyproject.toml or the environment, else in .parasuite. A run without an end, because parasuite was killed, is
-    reported as far as it went (exit code 3).
+    DIR is a run folder, or a folder that contains runs, of which the latest is taken. By default it is the output
+    folder that is set in the environment or in pyproject.toml, or .parasuite. An unfinished run, whose parasuite was
+    killed, is reported as far as it got (exit code 3).
     """
+    current_folder()
+    path = Path(folder) if folder is not None else without_command_line("output_dir")
     try:
-        cwd = _cwd()
-        if folder is None:
-            folder, _ = settle("output-dir", None, os.environ, project_settings(cwd))
-        run_folder = RunFolder.open(Path(folder))
+        run_folder = RunFolder.open(path)
         report = assemble_report(run_folder)
-    except (ConfigError, RunFolderError) as error:
-        _stop(str(error))
     except OSError as error:
-        _stop(f"{error.filename or folder} cannot be read: {error.strerror}")
-    _tell(report, write_reports(run_folder, report))
+        _stop(f"{error.filename or path} cannot be read: {error.strerror}")
+    _print_report_and_exit(report, write_reports(run_folder, report))
 
 
-@_main.command("doctor", short_help="say what this machine lets parasuite see")
-@click.option("--sensors", "asked", metavar="LIST", default="auto", help="What to try; as for run.  [default: auto]")
-def _doctor(asked: str) -> None:
-    """Try the sensors out with a planted collision; say what is visible here, what is not, what to do about it.
+@_main.command(
+    "doctor",
+    params=[SettingOption("sensors", is_stored=False, help=_DOCTOR_SENSORS)],
+    short_help="test what parasuite can observe on this machine",
+)
+def _doctor(sensors: tuple[str, ...]) -> None:
+    """Test the sensors with a staged collision, and report what this machine lets parasuite observe and what it does
+    not, and how to fix that.
 
-    Exits with 0 if what can be seen here is proven to be seen, with 3 if not, or if a sensor in LIST is missing.
+    Exits with 0 if every available sensor passed; with 3 if one did not, or if a sensor in LIST is not available.
     """
     _check_proc()
-    try:
-        sensors, _ = settle("sensors", asked, {}, {})
-    except ConfigError as error:
-        _stop(str(error))
     sight = look(sensors)
     for line in doctor_lines(sight):
-        _say(line)
+        _print(line)
     named_and_missing = sight.missing and sensors != ("auto",)
     sys.exit(ExitCode.BLIND if sight.problem or named_and_missing else ExitCode.PASSED)
 
 
-def _tell(report: Report, problems: Sequence[str]) -> None:
+def _print_report_and_exit(report: Report, problems: Sequence[str]) -> NoReturn:
+    """*problems*: what could not be written, a line each, for stderr."""
     console = Console(soft_wrap=True, highlight=False)
     for line in terminal(report):
         console.print(line)
     for problem in dict.fromkeys(problems):
-        _say(f"parasuite: {problem}", err=True)
+        _print(f"parasuite: {problem}", err=True)
     sys.exit(report.verdict.code)
 
 
 class _Output(io.TextIOWrapper):
-    """A standard stream that falls silent when its reader has gone or its disk is full, so that the run goes on.
+    """A standard stream that discards its output once its reader has gone or its disk is full: the run continues.
 
-    Characters that its encoding lacks are shown with backslashes.
+    Characters that its encoding lacks are printed as backslash escapes.
     """
 
     @classmethod
@@ -241,17 +202,17 @@ class _Output(io.TextIOWrapper):
         try:
             return super().write(text)
         except OSError:
-            self._fall_silent()
+            self._discard()
             return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError:
-            self._fall_silent()
+            self._discard()
 
-    def _fall_silent(self) -> None:
-        # The buffers below keep what could not be written, and Python tries it again at exit: it has to succeed then.
+    def _discard(self) -> None:
+        # The buffers still contain what could not be written, and Python writes it again at exit: that must succeed.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
         os.close(nowhere)
@@ -260,13 +221,13 @@ class _Output(io.TextIOWrapper):
 def main() -> None:
     """Entry point of `parasuite` and of `python -m parasuite`."""
     for name in ("stdout", "stderr"):
-        # A descriptor that was closed before the start is None here, and click and rich write to it nowhere.
+        # A stream whose descriptor was closed before we started is None here; click and rich then print nothing.
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             setattr(sys, name, _Output.instead_of(stream))
-    # Where no run is under way there is nothing to tidy up. click would exit with 1, which says that a test failed.
+    # Until a run starts there is nothing to clean up. (click would exit with 1, which means that a test failed.)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(ExitCode.INTERRUPTED))
     arguments = sys.argv[1:]
-    # Everything behind the first -- belongs to the target of a run; click would lose where it stood.
+    # Everything after the first -- belongs to the target of a run; click does not keep the position of --.
     has_target = arguments[:1] == ["run"] and "--" in arguments
     split = arguments.index("--") if has_target else len(arguments)
     try:
@@ -275,6 +236,8 @@ def main() -> None:
         if arguments:
             click.UsageError(printable(error.format_message()), getattr(error, "ctx", None)).show()
         else:
-            error.show()  # The help, in many lines.
+            error.show()  # The help, which has many lines.
         sys.exit(error.exit_code)
+    except (ConfigError, RunFolderError) as error:
+        _stop(str(error))
     sys.exit(done if isinstance(done, int) else ExitCode.PASSED)

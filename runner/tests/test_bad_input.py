@@ -1,4 +1,4 @@
-"""What a user gets wrong, and what goes wrong for a user: one clear line, and every report that was possible."""
+"""Mistakes of the user, and failures around a run: one clear line, and every report that could be written."""
 
 from __future__ import annotations
 
@@ -27,24 +27,34 @@ Write = Callable[[str], Path]
     ("arguments", "complaint"),
     [
         pytest.param(["--nonsense"], "No such option", id="unknown option"),
-        pytest.param(["-j", "0"], "--copies needs a whole number of copies from 1, not '0'", id="no copies"),
-        pytest.param(["-j", "many"], "--copies needs a whole number of copies from 1, not 'many'", id="words"),
-        pytest.param(["-j", "100000"], "100,000 copies are more than this machine holds: ", id="too many copies"),
-        pytest.param(["-j", "0", "no/such/tree"], "--copies needs a whole number", id="options before the target"),
-        pytest.param(["--timeout", "-1"], "--timeout needs a number of seconds above 0", id="time-out"),
-        pytest.param(["--fail-on", "blood"], "--fail-on is one of never, warning, error", id="fail-on"),
-        pytest.param(["--sensors", "nose"], "--sensors is auto, none or a list of", id="sensor"),
+        pytest.param(["-j", "0"], "--copies must be a whole number, 1 or more, not '0'", id="no copies"),
+        pytest.param(["-j", "many"], "--copies must be a whole number, 1 or more, not 'many'", id="words"),
+        pytest.param(["-j", "100000"], "100,000 copies are more than this machine can run: ", id="too many copies"),
+        pytest.param(["-j", "0", "no/such/tree"], "--copies must be a whole number", id="options before the target"),
+        pytest.param(["--timeout", "-1"], "--timeout must be a number of seconds above 0", id="time-out"),
+        pytest.param(["--fail-on", "blood"], "--fail-on must be one of never, warning, error", id="fail-on"),
+        pytest.param(["--sensors", "nose"], "--sensors must be auto, none, or a list of", id="sensor"),
         pytest.param(["no/such/tree"], "no such file or folder: no/such/tree", id="target"),
         pytest.param(["x" * 300], "File name too long", id="long target"),
         pytest.param(["--", "no-such-command"], "no such command: no-such-command", id="command"),
         pytest.param(["--", "x" * 300], "no such command: xxx", id="long command"),
-        pytest.param(["-k", "x", "--", "true"], "-k and -m select pytest tests", id="-k with a command"),
+        pytest.param(["-k", "x", "--", "true"], "-k only applies to pytest targets", id="-k with a command"),
         pytest.param(["--python", "/no/python", "."], "/no/python (named by --python) cannot be", id="python"),
-        pytest.param(["--collect-junit", "x.xml", "-j", "2", "--", "true"], "needs {copy} in its pattern", id="glob"),
-        pytest.param(["--collect-junit", "", "-j", "1", "--", "true"], "needs a pattern of file names", id="no glob"),
+        pytest.param(
+            ["--collect-junit", "x.xml", "-j", "2", "--", "true"], "--collect-junit must contain {copy}", id="glob"
+        ),
+        pytest.param(
+            ["--python", "x", "--", "true"], "--python only applies to pytest targets", id="needless python"
+        ),
+        pytest.param(["--collect-junit", "x", "."], "--collect-junit only applies to commands", id="needless glob"),
+        pytest.param(
+            ["--collect-junit", "", "-j", "1", "--", "true"],
+            "--collect-junit must be a pattern of file names",
+            id="no glob",
+        ),
     ],
 )
-def test_wrong_usage_is_one_line_and_starts_nothing(
+def test_wrong_usage_is_reported_and_starts_nothing(
     parasuite: Parasuite, arguments: list[str], complaint: str
 ) -> None:
     finished = parasuite("run", *arguments)
@@ -54,14 +64,14 @@ def test_wrong_usage_is_one_line_and_starts_nothing(
     assert not (parasuite.cwd / ".parasuite").exists()
 
 
-def test_a_command_that_is_not_executable_is_told_so(parasuite: Parasuite) -> None:
+def test_the_error_for_a_command_that_is_not_executable_says_how_to_make_it_so(parasuite: Parasuite) -> None:
     (parasuite.cwd / "check.sh").write_text("#!/bin/sh\n")
     finished = parasuite("run", "--", "./check.sh")
     assert (finished.code, "./check.sh is not executable: chmod +x ./check.sh" in finished.stderr) == (2, True)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everywhere")
-def test_a_tree_that_may_not_be_read_is_named(parasuite: Parasuite, suite: Write) -> None:
+def test_a_tree_without_read_permission_is_named_in_the_error(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n").parent.chmod(0)
     finished = parasuite.run_pytest("tests/")
     (parasuite.cwd / "tests").chmod(0o700)
@@ -69,7 +79,7 @@ def test_a_tree_that_may_not_be_read_is_named(parasuite: Parasuite, suite: Write
 
 
 @pytest.mark.parametrize("command", ["run", "report"])
-def test_a_current_folder_that_was_removed_is_one_line(parasuite: Parasuite, command: str) -> None:
+def test_a_current_folder_that_was_removed_is_reported_in_one_line(parasuite: Parasuite, command: str) -> None:
     done = subprocess.run(
         ["sh", "-c", f'mkdir gone; cd gone; rmdir ../gone; exec "$0" -m parasuite {command}', sys.executable],
         cwd=parasuite.cwd,
@@ -105,11 +115,11 @@ def test_a_program_that_is_not_a_python_is_refused_whatever_it_prints(
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("tool = 3", "[tool.parasuite] is a table of settings"),
-        ("[tool]\nparasuite = 3", "[tool.parasuite] is a table of settings"),
-        ("[tool.parasuite]\noutput-dir = 3", "[tool.parasuite] output-dir is a string, not 3"),
-        ("[tool.parasuite]\npython = ['a', 'b']", "[tool.parasuite] python is a string, not ['a', 'b']"),
-        ("[tool.parasuite]\ncopies = true", "[tool.parasuite] copies needs a whole number"),
+        ("tool = 3", "[tool.parasuite] must be a table of settings"),
+        ("[tool]\nparasuite = 3", "[tool.parasuite] must be a table of settings"),
+        ("[tool.parasuite]\noutput-dir = 3", "[tool.parasuite] output-dir must be a path, not 3"),
+        ("[tool.parasuite]\npython = ['a', 'b']", "[tool.parasuite] python must be a path, not ['a', 'b']"),
+        ("[tool.parasuite]\ncopies = true", "[tool.parasuite] copies must be a whole number, 1 or more, not True"),
     ],
 )
 def test_a_wrong_type_in_pyproject_is_refused(parasuite: Parasuite, suite: Write, text: str, complaint: str) -> None:
@@ -119,21 +129,21 @@ def test_a_wrong_type_in_pyproject_is_refused(parasuite: Parasuite, suite: Write
     assert (finished.code, complaint in finished.stderr) == (2, True), finished.stderr
 
 
-def test_doctor_refuses_a_sensor_that_there_is_not(parasuite: Parasuite) -> None:
+def test_doctor_refuses_an_unknown_sensor(parasuite: Parasuite) -> None:
     finished = parasuite("doctor", "--sensors", "seccomp,nose")
-    assert (finished.code, "--sensors is auto, none or a list of" in finished.stderr) == (2, True)
+    assert (finished.code, "--sensors must be auto, none, or a list of" in finished.stderr) == (2, True)
 
 
-def test_doctor_fails_where_a_sensor_that_it_was_asked_for_is_missing(parasuite: Parasuite) -> None:
+def test_doctor_fails_if_a_sensor_that_it_was_asked_to_test_is_missing(parasuite: Parasuite) -> None:
     # A process under one exact sensor can have no second.
     finished = parasuite("run", "-j", "1", "--", sys.executable, "-m", "parasuite", "doctor", "--sensors", "seccomp")
     output = (finished.folder / "copies" / "000" / "output.log").read_text()
     assert ("exit status 3" in finished.stdout, "seccomp: missing" in output) == (True, True), output
 
 
-def test_too_many_copies_are_told_what_the_machine_holds(parasuite: Parasuite) -> None:
-    told = parasuite("run", "-j", "100000").stderr
-    assert all(word in told for word in ("memory", "file descriptors", "processes", "use -j "))
+def test_the_error_for_too_many_copies_lists_each_limit_and_the_number_that_fits(parasuite: Parasuite) -> None:
+    error = parasuite("run", "-j", "100000").stderr
+    assert all(word in error for word in ("memory", "file descriptors", "processes", "use -j "))
 
 
 def test_an_interpreter_without_pytest_is_refused_by_name(parasuite: Parasuite, suite: Write, tmp_path: Path) -> None:
@@ -149,10 +159,15 @@ def test_an_unknown_key_in_pyproject_is_refused_by_name(parasuite: Parasuite, su
     suite("def test_one(): pass\n")
     (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\njobs = 3\n")
     finished = parasuite.run_pytest("tests/")
-    assert (finished.code, "[tool.parasuite] has no 'jobs'" in finished.stderr) == (2, True)
+    assert (
+        finished.code,
+        "unknown setting 'jobs' in [tool.parasuite] (known: collect-junit, copies," in finished.stderr,
+    ) == (2, True)
 
 
-def test_pyproject_and_environment_set_what_the_command_line_does_not(parasuite: Parasuite, suite: Write) -> None:
+def test_the_environment_overrides_pyproject_and_run_json_keeps_both_origins(
+    parasuite: Parasuite, suite: Write
+) -> None:
     suite("def test_one(): pass\n")
     (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\ncopies = 3\nfail-on = 'never'\n")
     finished = parasuite.run_pytest("tests/", environ={"PARASUITE_JOBS": "1"})
@@ -161,7 +176,7 @@ def test_pyproject_and_environment_set_what_the_command_line_does_not(parasuite:
     assert finished.run["origins"]["fail-on"] == "pyproject.toml"
 
 
-def test_report_looks_where_the_settings_put_the_runs(parasuite: Parasuite, suite: Write) -> None:
+def test_report_without_a_folder_uses_the_output_folder_of_the_settings(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
     (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\noutput-dir = 'by-project'\n")
     environ = {"PARASUITE_OUTPUT_DIR": "by-environment"}
@@ -170,13 +185,13 @@ def test_report_looks_where_the_settings_put_the_runs(parasuite: Parasuite, suit
         assert parasuite("report", environ=given).verdict.rpartition("; ")[2].startswith(f"{place}/runs/")
 
 
-def test_report_takes_the_folder_behind_two_dashes(parasuite: Parasuite, suite: Write) -> None:
+def test_report_accepts_a_folder_after_two_dashes(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
     assert parasuite.run_pytest("-j", "1", "--output-dir=-there", "tests/").code == 0
     assert parasuite("report", "--", "-there").code == 0
 
 
-def test_an_output_folder_that_cannot_be_written_is_named(parasuite: Parasuite, suite: Write) -> None:
+def test_an_output_folder_that_cannot_be_written_is_named_in_the_error(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
     (parasuite.cwd / "taken").write_text("a file, not a folder")
     finished = parasuite.run_pytest("--output-dir", "taken", "tests/")
@@ -184,21 +199,23 @@ def test_an_output_folder_that_cannot_be_written_is_named(parasuite: Parasuite, 
     assert "--output-dir" in finished.stderr
 
 
-def test_no_test_selected_is_code_4(parasuite: Parasuite, suite: Write) -> None:
+def test_a_run_that_selects_no_test_exits_with_4(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
     finished = parasuite.run_pytest("-j", "2", "-k", "nothing_is_called_this", "tests/")
     assert (finished.code, finished.verdict.startswith(NO_TEST_RAN)) == (4, True), finished.stdout
 
 
 @pytest.mark.parametrize("argument", ["--collect-only", "--version"])
-def test_arguments_by_which_pytest_runs_nothing_are_code_4(parasuite: Parasuite, suite: Write, argument: str) -> None:
+def test_a_run_whose_pytest_arguments_run_no_test_exits_with_4(
+    parasuite: Parasuite, suite: Write, argument: str
+) -> None:
     suite("def test_one(): pass\n")
     finished = parasuite.run_pytest("-j", "2", "tests/", "--", argument)
     assert (finished.code, finished.verdict.startswith(NO_TEST_RAN)) == (4, True), finished.stdout
 
 
 @pytest.mark.parametrize("how", ["items.clear()", "pytest.exit('enough', returncode=0)"])
-def test_a_copy_in_which_no_test_ran_though_others_ran_some_is_told(
+def test_a_copy_that_ran_no_test_is_an_error_if_other_copies_ran_some(
     parasuite: Parasuite, suite: Write, how: str
 ) -> None:
     suite("def test_one(): pass\n")
@@ -213,7 +230,9 @@ def test_a_copy_in_which_no_test_ran_though_others_ran_some_is_told(
     assert NO_TEST_IN_COPY in (finished.folder / "junit.xml").read_text()
 
 
-def test_a_copy_that_dies_at_import_fails_the_run_and_shows_why(parasuite: Parasuite, suite: Write) -> None:
+def test_a_copy_whose_conftest_raises_fails_the_run_and_its_error_is_shown(
+    parasuite: Parasuite, suite: Write
+) -> None:
     suite("def test_one(): pass\n")
     (parasuite.cwd / "tests" / "conftest.py").write_text("raise RuntimeError('no database today')\n")
     finished = parasuite.run_pytest("-j", "2", "tests/")
@@ -231,7 +250,7 @@ def test_a_copy_that_dies_at_import_fails_the_run_and_shows_why(parasuite: Paras
         ("import pytest; pytest.skip('x')", "Using pytest.skip outside of a test will skip the entire module."),
     ],
 )
-def test_a_test_file_that_cannot_be_imported_is_an_error_in_every_copy_with_its_reason(
+def test_a_test_file_that_cannot_be_imported_is_an_error_with_its_reason_in_every_copy(
     parasuite: Parasuite, suite: Write, source: str, reason: str
 ) -> None:
     suite(source + "\n")
@@ -240,7 +259,7 @@ def test_a_test_file_that_cannot_be_imported_is_an_error_in_every_copy_with_its_
     assert f"{bad_test(TestOutcome.ERROR, 'tests/test_it.py', [0, 1], 2)}\n    {reason}" in finished.stdout
 
 
-def test_a_copy_killed_in_the_middle_loses_its_tests_and_hides_none(parasuite: Parasuite, suite: Write) -> None:
+def test_a_copy_that_is_killed_reports_its_remaining_tests_as_lost(parasuite: Parasuite, suite: Write) -> None:
     suite(
         "import os, signal\n"
         "def test_a(): pass\n"
@@ -256,7 +275,7 @@ def test_a_copy_killed_in_the_middle_loses_its_tests_and_hides_none(parasuite: P
     assert xml.count('<testcase classname="copy-1.tests.test_it"') == 3
 
 
-def test_output_of_any_bytes_is_kept_and_reported(parasuite: Parasuite, suite: Write) -> None:
+def test_output_that_is_not_text_is_kept_as_it_is_and_printed_escaped(parasuite: Parasuite, suite: Write) -> None:
     suite(
         "import os\n"
         "def test_one():\n"
@@ -275,9 +294,11 @@ def test_the_interpreter_of_an_active_environment_is_found(parasuite: Parasuite,
     assert finished.run["interpreter"] == str(Path(sys.prefix) / "bin" / "python")
 
 
-def test_a_full_disk_is_said_and_the_reports_that_fit_are_written(parasuite: Parasuite, suite: Write) -> None:
+def test_a_report_that_cannot_be_written_fails_the_run_and_the_others_are_written(
+    parasuite: Parasuite, suite: Write
+) -> None:
     suite("def test_one(): pass\n")
-    # A file of that name that cannot be replaced stands for a disk that fills up at the end.
+    # A folder in place of the file simulates a disk that is full when the reports are written.
     process = parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/")
     folder = _first_run_folder(parasuite, process)
     (folder / "junit.xml").mkdir()
@@ -295,7 +316,7 @@ def test_a_full_disk_is_said_and_the_reports_that_fit_are_written(parasuite: Par
 
 
 def _closed_pipe() -> int:
-    """The writing end of a pipe that nobody reads, as behind `| head -1`."""
+    """The write end of a pipe whose reader is gone, as in `| head -1`."""
     reading, writing = os.pipe()
     os.close(reading)
     return writing
@@ -305,57 +326,59 @@ def _full() -> int:
     return os.open("/dev/full", os.O_WRONLY)
 
 
-UNHEARD = [
+UNWRITABLE = [
     _closed_pipe,
     pytest.param(_full, marks=pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")),
 ]
 
 
-@pytest.mark.parametrize("make", UNHEARD)
+@pytest.mark.parametrize("make", UNWRITABLE)
 @pytest.mark.parametrize("streams", [("stdout",), ("stderr",), ("stdout", "stderr")], ids="+".join)
-def test_a_run_that_nobody_hears_goes_on_and_ends_with_its_verdict(
+def test_a_run_whose_output_cannot_be_written_still_completes(
     parasuite: Parasuite, suite: Write, streams: tuple[str, ...], make: Callable[[], int]
 ) -> None:
     suite("def test_one(): pass\n")
-    unheard = make()
-    unheard_streams: dict[str, Any] = dict.fromkeys(streams, unheard)
-    with parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/", **unheard_streams) as process:
-        os.close(unheard)
+    unwritable = make()
+    streams_of_process: dict[str, Any] = dict.fromkeys(streams, unwritable)
+    with parasuite.start("run", "-j", "1", "--python", sys.executable, "tests/", **streams_of_process) as process:
+        os.close(unwritable)
         finished = parasuite.finish(process)
     assert (finished.code, finished.run["exit_code"]) == (0, 0), finished.stderr
     assert (finished.folder / "junit-merged.xml").is_file()
     assert "Traceback" not in (finished.stderr or "")
 
 
-@pytest.mark.parametrize("make", UNHEARD)
+@pytest.mark.parametrize("make", UNWRITABLE)
 @pytest.mark.parametrize("command", ["report", "doctor", "--help"])
-def test_what_is_only_told_keeps_its_exit_code_where_nobody_hears(
+def test_a_command_that_only_prints_keeps_its_exit_code_if_its_output_cannot_be_written(
     parasuite: Parasuite, suite: Write, command: str, make: Callable[[], int]
 ) -> None:
     suite("def test_one(): pass\n")
     if command == "report":
         parasuite.run_pytest("-j", "1", "tests/")
-    unheard = make()
-    with parasuite.start(command, stdout=unheard) as process:
-        os.close(unheard)
+    unwritable = make()
+    with parasuite.start(command, stdout=unwritable) as process:
+        os.close(unwritable)
         finished = parasuite.finish(process)
     assert (finished.code, finished.stderr) == (0, "")
 
 
-def test_a_name_that_the_output_cannot_encode_is_shown_with_backslashes(parasuite: Parasuite, suite: Write) -> None:
+def test_characters_that_the_output_cannot_encode_are_printed_as_backslash_escapes(
+    parasuite: Parasuite, suite: Write
+) -> None:
     suite("import pytest\n@pytest.mark.parametrize('x', [1], ids=['\u00e9'])\ndef test_one(x): assert 0, '\u2603'\n")
     finished = parasuite.run_pytest("-j", "1", "tests/", environ={"PYTHONIOENCODING": "ascii"})
     assert (finished.code, "\\u2603" in finished.stdout) == (1, True), finished.stderr
 
 
 def _first_run_folder(parasuite: Parasuite, process: subprocess.Popen[str]) -> Path:
-    """Read the first line that is said, which names the run folder."""
+    """Read the first line of progress, which names the run folder."""
     assert process.stderr is not None
     line = process.stderr.readline()
     return parasuite.cwd / line.rpartition("; ")[2].strip()
 
 
-def test_five_hundred_megabytes_of_output_stay_on_the_disk(parasuite: Parasuite) -> None:
+def test_parasuite_s_memory_does_not_grow_with_the_output_of_a_copy(parasuite: Parasuite) -> None:
     measured = (
         "import resource, subprocess, sys\n"
         "done = subprocess.run([sys.executable, '-m', 'parasuite', *sys.argv[1:]])\n"
@@ -379,7 +402,7 @@ def test_five_hundred_megabytes_of_output_stay_on_the_disk(parasuite: Parasuite)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_permission_is_named(parasuite: Parasuite, suite: Write) -> None:
+def test_an_output_folder_without_write_permission_is_named_in_the_error(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
     closed = parasuite.cwd / "closed"
     closed.mkdir(mode=0o500)
@@ -387,7 +410,7 @@ def test_a_folder_without_permission_is_named(parasuite: Parasuite, suite: Write
     assert (finished.code, "Permission denied" in finished.stderr) == (2, True)
 
 
-def test_events_that_found_no_room_make_the_run_blind_not_passed(parasuite: Parasuite, suite: Write) -> None:
+def test_a_run_that_could_not_write_its_events_is_blind(parasuite: Parasuite, suite: Write) -> None:
     suite(
         "import socket\n"
         "def test_many():\n"
@@ -403,7 +426,7 @@ def test_events_that_found_no_room_make_the_run_blind_not_passed(parasuite: Para
     assert (finished.code, "seccomp" in finished.verdict) == (3, True)
 
 
-def test_a_run_whose_facts_find_no_room_starts_nothing_and_leaves_no_folder(parasuite: Parasuite) -> None:
+def test_a_run_that_cannot_write_run_json_starts_nothing_and_leaves_no_folder(parasuite: Parasuite) -> None:
     limited = parasuite.start(
         "run", "-j", "1", "--", "true", "x" * 10_000,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),
@@ -414,7 +437,7 @@ def test_a_run_whose_facts_find_no_room_starts_nothing_and_leaves_no_folder(para
 
 
 @pytest.mark.parametrize("kept_lines", [0, 1, 20])
-def test_a_report_on_events_that_were_cut_says_so_beside_the_verdict_of_the_run(
+def test_a_report_on_truncated_events_keeps_the_verdict_of_the_run_and_notes_the_change(
     parasuite: Parasuite, suite: Write, kept_lines: int
 ) -> None:
     suite("import socket\ndef test_some():\n    for _ in range(20): socket.create_server(('127.0.0.1', 0)).close()\n")
@@ -429,7 +452,7 @@ def test_a_report_on_events_that_were_cut_says_so_beside_the_verdict_of_the_run(
     assert (finished.code, changed in finished.stdout) == (0, True)
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs namespaces of its own")
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs to make namespaces")
 @pytest.mark.parametrize(
     ("script", "reason"),
     [
@@ -438,7 +461,7 @@ def test_a_report_on_events_that_were_cut_says_so_beside_the_verdict_of_the_run(
     ],
 )
 @pytest.mark.parametrize("command", ["run", "doctor"])
-def test_without_its_own_proc_nothing_is_started(
+def test_without_a_proc_of_its_pid_namespace_nothing_is_started(
     parasuite: Parasuite, script: str, reason: str, command: str
 ) -> None:
     if subprocess.run(["unshare", "-mpf", "true"], check=False, capture_output=True).returncode:

@@ -1,4 +1,4 @@
-"""How many copies a machine holds, for this user and in this container."""
+"""How many copies a machine can run, for this user and in this container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEBIBYTE = 1 << 20
 
 
 def tree(root: Path, **files: str) -> None:
-    """Write files; two underscores in a name are a slash."""
+    """Write files. In their names, two underscores stand for a slash and a hyphen for a dot."""
     for name, text in files.items():
         path = root / name.replace("__", "/").replace("-", ".")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,12 +30,12 @@ def groups(tmp_path: Path, membership: str, files: dict[str, str]) -> Groups:
     return Groups(tmp_path / "membership", tmp_path / "mounted")
 
 
-def test_without_a_control_group_nothing_bounds(tmp_path: Path) -> None:
+def test_without_a_control_group_there_is_no_limit(tmp_path: Path) -> None:
     found = Groups(tmp_path / "none", tmp_path)
     assert (found.cpu_quota(), found.room("pids.max"), found.room("memory.max")) == (None, None, None)
 
 
-def test_of_a_group_and_those_above_the_one_that_leaves_least_bounds(tmp_path: Path) -> None:
+def test_of_nested_groups_the_one_with_least_room_sets_the_limit(tmp_path: Path) -> None:
     files = {
         "a__pids-max": "100\n",
         "a__pids-current": "90\n",
@@ -44,7 +44,7 @@ def test_of_a_group_and_those_above_the_one_that_leaves_least_bounds(tmp_path: P
         "a__memory-max": "max\n",
         "a__b__memory-max": f"{100 * MEBIBYTE}\n",
         "a__b__memory-current": f"{90 * MEBIBYTE}\n",
-        # The cache of files, which the kernel gives up before it refuses memory.
+        # Cached files, which the kernel frees before it refuses memory.
         "a__b__memory-stat": f"anon 1\nactive_file {20 * MEBIBYTE}\ninactive_file {30 * MEBIBYTE}\n",
         "a__cpu-max": "250000 100000\n",
         "a__b__cpu-max": "max 100000\n",
@@ -55,7 +55,7 @@ def test_of_a_group_and_those_above_the_one_that_leaves_least_bounds(tmp_path: P
     assert found.cpu_quota() == 2.5
 
 
-def test_version_1_has_a_tree_for_each_controller(tmp_path: Path) -> None:
+def test_the_groups_of_version_1_are_read_from_one_tree_per_controller(tmp_path: Path) -> None:
     files = {
         "pids__a__pids-max": "70\n",
         "pids__a__pids-current": "30\n",
@@ -75,7 +75,7 @@ def test_version_1_has_a_tree_for_each_controller(tmp_path: Path) -> None:
     assert found.cpu_quota() == 1.5
 
 
-def test_in_a_container_that_sees_its_group_as_the_root_the_root_bounds(tmp_path: Path) -> None:
+def test_a_container_that_sees_its_group_as_the_root_has_the_limits_of_the_root(tmp_path: Path) -> None:
     found = groups(tmp_path, "0::/system.slice/docker-1.scope\n", {"pids-max": "20\n", "pids-current": "5\n"})
     assert found.room("pids.max") == (20, 15)
     found = groups(tmp_path, "0::/../../other\n", {})
@@ -84,7 +84,7 @@ def test_in_a_container_that_sees_its_group_as_the_root_the_root_bounds(tmp_path
 
 @pytest.fixture
 def process_group() -> Iterator[Path]:
-    """A control group of version 1 or 2 for at most 40 processes, empty."""
+    """An empty control group, of version 1 or 2, that allows 40 processes."""
     roots = [Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")]
     root = next((root for root in roots if (root / "cgroup.procs").exists()), None)
     if root is None:
@@ -103,7 +103,9 @@ def process_group() -> Iterator[Path]:
     folder.rmdir()
 
 
-def test_the_kernel_s_own_count_of_a_group_bounds_the_copies(process_group: Path, parasuite: Parasuite) -> None:
+def test_the_process_limit_of_a_real_control_group_limits_the_copies(
+    process_group: Path, parasuite: Parasuite
+) -> None:
     def enter() -> None:
         (process_group / "cgroup.procs").write_text(str(os.getpid()))
 
@@ -112,27 +114,29 @@ def test_the_kernel_s_own_count_of_a_group_bounds_the_copies(process_group: Path
     assert finished.code == 2
     # parasuite itself is one of the 40.
     assert "processes of the cgroup: 13 (the cgroup's pids.max is 40, 39 free, 3 a copy)" in finished.stderr
-    assert "use -j 13, or set PARASUITE_IGNORE_LIMITS=1 to try it all the same" in finished.stderr
+    assert "use -j 13, or set PARASUITE_IGNORE_LIMITS=1 to run them anyway" in finished.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
-def test_the_default_number_of_copies_is_that_of_the_processors_that_may_be_used_and_at_least_two() -> None:
-    show = "from parasuite.plan.settings import _DEFAULTS; from parasuite.plan.capacity import processors;"
+def test_by_default_there_are_as_many_copies_as_usable_processors_and_at_least_two() -> None:
+    show = "from parasuite.plan.options import without_command_line; from parasuite.plan.capacity import processors;"
     one = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {show}"
     done = subprocess.run(
-        [sys.executable, "-c", one + " print(processors(), _DEFAULTS['copies'])"], capture_output=True, text=True
+        [sys.executable, "-c", one + " print(processors(), without_command_line('copies'))"],
+        capture_output=True,
+        text=True,
     )
     assert done.stdout == "1 2\n", done.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no resource limits on this system")
-def test_processes_are_counted_for_this_user_where_the_limit_is_this_user_s() -> None:
-    """As a user of whom nobody else has a process: root drops to one, else the limit is far above what there is."""
+def test_a_limit_on_the_processes_of_a_user_counts_only_that_user_s_processes() -> None:
+    """Root becomes a user that has no other process; any other user gets a limit far above what is in use."""
     show = (
-        "import os, resource, sys; from parasuite.plan.capacity import limits;"
+        "import os, resource, sys; from parasuite.plan.capacity import bounds;"
         "resource.setrlimit(resource.RLIMIT_NPROC, (int(sys.argv[1]),) * 2);"
         "os.geteuid() or (os.setgroups([]), os.setgid(64321), os.setuid(64321));"
-        "print([limit.detail for limit in limits() if limit.resource == 'processes of this user'])"
+        "print([bound.detail for bound in bounds() if bound.resource == 'processes of this user'])"
     )
     done = subprocess.run([sys.executable, "-c", show, "4000"], capture_output=True, text=True)
     if os.geteuid() == 0:
@@ -141,7 +145,7 @@ def test_processes_are_counted_for_this_user_where_the_limit_is_this_user_s() ->
         assert "ulimit -u is 4,000, " in done.stdout, done.stderr
 
 
-def test_a_limit_that_is_ignored_is_a_warning(parasuite: Parasuite) -> None:
+def test_a_limit_that_the_user_ignores_becomes_a_warning(parasuite: Parasuite) -> None:
     command = ("run", "-j", "2", "--sensors", "none", "--", "true")
 
     def few_descriptors() -> None:
@@ -153,5 +157,5 @@ def test_a_limit_that_is_ignored_is_a_warning(parasuite: Parasuite) -> None:
     assert (refused.code, "file descriptors: 1 (ulimit -n is 15, 8 a copy)" in refused.stderr) == (2, True)
     ignoring = {"PARASUITE_IGNORE_LIMITS": "1"}
     tried = parasuite.finish(parasuite.start(*command, preexec_fn=few_descriptors, environ=ignoring))
-    assert "parasuite: warning: 2 copies are more than this machine holds: " in tried.stderr
+    assert "parasuite: warning: 2 copies are more than this machine can run: " in tried.stderr
     assert tried.code != 2, tried.stderr

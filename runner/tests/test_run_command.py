@@ -30,7 +30,7 @@ def body(parasuite: Parasuite, text: str) -> None:
     (parasuite.cwd / "body.sh").write_text(text)
 
 
-def test_a_script_that_ends_with_0_in_every_copy_passes(parasuite: Parasuite, script: Path) -> None:
+def test_a_script_that_exits_with_0_in_every_copy_passes(parasuite: Parasuite, script: Path) -> None:
     body(parasuite, "echo copy $PARASUITE_COPY of $PARASUITE_COPIES\n")
     finished = parasuite("run", "-j", "3", "--", f"./{script.name}")
     assert finished.code == 0, finished.stderr
@@ -39,7 +39,9 @@ def test_a_script_that_ends_with_0_in_every_copy_passes(parasuite: Parasuite, sc
     ]
 
 
-def test_a_script_that_fails_in_one_copy_fails_the_run_with_its_output(parasuite: Parasuite, script: Path) -> None:
+def test_a_script_that_fails_in_one_copy_fails_the_run_and_its_output_is_reported(
+    parasuite: Parasuite, script: Path
+) -> None:
     body(parasuite, "echo no luck; test $PARASUITE_COPY != 1\n")
     finished = parasuite("run", "-j", "2", "--", f"./{script.name}")
     assert finished.code == 1
@@ -47,13 +49,13 @@ def test_a_script_that_fails_in_one_copy_fails_the_run_with_its_output(parasuite
     assert "no luck" in (finished.folder / "junit.xml").read_text()
 
 
-def test_junit_files_of_the_command_are_collected_by_copy(parasuite: Parasuite, script: Path) -> None:
+def test_the_junit_files_of_each_copy_are_collected(parasuite: Parasuite, script: Path) -> None:
     body(parasuite, f"echo '{JUNIT.format('')}' > out-$PARASUITE_COPY.xml\n")
     finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
     assert (finished.code, counted(passed=4) in finished.verdict) == (0, True), finished.stdout
 
 
-def test_cases_of_one_name_in_a_collected_file_stay_apart_and_hide_no_failure(
+def test_cases_with_the_same_name_in_a_collected_file_are_numbered_and_each_counts(
     parasuite: Parasuite, script: Path
 ) -> None:
     same = '<testcase classname="shell" name="each"/>'
@@ -65,7 +67,7 @@ def test_cases_of_one_name_in_a_collected_file_stay_apart_and_hide_no_failure(
     assert "0 of 2 passed; failed in copy 0, 1: wrong" in (finished.folder / "junit-merged.xml").read_text()
 
 
-def test_a_pattern_may_be_absolute_and_two_stars_are_any_depth(parasuite: Parasuite, script: Path) -> None:
+def test_a_pattern_may_be_absolute_and_match_any_depth_with_two_stars(parasuite: Parasuite, script: Path) -> None:
     deep = "out/$PARASUITE_COPY/deep"
     body(parasuite, f"mkdir -p {deep}; echo '{JUNIT.format('')}' > {deep}/a.xml\n")
     pattern = f"{parasuite.cwd}/out/{{copy}}/**"
@@ -73,7 +75,7 @@ def test_a_pattern_may_be_absolute_and_two_stars_are_any_depth(parasuite: Parasu
     assert (finished.code, counted(passed=4) in finished.verdict) == (0, True), finished.stdout
 
 
-def test_a_failure_in_a_collected_file_is_the_test_s(parasuite: Parasuite, script: Path) -> None:
+def test_a_failure_in_a_collected_file_is_reported_for_its_test(parasuite: Parasuite, script: Path) -> None:
     failing = JUNIT.format('<failure message="wrong"/>')
     body(parasuite, f"echo '{failing}' > out-$PARASUITE_COPY.xml; exit 1\n")
     finished = parasuite("run", "-j", "2", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
@@ -98,14 +100,14 @@ def test_a_missing_or_broken_junit_file_makes_the_run_prove_nothing(
     assert (finished.code, complaint in finished.stdout) == (3, True), finished.stdout
 
 
-def test_one_file_that_matches_for_two_copies_is_an_error(parasuite: Parasuite, script: Path) -> None:
+def test_a_file_that_matches_the_patterns_of_two_copies_is_an_error(parasuite: Parasuite, script: Path) -> None:
     body(parasuite, f"echo '{JUNIT.format('')}' > out-01.xml\n")
     finished = parasuite("run", "-j", "2", "--collect-junit", "out-*{copy}*.xml", "--", f"./{script.name}")
     assert finished.code == 3
     assert "out-01.xml matches for copy 0 and for copy 1" in finished.stdout
 
 
-def test_the_file_of_an_earlier_run_vouches_for_nobody(parasuite: Parasuite, script: Path) -> None:
+def test_a_file_that_an_earlier_run_left_is_not_collected(parasuite: Parasuite, script: Path) -> None:
     for copy in range(2):
         stale = parasuite.cwd / f"out-{copy}.xml"
         stale.write_text(JUNIT.format(""))
@@ -115,7 +117,7 @@ def test_the_file_of_an_earlier_run_vouches_for_nobody(parasuite: Parasuite, scr
     assert (finished.code, "copy 0 wrote no file" in finished.stdout) == (3, True)
 
 
-def test_a_junit_file_of_the_command_s_own_in_its_folder_is_no_result_whole_or_half(
+def test_a_junit_file_that_a_command_leaves_in_its_copy_folder_is_not_read_as_results(
     parasuite: Parasuite, script: Path
 ) -> None:
     for text in (JUNIT.format(""), '<testsuite><testcase name="a"/>'):
@@ -126,7 +128,7 @@ def test_a_junit_file_of_the_command_s_own_in_its_folder_is_no_result_whole_or_h
         assert parasuite("report").code == 0
 
 
-def test_a_file_put_where_collected_ones_go_is_no_result(parasuite: Parasuite, script: Path) -> None:
+def test_a_file_that_a_command_puts_into_collected_is_not_read_as_results(parasuite: Parasuite, script: Path) -> None:
     failing = JUNIT.format('<failure message="wrong"/>')
     body(
         parasuite,
@@ -138,7 +140,9 @@ def test_a_file_put_where_collected_ones_go_is_no_result(parasuite: Parasuite, s
     assert (finished.code, counted(passed=4) in finished.verdict) == (0, True), finished.stdout
 
 
-def test_a_collected_file_that_was_spoiled_later_is_one_line(parasuite: Parasuite, script: Path) -> None:
+def test_a_collected_file_that_is_damaged_later_is_reported_as_a_change_of_the_record(
+    parasuite: Parasuite, script: Path
+) -> None:
     body(parasuite, f"echo '{JUNIT.format('')}' > out-$PARASUITE_COPY.xml\n")
     finished = parasuite("run", "-j", "1", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
     (finished.folder / "collected" / "000-0.xml").write_text("<testsuite>")
@@ -148,13 +152,13 @@ def test_a_collected_file_that_was_spoiled_later_is_one_line(parasuite: Parasuit
     assert "collected/000-0.xml is not a JUnit file" in reported.stdout
 
 
-def test_a_pipe_that_matches_is_named_and_not_waited_for(parasuite: Parasuite, script: Path) -> None:
+def test_a_pipe_that_matches_is_named_in_the_error_and_not_read(parasuite: Parasuite, script: Path) -> None:
     body(parasuite, "mkfifo out-$PARASUITE_COPY.xml\n")
     finished = parasuite("run", "-j", "1", "--collect-junit", "out-{copy}.xml", "--", f"./{script.name}")
     assert (finished.code, "out-0.xml is a pipe, not a file" in finished.verdict) == (3, True), finished.stdout
 
 
-def test_links_in_a_circle_are_walked_once(parasuite: Parasuite, script: Path) -> None:
+def test_a_circle_of_links_is_followed_once(parasuite: Parasuite, script: Path) -> None:
     links = "mkdir -p out; ln -sfn . out/a; ln -sfn . out/b; ln -sfn .. out/c"
     body(parasuite, f"{links}; echo '{JUNIT.format('')}' > out/j-$PARASUITE_COPY.xml\n")
     finished = parasuite("run", "-j", "1", "--collect-junit", "out/**/j-{copy}.xml", "--", f"./{script.name}")

@@ -1,8 +1,8 @@
-"""How many copies this machine can hold at once, for this user, in this container; and what bounds it.
+"""How many copies can run here at once, and what limits that: the host, the container, or this user's limits.
 
-The host, the control groups (cgroups(7), both versions, each group up to the root) and the resource limits
-(setrlimit(2)) have bounds of their own, and each counts something else: RLIMIT_NPROC the threads of this user,
-pids.max those of the group, pid_max all of the host's.
+Limits are set by the host, by the control groups of this process (cgroups(7), versions 1 and 2, each group up to the
+root), and by resource limits (setrlimit(2)). They do not count the same things: RLIMIT_NPROC counts the threads of
+this user, pids.max those of the control group, and pid_max those of the host.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import psutil
 
-_FDS_PER_COPY = 8  # ours and the supervisor's: its socket, the pipes and files of its start, what reports read
-_MEMORY_PER_COPY = 30 << 20  # a pytest copy's own pages: 24 to 25 MiB measured
+_FDS_PER_COPY = 8  # in parasuite and the supervisor: its socket, the pipes and files of its start, files of reports
+_MEMORY_PER_COPY = 30 << 20  # the private pages of a pytest copy: 24 to 25 MiB were measured
 _PROCESSES_PER_COPY = 3  # its init, its main process, one child
-_PORTS_PER_COPY = 16  # a handful of listeners and connections at one time
-_UNLIMITED = 1 << 60  # version 1 writes "no limit" as the greatest multiple of a page
+_PORTS_PER_COPY = 16  # some listeners and connections at any one time
+_UNLIMITED = 1 << 60  # version 1 writes "no limit" as the largest multiple of the page size
 
-# What a group says, by controller and file: version 2 has one tree, version 1 one for each controller.
+# Where a group's limit and its use are: controller ("" for version 2, which has one tree), file, file.
 _GROUP_FILES = {
     "pids.max": (("", "pids.max", "pids.current"), ("pids", "pids.max", "pids.current")),
     "memory.max": (
@@ -34,62 +34,72 @@ _GROUP_FILES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
-    """*copies_max*: how many copies *resource* allows; *detail*: the figure that says so."""
+class Bound:
+    """*copies_max*: how many copies *resource* allows. *detail*: the figures behind that."""
 
     resource: str
     copies_max: int
     detail: str
 
 
-def limits() -> list[Limit]:
-    """What bounds the number of copies here, tightest first. A bound that the platform does not tell is left out."""
+def why_too_many(copies: int) -> str:
+    """Why so many copies cannot run here, and what to do about it; "" if they can."""
+    tightest, *others = bounds()
+    if copies <= tightest.copies_max:
+        return ""
+    figures = "; ".join(f"{bound.resource}: {bound.copies_max:,} ({bound.detail})" for bound in (tightest, *others))
+    advice = f"use -j {tightest.copies_max}" if tightest.copies_max else f"free some {tightest.resource}"
+    return f"{copies:,} copies are more than this machine can run: {figures}; {advice}"
+
+
+def bounds() -> list[Bound]:
+    """What limits the number of copies here, the tightest first. What the platform does not report is left out."""
     found = [*_memory(), *_descriptors(), *_processes(), *_ports()]
-    return sorted(found, key=lambda limit: limit.copies_max)
+    return sorted(found, key=lambda bound: bound.copies_max)
 
 
 def processors() -> int:
-    """How many processors this process may use at once: its affinity, and its group's quota, rounded up."""
+    """How many processors this process may use at once, by its affinity and by its group's quota (rounded up)."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     quota = Groups().cpu_quota()
     return max(1, count if quota is None else min(count, math.ceil(quota)))
 
 
-def _memory() -> Iterator[Limit]:
+def _memory() -> Iterator[Bound]:
     available = psutil.virtual_memory().available
-    yield Limit("memory", available // _MEMORY_PER_COPY, f"{available >> 20:,} MiB available, 30 MiB a copy")
+    yield Bound("memory", available // _MEMORY_PER_COPY, f"{available >> 20:,} MiB available, 30 MiB a copy")
     if (found := Groups().room("memory.max")) is not None:
         most, free = found
         detail = f"the cgroup's memory.max is {most >> 20:,} MiB, {free >> 20:,} MiB free, 30 MiB a copy"
-        yield Limit("memory of the cgroup", free // _MEMORY_PER_COPY, detail)
+        yield Bound("memory of the cgroup", free // _MEMORY_PER_COPY, detail)
 
 
-def _descriptors() -> Iterator[Limit]:
+def _descriptors() -> Iterator[Bound]:
     soft = resource_limits().get("RLIMIT_NOFILE")
     if soft is not None:
-        yield Limit("file descriptors", soft // _FDS_PER_COPY, f"ulimit -n is {soft:,}, {_FDS_PER_COPY} a copy")
+        yield Bound("file descriptors", soft // _FDS_PER_COPY, f"ulimit -n is {soft:,}, {_FDS_PER_COPY} a copy")
 
 
-def _processes() -> Iterator[Limit]:
+def _processes() -> Iterator[Bound]:
     with contextlib.suppress(OSError, ValueError):
         most = int(Path("/proc/sys/kernel/pid_max").read_text())
-        yield _process_limit("processes", "kernel.pid_max", most, most - len(psutil.pids()))
+        yield _process_bound("processes", "kernel.pid_max", most, most - len(psutil.pids()))
     if (found := Groups().room("pids.max")) is not None:
-        yield _process_limit("processes of the cgroup", "the cgroup's pids.max", *found)
+        yield _process_bound("processes of the cgroup", "the cgroup's pids.max", *found)
     soft = resource_limits().get("RLIMIT_NPROC")
-    # The kernel spares root, strictly who has CAP_SYS_RESOURCE or CAP_SYS_ADMIN (fork(2)).
+    # Does not apply to root; strictly, to processes with CAP_SYS_RESOURCE or CAP_SYS_ADMIN (fork(2)).
     if soft is not None and os.geteuid() != 0:
-        yield _process_limit("processes of this user", "ulimit -u", soft, soft - _own_threads())
+        yield _process_bound("processes of this user", "ulimit -u", soft, soft - _own_threads())
 
 
-def _process_limit(resource: str, name: str, most: int, free: int) -> Limit:
+def _process_bound(resource: str, name: str, most: int, free: int) -> Bound:
     free = max(0, free)
     detail = f"{name} is {most:,}, {free:,} free, {_PROCESSES_PER_COPY} a copy"
-    return Limit(resource, free // _PROCESSES_PER_COPY, detail)
+    return Bound(resource, free // _PROCESSES_PER_COPY, detail)
 
 
 def _own_threads() -> int:
-    """What RLIMIT_NPROC counts: every thread whose real user is ours, as far as it can be seen."""
+    """How many threads RLIMIT_NPROC counts: those whose real user is ours, as far as we can see them."""
     count = 0
     user = os.getuid()
     for process in psutil.process_iter():
@@ -99,15 +109,15 @@ def _own_threads() -> int:
     return count
 
 
-def _ports() -> Iterator[Limit]:
+def _ports() -> Iterator[Bound]:
     first, last = ephemeral_range()
     if last:
         count = last - first + 1
-        yield Limit("ephemeral ports", count // _PORTS_PER_COPY, f"{first} to {last}, {_PORTS_PER_COPY} a copy")
+        yield Bound("ephemeral ports", count // _PORTS_PER_COPY, f"{first} to {last}, {_PORTS_PER_COPY} a copy")
 
 
 def conditions() -> dict[str, object]:
-    """What a run has to live with, for run.json: a failure of load or of limits is to be told from others later."""
+    """Load and limits at the start of a run, for run.json: a failure can then be traced to them later."""
     groups = Groups()
     return {
         "processors": processors(),
@@ -118,22 +128,22 @@ def conditions() -> dict[str, object]:
             "cpu_quota": groups.cpu_quota(),
             **{f"{name} and what is free": groups.room(name) for name in _GROUP_FILES},
         },
-        "copies_max": {limit.resource: limit.copies_max for limit in limits()},
+        "copies_max": {bound.resource: bound.copies_max for bound in bounds()},
     }
 
 
 def ephemeral_range() -> tuple[int, int]:
-    """The ports that the kernel draws port 0 from, both ends included; (0, 0) where the platform does not say."""
+    """The ports that the kernel assigns for port 0, first and last; (0, 0) if the platform does not report them."""
     try:
         first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     except (OSError, ValueError):
-        # RFC 6335 section 6; macOS and Windows draw from it by default.
+        # RFC 6335 section 6; the default of macOS and Windows.
         return (49152, 65535) if sys.platform in ("darwin", "win32") else (0, 0)
     return int(first), int(last)
 
 
 def resource_limits() -> dict[str, int]:
-    """The soft resource limits of this process by name, without those that are unlimited; {} on Windows."""
+    """The soft resource limits of this process, by name. Unlimited ones are left out; {} on Windows."""
     if sys.platform == "win32":
         return {}
     import resource
@@ -149,7 +159,7 @@ def resource_limits() -> dict[str, int]:
 
 
 class Groups:
-    """The control groups that this process is in, its own and all above, of either version; none but on Linux."""
+    """The control groups of this process and all groups above them, of version 1 and 2. Empty on other systems."""
 
     def __init__(self, membership: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> None:
         self._folders: dict[str, list[Path]] = {}
@@ -160,7 +170,7 @@ class Groups:
                     self._folders[name] = _up_from(_root(mounted, name), path)
 
     def cpu_quota(self) -> float | None:
-        """How many processors' worth of time the group may use; None where nothing bounds it."""
+        """How many processors the groups may use, as a share of time; None without a limit."""
         quotas = []
         for folder in self._folders.get("", ()):
             words = _read(folder / "cpu.max").split()
@@ -168,12 +178,12 @@ class Groups:
                 quotas.append(int(words[0]) / int(words[1]))
         for folder in self._folders.get("cpu", ()):
             quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
-            if quota and period:  # -1, which is no number here, is no quota
+            if quota and period:  # a quota of -1 means no limit, and `_number` returns None for it
                 quotas.append(quota / period)
         return min(quotas, default=None)
 
     def room(self, name: str) -> tuple[int, int] | None:
-        """The limit *name* ("pids.max", "memory.max") that leaves least, and what it leaves; None without one."""
+        """The limit *name* ("pids.max", "memory.max") that leaves least room, and that room; None without a limit."""
         found = []
         for controller, most_file, used_file in _GROUP_FILES[name]:
             for folder in self._folders.get(controller, ()):
@@ -185,22 +195,22 @@ class Groups:
 
 
 def _root(mounted: Path, controller: str) -> Path:
-    """Where the groups of *controller* are mounted; "" is version 2, in a folder of its own beside version 1."""
+    """Where the groups of *controller* are mounted; "" is version 2, in a separate folder if version 1 is in use."""
     if controller:
         return mounted / controller.removeprefix("name=")
     return mounted / "unified" if (mounted / "unified").is_dir() else mounted
 
 
 def _up_from(root: Path, path: str) -> list[Path]:
-    """The group at *path* and those above. In a container *root* may be the group itself, and *path* not be in it."""
+    """The group at *path* and those above. In a container, *root* may be that group, and *path* lead nowhere."""
     own = root / path.strip("/") if ".." not in path else root
     return [own, *(folder for folder in own.parents if folder.is_relative_to(root))]
 
 
 def _file_pages(folder: Path) -> int:
-    """The bytes of a group's memory that hold pages of files: the kernel gives them up before it refuses any."""
+    """How many bytes of a group's memory are cached files, which the kernel frees before it refuses memory."""
     found = dict(line.split(" ", 1) for line in _read(folder / "memory.stat").splitlines() if " " in line)
-    total = "total_" if "total_active_file" in found else ""  # of version 1: with the groups below
+    total = "total_" if "total_active_file" in found else ""  # version 1: includes the groups below
     pages = (found.get(f"{total}{kind}_file", "") for kind in ("active", "inactive"))
     return sum(int(size) for size in pages if size.isdigit())
 

@@ -1,212 +1,248 @@
-"""From `[tool.parasuite]`, the environment and the command line to one frozen RunSpec.
+"""The settings of a run: one table, from which come options, keys of pyproject.toml, variables, help and completion.
 
-The command line wins over the environment, that over pyproject.toml, that over the default; `origins` says which one
-each value came from.
+To add a setting, add a row to `Settings`. The run reads its value as a field of `RunSpec`.
 """
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
+
+import click
 
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import FailOn
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
+from parasuite.plan.option_types import PathText, Pattern, Seconds, SensorList, Word
 from parasuite.plan.targets import ResultSource, Target
+
+T = TypeVar("T")
+
+
+class Origin(StrEnum):
+    """Where the value of a setting comes from. If it is set in several places, the first of these counts."""
+
+    COMMAND_LINE = "command line"
+    ENVIRONMENT = "environment"
+    PROJECT = "pyproject.toml"
+    DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunSpec:
-    """All that a run was asked for. *sensors*: names, ("auto",) or (); *timeout_s*: per copy, None for no limit."""
+class Setting(Generic[T]):
+    """One setting.
+
+    *name*: its key below [tool.parasuite]. Its option is `--name` and its variable PARASUITE_NAME, unless *flags* and
+    *variable* differ. *value_type*: reads its text, wherever that comes from. *must_be*: what the text must be, for
+    the error "--name must be ...". *default*: as a user would write it; *default_shown*: what --help shows instead.
+    *toml_types*: what pyproject.toml may contain. *is_option_only*: it has neither a key nor a variable.
+
+    *applies_to*: the targets that it is for, by their results; None for all. For any other target it is an error,
+    and *instead* completes the message. If *is_ignored_elsewhere*, it is an error only on the command line: a project
+    may set it for all of its runs.
+    """
+
+    name: str
+    value_type: click.ParamType[T]
+    must_be: str
+    metavar: str
+    help: str
+    flags: tuple[str, ...] = ()
+    variable: str = ""
+    default: str | Callable[[], str] | None = None
+    default_shown: str = ""
+    toml_types: tuple[type, ...] = (str,)
+    is_option_only: bool = False
+    applies_to: ResultSource | None = None
+    instead: str = ""
+    is_ignored_elsewhere: bool = False
+
+    @property
+    def option_flags(self) -> tuple[str, ...]:
+        """Short before long."""
+        return self.flags or (f"--{self.name}",)
+
+    @property
+    def environment_variable(self) -> str | None:
+        """None for a setting that is only an option."""
+        if self.is_option_only:
+            return None
+        return self.variable or "PARASUITE_" + self.name.upper().replace("-", "_")
+
+    def label(self, origin: Origin) -> str:
+        """The setting as it is called in *origin*, for messages."""
+        labels = {
+            Origin.COMMAND_LINE: self.option_flags[-1],
+            Origin.ENVIRONMENT: self.environment_variable or self.name,
+            Origin.PROJECT: f"[tool.parasuite] {self.name}",
+            Origin.DEFAULT: f"the default of {self.option_flags[-1]}",
+        }
+        return labels[origin]
+
+
+_ROW = "setting"
+
+
+def _row(setting: Setting[T]) -> T:
+    """A field whose metadata is *setting*. (The type checker compares T with the field's annotation.)"""
+    return cast(T, field(metadata={_ROW: setting}))
+
+
+def _default_copies() -> str:
+    return str(max(2, processors()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting: its value in a run as a field, and what else there is to know about it as a row."""
+
+    copies: int = _row(
+        Setting(
+            name="copies",
+            flags=("-j", "--copies"),
+            # PARASUITE_COPIES is what a copy gets: a parasuite that runs inside it must not take that for a setting.
+            variable="PARASUITE_JOBS",
+            value_type=click.IntRange(min=1),
+            must_be="a whole number, 1 or more",
+            metavar="N",
+            default=_default_copies,
+            default_shown="one per usable processor, at least 2",
+            toml_types=(int, str),
+            help="Copies to run at once.",
+        )
+    )
+    timeout_s: float | None = _row(
+        Setting(
+            name="timeout",
+            value_type=Seconds(),
+            must_be="a number of seconds above 0",
+            metavar="SECONDS",
+            default_shown="no limit",
+            toml_types=(int, float, str),
+            help="Stop a copy after SECONDS; Python stacks are written to its output.",
+        )
+    )
+    fail_on: FailOn = _row(
+        Setting(
+            name="fail-on",
+            value_type=Word(FailOn),
+            must_be=f"one of {', '.join(FailOn)}",
+            metavar="|".join(FailOn),
+            default=FailOn.ERROR.value,
+            help="Least severity of a finding that makes the run fail (exit code 66).",
+        )
+    )
+    output_dir: Path = _row(
+        Setting(
+            name="output-dir",
+            value_type=PathText(Path, "dir"),
+            must_be="a path",
+            metavar="DIR",
+            default=".parasuite",
+            help="Where run folders go.",
+        )
+    )
+    python: str | None = _row(
+        Setting(
+            name="python",
+            # Text: Path would make "./python" the "python" that is looked up on PATH.
+            value_type=PathText(str, "file"),
+            must_be="a path",
+            metavar="PATH",
+            default_shown="that of the active environment, else python3 on PATH",
+            applies_to=ResultSource.PYTEST,
+            instead="a command names its own interpreter",
+            is_ignored_elsewhere=True,
+            help="Python to run pytest with (pytest 7+).",
+        )
+    )
+    keyword: str = _row(
+        Setting(
+            name="keyword",
+            flags=("-k",),
+            value_type=click.STRING,
+            must_be="an expression",
+            metavar="EXPRESSION",
+            default="",
+            is_option_only=True,
+            applies_to=ResultSource.PYTEST,
+            instead="options of a command follow its name",
+            help="Run only the tests that match, as with pytest -k.",
+        )
+    )
+    marker: str = _row(
+        Setting(
+            name="marker",
+            flags=("-m",),
+            value_type=click.STRING,
+            must_be="an expression",
+            metavar="EXPRESSION",
+            default="",
+            is_option_only=True,
+            applies_to=ResultSource.PYTEST,
+            instead="options of a command follow its name",
+            help="Run only the tests with matching marks, as with pytest -m.",
+        )
+    )
+    collect_junit: str | None = _row(
+        Setting(
+            name="collect-junit",
+            value_type=Pattern(),
+            must_be="a pattern of file names",
+            metavar="GLOB",
+            applies_to=ResultSource.JUNIT,
+            instead="pytest's results are read without it",
+            help="JUnit files that the command writes; {copy} is replaced by the copy's number.",
+        )
+    )
+    sensors: tuple[str, ...] = _row(
+        Setting(
+            name="sensors",
+            value_type=SensorList(),
+            must_be=f"auto, none, or a list of {', '.join(SensorName)}",
+            metavar="LIST",
+            default="auto",
+            toml_types=(str, list),
+            help=f"Sensors to use: auto, none, or some of {','.join(SensorName)}.",
+        )
+    )
+
+
+SETTINGS: Mapping[str, Setting[Any]] = {each.name: each.metadata[_ROW] for each in fields(Settings)}
+"""The rows, by the name of their field."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec(Settings):
+    """Everything that a run was asked for. *timeout_s*: per copy. *sensors*: names, ("auto",), or () for none.
+
+    *origins*: of each setting, by its name.
+    """
 
     target: Target
-    copies: int
-    timeout_s: float | None
-    fail_on: str
-    output_dir: Path
-    python: str | None
-    keyword: str
-    marker: str
     pytest_args: tuple[str, ...]
-    collect_junit: str | None
-    sensors: tuple[str, ...]
-    origins: Mapping[str, str]
+    origins: Mapping[str, Origin]
 
+    def check(self) -> None:
+        """Raises ConfigError for settings that do not fit the target, or each other."""
+        for setting in SETTINGS.values():
+            self._check_applies(setting)
+        if self.collect_junit is not None and "{copy}" not in self.collect_junit and self.copies > 1:
+            label = SETTINGS["collect_junit"].label(self.origins["collect-junit"])
+            raise ConfigError(
+                f"{label} must contain {{copy}}, or the copies overwrite each other's file; "
+                "the command finds its copy's number in $PARASUITE_COPY"
+            )
 
-def _copies(text: str) -> int:
-    try:
-        copies = int(text)
-    except ValueError:
-        copies = 0
-    if copies < 1:
-        raise ConfigError(f"needs a whole number of copies from 1, not {text!r}")
-    return copies
-
-
-def _timeout(text: str) -> float:
-    try:
-        timeout_s = float(text)
-    except ValueError:
-        timeout_s = 0.0
-    if not 0 < timeout_s < float("inf"):
-        raise ConfigError(f"needs a number of seconds above 0, not {text!r}")
-    return timeout_s
-
-
-def _fail_on(text: str) -> str:
-    if text not in set(FailOn):
-        raise ConfigError(f"is one of {', '.join(FailOn)}, not {text!r}")
-    return text
-
-
-def _sensors(text: str) -> tuple[str, ...]:
-    if text in ("auto", "none"):
-        return ("auto",) if text == "auto" else ()
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    unknown = [name for name in names if name not in set(SensorName)]
-    if unknown or not names:
-        raise ConfigError(f"is auto, none or a list of {', '.join(SensorName)}, not {text!r}")
-    return names
-
-
-def _pattern(text: str) -> str:
-    if not text or "\0" in text:
-        raise ConfigError(f"needs a pattern of file names, not {text!r}")
-    return text
-
-
-_READERS: dict[str, Callable[[str], Any]] = {
-    "copies": _copies,
-    "timeout": _timeout,
-    "fail-on": _fail_on,
-    "output-dir": Path,
-    "python": str,
-    "collect-junit": _pattern,
-    "sensors": _sensors,
-}
-# Their readers take any text, so that only pyproject.toml's types tell a mistake.
-_FREE_TEXTS = {"output-dir", "python", "collect-junit"}
-_DEFAULTS: dict[str, Any] = {
-    "copies": max(2, processors()),
-    "timeout": None,
-    "fail-on": "error",
-    "output-dir": Path(".parasuite"),
-    "python": None,
-    "collect-junit": None,
-    "sensors": ("auto",),
-}
-
-
-def variable(name: str) -> str:
-    """The environment's name of a setting: `fail-on` is PARASUITE_FAIL_ON; copies is PARASUITE_JOBS.
-
-    PARASUITE_COPIES is what a copy is told, so a nested run must not take it for its own.
-    """
-    return "PARASUITE_JOBS" if name == "copies" else "PARASUITE_" + name.upper().replace("-", "_")
-
-
-def project_settings(folder: Path) -> dict[str, Any]:
-    """`[tool.parasuite]` of the pyproject.toml in *folder* or the nearest folder above; {} if there is none.
-
-    Raises ConfigError for a file that is not TOML, a key that is no setting, and a text that is none.
-    """
-    for candidate in (folder, *folder.parents):
-        path = candidate / "pyproject.toml"
-        # Unlike Path.is_file, no error in a folder that may not be searched: what is above it is nobody's project.
-        if os.path.isfile(path):
-            break
-    else:
-        return {}
-    try:
-        with path.open("rb") as stream:
-            found = tomllib.load(stream)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    for table in ("tool", "parasuite"):
-        found = found.get(table, {})
-        if not isinstance(found, dict):
-            raise ConfigError(f"{path}: [tool.parasuite] is a table of settings")
-    if unknown := sorted(set(found) - set(_READERS)):
-        raise ConfigError(f"{path}: [tool.parasuite] has no {unknown[0]!r}; it knows {', '.join(sorted(_READERS))}")
-    for name in _FREE_TEXTS & set(found):
-        if not isinstance(found[name], str):
-            raise ConfigError(f"{path}: [tool.parasuite] {name} is a string, not {found[name]!r}")
-    return found
-
-
-def settle(
-    name: str, on_command_line: str | None, environ: Mapping[str, str], project: Mapping[str, Any]
-) -> tuple[Any, str]:
-    """One setting's value, and where it comes from. *on_command_line*: None where it was not given there.
-
-    Raises ConfigError.
-    """
-    given = (
-        ("command line", f"--{name}", on_command_line),
-        ("environment", variable(name), environ.get(variable(name)) or None),
-        ("pyproject.toml", f"[tool.parasuite] {name}", project.get(name)),
-    )
-    for origin, label, text in given:
-        if text is not None:
-            try:
-                return _READERS[name](",".join(map(str, text)) if isinstance(text, list) else str(text)), origin
-            except ConfigError as error:
-                raise ConfigError(f"{label} {error}") from None
-    return _DEFAULTS[name], "default"
-
-
-def settle_all(
-    command_line: Mapping[str, str | None], environ: Mapping[str, str], project: Mapping[str, Any]
-) -> dict[str, tuple[Any, str]]:
-    """Every setting, as `settle` has it. *command_line*: setting -> text, None where it was not given."""
-    return {name: settle(name, command_line.get(name), environ, project) for name in _READERS}
-
-
-def resolve(
-    *,
-    target: Target,
-    pytest_args: tuple[str, ...],
-    keyword: str,
-    marker: str,
-    settled: Mapping[str, tuple[Any, str]],
-) -> RunSpec:
-    """The run that *settled* (of `settle_all`), target and selection make. Raises ConfigError."""
-    values = {name: value for name, (value, _) in settled.items()}
-    spec = RunSpec(
-        target=target,
-        copies=values["copies"],
-        timeout_s=values["timeout"],
-        fail_on=values["fail-on"],
-        output_dir=values["output-dir"],
-        python=values["python"],
-        keyword=keyword,
-        marker=marker,
-        pytest_args=pytest_args,
-        collect_junit=values["collect-junit"],
-        sensors=values["sensors"],
-        origins={name: origin for name, (_, origin) in settled.items()},
-    )
-    _check(spec)
-    return spec
-
-
-def _check(spec: RunSpec) -> None:
-    is_command = spec.target.results is ResultSource.JUNIT
-    if is_command and (spec.keyword or spec.marker):
-        raise ConfigError("-k and -m select pytest tests; a command after -- takes neither")
-    if is_command and spec.origins["python"] == "command line":
-        raise ConfigError("--python is the interpreter of a pytest tree; a command after -- names its own")
-    if spec.collect_junit is None:
-        return
-    if not is_command:
-        raise ConfigError("--collect-junit is for a command that writes JUnit files itself; pytest needs none")
-    if "{copy}" not in spec.collect_junit and spec.copies > 1:
-        raise ConfigError(
-            "--collect-junit needs {copy} in its pattern, or the copies overwrite each other's file; "
-            "the command finds its number in $PARASUITE_COPY"
-        )
+    def _check_applies(self, setting: Setting[Any]) -> None:
+        origin = self.origins[setting.name]
+        if setting.applies_to in (None, self.target.results) or origin is Origin.DEFAULT:
+            return
+        if setting.is_ignored_elsewhere and origin is not Origin.COMMAND_LINE:
+            return
+        intended = "pytest targets" if setting.applies_to is ResultSource.PYTEST else "commands"
+        raise ConfigError(f"{setting.label(origin)} only applies to {intended}; {setting.instead}")

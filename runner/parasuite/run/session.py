@@ -19,7 +19,7 @@ from parasuite.judge.verdict import with_problems
 from parasuite.model.events import RunStarted
 from parasuite.model.run_record import Overlap, RunRecord, Seeds
 from parasuite.model.sensors import SENSORS
-from parasuite.model.words import FailOn, TestOutcome
+from parasuite.model.words import TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Launch, launches
 from parasuite.plan.settings import RunSpec
@@ -224,7 +224,7 @@ def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[
         target=spec.target.record(),
         described=spec.target.description,
         interpreter=python,
-        fail_on=FailOn(spec.fail_on),
+        fail_on=spec.fail_on,
         timeout_s=spec.timeout_s,
         conditions=conditions(),
         seeds=Seeds(hash_seed=environ.get("PYTHONHASHSEED")),
