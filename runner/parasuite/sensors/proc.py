@@ -54,6 +54,20 @@ def process_of(tid: int) -> int:
     return int(head.partition(b"\nTgid:")[2].split(None, 1)[0])
 
 
+def cpu_use(tid: int) -> bytes:
+    """What changes whenever the thread *tid* has used a CPU; b"" if it is gone, or the kernel does not count that.
+
+    The CPU time in it grows at each tick of the timer, or when the thread leaves the CPU.
+    Source: Documentation/scheduler/sched-stats.rst, "/proc/<pid>/schedstat".
+    """
+    try:
+        text = _read(f"/proc/{tid}/schedstat", _STATUS_HEAD)
+    except OSError:
+        return b""
+    fields = text.split()  # Time on a CPU, time spent waiting for one, how often it got one.
+    return b"" if fields[2:] in ([], [b"0"]) else fields[0] + b" " + fields[2]
+
+
 class AddressSpace:
     """The memory of a process from one execve(2) to the next. Raises OSError where it may not be looked at.
 

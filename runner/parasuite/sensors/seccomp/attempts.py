@@ -1,7 +1,21 @@
-"""Calls that the kernel carried out by itself: what came of them, looked up in its table as soon as they are over.
+"""Calls that the kernel performs itself: their results, looked up in its socket table once they are over.
 
-A call is over when its thread makes the next one, when its socket ends, or a moment later. A socket that is found
-bound was bound; one that is not found was refused, or is gone again, and then nobody can tell: the event says "?".
+Theory of operation. seccomp reports a call before it is made and never its result. Where we cannot perform a bind or
+listen for its caller (calls.py says when), we let the kernel perform it and keep an *attempt*: at most one pending
+attempt for each thread, because a thread makes one call at a time. It is looked up, and reported, at the first of:
+
+- the thread's next trapped call: its last one is over;
+- the end of the socket: the attempt is reported before the release;
+- 3 ms after the call, unless the call may not have been made yet. On a busy machine, a thread that we have answered
+  can wait longer than that for a CPU. While it does, its socket is not in the table, which would look like a refusal.
+  So if the socket is not there, and the thread has not run, the look-up is postponed, for 1 s at most.
+
+Whether the thread has run: the kernel makes it runnable while we reply. A thread that is in any other state has run
+since then, and so has one whose use of the CPU changes between two look-ups. Where the kernel does not count that
+use (no CONFIG_SCHED_INFO), or hides it, we do not postpone.
+
+What a look-up shows: a socket in the table has been bound. One that is not there was refused, or has been closed
+again: that cannot be known, and the event's errno is "?".
 """
 
 from __future__ import annotations
@@ -9,6 +23,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Holder, Listen
 from parasuite.model.network import OUR_NETWORK
@@ -16,20 +31,22 @@ from parasuite.model.overlap import canonical
 from parasuite.model.party import Caller
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import Protocol, SocketOption
-from parasuite.sensors import netlink
+from parasuite.sensors import netlink, proc
 from parasuite.sensors.seccomp.owners import Owner, Owners
 from parasuite.sensors.seccomp.socket_info import interface_option
 
 SOURCE = SensorName.SECCOMP
-_SETTLE_AFTER_NS = 3_000_000
+_DUE_AFTER_NS = 3_000_000
+_POSTPONED_MAX_NS = 1_000_000_000
+_POSTPONED_BY_MAX_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One call. *proven*: whether a result that is found is as good as known (a duplicate named the socket).
+    """One bind or listen. *proven*: a duplicate identified the socket, so a result that is found is certain.
 
-    *inode*: 0 where the socket could not be identified at all. *result_from_recorder*: the recorder reports this
-    call's result; we look only for a holder outside the run.
+    *inode*: 0 if the socket could not be identified. *asked*: None for a listen. *result_from_recorder*: the recorder
+    reports this call's result; we look only for a holder outside the run.
     """
 
     t_ns: int
@@ -38,8 +55,23 @@ class Attempt:
     proven: bool
     caller: Caller
     asked: Endpoint | None = None
-    is_listen: bool = False
     result_from_recorder: bool = False
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An attempt whose result is not known yet. *cpu_use*: of its thread when it was last looked up, if it was."""
+
+    attempt: Attempt
+    due_ns: int
+    cpu_use: bytes = b""
+
+
+class _Result(NamedTuple):
+    """The row of an attempt's socket."""
+
+    protocol: Protocol
+    row: netlink.Row
 
 
 class Attempts:
@@ -48,17 +80,19 @@ class Attempts:
     def __init__(self, owners: Owners, emit: Callable[[Event], None]) -> None:
         self._owners = owners
         self._emit = emit
-        self._pending: dict[int, Attempt] = {}
+        self._pending: dict[int, _Pending] = {}
 
     def timeout_s(self) -> float | None:
-        """When the next is due; None if none waits."""
+        """The time until the next look-up is due; None if no attempt is pending."""
         if not self._pending:
             return None
-        first = min(attempt.t_ns for attempt in self._pending.values())
-        return max(0.0, (first + _SETTLE_AFTER_NS - time.monotonic_ns()) / 1e9)
+        first_ns = min(pending.due_ns for pending in self._pending.values())
+        return max(0.0, (first_ns - time.monotonic_ns()) / 1e9)
 
     def add(self, attempt: Attempt) -> None:
-        """Its call goes on now. Unix and VSOCK sockets are in no table that is read here: that is told at once."""
+        """The kernel has been told to perform the call. Unix and VSOCK sockets are reported at once: they are in no
+        table that we read.
+        """
         if attempt.asked is not None and attempt.asked.protocol in (Protocol.UNIX, Protocol.VSOCK):
             self._emit(
                 Bind(
@@ -71,55 +105,93 @@ class Attempts:
                 )
             )
         else:
-            self._pending[attempt.tid] = attempt
+            self._pending[attempt.tid] = _Pending(attempt, attempt.t_ns + _DUE_AFTER_NS)
 
-    def settle_thread(self, tid: int) -> None:
+    def look_up_thread(self, tid: int) -> None:
         """The thread makes its next call, so its last one is over."""
-        attempt = self._pending.pop(tid, None)
-        if attempt is not None:
-            self._settle(attempt)
+        pending = self._pending.pop(tid, None)
+        if pending is not None:
+            self._report(pending.attempt, self._result(pending.attempt))
 
-    def settle_socket(self, inode: int) -> None:
-        """The socket has ended; what was attempted with it is told before its end is."""
+    def look_up_socket(self, inode: int) -> None:
+        """The socket has ended; its attempt is reported before its release is."""
         if not self._pending:
             return
-        for tid in [tid for tid, attempt in self._pending.items() if attempt.inode == inode]:
-            self.settle_thread(tid)
+        for tid in [tid for tid, pending in self._pending.items() if pending.attempt.inode == inode]:
+            self.look_up_thread(tid)
 
-    def settle_due(self) -> None:
-        """Look up those that have had their moment."""
+    def look_up_due(self) -> None:
+        """Look up the attempts that are due; those whose call may not have been made yet are postponed."""
         if not self._pending:
             return
-        due_ns = time.monotonic_ns() - _SETTLE_AFTER_NS
-        for tid in [tid for tid, attempt in self._pending.items() if attempt.t_ns <= due_ns]:
-            self.settle_thread(tid)
+        now_ns = time.monotonic_ns()
+        for tid in [tid for tid, pending in self._pending.items() if pending.due_ns <= now_ns]:
+            pending = self._pending.pop(tid)  # If the look-up fails, it is not tried again.
+            # In this order: the thread may run in between.
+            may_be_early = _awaits_cpu(pending, now_ns)
+            result = self._result(pending.attempt)
+            if _is_final(pending.attempt, result) or not may_be_early:
+                self._report(pending.attempt, result)
+            else:
+                pending.due_ns = now_ns + min(now_ns - pending.attempt.t_ns, _POSTPONED_BY_MAX_NS)
+                self._pending[tid] = pending
 
-    def _settle(self, attempt: Attempt) -> None:
-        if attempt.is_listen:
-            self._settle_listen(attempt)
+    def look_up_all(self) -> None:
+        """The run is over: look up every attempt, due or not."""
+        for tid in list(self._pending):
+            self.look_up_thread(tid)
+
+    def _result(self, attempt: Attempt) -> _Result | None:
+        """The row of the socket, as far as it is in the table."""
+        if not attempt.inode:
+            return None
+        if attempt.asked is None:
+            known = self._owners.of_inode(attempt.inode)
+            protocols: tuple[Protocol, ...] = (Protocol.TCP,)
+            port = known[1].endpoint.port if known is not None else 0
         else:
-            self._settle_bind(attempt)
-
-    def _settle_bind(self, attempt: Attempt) -> None:
-        asked = attempt.asked
-        assert asked is not None
-        protocols = (asked.protocol,) if asked.protocol else (Protocol.TCP, Protocol.UDP)
+            protocols = _protocols(attempt.asked)
+            port = attempt.asked.port
         for protocol in protocols:
-            row = self._owners.row_of(attempt.inode, protocol, asked.port) if attempt.inode else None
-            if row is not None and attempt.result_from_recorder:
-                return
+            row = self._owners.row_of(attempt.inode, protocol, port)
             if row is not None:
-                got = Endpoint(protocol, row.address, row.port, asked.network, row.v6only)
-                self._own(attempt, row, got)
-                asked = asked._replace(protocol=protocol)
-                self._emit_bind(attempt, asked, got, "" if attempt.proven else ATTEMPTED, row)
-                return
+                return _Result(protocol, row)
+        return None
+
+    def _report(self, attempt: Attempt, result: _Result | None) -> None:
+        if attempt.asked is None:
+            self._report_listen(attempt, result)
+        elif result is None:
+            self._report_without_result(attempt, attempt.asked)
+        elif not attempt.result_from_recorder:
+            self._report_bind(attempt, attempt.asked, result)
+
+    def _report_bind(self, attempt: Attempt, asked: Endpoint, result: _Result) -> None:
+        protocol, row = result
+        got = Endpoint(protocol, row.address, row.port, asked.network, row.v6only)
+        self._own(attempt, row, got)
+        self._emit(
+            Bind(
+                t_ns=attempt.t_ns,
+                inode=attempt.inode,
+                asked=asked._replace(protocol=protocol),
+                got=got,
+                errno="" if attempt.proven else ATTEMPTED,
+                options=interface_option(row.interface),
+                cookie=row.cookie,
+                source=SOURCE,
+                caller=attempt.caller,
+            )
+        )
+
+    def _report_without_result(self, attempt: Attempt, asked: Endpoint) -> None:
+        protocols = _protocols(asked)
         asked = asked._replace(protocol=asked.protocol or Protocol.TCP)
         holders: tuple[Holder, ...] = ()
         for protocol in reversed(protocols):
-            in_the_way = self._in_the_way(attempt, asked._replace(protocol=protocol))
-            if in_the_way:
-                asked, holders = asked._replace(protocol=protocol), in_the_way
+            holders_there = self._holders(attempt, asked._replace(protocol=protocol))
+            if holders_there:
+                asked, holders = asked._replace(protocol=protocol), holders_there
         if attempt.result_from_recorder and (not holders or any(holder.party is not None for holder in holders)):
             return
         self._emit(
@@ -134,23 +206,22 @@ class Attempts:
             )
         )
 
-    def _in_the_way(self, attempt: Attempt, asked: Endpoint) -> tuple[Holder, ...]:
-        """Who stands where *attempt* wanted to be; nobody if its own copy does."""
+    def _holders(self, attempt: Attempt, asked: Endpoint) -> tuple[Holder, ...]:
+        """The sockets that may have refused *attempt*; none if its own copy has one of them."""
         if not asked.port or not asked.network.is_ours:
-            return ()  # Of another namespace than our own the table says nothing.
+            return ()  # The table shows our own network namespace only.
         holders = self._owners.holders(asked, owning=True)
         return () if any(holder.party == attempt.caller.process.party for holder in holders) else holders
 
-    def _settle_listen(self, attempt: Attempt) -> None:
+    def _report_listen(self, attempt: Attempt, result: _Result | None) -> None:
         known = self._owners.of_inode(attempt.inode)
-        port = known[1].endpoint.port if known is not None else 0
-        row = self._owners.row_of(attempt.inode, Protocol.TCP, port) if attempt.inode else None
-        if row is None:
+        if result is None:
             if known is not None:
                 self._emit_listen(attempt, known[1].endpoint, ATTEMPTED, known[0], ())
             return
+        row = result.row
         got = Endpoint(Protocol.TCP, row.address, row.port, OUR_NETWORK, row.v6only)
-        options: tuple[SocketOption, ...] = ()  # Those of its bind stand, of which more may be known.
+        options: tuple[SocketOption, ...] = ()  # Those of its bind event still hold, and may be more.
         if known is None:
             self._own(attempt, row, got)
             options = interface_option(row.interface)
@@ -159,21 +230,6 @@ class Attempts:
 
     def _own(self, attempt: Attempt, row: netlink.Row, got: Endpoint) -> None:
         self._owners.add(row.cookie, Owner(attempt.caller.process, canonical(got), attempt.inode))
-
-    def _emit_bind(self, attempt: Attempt, asked: Endpoint, got: Endpoint, failure: str, row: netlink.Row) -> None:
-        self._emit(
-            Bind(
-                t_ns=attempt.t_ns,
-                inode=attempt.inode,
-                asked=asked,
-                got=got,
-                errno=failure,
-                options=interface_option(row.interface),
-                cookie=row.cookie,
-                source=SOURCE,
-                caller=attempt.caller,
-            )
-        )
 
     def _emit_listen(
         self, attempt: Attempt, got: Endpoint, failure: str, cookie: int, options: tuple[SocketOption, ...]
@@ -190,3 +246,25 @@ class Attempts:
                 caller=attempt.caller,
             )
         )
+
+
+def _protocols(asked: Endpoint) -> tuple[Protocol, ...]:
+    return (asked.protocol,) if asked.protocol else (Protocol.TCP, Protocol.UDP)
+
+
+def _is_final(attempt: Attempt, result: _Result | None) -> bool:
+    """Whether *result* cannot change any more when the call is made: the socket is bound, or listens."""
+    return result is not None and (attempt.asked is not None or result.row.state == netlink.LISTEN)
+
+
+def _awaits_cpu(pending: _Pending, now_ns: int) -> bool:
+    """Whether the thread may not have run since its call went on."""
+    if now_ns - pending.attempt.t_ns >= _POSTPONED_MAX_NS:
+        return False
+    try:
+        if proc.stat(pending.attempt.tid).state != "R":
+            return False
+    except OSError:
+        return False  # It has ended, or is hidden.
+    before, pending.cpu_use = pending.cpu_use, proc.cpu_use(pending.attempt.tid)
+    return bool(pending.cpu_use) and before in (b"", pending.cpu_use)

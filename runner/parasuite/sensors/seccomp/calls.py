@@ -313,7 +313,6 @@ class Calls:
             proven=sock is not None,
             caller=call.caller(attribution),
             asked=asked,
-            is_listen=asked is None,
             result_from_recorder=result_from_recorder,
         )
         return Outcome(attempt=attempt)

@@ -114,6 +114,7 @@ class SeccompSensor:
 
     def end(self) -> None:
         """Say what was seen worse than it could have been, and close."""
+        self._watch.finish()
         for note in self._watch.notes():
             self.record_state(SensorStatus.PARTIAL, note)
         if self._lost:

@@ -127,7 +127,11 @@ class Watch:
             if not self._received:
                 break  # The poll of our user is next anyway.
             ready = self._poll.poll(0) if left > 0 else ()
-        self._guarded(self._attempts.settle_due)
+        self._guarded(self._attempts.look_up_due)
+
+    def finish(self) -> None:
+        """The run is over: report what is still pending."""
+        self._guarded(self._attempts.look_up_all)
 
     def _receive(self, ready: Sequence[tuple[int, int]]) -> None:
         """Receive the calls that are *ready*; close the listeners without a task."""
@@ -155,7 +159,7 @@ class Watch:
             self._resynchronise()
 
     def _release(self, cookie: int, t_ns: int, *, is_timed: bool = True) -> None:
-        self._attempts.settle_socket(self._owners[cookie].inode)
+        self._attempts.look_up_socket(self._owners[cookie].inode)
         owner = self._owners.remove(cookie)
         self._emit(
             Release(
@@ -190,7 +194,7 @@ class Watch:
         if not call.thread.process.introduced:
             self._introduce(call.thread)
         try:
-            self._attempts.settle_thread(request.tid)
+            self._attempts.look_up_thread(request.tid)
             outcome = self._calls.outcome(call, traced.listener)
         except _FAILURES as error:
             self._failed(error)
