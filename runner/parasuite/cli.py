@@ -31,7 +31,7 @@ from parasuite.plan.option_types import PathText
 from parasuite.plan.options import SettingOption, current_folder, origins, setting_options, without_command_line
 from parasuite.plan.settings import RunSpec
 from parasuite.plan.targets import choose_target
-from parasuite.probe.probe import doctor_lines, look
+from parasuite.probe.probe import doctor_lines, probe_sensors
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
@@ -170,11 +170,11 @@ def _doctor(sensors: tuple[str, ...]) -> None:
     Exits with 0 if every available sensor passed; with 3 if one did not, or if a sensor in LIST is not available.
     """
     _check_proc()
-    sight = look(sensors)
-    for line in doctor_lines(sight):
+    visibility = probe_sensors(sensors)
+    for line in doctor_lines(visibility):
         _print(line)
-    named_and_missing = sight.missing and sensors != ("auto",)
-    sys.exit(ExitCode.BLIND if sight.problem or named_and_missing else ExitCode.PASSED)
+    named_and_missing = visibility.missing and sensors != ("auto",)
+    sys.exit(ExitCode.BLIND if visibility.problem or named_and_missing else ExitCode.PASSED)
 
 
 def _print_report_and_exit(report: Report, problems: Sequence[str]) -> NoReturn:

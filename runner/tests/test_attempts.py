@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 import pytest
 from parasuite.model.events import Bind, Listen
-from parasuite.sensors.seccomp import kernel
+from parasuite.sensors.seccomp.filter import ARCHITECTURE
+from parasuite.sensors.seccomp.foreign import Kernel
 
-if sys.platform != "linux" or kernel.ARCHITECTURE is None:
+if sys.platform != "linux" or ARCHITECTURE is None:
     pytest.skip("seccomp is Linux only, and known here for x86_64 and aarch64", allow_module_level=True)
 
 from runner.tests.tracing import python, tracer
@@ -83,14 +84,13 @@ def busy(cpus: tuple[int, int]) -> Iterator[BusyCPU]:
 
 
 def test_a_call_whose_thread_waits_for_a_cpu_is_looked_up_when_it_has_been_made(
-    monkeypatch: pytest.MonkeyPatch, cpus: tuple[int, int], busy: BusyCPU
+    cpus: tuple[int, int], busy: BusyCPU
 ) -> None:
     def refuse(*_: int) -> int:
         busy.start()  # From here on, the caller gets no CPU although it is answered.
         raise PermissionError(errno.EPERM, "refused as a container profile does")
 
-    monkeypatch.setattr(kernel, "duplicate", refuse)
-    with tracer() as made:
+    with tracer(kernel=Kernel(duplicate=refuse)) as made:
         made.start(python(BINDS), before=lambda: os.sched_setaffinity(0, {cpus[1]}))
         assert made.run() == [0]
     (bind,) = [event for event in made.events if isinstance(event, Bind)]

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 from parasuite.model.events import Bind, Event
-from parasuite.sensors.seccomp import kernel
+from parasuite.sensors.seccomp.filter import ARCHITECTURE
 
-if sys.platform != "linux" or kernel.ARCHITECTURE is None:
+if sys.platform != "linux" or ARCHITECTURE is None:
     pytest.skip("seccomp is Linux's, and known here for x86_64 and aarch64", allow_module_level=True)
 
 from runner.tests.recording import environment

@@ -21,13 +21,13 @@ from parasuite.model.network import OUR_NETWORK
 from parasuite.model.party import Party
 from parasuite.model.words import Protocol
 from parasuite.record.run_folder import RunFolder
-from parasuite.sensors.seccomp import kernel
+from parasuite.sensors.seccomp.filter import ARCHITECTURE
 
 from netsupport import reserve_port
 from runner.tests.conftest import Finished, Parasuite, planted
 from runner.tests.golden_names import assert_golden
 
-if sys.platform != "linux" or kernel.ARCHITECTURE is None:
+if sys.platform != "linux" or ARCHITECTURE is None:
     pytest.skip("the exact sensors are Linux's", allow_module_level=True)
 
 _STATIC_C = """

@@ -22,7 +22,7 @@ import parasuite
 from parasuite.model.events import Bind, ProcessSeen
 from parasuite.run.supervisor import process_tree
 from parasuite.sensors import proc
-from parasuite.sensors.seccomp import kernel
+from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel, open_process_of
 
 from runner.tests.tracing import python, tracer
 
@@ -52,13 +52,10 @@ def test_a_process_is_known_by_its_fields_whatever_its_name_is(name: bytes) -> N
 
 @pytest.mark.parametrize("has_thread_pidfds", [True, False])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_bind_is_the_callers_own_whatever_its_name_is(
-    monkeypatch: pytest.MonkeyPatch, name: bytes, has_thread_pidfds: bool
-) -> None:
-    if not has_thread_pidfds:
-        # As before Linux 6.9: the descriptor is taken from the process that the thread is said to belong to.
-        monkeypatch.setattr(kernel, "_PIDFD_OPEN_THREAD", 1 << 30)
-    with tracer() as made:
+def test_a_bind_is_the_callers_own_whatever_its_name_is(name: bytes, has_thread_pidfds: bool) -> None:
+    # Before Linux 6.9 the descriptor is taken from the process that the thread is said to belong to.
+    kernel = THIS_KERNEL if has_thread_pidfds else Kernel(open_thread=open_process_of)
+    with tracer(kernel=kernel) as made:
         code = RENAME.format(name=name) + 's = socket.socket(); s.bind(("127.0.0.1", 0)); assert s.getsockname()[1]'
         child = made.start(python(code))
         assert made.run() == [0]

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 import pytest
 from parasuite.model.sensors import WITHOUT_PRIVILEGE, SensorName
 from parasuite.probe.interfaces import host_addresses
-from parasuite.probe.probe import Sight, doctor_lines
+from parasuite.probe.probe import Visibility, doctor_lines
 from parasuite.reports.wording import listeners_seen
-from parasuite.sensors.seccomp import kernel
+from parasuite.sensors.seccomp.filter import ARCHITECTURE
 
 from runner.tests.conftest import SAFETY_NET_S, Parasuite
 from runner.tests.sandbox import refusing
 
-if sys.platform != "linux" or kernel.ARCHITECTURE is None:
+if sys.platform != "linux" or ARCHITECTURE is None:
     pytest.skip("seccomp filters are Linux's", allow_module_level=True)
 
 REASONS = {
@@ -44,8 +44,8 @@ def sandboxed(parasuite: Parasuite, refused: str, command: str, *arguments: str)
 
 
 def _why_no_filter() -> str:
-    code = "import errno\nfrom parasuite.sensors import seccomp\n"
-    code += "try: kernel.install()\nexcept OSError as error: print(errno.errorcode[error.errno])"
+    code = "import errno\nfrom parasuite.sensors.seccomp.filter import install\n"
+    code += "try: install()\nexcept OSError as error: print(errno.errorcode[error.errno])"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
 
 
@@ -81,8 +81,8 @@ def test_the_addresses_of_the_host_are_known_without_netlink() -> None:
 def test_the_probe_knows_whether_setuid_programs_lose_their_privilege(drop: str) -> None:
     if drop and os.geteuid() != 0:
         pytest.skip("only root can become another user")
-    code = "import os\nfrom parasuite.probe.self_test import Shown, _can_install\n"
-    code += f"{drop}\nshown = Shown(); print(_can_install(shown), shown.no_new_privs, shown.seccomp)"
+    code = "import os\nfrom parasuite.probe.self_test import SelfTestResult, _can_install\n"
+    code += f"{drop}\nshown = SelfTestResult(); print(_can_install(result), result.no_new_privs, result.seccomp)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SAFETY_NET_S)
     if done.stdout.startswith("False"):
         pytest.skip(f"no filter can be put on here: {done.stdout}")
@@ -90,5 +90,5 @@ def test_the_probe_knows_whether_setuid_programs_lose_their_privilege(drop: str)
 
 
 def test_doctor_says_that_setuid_programs_lose_their_privilege() -> None:
-    assert f"    {WITHOUT_PRIVILEGE}" in doctor_lines(Sight(use=(SensorName.SECCOMP,), no_new_privs=True))
-    assert f"    {WITHOUT_PRIVILEGE}" not in doctor_lines(Sight(use=(SensorName.SECCOMP,)))
+    assert f"    {WITHOUT_PRIVILEGE}" in doctor_lines(Visibility(use=(SensorName.SECCOMP,), no_new_privs=True))
+    assert f"    {WITHOUT_PRIVILEGE}" not in doctor_lines(Visibility(use=(SensorName.SECCOMP,)))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import resource
 import select
 import socket
 import sys
@@ -11,11 +13,14 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from parasuite.model.events import Event
 from parasuite.model.overlap import is_loopback, is_wildcard
-from parasuite.sensors.seccomp import kernel
-from parasuite.sensors.seccomp.watch import Watch
+from parasuite.sensors.seccomp import handover
+from parasuite.sensors.seccomp.filter import Installed, SeccompError
+from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
+from parasuite.sensors.seccomp.watch import SyscallWatch
 
 _DRAIN_S = 5.0
 PATIENCE_S = 60  # A safety net only.
@@ -33,24 +38,29 @@ class Traced:
 
 @dataclass
 class Tracer:
-    """One Watch and the children under it."""
+    """One SyscallWatch and the children under it."""
 
     events: list[Event] = field(default_factory=list)
     children: list[Traced] = field(default_factory=list)
     pages_folders: dict[int, str] = field(default_factory=dict)
     recorded: bool = False
+    kernel: Kernel = THIS_KERNEL
+    restart_safe: bool = True
+    threads_max: int | None = None
 
     def __post_init__(self) -> None:
         for folder in self.pages_folders.values():
             os.makedirs(folder, exist_ok=True)  # A run makes it before its copies begin.
         self.poll = select.poll()
-        self.watch = Watch(
+        self.watch = SyscallWatch(
             self.events.append,
             self._copy_of,
             lambda address: is_loopback(address) or is_wildcard(address),
             self.pages_folders,
             self.poll,
             self.recorded,
+            kernel=self.kernel,
+            threads_max=self.threads_max,
         )
 
     def _copy_of(self, pid: int) -> int | None:
@@ -69,21 +79,19 @@ class Tracer:
         if pid == 0:
             try:
                 before()
-                installed = kernel.install()
-                socket.send_fds(there, [bytes([installed.killable])], [installed.fd])
-                os.close(installed.fd)
+                handover.install_and_send(there)
                 os.execvpe(argv[0], list(argv), dict(os.environ if env is None else env))
-            except (OSError, kernel.SeccompError) as error:
+            except (OSError, SeccompError) as error:
                 os.write(2, f"tracing: {error!r}\n".encode())
             finally:
                 os._exit(127)
         there.close()
         with here:
-            message, fds, _, _ = socket.recv_fds(here, 1, 1)
-        assert fds, "the child could not install its filter"
-        child = Traced(copy, pid, os.pidfd_open(pid), fds[0])
+            installed = handover.receive(here)
+        assert installed is not None, "the child could not install its filter"
+        child = Traced(copy, pid, os.pidfd_open(pid), installed.fd)
         self.children.append(child)
-        self.watch.adopt(copy, kernel.Installed(fds[0], bool(message[0])))
+        self.watch.adopt(copy, Installed(installed.fd, installed.restart_safe and self.restart_safe))
         return child
 
     def run(self) -> list[int]:
@@ -126,9 +134,22 @@ class Tracer:
 
 
 @contextlib.contextmanager
-def tracer(pages_folders: dict[int, str] | None = None, recorded: bool = False) -> Iterator[Tracer]:
+def tracer(
+    pages_folders: dict[int, str] | None = None,
+    recorded: bool = False,
+    *,
+    kernel: Kernel = THIS_KERNEL,
+    restart_safe: bool = True,
+    threads_max: int | None = None,
+) -> Iterator[Tracer]:
     """A Tracer that is closed at the end."""
-    made = Tracer(pages_folders=pages_folders or {}, recorded=recorded)
+    made = Tracer(
+        pages_folders=pages_folders or {},
+        recorded=recorded,
+        kernel=kernel,
+        restart_safe=restart_safe,
+        threads_max=threads_max,
+    )
     try:
         yield made
     finally:
@@ -138,3 +159,53 @@ def tracer(pages_folders: dict[int, str] | None = None, recorded: bool = False) 
 def python(code: str) -> list[str]:
     """The command that runs *code* in a Python of its own."""
     return [sys.executable, "-I", "-S", "-c", textwrap.dedent(code)]
+
+
+SOCKETS = "import os, socket\n"
+ON_THE_LOOPBACK_DEVICE = """
+    for device in (b"lo", b""):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
+        s.bind(("", 0)); s.listen(); s.close()
+"""
+
+
+def _refuse(*_: int) -> int:
+    raise PermissionError(errno.EPERM, "refused as a container profile does")
+
+
+WITHOUT_DUPLICATES = Kernel(duplicate=_refuse)
+
+
+def trace(
+    code: str, *, expected: int = 0, kernel: Kernel = THIS_KERNEL, threads_max: int | None = None
+) -> list[Event]:
+    """The events of one traced Python that runs *code*."""
+    with tracer(kernel=kernel, threads_max=threads_max) as made:
+        made.start(python(SOCKETS + textwrap.dedent(code)))
+        assert made.run() == [expected]
+        return made.events
+
+
+Made = TypeVar("Made", bound=Event)
+
+
+def only(events: list[Event], kind: type[Made]) -> list[Made]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+@contextlib.contextmanager
+def room_for_descriptors(count: int) -> Iterator[None]:
+    """This process may open *count* more descriptors, and no others."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    last = max(map(int, os.listdir("/proc/self/fd")))
+    with contextlib.ExitStack() as filled:
+        # The numbers below the last one that are free.
+        while (filler := os.open(os.devnull, os.O_RDONLY)) < last:
+            filled.callback(os.close, filler)
+        os.close(filler)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (filler + count, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)

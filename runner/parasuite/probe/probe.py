@@ -33,7 +33,7 @@ _CURES = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Visibility:
     """What a run can see. *use*: the sensors to run. *missing*: name and why, with the cure where one is known.
 
     *partial*: of seccomp, why results are only attempts; "" if they are exact. *recorder_mode*: what the recorder is
@@ -65,7 +65,7 @@ class Sight:
         ]
 
 
-def look(asked: Sequence[str]) -> Sight:
+def probe_sensors(asked: Sequence[str]) -> Visibility:
     """Try *asked* out: names of sensors, or "auto" for all that there are. Takes about half a second; changes
     nothing.
     """
@@ -78,26 +78,26 @@ def look(asked: Sequence[str]) -> Sight:
     if not tries_seccomp and not (has_recorder and sys.platform == "linux"):
         use = tuple(name for name in wanted if name not in missing)
         mode = "events" if has_recorder else ""
-        return Sight(use=use, missing=tuple(missing.items()), recorder_mode=mode)
-    shown, failure = _shown(tries_seccomp, has_recorder)
+        return Visibility(use=use, missing=tuple(missing.items()), recorder_mode=mode)
+    result, failure = _run_self_test(tries_seccomp, has_recorder)
     if failure:
-        return Sight(use=wanted, missing=tuple(missing.items()), problem=failure)
-    if shown["seccomp"]:
-        missing["seccomp"] = _with_cure(shown["seccomp"])
+        return Visibility(use=wanted, missing=tuple(missing.items()), problem=failure)
+    if result["seccomp"]:
+        missing["seccomp"] = _with_cure(result["seccomp"])
     exact = tries_seccomp and "seccomp" not in missing
-    partial = _with_cure(shown["reason"]) if exact and not shown["performs"] else ""
-    return Sight(
+    partial = _with_cure(result["reason"]) if exact and not result["performs"] else ""
+    return Visibility(
         use=tuple(name for name in wanted if name not in missing),
         missing=tuple(missing.items()),
         partial=partial,
         recorder_mode=("pages" if exact and not partial else "events") if has_recorder else "",
-        no_new_privs=exact and shown["no_new_privs"],
-        proven=tuple(shown["proven"]),
-        problem=shown["problem"],
+        no_new_privs=exact and result["no_new_privs"],
+        proven=tuple(result["proven"]),
+        problem=result["problem"],
     )
 
 
-def _shown(tries_seccomp: bool, has_recorder: bool) -> tuple[dict[str, Any], str]:
+def _run_self_test(tries_seccomp: bool, has_recorder: bool) -> tuple[dict[str, Any], str]:
     """What the self-test, a process of its own, printed; or why it printed nothing."""
     root = str(Path(__file__).parents[2])
     recorder = str(RECORDER) if has_recorder else ""
@@ -118,11 +118,11 @@ def _shown(tries_seccomp: bool, has_recorder: bool) -> tuple[dict[str, Any], str
     except (OSError, subprocess.TimeoutExpired) as error:
         return {}, f"the self-test could not be run: {error}"
     try:
-        shown: dict[str, Any] = json.loads(done.stdout)
+        result: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         last = done.stderr.strip().rpartition("\n")[2]
         return {}, f"the self-test ended with status {done.returncode}: {last}"
-    return shown, ""
+    return result, ""
 
 
 def _with_cure(why: str) -> str:
@@ -133,20 +133,22 @@ def _with_cure(why: str) -> str:
     return f"{why}; {cure}" if cure else why
 
 
-def doctor_lines(sight: Sight) -> list[str]:
-    """What *sight* means, for people."""
-    lines = [
-        f"{name}: {'works' if name != 'seccomp' or not sight.partial else 'works in part'}: {SENSORS[name].summary}"
-        for name in sight.use
-    ]
-    if sight.partial:
-        lines.append(f"    results are attempts, looked up a moment later: {sight.partial}")
-    lines += [f"{name}: missing: {why}" for name, why in sight.missing]
-    if sight.problem:
-        lines.append(f"self-test: failed: {sight.problem}")
-    elif sight.proven:
-        lines.append(f"self-test: a planted collision of {' and of '.join(sight.proven)} was seen, with both sides")
+def doctor_lines(visibility: Visibility) -> list[str]:
+    """What *visibility* means, for people."""
+    lines = []
+    for name in visibility.use:
+        works = "works in part" if name == SensorName.SECCOMP and visibility.partial else "works"
+        lines.append(f"{name}: {works}: {SENSORS[name].summary}")
+    if visibility.partial:
+        lines.append(f"    results are attempts, looked up a moment later: {visibility.partial}")
+    lines += [f"{name}: missing: {why}" for name, why in visibility.missing]
+    if visibility.problem:
+        lines.append(f"self-test: failed: {visibility.problem}")
+    elif visibility.proven:
+        lines.append(
+            f"self-test: a planted collision of {' and of '.join(visibility.proven)} was seen, with both sides"
+        )
     else:
         lines.append("self-test: none: the sampler alone sees a collision only by chance")
-    blind = cannot_see(sight.use, without_privilege=sight.no_new_privs)
+    blind = cannot_see(visibility.use, without_privilege=visibility.no_new_privs)
     return lines + ["not seen here:" for _ in blind[:1]] + [f"    {sentence}" for sentence in blind]

@@ -30,8 +30,9 @@ from parasuite.model.party import Party
 from parasuite.model.words import Role
 from parasuite.probe import native
 from parasuite.record.recorder_files import FOLDERS, recorded
-from parasuite.sensors.seccomp import kernel
-from parasuite.sensors.seccomp.watch import Watch
+from parasuite.sensors.seccomp import foreign, handover
+from parasuite.sensors.seccomp.filter import ARCHITECTURE, SeccompError, install
+from parasuite.sensors.seccomp.watch import SyscallWatch
 
 _PATIENCE_S = 20.0
 _TEST = "parasuite::self-test"
@@ -49,7 +50,7 @@ except OSError as error: sys.exit(error.errno)
 
 
 @dataclass(slots=True)
-class Shown:
+class SelfTestResult:
     """The result of the self-test. *seccomp*, *netlink*: why it is missing, "" if it works.
 
     *no_new_privs*: with the filter, setuid programs run without their privilege. *performs*: the supervisor can
@@ -75,7 +76,7 @@ class _Stage:
         self._recorder = recorder
         self._mode = mode
         self.poll = select.poll()
-        self.watch: Watch | None = None
+        self.watch: SyscallWatch | None = None
         self._copies: dict[int, int] = {}
         for copy in (0, 1):
             for name in FOLDERS:
@@ -97,9 +98,7 @@ class _Stage:
                 os.dup2(write, 1)
                 os.dup2(there.fileno(), 0)
                 if self.watch is not None:
-                    installed = kernel.install()
-                    socket.send_fds(there, [b"k" if installed.killable else b"i"], [installed.fd])
-                    os.close(installed.fd)
+                    handover.install_and_send(there)
                 body(self._environment(copy))
             except OSError as error:
                 with contextlib.suppress(OSError):
@@ -111,10 +110,10 @@ class _Stage:
         self._copies[pid] = copy
         self._input = here
         if self.watch is not None:
-            message, fds, _, _ = socket.recv_fds(here, 1, 1)
-            if not fds:
-                raise kernel.SeccompError(0, "the filter could not be installed")
-            self.watch.adopt(copy, kernel.Installed(fds[0], message == b"k"))
+            installed = handover.receive(here)
+            if installed is None:
+                raise SeccompError(0, "the filter could not be installed")
+            self.watch.adopt(copy, installed)
         return pid, read
 
     def _environment(self, copy: int) -> dict[str, str]:
@@ -158,7 +157,7 @@ class _Stage:
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             self._input.close()
             # While the first copy still holds the port: an attempt's result is looked up a moment after the call.
-            self._settle_attempts()
+            self._await_attempts()
             return status
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -166,16 +165,16 @@ class _Stage:
             os.waitpid(first, 0)
             os.close(output)
             held.close()
-            self._settle()
+            self._collect()
 
-    def _settle(self) -> None:
+    def _collect(self) -> None:
         if self.watch is None:
             for copy in (0, 1):
                 self.events += recorded(self._folder / str(copy))
             return
-        self._settle_attempts()
+        self._await_attempts()
 
-    def _settle_attempts(self) -> None:
+    def _await_attempts(self) -> None:
         while self.watch is not None:
             self.watch.serve(self.poll.poll(0))
             timeout_s = self.watch.timeout_s()
@@ -208,28 +207,28 @@ def _native(port: str, env: dict[str, str]) -> None:
     native.become(program)
 
 
-def show(use_seccomp: bool, recorder: str) -> Shown:
+def run_self_test(use_seccomp: bool, recorder: str) -> SelfTestResult:
     """Run the self-test, with seccomp if *use_seccomp*. *recorder*: the recorder's folder, "" for no recorder."""
-    shown = Shown()
+    result = SelfTestResult()
     folder = Path(tempfile.mkdtemp(prefix="ps-"))
     try:
         if use_seccomp:
-            _show_seccomp(shown, folder, recorder)
-        if recorder and (not use_seccomp or shown.seccomp or shown.netlink or not shown.performs):
-            _show_recorder(shown, folder / "recorder", recorder)
+            _test_seccomp(result, folder, recorder)
+        if recorder and (not use_seccomp or result.seccomp or result.netlink or not result.performs):
+            _test_recorder(result, folder / "recorder", recorder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return shown
+    return result
 
 
-def _show_seccomp(shown: Shown, folder: Path, recorder: str) -> None:
-    if kernel.ARCHITECTURE is None:
-        shown.seccomp = "no system call numbers for this machine"
+def _test_seccomp(result: SelfTestResult, folder: Path, recorder: str) -> None:
+    if ARCHITECTURE is None:
+        result.seccomp = "no system call numbers for this machine"
         return
-    if not _can_install(shown):
+    if not _can_install(result):
         return
-    shown.seccomp = _why_callers_are_unseen()
-    if shown.seccomp:
+    result.seccomp = _why_callers_are_unseen()
+    if result.seccomp:
         return
     scenes: list[tuple[str, Callable[[str, dict[str, str]], None]]] = [("Python", _collide)]
     if native.image(1) is not None:
@@ -237,55 +236,55 @@ def _show_seccomp(shown: Shown, folder: Path, recorder: str) -> None:
     for name, second in scenes:
         stage = _Stage(folder / name.partition(" ")[0], recorder, "pages")
         try:
-            stage.watch = Watch(stage.events.append, stage.copy_of, lambda _: True, stage.pages(), stage.poll)
+            stage.watch = SyscallWatch(stage.events.append, stage.copy_of, lambda _: True, stage.pages(), stage.poll)
         except OSError as error:
-            shown.netlink = shown.seccomp = f"netlink: {error.strerror}"
+            result.netlink = result.seccomp = f"netlink: {error.strerror}"
             return
         try:
             status = stage.scene(second)
-            shown.performs = any(
+            result.performs = any(
                 event.errno in ("", "EADDRINUSE") for event in stage.events if isinstance(event, Bind)
             )
             if stage.proves(attributed=bool(recorder)):
-                shown.proven.append(name)
+                result.proven.append(name)
             elif status != 127 or name == "Python":
                 # 127: executing a program from memory is forbidden here, so the native program proves nothing.
-                shown.problem = f"a planted collision of {name} was not seen"
+                result.problem = f"a planted collision of {name} was not seen"
         except OSError as error:
-            shown.problem = f"{name}: {error.strerror}"
+            result.problem = f"{name}: {error.strerror}"
         finally:
             stage.watch.close()
-    if not shown.performs:
-        shown.reason = _why_not_performed()
+    if not result.performs:
+        result.reason = _why_not_performed()
 
 
-def _show_recorder(shown: Shown, folder: Path, recorder: str) -> None:
+def _test_recorder(result: SelfTestResult, folder: Path, recorder: str) -> None:
     stage = _Stage(folder, recorder, "events")
     stage.scene(_collide)
     if not stage.proves(attributed=True):
-        shown.problem = shown.problem or "a planted collision of Python was not recorded"
-    elif "Python" not in shown.proven:
-        shown.proven.append("Python")
+        result.problem = result.problem or "a planted collision of Python was not recorded"
+    elif "Python" not in result.proven:
+        result.proven.append("Python")
 
 
-def _can_install(shown: Shown) -> bool:
+def _can_install(result: SelfTestResult) -> bool:
     """Whether a filter can be installed. Tried in a child, because it cannot be removed."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         had = _has_no_new_privs()
         try:
-            kernel.install()
-        except kernel.SeccompError as error:
+            install()
+        except SeccompError as error:
             os.write(write, f"{error.errno} {error.strerror}".encode())
         finally:
             os._exit(_has_no_new_privs() and not had)
     os.close(write)
     with open(read, "rb") as stream:
-        shown.seccomp = stream.read().decode()
+        result.seccomp = stream.read().decode()
     _, status = os.waitpid(pid, 0)
-    shown.no_new_privs = os.waitstatus_to_exitcode(status) == 1
-    return not shown.seccomp
+    result.no_new_privs = os.waitstatus_to_exitcode(status) == 1
+    return not result.seccomp
 
 
 def _has_no_new_privs() -> bool:
@@ -315,7 +314,7 @@ def _why_callers_are_unseen() -> str:
             os.close(os.pidfd_open(pid))
         except OSError as error:
             return f"pidfd_open: {error.strerror}"
-        if kernel.Memory().read(pid, ctypes.addressof(address), len(address)) is None:
+        if foreign.Memory().read(pid, ctypes.addressof(address), len(address)) is None:
             return f"process_vm_readv: {os.strerror(ctypes.get_errno())}"
     return ""
 
@@ -325,7 +324,7 @@ def _why_not_performed() -> str:
     with _standing_child() as pid:
         pidfd = os.pidfd_open(pid)
         try:
-            os.close(kernel.duplicate(pidfd, 0))
+            os.close(foreign.duplicate(pidfd, 0))
         except OSError as error:
             return f"pidfd_getfd: {os.strerror(error.errno or 0)}"
         finally:
@@ -335,4 +334,4 @@ def _why_not_performed() -> str:
 
 def main(use_seccomp: bool, recorder: str) -> None:
     """Run the self-test and print its result as JSON."""
-    sys.stdout.write(json.dumps(asdict(show(use_seccomp, recorder))) + "\n")
+    sys.stdout.write(json.dumps(asdict(run_self_test(use_seccomp, recorder))) + "\n")

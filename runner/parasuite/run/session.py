@@ -26,7 +26,7 @@ from parasuite.plan.settings import RunSpec
 from parasuite.plan.targets import ResultSource
 from parasuite.probe import probe
 from parasuite.probe.interfaces import host_addresses
-from parasuite.probe.probe import Sight
+from parasuite.probe.probe import Visibility
 from parasuite.record.removal import remove_tree
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.untrusted import Unreadable
@@ -98,21 +98,24 @@ class _Session:
 
     def run_copies(self, record: RunRecord) -> RunRecord:
         """Probe the sensors and run the copies to their end."""
-        sight = probe.look(self.spec.sensors) if self.spec.sensors else probe.Sight()
+        visibility = probe.probe_sensors(self.spec.sensors) if self.spec.sensors else probe.Visibility()
         starter: Starter = Supervised() if sys.platform == "linux" else Direct()
         try:
             record = replace(
-                record, sensors_in_use=tuple(sight.use), supervisor_pid=starter.pid, no_new_privs=sight.no_new_privs
+                record,
+                sensors_in_use=tuple(visibility.use),
+                supervisor_pid=starter.pid,
+                no_new_privs=visibility.no_new_privs,
             )
             self.folder.write_record(record)
-            copies = Copies(self._launches(sight, record), starter, self.spec.timeout_s)
+            copies = Copies(self._launches(visibility, record), starter, self.spec.timeout_s)
             # Without a mode it is not put into the copies, although it was asked for: the probe failed.
-            sensors = [name for name in sight.use if sight.recorder_mode or not SENSORS[name].is_inside]
+            sensors = [name for name in visibility.use if visibility.recorder_mode or not SENSORS[name].is_inside]
             copies_round = Round(self.folder, copies, starter, self.progress, sensors)
             started = self._run_started()
             if any(SENSORS[name].is_supervised for name in sensors):
-                starter.enable_sensor(self._sensor_order(sight, started))
-            copies_round.record([started, *sight.events()])
+                starter.enable_sensor(self._sensor_order(visibility, started))
+            copies_round.record([started, *visibility.events()])
             copies_round.run(self.signals)
         finally:
             starter.close()
@@ -124,7 +127,7 @@ class _Session:
             errors=(copies_round.failure,) if copies_round.failure else (),
         )
 
-    def _launches(self, sight: Sight, record: RunRecord) -> list[Launch]:
+    def _launches(self, visibility: Visibility, record: RunRecord) -> list[Launch]:
         """What each copy is to run; its folders are made."""
         planned = launches(
             self.spec.target,
@@ -137,7 +140,7 @@ class _Session:
             cwd=self.cwd,
             environ=self.environ,
             timeout_scale=max(1.0, self.spec.copies / processors() / 2),
-            recorder_mode=sight.recorder_mode,
+            recorder_mode=visibility.recorder_mode,
             clock=_parasuite_clock.described(),
         )
         for launch in planned:
@@ -162,13 +165,13 @@ class _Session:
             scratch=str(self.scratch),
         )
 
-    def _sensor_order(self, sight: Sight, started: RunStarted) -> EnableSensor:
+    def _sensor_order(self, visibility: Visibility, started: RunStarted) -> EnableSensor:
         pages = tuple(str(self.folder.copy_dir(copy).resolve() / "pages") for copy in range(self.spec.copies))
         return EnableSensor(
             events_path=str(self.folder.path.resolve() / "events" / "seccomp.jsonl"),
             addresses=started.addresses,
-            page_folders=pages if sight.recorder_mode else (),
-            is_recorded=sight.recorder_mode == "events",
+            page_folders=pages if visibility.recorder_mode else (),
+            is_recorded=visibility.recorder_mode == "events",
             events_bytes_max=EVENTS_BYTES_MAX,
         )
 

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 AF_VSOCK = 40
+ADDRESS_MAX = 128  # sizeof(struct sockaddr_storage)
 _SUN_PATH_AT = 2
 _U16, _PORT = struct.Struct("=H"), struct.Struct("!H")
 _INET_LENGTH, _INET6_LENGTH, _VSOCK_LENGTH = 8, 24, 12

@@ -1,4 +1,23 @@
-"""The caller of a trapped call: its thread, process, name and test. Looked up once, kept while the thread lives."""
+"""Who makes a call: the thread, its process and program, and the test and line that the call belongs to.
+
+Theory of operation: attribution. The kernel reports a thread id and nothing else. What belongs to a thread is looked
+up in /proc once, and kept while it is certain to be the same thread of the same program:
+
+- a pidfd pins the tid, and the pagemap of a process reads as empty once that program has ended (exit or execve);
+- before Linux 6.9, which has no pidfds of threads, we check for each call that the process still has the thread.
+
+The test and the line come from the first of these sources that has them; `AttributedBy` records which:
+
+1. the process's page: its recorder writes there, before each call, the kind of call, the descriptor, the test and the
+   line of the calling thread. An entry for another kind or descriptor is from an earlier call (this one is native
+   code's, made behind Python's back), so only the test that the process runs is taken from the page;
+2. the environment that the process was started with: pytest's PYTEST_CURRENT_TEST, for programs without a recorder;
+3. the page of the nearest ancestor that has one: the test that ran when the process was first seen. A test that ended
+   before the process's first call cannot be known.
+
+A page outlives an execve, and the next program in the process may have no recorder. So a page is used only if its
+start time and stack are those of the running program (pages.py), and never again once its program has ended.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +30,8 @@ from dataclasses import InitVar, dataclass, field
 from parasuite.model.party import Party, Process
 from parasuite.model.words import AttributedBy
 from parasuite.sensors import proc
-from parasuite.sensors.seccomp import kernel, pages
+from parasuite.sensors.seccomp import pages
+from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
 from parasuite.sensors.seccomp.pages import UNATTRIBUTED, Attribution
 
 _THREADS_MAX = 512
@@ -21,7 +41,7 @@ _ANCESTORS_MAX = 64
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def _threads_max() -> int:
+def threads_to_remember() -> int:
     """How many threads may be kept: each takes up to three descriptors (its pidfd, and its process's page and memory
     map), and the copies need descriptors, too.
     """
@@ -33,8 +53,8 @@ class TracedProcess:
     """A process for as long as it runs one program. *birth_attribution*: the test that ran when it was started, for a
     process that publishes no page.
 
-    *space*: its memory, None if it may not be inspected. *void*: the inode of a stale page, which a program left that
-    the process ran before. *threads*: how many of its threads are kept; it is forgotten with the last one.
+    *space*: its memory, None if it may not be inspected. *stale_inode*: of the page that an
+    earlier program of the process left. *threads*: how many of its threads are kept; it is forgotten with the last.
     """
 
     identity: Process
@@ -45,9 +65,9 @@ class TracedProcess:
     pages_folder: pages.Folder | None
     birth_attribution: Attribution
     space: proc.AddressSpace | None
-    void: int = 0
+    stale_inode: int = 0
     page: pages.Page | None = None
-    introduced: bool = False
+    is_described: bool = False
     threads: int = 0
 
     @property
@@ -78,7 +98,7 @@ class TracedProcess:
         elif self.page is not None:
             return self.page
         if self.pages_folder is not None:
-            self.page = self.pages_folder.open_page(self.pid, self.ticks, self.void)
+            self.page = self.pages_folder.open_page(self.pid, self.ticks, self.stale_inode)
         return self.page
 
     def attribution_of(self, tid: int, kind: int, descriptor: int) -> Attribution:
@@ -118,14 +138,18 @@ class Thread:
 
 @dataclass(slots=True)
 class Callers:
-    """The threads that called lately. *pages_folders*: by copy, the folder of its pages, if it has a recorder."""
+    """The threads that called lately. *pages_folders*: by copy, the folder of its pages, if it has a recorder.
+
+    *threads_max*: how many are remembered.
+    """
 
     pages_folders: InitVar[dict[int, str]]
+    kernel: Kernel = THIS_KERNEL
+    threads_max: int = field(default_factory=threads_to_remember)
     _folders: dict[int, pages.Folder] = field(init=False)
     _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
     _processes: dict[int, TracedProcess] = field(default_factory=dict)
     _boot_s: float = field(default_factory=proc.boot_s)
-    _threads_max: int = field(default_factory=_threads_max)
 
     def __post_init__(self, pages_folders: dict[int, str]) -> None:
         self._folders = {copy: pages.Folder(path) for copy, path in pages_folders.items()}
@@ -137,11 +161,11 @@ class Callers:
             if known.is_current():
                 self._threads.move_to_end(tid)
                 return known
-        elif len(self._threads) >= self._threads_max:
+        elif len(self._threads) >= self.threads_max:
             self.forget(next(iter(self._threads.values())))
-        pid = proc.process_of(tid)
+        pid = self.kernel.process_of(tid)
         with contextlib.ExitStack() as if_it_fails:
-            pidfd, is_own = kernel.open_thread(tid, pid)
+            pidfd, is_own = self.kernel.open_thread(tid, pid)
             if_it_fails.callback(os.close, pidfd)
             process = self._process(pid, copy)
             if_it_fails.pop_all()
@@ -173,11 +197,11 @@ class Callers:
     def _process(self, pid: int, copy: int) -> TracedProcess:
         stat = proc.stat(pid)
         known = self._processes.get(pid)
-        void = 0
+        stale_inode = 0
         if known is not None and known.ticks == stat.start_ticks:
             if not known.has_ended:
                 return known
-            void = known.page.inode if known.page is not None else known.void
+            stale_inode = known.page.inode if known.page is not None else known.stale_inode
         folder = self._folders.get(copy)
         return TracedProcess(
             identity=Process(Party(copy), pid, self._boot_s + stat.start_ticks / _TICKS_PER_S),
@@ -186,9 +210,9 @@ class Callers:
             command=proc.command(pid, _COMMAND_MAX),
             parent=stat.parent,
             pages_folder=folder,
-            birth_attribution=_born_of(pid) or _born_of_ancestor(stat.parent, folder),
+            birth_attribution=_birth_attribution(pid) or _ancestor_attribution(stat.parent, folder),
             space=_space(pid),
-            void=void,
+            stale_inode=stale_inode,
         )
 
 
@@ -198,7 +222,7 @@ def _space(pid: int) -> proc.AddressSpace | None:
     return None
 
 
-def _born_of(pid: int) -> Attribution | None:
+def _birth_attribution(pid: int) -> Attribution | None:
     """The test that ran when *pid* was started, if its environment says so."""
     for entry in proc.environment(pid):
         if entry.startswith(b"PYTEST_CURRENT_TEST="):
@@ -208,7 +232,7 @@ def _born_of(pid: int) -> Attribution | None:
     return None
 
 
-def _born_of_ancestor(parent: int, folder: pages.Folder | None) -> Attribution:
+def _ancestor_attribution(parent: int, folder: pages.Folder | None) -> Attribution:
     """The test that the nearest ancestor with a page runs now, as the process is seen for the first time."""
     for _ in range(_ANCESTORS_MAX):
         if parent <= 1 or folder is None:

@@ -1,4 +1,4 @@
-"""What one trapped call is, what is done about it, and what it tells.
+"""What each trapped call is, how it is handled, and which events it makes.
 
 bind and listen of internet sockets are performed here, on a duplicate of the caller's descriptor, so that result,
 port and cookie are known at that instant. We let the kernel perform all other calls itself:
@@ -27,10 +27,14 @@ from parasuite.model.overlap import canonical
 from parasuite.model.party import Caller, Party
 from parasuite.model.words import Protocol
 from parasuite.sensors.recorder import _parasuite_page as layout
-from parasuite.sensors.seccomp import addresses, kernel
+from parasuite.sensors.seccomp import addresses
+from parasuite.sensors.seccomp.addresses import ADDRESS_MAX
 from parasuite.sensors.seccomp.aside import Aside
 from parasuite.sensors.seccomp.attempts import SOURCE, Attempt
 from parasuite.sensors.seccomp.callers import Thread
+from parasuite.sensors.seccomp.filter import ARCHITECTURE, LANDLOCK_RESTRICT_SELF
+from parasuite.sensors.seccomp.foreign import Kernel, Memory, is_mptcp, perform_bind, perform_listen
+from parasuite.sensors.seccomp.notify_channel import Notification, NotifyChannel
 from parasuite.sensors.seccomp.owners import Owner, Owners
 from parasuite.sensors.seccomp.pages import Attribution
 from parasuite.sensors.seccomp.rights import Rights
@@ -43,7 +47,6 @@ from parasuite.sensors.seccomp.socket_info import (
     device_option,
     endpoint_of,
     is_followed,
-    socket_info,
 )
 
 _BOUND_HERE = frozenset({*INET, _socket.AF_UNSPEC})
@@ -53,17 +56,17 @@ _Destination = tuple[Endpoint, int, tuple[Holder, ...]]
 
 
 @dataclass(slots=True)
-class Call:
-    """One trapped call. *sock*: our duplicate, None where it may not be had; then *inode* names it, if anything
-    does. *performed*: the errno, or 0, with which it was carried out here; None as long as it was not.
+class TrappedCall:
+    """One trapped call. *sock*: our duplicate, None if that is not permitted; then *inode* identifies the socket, 0
+    if nothing does. *performed*: the result once we have performed the call: the errno, or 0; None before.
     """
 
     copy: int
-    request: kernel.Call
+    notification: Notification
     fd: int
     thread: Thread
     sock: _socket.socket | None
-    killable: bool
+    restart_safe: bool
     inode: int = 0
     performed: int | None = None
 
@@ -73,29 +76,29 @@ class Call:
 
     def attribution(self, kind: int) -> Attribution:
         """The test and line of this call, of *kind*."""
-        return self.thread.process.attribution_of(self.request.tid, kind, self.fd)
+        return self.thread.process.attribution_of(self.notification.tid, kind, self.fd)
 
     def caller(self, attribution: Attribution) -> Caller:
         """Who makes it, as events name it."""
         test, location, by = attribution
-        return Caller(self.thread.process.identity, self.request.tid, test, location, by)
+        return Caller(self.thread.process.identity, self.notification.tid, test, location, by)
 
 
 @dataclass(slots=True)
-class Outcome:
-    """*failure*: the errno to answer, 0 for success; None: the kernel is to carry the call out."""
+class Reply:
+    """*failure*: the errno to reply with, 0 for success; None: let the kernel perform the call."""
 
     failure: int | None = None
     events: Sequence[Event] = ()
     attempt: Attempt | None = None
-    opaque: bool = False
+    uninspectable: bool = False
 
 
-class Calls:
-    """Acts on calls.
+class CallHandlers:
+    """Handles calls, one method for each system call.
 
-    *is_local*: whether an address is this host's. *recorded*: whether the recorder tells Python's calls. *release*:
-    takes the cookie of a socket that is found gone, and by when it was.
+    *is_local*: whether an address is this host's. *recorded*: whether the recorder reports Python's calls. *release*:
+    takes the cookie of a socket that has ended, and a time by which it had.
     """
 
     def __init__(
@@ -104,75 +107,77 @@ class Calls:
         is_local: Callable[[str], bool],
         recorded: bool,
         release: Callable[[int, int], None],
+        kernel: Kernel,
     ) -> None:
-        machine = kernel.ARCHITECTURE
+        machine = ARCHITECTURE
         assert machine is not None
         self._owners = owners
+        self._kernel = kernel
         self._is_local = is_local
         self._recorded = recorded
         self._release = release
         self._aside = Aside()
-        self._memory = kernel.Memory()
+        self._memory = Memory()
         self.rights = Rights()
         self._networks = Networks()
         self._sends: dict[tuple[int, Endpoint], int] = {}
-        self._handlers: dict[int, Callable[[Call, kernel.Listener], Outcome | None]] = {
+        self._handlers: dict[int, Callable[[TrappedCall, NotifyChannel], Reply | None]] = {
             machine.bind: self._bind,
             machine.listen: self._listen,
             machine.connect: self._connect,
             machine.sendto: self._send,
-            **dict.fromkeys(kernel.LANDLOCK_RESTRICT_SELF, self._restrict_self),
+            **dict.fromkeys(LANDLOCK_RESTRICT_SELF, self._restrict_self),
         }
 
     def close(self) -> None:
         self.rights.close()
 
-    def outcome(self, call: Call, listener: kernel.Listener) -> Outcome | None:
-        """Do what is to be done; None if the caller is gone."""
-        return self._handlers[call.request.number](call, listener)
+    def handle(self, call: TrappedCall, channel: NotifyChannel) -> Reply | None:
+        """Perform *call*, or leave it to the kernel; None if the caller is gone."""
+        return self._handlers[call.notification.number](call, channel)
 
-    def _address(self, call: Call, at: int, length: int) -> tuple[bytes | None, addresses.Address | None]:
-        """The address as it stands there, None where it may not be seen; and what it says, None if nothing that
-        matters here, or nothing that the kernel would take.
+    def _address(self, call: TrappedCall, at: int, length: int) -> tuple[bytes | None, addresses.Address | None]:
+        """The address as its caller wrote it, None if it may not be read; and the same parsed, None for a family that
+        is not followed or an address that the kernel would refuse.
         """
-        request = call.request
-        size = request.arguments[length] & 0xFFFFFFFF
-        start = request.arguments[at]
-        if not 0 < size <= kernel.ADDRESS_MAX or call.thread.process.has_at_once(start, size):
-            raw = self._memory.read(request.tid, start, size)
+        notification = call.notification
+        size = notification.arguments[length] & 0xFFFFFFFF
+        start = notification.arguments[at]
+        if not 0 < size <= ADDRESS_MAX or call.thread.process.has_at_once(start, size):
+            raw = self._memory.read(notification.tid, start, size)
         else:
-            # A page that is not there, or is not to be looked at. The buffer is one of its own: it may come too late.
-            raw = self._aside(lambda: kernel.Memory().read(request.tid, start, size))
+            # The page may be missing, so this may take for ever. Its own buffer, which may be filled too late.
+            raw = self._aside(lambda: Memory().read(notification.tid, start, size))
         return raw, None if raw is None else addresses.parse(raw)
 
-    def _performs(self, call: Call, port: int) -> bool:
-        """Whether bind or listen is performed here. *port*: an explicit one that is bound, else 0."""
+    def _performs(self, call: TrappedCall, port: int) -> bool:
+        """Whether we perform this bind or listen. *port*: the explicit port of a bind, else 0."""
         sock = call.sock
-        if sock is None or not call.killable or not is_followed(sock):
+        if sock is None or not call.restart_safe or not is_followed(sock):
             return False
-        if port and self.rights.needs_privilege(port, self._networks.of(sock, call.request.tid)):
+        if port and self.rights.needs_privilege(port, self._networks.of(sock, call.notification.tid)):
             return False
         return not self.rights.is_confined(call.copy, call.thread)
 
-    def _restrict_self(self, call: Call, listener: kernel.Listener) -> Outcome:
-        del listener
+    def _restrict_self(self, call: TrappedCall, channel: NotifyChannel) -> Reply:
+        del channel
         self.rights.restricts_itself(call.copy, call.thread.process)
-        return Outcome()
+        return Reply()
 
-    def _bind(self, call: Call, listener: kernel.Listener) -> Outcome | None:
+    def _bind(self, call: TrappedCall, channel: NotifyChannel) -> Reply | None:
         raw, address = self._address(call, 1, 2)
         if raw is None or address is None:
-            return Outcome(opaque=raw is None)
+            return Reply(uninspectable=raw is None)
         attribution = call.attribution(layout.BIND)
         sock = call.sock
         if sock is None or address.family not in _BOUND_HERE or not self._performs(call, address.port):
             asked = self._asked(call, address)
-            return Outcome() if asked is None else self._attempted(call, attribution, asked)
-        if not listener.is_valid(call.request):
+            return Reply() if asked is None else self._attempted(call, attribution, asked)
+        if not channel.is_valid(call.notification):
             return None
-        failure = call.performed = kernel.perform_bind(sock.fileno(), raw)
+        failure = call.performed = perform_bind(sock.fileno(), raw)
         t_ns = time.monotonic_ns()
-        info = socket_info(sock, self._networks.of(sock, call.request.tid))
+        info = self._kernel.socket_info(sock, self._networks.of(sock, call.notification.tid))
         asked = Endpoint(info.protocol, address.address, address.port, info.network, info.v6only)
         event = Bind(
             t_ns=t_ns,
@@ -187,20 +192,20 @@ class Calls:
             source=SOURCE,
             caller=call.caller(attribution),
         )
-        return Outcome(failure, (event,))
+        return Reply(failure, (event,))
 
-    def _listen(self, call: Call, listener: kernel.Listener) -> Outcome | None:
+    def _listen(self, call: TrappedCall, channel: NotifyChannel) -> Reply | None:
         attribution = call.attribution(layout.LISTEN)
         sock = call.sock
         if sock is None or not self._performs(call, 0):
             if sock is not None and not is_followed(sock):
-                return Outcome()
+                return Reply()
             return self._attempted(call, attribution, None)
-        if not listener.is_valid(call.request):
+        if not channel.is_valid(call.notification):
             return None
-        failure = call.performed = kernel.perform_listen(sock.fileno(), call.request.int_argument(1))
+        failure = call.performed = perform_listen(sock.fileno(), call.notification.int_argument(1))
         t_ns = time.monotonic_ns()
-        info = socket_info(sock, self._networks.of(sock, call.request.tid))
+        info = self._kernel.socket_info(sock, self._networks.of(sock, call.notification.tid))
         got = endpoint_of(sock, info) if failure else self._own(call, sock, info, t_ns)
         event = Listen(
             t_ns=t_ns,
@@ -214,17 +219,17 @@ class Calls:
             source=SOURCE,
             caller=call.caller(attribution),
         )
-        return Outcome(failure, (event,))
+        return Reply(failure, (event,))
 
-    def _connect(self, call: Call, listener: kernel.Listener) -> Outcome:
-        del listener
+    def _connect(self, call: TrappedCall, channel: NotifyChannel) -> Reply:
+        del channel
         _, address = self._address(call, 1, 2)
         if address is None or address.family not in INET:
-            return Outcome()
+            return Reply()
         t_ns = time.monotonic_ns()
         destinations = self._destinations(call, address)
         if not destinations:
-            return Outcome()
+            return Reply()
         caller = call.caller(call.attribution(layout.CONNECT))
         events = [
             Connect(
@@ -238,17 +243,17 @@ class Calls:
             )
             for to, cookie, holders in destinations
         ]
-        return Outcome(events=events)
+        return Reply(events=events)
 
-    def _send(self, call: Call, listener: kernel.Listener) -> Outcome:
-        del listener
+    def _send(self, call: TrappedCall, channel: NotifyChannel) -> Reply:
+        del channel
         _, address = self._address(call, 4, 5)
         if address is None or address.family not in INET:
-            return Outcome()
+            return Reply()
         t_ns = time.monotonic_ns()
         destinations = [made for made in self._destinations(call, address) if self._is_new(made[1], made[0], t_ns)]
         if not destinations:
-            return Outcome()
+            return Reply()
         caller = call.caller(call.attribution(layout.SEND))
         events = [
             Send(
@@ -262,14 +267,14 @@ class Calls:
             )
             for to, cookie, holders in destinations
         ]
-        return Outcome(events=events)
+        return Reply(events=events)
 
-    # --- what is known of a call ----------------------------------------------------------------------------------
+    # --- facts about a call ---------------------------------------------------------------------------------------
 
-    def _own(self, call: Call, sock: _socket.socket, info: SocketInfo, t_ns: int) -> Endpoint:
-        """Note the socket as its copy's since *t_ns*, and who had its endpoint as gone by then; its endpoint."""
+    def _own(self, call: TrappedCall, sock: _socket.socket, info: SocketInfo, t_ns: int) -> Endpoint:
+        """Record the copy as the socket's owner, release earlier owners of its endpoint; the endpoint."""
         got = canonical(endpoint_of(sock, info))
-        if kernel.is_mptcp(sock):
+        if is_mptcp(sock):
             # The tables know it by another cookie; the inode is the same. Not found: it has not listened yet.
             row = self._owners.row_of(info.inode, Protocol.TCP, got.port)
             info.cookie = row.cookie if row is not None else info.cookie
@@ -284,43 +289,46 @@ class Calls:
             return ()
         return self._owners.holders(endpoint, but=info.cookie)
 
-    def _asked(self, call: Call, address: addresses.Address) -> Endpoint | None:
-        """The endpoint of a bind that the kernel carries out; protocol "" where that may not be seen."""
+    def _asked(self, call: TrappedCall, address: addresses.Address) -> Endpoint | None:
+        """The endpoint of a bind that the kernel performs; protocol "" if that is not visible."""
         sock = call.sock
         if address.family == addresses.AF_VSOCK:
             return Endpoint(Protocol.VSOCK, address.address, address.port)
         network = self._network(call)
         if address.family == socket.AF_UNIX:
-            return Endpoint(Protocol.UNIX, _absolute(address.address, call.request.tid), 0, network)
+            return Endpoint(Protocol.UNIX, _absolute(address.address, call.notification.tid), 0, network)
         if sock is None:
             return Endpoint(Protocol.UNKNOWN, address.address, address.port, network)
         if not is_followed(sock):
             return None
         return Endpoint(PROTOCOLS[sock.type], address.address, address.port, network)
 
-    def _attempted(self, call: Call, attribution: Attribution, asked: Endpoint | None) -> Outcome:
-        """A call that goes on by itself; what the recorder tells exactly is left to it, but who stood in the way."""
+    def _attempted(self, call: TrappedCall, attribution: Attribution, asked: Endpoint | None) -> Reply:
+        """A call that the kernel performs.
+
+        If the recorder reports its result, only a holder outside the run is looked up.
+        """
         sock = call.sock
         result_from_recorder = sock is None and self._recorded and attribution.location is not None
         if result_from_recorder and (asked is None or asked.protocol or not asked.port):
-            return Outcome()
+            return Reply()
         if sock is None and not call.inode:
-            return Outcome(opaque=True)
+            return Reply(uninspectable=True)
         attempt = Attempt(
             t_ns=time.monotonic_ns(),
-            tid=call.request.tid,
+            tid=call.notification.tid,
             inode=os.fstat(sock.fileno()).st_ino if sock is not None else call.inode,
             proven=sock is not None,
             caller=call.caller(attribution),
             asked=asked,
             result_from_recorder=result_from_recorder,
         )
-        return Outcome(attempt=attempt)
+        return Reply(attempt=attempt)
 
-    def _destinations(self, call: Call, address: addresses.Address) -> list[_Destination]:
-        """Where a client may end, as far as that is worth an event: on this host; or anywhere, for one that is bound.
+    def _destinations(self, call: TrappedCall, address: addresses.Address) -> list[_Destination]:
+        """The destinations worth an event: those on this host; any, if the client's socket is bound.
 
-        Where the protocol may not be seen, each at whose port another copy stands.
+        Without a duplicate the protocol is unknown: each protocol of which another copy holds the port.
         """
         sock = call.sock
         if sock is None:
@@ -330,34 +338,34 @@ class Calls:
         cookie = cookie_of(sock)
         if not self._is_local(address.address) and cookie not in self._owners:
             return []
-        network = self._networks.of(sock, call.request.tid)
+        network = self._networks.of(sock, call.notification.tid)
         to = Endpoint(PROTOCOLS[sock.type], address.address, address.port, network)
         return [(to, cookie, self._servers(call, to))]
 
-    def _guessed(self, call: Call, address: addresses.Address) -> list[_Destination]:
+    def _guessed(self, call: TrappedCall, address: addresses.Address) -> list[_Destination]:
         if not self._network(call).is_ours:
-            return []  # No sockets are known there.
+            return []  # We know no sockets there.
         known = self._owners.of_inode(call.inode) if call.inode else None
         protocols = (Protocol.TCP, Protocol.UDP) if known is None else (known[1].endpoint.protocol,)
-        found = []
+        destinations = []
         for protocol in protocols:
             to = Endpoint(protocol, address.address, address.port)
             if known is not None or self._owners.only_others_at(call.party, to):
-                found.append((to, known[0] if known else 0, self._servers(call, to)))
-        return found
+                destinations.append((to, known[0] if known else 0, self._servers(call, to)))
+        return destinations
 
-    def _network(self, call: Call) -> Network:
-        tid = call.request.tid
+    def _network(self, call: TrappedCall) -> Network:
+        tid = call.notification.tid
         return self._networks.of_thread(tid) if call.sock is None else self._networks.of(call.sock, tid)
 
-    def _servers(self, call: Call, to: Endpoint) -> tuple[Holder, ...]:
-        """Who listens there, asked of the kernel only where another copy may be the only one."""
+    def _servers(self, call: TrappedCall, to: Endpoint) -> tuple[Holder, ...]:
+        """The listeners at *to*. The kernel is asked only if another copy may be the only owner."""
         if not to.network.is_ours or not self._owners.only_others_at(call.party, to):
             return ()
         return self._owners.holders(to, owning=True)
 
     def _is_new(self, cookie: int, to: Endpoint, t_ns: int) -> bool:
-        """Whether this datagram tells more than the last: of a thousand to one place one a second is written down."""
+        """Whether to record this datagram: of many from one socket to one destination, one a second is."""
         if t_ns - self._sends.get((cookie, to), -_SEND_AGAIN_NS) < _SEND_AGAIN_NS:
             return False
         if len(self._sends) >= _SENDS_REMEMBERED_MAX:

@@ -134,10 +134,10 @@ class Folder:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def open_page(self, pid: int, start_ticks: int, void: int = 0) -> Page | None:
+    def open_page(self, pid: int, start_ticks: int, stale_inode: int = 0) -> Page | None:
         """The page of the process *pid* that started at *start_ticks*, refreshed; None if it has none.
 
-        *void*: the inode of a stale page that must not be taken for it.
+        *stale_inode*: the inode of a stale page that must not be taken for it.
         """
         if self._descriptor < 0:
             return None
@@ -149,7 +149,7 @@ class Folder:
             with contextlib.suppress(OSError):
                 found = os.fstat(descriptor)
                 page = Page(descriptor, found.st_ino)
-                is_page = stat.S_ISREG(found.st_mode) and found.st_size == layout.SIZE and found.st_ino != void
+                is_page = stat.S_ISREG(found.st_mode) and found.st_size == layout.SIZE and found.st_ino != stale_inode
                 if is_page and _may_be_of(found.st_uid, pid) and page.refresh() and page.is_of(pid, start_ticks):
                     if_it_is_none.pop_all()
                     return page

@@ -1,4 +1,4 @@
-"""The exact sensor as the supervisor runs it: one Watch, its file of events, its account of itself."""
+"""The exact sensor as the supervisor runs it: a SyscallWatch, its file of events, its states."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from parasuite.model.events import Event, SensorState
 from parasuite.model.lines import encode
 from parasuite.model.overlap import canonical_address, is_loopback, is_wildcard
 from parasuite.model.words import SensorStatus
-from parasuite.sensors.seccomp import kernel
-from parasuite.sensors.seccomp.watch import NAME, Watch
+from parasuite.sensors.seccomp.filter import Installed
+from parasuite.sensors.seccomp.watch import NAME, SyscallWatch
 
-# What a supervisor that is killed takes with it, at most.
+# At most this much is lost if the supervisor is killed.
 GATHERED_S, GATHERED_EVENTS = 0.1, 256
 
 
@@ -23,7 +23,7 @@ class SeccompSensor:
     """*events_path*: the file to append events to. *addresses*: this host's own. *page_folders*: by copy, where its
     recorders publish tests and lines; () without recorders. *is_recorded*: the recorders write events of their own.
     *events_bytes_max*: of the file; past it the sensor is blind, and only its own states are written. *copy_of*,
-    *poll*: as for Watch.
+    *poll*: as for SyscallWatch.
 
     Raises OSError if the file or the kernel's tables cannot be opened.
     """
@@ -47,7 +47,7 @@ class SeccompSensor:
         self._written = 0
         self._failed = False
         self._lost = ""
-        self._watch = Watch(
+        self._watch = SyscallWatch(
             self._unwritten.append,
             copy_of,
             lambda address: is_loopback(address) or is_wildcard(address) or canonical_address(address) in local,
@@ -63,12 +63,12 @@ class SeccompSensor:
         watch_s = self._watch.timeout_s()
         return min(due_s if watch_s is None else [*due_s, watch_s], default=None)
 
-    def adopt(self, copy: int, installed: kernel.Installed) -> None:
-        """As Watch has it."""
+    def adopt(self, copy: int, installed: Installed) -> None:
+        """As SyscallWatch has it."""
         self._watch.adopt(copy, installed)
 
     def serve(self, ready: Sequence[tuple[int, int]]) -> None:
-        """As Watch has it; and write down what has gathered: many events at once cost less."""
+        """Serve the watch, then write the buffered events (batching is cheaper)."""
         self._watch.serve(ready)
         if self._watch.failure and not self._failed:
             self.record_state(SensorStatus.BLIND, self._watch.failure)
@@ -81,7 +81,7 @@ class SeccompSensor:
             self._write()
 
     def record_state(self, state: SensorStatus, why: str = "") -> None:
-        """Write down how the sensor is; once it was blind in one thing, it does not end in order."""
+        """Record the sensor's state. After the first "blind", no "down" is written."""
         self._failed = self._failed or state == SensorStatus.BLIND
         event = SensorState(
             t_ns=time.monotonic_ns(),
@@ -113,7 +113,7 @@ class SeccompSensor:
             self.record_state(SensorStatus.BLIND, f"{reached}; run fewer of the tests in one run (-k, a folder)")
 
     def end(self) -> None:
-        """Say what was seen worse than it could have been, and close."""
+        """Record what was observed less well than it could be, and close."""
         self._watch.finish()
         for note in self._watch.notes():
             self.record_state(SensorStatus.PARTIAL, note)

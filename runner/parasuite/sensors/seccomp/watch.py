@@ -1,12 +1,24 @@
-"""Every bind, listen, connect and release of the copies, as it happens: seccomp and netlink put together.
+"""Every bind, listen, connect and release of the copies, as it happens: seccomp and netlink together.
 
-Runs in the supervisor, which is one thread: what it writes is in the order in which the kernel did it. Until a call
-is received, any signal can interrupt it; afterwards only a fatal one. So every call that waits, in whichever copy, is
-received before one is served.
+Runs in the supervisor, which is one thread, so its events are in the order in which the kernel acted.
 
-Each call has a fixed order: receive, read memory, duplicate, *then* ask whether the caller still stands there (its
-number may be another's by now), act, close the duplicate, answer, and only then write down what was learned. (A
-duplicate that outlived the answer would keep a port that its owner has closed.)
+Theory of operation: a trapped call.
+
+    trapped --> received --> inspected --> performed here, or continued --> replied to --> recorded
+       |            |
+       |            +--> its caller was killed: dropped
+       +--> interrupted by a signal: never received
+
+- Until a call is received, any signal can interrupt it; then its caller must make it again. Afterwards only a fatal
+  signal can (Linux 5.19). So every call that waits, in whichever copy, is received before one is served. An
+  interrupted call leaves no trace but a gap in the numbers of calls: they are counted (notify_channel.py) and noted.
+- Inspecting reads the caller's memory and duplicates its socket. Only *then* we ask whether the caller still waits in
+  this call: if it was killed in between, its tid may be another thread's, and what was read is not used.
+- The duplicate is closed before the reply: otherwise it would keep a port open that its owner closes next.
+- Recording comes last, after the reply: the caller does not wait for it. A failure while inspecting must not break
+  the run: the kernel performs the call, unobserved, and the sensor is reported blind.
+- Sockets whose end netlink reports are released before newer calls are served, so that a port's next owner follows
+  the release of its last.
 """
 
 from __future__ import annotations
@@ -27,39 +39,41 @@ from parasuite.model.party import Caller
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import Protocol
 from parasuite.sensors import netlink
-from parasuite.sensors.seccomp import kernel
 from parasuite.sensors.seccomp.attempts import Attempts
-from parasuite.sensors.seccomp.callers import Callers, Thread
-from parasuite.sensors.seccomp.calls import Call, Calls, Outcome
+from parasuite.sensors.seccomp.callers import Callers, Thread, threads_to_remember
+from parasuite.sensors.seccomp.calls import CallHandlers, Reply, TrappedCall
+from parasuite.sensors.seccomp.filter import LANDLOCK_RESTRICT_SELF, Installed
+from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
+from parasuite.sensors.seccomp.notify_channel import Notification, NotifyChannel
 from parasuite.sensors.seccomp.owners import Owners
 
 NAME = SensorName.SECCOMP
-# What may go wrong in looking at a call and at who made it. The audit never breaks the run: the call goes on unseen,
-# and the run is said to have been blind.
-_FAILURES = (OSError, ValueError, LookupError, struct.error)
-
-
-# Calls that one `serve` may receive, so that its user is never kept from other work by callers that never pause.
+# Exceptions expected while inspecting a call or its caller. They must not break the run: the kernel performs the
+# call, unobserved, and the sensor is reported blind.
+_EXPECTED = (OSError, ValueError, LookupError, struct.error)
+# Calls that one `serve` may receive, so that callers that never pause cannot keep the supervisor from its other work.
 _RECEIVED_MAX = 64
 
 
 @dataclass(slots=True)
-class _Traced:
+class _CopyChannel:
+    """The notify channel of one filter, and the copy under it."""
+
     copy: int
-    listener: kernel.Listener
-    killable: bool
+    channel: NotifyChannel
+    restart_safe: bool
 
 
-class Watch:
+class SyscallWatch:
     """The exact sensor.
 
     *emit*: takes each event. *copy_of*: the copy that a pid belongs to, None outside the run. *is_local*: whether an
     address is this host's. *pages_folders*: copy to where its recorder's pages are. *recorded*: whether the recorder
-    writes down Python's own calls, where results are not to be had here. *poll*: what its user waits on; every
-    descriptor that means work is registered there. (Not one epoll for all: through it the kernel forgets that the
-    sensor is to be woken on its caller's processor, and at each call both move to another one.)
+    reports the results of Python's own calls, where we cannot know them. *poll*: what the supervisor waits on;
+    every descriptor that means work is registered there. (Use poll, not epoll: with epoll the kernel ignores
+    SYNC_WAKE_UP, and both sides migrate to another CPU on every call.) *threads_max*: as Callers has it.
 
-    Raises OSError where netlink is not to be had: without releases nothing would be known for long.
+    Raises OSError if netlink is not available: without releases nothing would be known for long.
     """
 
     def __init__(
@@ -70,19 +84,23 @@ class Watch:
         pages_folders: dict[int, str],
         poll: select.poll,
         recorded: bool = False,
+        *,
+        kernel: Kernel = THIS_KERNEL,
+        threads_max: int | None = None,
     ) -> None:
         self._emit = emit
-        self._callers = Callers(pages_folders)
+        self._kernel = kernel
+        self._callers = Callers(pages_folders, kernel, threads_to_remember() if threads_max is None else threads_max)
         self._owners = Owners(netlink.Table(), copy_of)
-        self._destroyed = netlink.Destroyed()
+        self._destroyed = kernel.destroyed()
         self._overflows = 0
         self._attempts = Attempts(self._owners, emit)
-        self._calls = Calls(self._owners, is_local, recorded, self._release_vanished)
-        self._traced: dict[int, _Traced] = {}
-        self._received: deque[tuple[_Traced, kernel.Call]] = deque()
+        self._handlers = CallHandlers(self._owners, is_local, recorded, self._release_vanished, kernel)
+        self._channels: dict[int, _CopyChannel] = {}
+        self._received: deque[tuple[_CopyChannel, Notification]] = deque()
         self.calls = 0
         self.counts: Counter[str] = Counter()
-        self.opaque: set[str] = set()
+        self.uninspectable: set[str] = set()
         self.unrecorded: set[str] = set()
         self.failure = ""
         self._destroyed_fd = self._destroyed.fileno()
@@ -93,21 +111,22 @@ class Watch:
         """After which time `serve` has work although no descriptor is ready; None: never."""
         return self._attempts.timeout_s()
 
-    def adopt(self, copy: int, installed: kernel.Installed) -> None:
-        """Serve a filter's listener for *copy* from now on; it is closed when the last task under it has gone."""
-        self._traced[installed.fd] = _Traced(copy, kernel.Listener(installed.fd), installed.killable)
+    def adopt(self, copy: int, installed: Installed) -> None:
+        """Serve a filter's notify channel for *copy*; it is closed when the last task under the filter has gone."""
+        self._channels[installed.fd] = _CopyChannel(copy, NotifyChannel(installed.fd), installed.restart_safe)
         self._poll.register(installed.fd, select.POLLIN)
 
     def close(self) -> None:
-        """Close all; in a forked child too, since whoever keeps a listener leaves its callers waiting for ever.
+        """Close every descriptor; in a forked child too: while a process keeps a notify descriptor open, callers wait
+        for its reply.
 
-        What it has registered is of no use any more, and neither is the poll.
+        The poll is of no use afterwards: what was registered there has been closed.
         """
-        for traced in self._traced.values():
-            traced.listener.close()
-        self._traced.clear()
+        for from_copy in self._channels.values():
+            from_copy.channel.close()
+        self._channels.clear()
         self._callers.close()
-        self._calls.close()
+        self._handlers.close()
         self._owners.table.close()
         self._destroyed.close()
 
@@ -116,13 +135,13 @@ class Watch:
         left = _RECEIVED_MAX
         while True:
             self._receive(ready)
-            # What has ended is written down before anything newer is looked at.
+            # Ends are recorded before newer calls are served.
             if any(fd == self._destroyed_fd for fd, _ in ready):
                 self._guarded(self._drain)
             if not self._received:
                 break
-            traced, request = self._received.popleft()
-            self._handle(traced, request)
+            from_copy, notification = self._received.popleft()
+            self._handle(from_copy, notification)
             left -= 1
             if not self._received:
                 break  # The poll of our user is next anyway.
@@ -134,23 +153,23 @@ class Watch:
         self._guarded(self._attempts.look_up_all)
 
     def _receive(self, ready: Sequence[tuple[int, int]]) -> None:
-        """Receive the calls that are *ready*; close the listeners without a task."""
+        """Receive the calls that are *ready*; close the channels of filters without a task."""
         for fd, flags in ready:
-            traced = self._traced.get(fd)
-            if traced is None:
+            from_copy = self._channels.get(fd)
+            if from_copy is None:
                 continue
             if flags & select.POLLIN:
-                request = traced.listener.receive()
-                if request is not None:
-                    self._received.append((traced, request))
-            elif not any(waiting is traced for waiting, _ in self._received):
+                notification = from_copy.channel.receive()
+                if notification is not None:
+                    self._received.append((from_copy, notification))
+            elif not any(waiting is from_copy for waiting, _ in self._received):
                 self._poll.unregister(fd)
-                self.counts["interrupted"] += traced.listener.interrupted
-                traced.listener.close()
-                del self._traced[fd]
+                self.counts["interrupted"] += from_copy.channel.interrupted
+                from_copy.channel.close()
+                del self._channels[fd]
 
     def _drain(self) -> None:
-        """Write down what the kernel says has ended, before anything newer is looked at."""
+        """Record the sockets that the kernel reports as ended."""
         for cookie in self._destroyed.cookies():
             if cookie in self._owners:
                 self._release(cookie, time.monotonic_ns())
@@ -177,67 +196,67 @@ class Watch:
         self._release(cookie, by_ns, is_timed=False)
 
     def _resynchronise(self) -> None:
-        """The kernel dropped some ends: whoever is no longer in its table has gone."""
-        there = {row.cookie for row in self._owners.table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE)}
-        there.update(row.cookie for row in self._owners.table.rows(Protocol.UDP, netlink.UDP_STATES))
+        """The kernel dropped some notices: sockets that are no longer in its table have ended."""
+        alive = {row.cookie for row in self._owners.table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE)}
+        alive.update(row.cookie for row in self._owners.table.rows(Protocol.UDP, netlink.UDP_STATES))
         for cookie in self._owners:
-            if cookie not in there:
+            if cookie not in alive:
                 self._release_vanished(cookie, time.monotonic_ns())
 
-    def _handle(self, traced: _Traced, request: kernel.Call) -> None:
+    def _handle(self, from_copy: _CopyChannel, notification: Notification) -> None:
         self.calls += 1
         try:
-            call = self._look(traced, request)
-        except _FAILURES as error:
-            self._let_unseen(traced, request, error)
+            call = self._trapped_call(from_copy, notification)
+        except _EXPECTED as error:
+            self._continue_unseen(from_copy, notification, error)
             return
-        if not call.thread.process.introduced:
-            self._introduce(call.thread)
+        if not call.thread.process.is_described:
+            self._describe(call.thread)
         try:
-            self._attempts.look_up_thread(request.tid)
-            outcome = self._calls.outcome(call, traced.listener)
-        except _FAILURES as error:
+            self._attempts.look_up_thread(notification.tid)
+            reply = self._handlers.handle(call, from_copy.channel)
+        except _EXPECTED as error:
             self._failed(error)
-            # The kernel is not to carry out again what was carried out here.
-            outcome = Outcome(call.performed)
+            # If we have performed the call, the kernel must not perform it again.
+            reply = Reply(call.performed)
         finally:
             if call.sock is not None:
                 call.sock.close()
-        if outcome is None:
+        if reply is None:
             return
-        if outcome.failure is None:
-            traced.listener.let(request)
+        if reply.failure is None:
+            from_copy.channel.continue_call(notification)
         else:
-            traced.listener.answer(request, outcome.failure)
-        for event in outcome.events:
+            from_copy.channel.reply(notification, reply.failure)
+        for event in reply.events:
             self._emit(event)
-        if outcome.attempt is not None:
-            self._attempts.add(outcome.attempt)
-        if outcome.opaque:
-            # Its calls go on unseen, which the report says.
-            self.counts["opaque"] += 1
-            self.opaque.add(call.thread.process.name)
+        if reply.attempt is not None:
+            self._attempts.add(reply.attempt)
+        if reply.uninspectable:
+            # The kernel performs its calls unobserved, which the report says.
+            self.counts["uninspectable"] += 1
+            self.uninspectable.add(call.thread.process.name)
         if call.thread.process.is_unrecorded:
             self.unrecorded.add(call.thread.process.name)
 
-    def _let_unseen(self, traced: _Traced, request: kernel.Call, error: Exception) -> None:
-        """Have the call go on although its caller could not be looked at."""
-        if not traced.listener.is_valid(request):
-            return  # Killed meanwhile; nobody waits for an answer.
-        if request.number in kernel.LANDLOCK_RESTRICT_SELF:
-            self._calls.rights.restricts_itself(traced.copy, None)
-        traced.listener.let(request)
+    def _continue_unseen(self, from_copy: _CopyChannel, notification: Notification, error: Exception) -> None:
+        """Let the kernel perform a call whose caller could not be inspected."""
+        if not from_copy.channel.is_valid(notification):
+            return  # The caller has been killed: nothing waits for a reply.
+        if notification.number in LANDLOCK_RESTRICT_SELF:
+            self._handlers.rights.restricts_itself(from_copy.copy, None)
+        from_copy.channel.continue_call(notification)
         if isinstance(error, FileNotFoundError | PermissionError | ProcessLookupError):
-            # By /proc's hidepid: then the call is not ours to hold.
-            self.counts["opaque"] += 1
-            self.opaque.add("hidden in /proc")
+            # Hidden by /proc's hidepid.
+            self.counts["uninspectable"] += 1
+            self.uninspectable.add("hidden in /proc")
         else:
             self._failed(error)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except _FAILURES as error:
+        except _EXPECTED as error:
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
@@ -245,60 +264,60 @@ class Watch:
         self.failure = self.failure or f"{type(error).__name__}: {error}"
 
     def notes(self) -> list[str]:
-        """What was not seen as well as it could be, a sentence each."""
-        found = []
-        if self.counts["opaque"]:
-            names = ", ".join(sorted(self.opaque))
-            found.append(f"{self.counts['opaque']} calls of processes that may not be looked at ({names})")
+        """What was observed less well than it could be, one sentence each."""
+        notes = []
+        if self.counts["uninspectable"]:
+            names = ", ".join(sorted(self.uninspectable))
+            notes.append(f"{self.counts['uninspectable']} calls of processes that may not be looked at ({names})")
         if self.unrecorded:
             names = ", ".join(sorted(self.unrecorded))
-            found.append(
+            notes.append(
                 "Python processes without test and line, because they ignore the environment, may not write into "
                 f"the run folder or are older than Python 3.8: {names}"
             )
         if self.counts["failed"]:
             times = "once" if self.counts["failed"] == 1 else f"{self.counts['failed']} times"
-            found.append(f"it failed {times}, and each time what it looked at went on unseen: {self.failure}")
-        interrupted = self.counts["interrupted"] + sum(made.listener.interrupted for made in self._traced.values())
+            notes.append(f"it failed {times}, and each time what it looked at went on unseen: {self.failure}")
+        interrupted = self.counts["interrupted"] + sum(each.channel.interrupted for each in self._channels.values())
         if interrupted:
-            found.append(
+            notes.append(
                 f"signals interrupted {interrupted:,} of {self.calls + interrupted:,} calls before parasuite received"
                 " them; most programs make such a call again (Python, Go, Java, node, Rust, SA_RESTART), the others "
                 "got EINTR, which is parasuite's doing"
             )
-        return found
+        return notes
 
-    def _look(self, traced: _Traced, request: kernel.Call) -> Call:
-        """Who calls, with a duplicate of the socket where it may be had."""
-        thread = self._callers.thread(request.tid, traced.copy)
-        fd = request.int_argument(0)
+    def _trapped_call(self, from_copy: _CopyChannel, notification: Notification) -> TrappedCall:
+        """The call with its caller, and a duplicate of its socket if that is permitted."""
+        thread = self._callers.thread(notification.tid, from_copy.copy)
+        fd = notification.int_argument(0)
         try:
             try:
-                duplicate = kernel.duplicate(thread.pidfd, fd)
+                duplicate = self._kernel.duplicate(thread.pidfd, fd)
             except ProcessLookupError:
                 self._callers.forget(thread)
-                thread = self._callers.thread(request.tid, traced.copy)
-                duplicate = kernel.duplicate(thread.pidfd, fd)
+                thread = self._callers.thread(notification.tid, from_copy.copy)
+                duplicate = self._kernel.duplicate(thread.pidfd, fd)
         except ProcessLookupError:
             raise
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
-                raise  # It is not the kernel that refuses: there is no room for it here.
-            call = Call(traced.copy, request, fd, thread, None, traced.killable)
+                raise  # Not refused: we have no descriptor left for it.
+            call = TrappedCall(from_copy.copy, notification, fd, thread, None, from_copy.restart_safe)
             if error.errno != errno.EBADF:
-                call.inode = _inode_in_proc(request.tid, fd)
+                call.inode = _inode_in_proc(notification.tid, fd)
             return call
         try:
-            # The plain class: the other one makes enumerations of family and type each time they are asked for.
+            # The plain class: socket.socket makes an enum of family and type each time they are read.
             sock = _socket.socket(fileno=duplicate)
         except OSError:
-            os.close(duplicate)  # Not a socket: the kernel will say so.
-            return Call(traced.copy, request, fd, thread, None, traced.killable)
-        return Call(traced.copy, request, fd, thread, sock, traced.killable)
+            os.close(duplicate)  # Not a socket: the kernel will refuse the call.
+            return TrappedCall(from_copy.copy, notification, fd, thread, None, from_copy.restart_safe)
+        return TrappedCall(from_copy.copy, notification, fd, thread, sock, from_copy.restart_safe)
 
-    def _introduce(self, thread: Thread) -> None:
+    def _describe(self, thread: Thread) -> None:
         process = thread.process
-        process.introduced = True
+        process.is_described = True
         self._emit(
             ProcessSeen(
                 t_ns=time.monotonic_ns(),
@@ -312,7 +331,7 @@ class Watch:
 
 
 def _inode_in_proc(tid: int, fd: int) -> int:
-    """The socket's inode where its duplicate may not be had; 0 where that may not be seen either."""
+    """The socket's inode where a duplicate is not permitted; 0 if that is not visible either."""
     with contextlib.suppress(OSError, ValueError):
         target = os.readlink(f"/proc/{tid}/fd/{fd}")
         if target.startswith("socket:["):
