@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import sys
 import time
@@ -17,9 +18,9 @@ from parasuite.sensors.seccomp.foreign import Kernel
 if sys.platform != "linux" or ARCHITECTURE is None:
     pytest.skip("seccomp is Linux only, and known here for x86_64 and aarch64", allow_module_level=True)
 
-from runner.tests.tracing import python, tracer
+from runner.tests.tracing import PATIENCE_S, WITHOUT_DUPLICATES, python, tracer
 
-# Ten times as long as an attempt waits for its result if nothing keeps the caller from running.
+# Ten times as long as a look-up waits if nothing keeps the caller from running.
 BUSY_S = 0.03
 BINDS = 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen(); s.getsockname()\n'
 
@@ -97,3 +98,15 @@ def test_a_call_whose_thread_waits_for_a_cpu_is_looked_up_when_it_has_been_made(
     (listen,) = [event for event in made.events if isinstance(event, Listen)]
     assert bind.got is not None
     assert bind.got == listen.got
+
+
+def test_an_attempt_that_is_pending_when_a_run_ends_is_reported() -> None:
+    code = 'import signal, socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); signal.pause()'
+    with tracer(kernel=WITHOUT_DUPLICATES) as made:
+        child = made.start(python(code))
+        while made.watch.calls < 1:
+            made.watch.serve(made.poll.poll(PATIENCE_S * 1000))
+        made.watch.finish()
+        assert len([event for event in made.events if isinstance(event, Bind)]) == 1
+        os.kill(child.pid, signal.SIGKILL)
+        assert made.run() == [-signal.SIGKILL]

@@ -67,7 +67,7 @@ class Program:
 
 def await_call(child: Traced) -> None:
     poll = select.poll()
-    poll.register(child.listener, select.POLLIN)
+    poll.register(child.channel, select.POLLIN)
     assert poll.poll(PATIENCE_S * 1000)
 
 
@@ -282,7 +282,7 @@ class _Looking(list[Event]):
         if isinstance(event, Bind) and self.waits is None:
             poll = select.poll()
             for child in self.children:
-                poll.register(child.listener, select.POLLIN)
+                poll.register(child.channel, select.POLLIN)
             # The first child may have ended by now, which the poll reports as well.
             self.waits = any(flags & select.POLLIN for _, flags in poll.poll(0))
 

@@ -54,7 +54,7 @@ def test_a_socket_that_is_bound_and_does_not_listen_is_in_the_table(port_outside
         assert states(table.rows(Protocol.TCP, netlink.TCP_OWNERS, port), port) == [("127.0.0.1", "tcp", "listen")]
 
 
-def test_a_port_asked_for_lists_no_other_even_of_sockets_that_do_not_listen() -> None:
+def test_only_rows_of_the_requested_port_are_listed_even_of_sockets_that_do_not_listen() -> None:
     with netlink.Table() as table, bound() as sock, bound():
         port = sock.getsockname()[1]
         assert {row.port for row in table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE, port)} == {port}
@@ -69,17 +69,17 @@ def test_a_row_names_the_socket_by_cookie_and_inode() -> None:
 
 
 @pytest.mark.parametrize("v6only", [False, True])
-def test_a_row_tells_dual_stack_from_v6_only(v6only: bool) -> None:
+def test_a_row_shows_whether_a_socket_is_dual_stack_or_v6_only(v6only: bool) -> None:
     with netlink.Table() as table, socket.socket(socket.AF_INET6) as sock:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, v6only)
         sock.bind(("::", 0))
         rows = table.rows(Protocol.TCP, netlink.TCP_OWNERS, sock.getsockname()[1])
-        # Another process may have the number on an address of its own.
+        # Another process may have bound the port on another address.
         assert [row.v6only for row in rows if row.inode == inode_of(sock)] == [v6only]
 
 
 @pytest.mark.parametrize(("device", "interface"), [(b"lo", 1), (b"", 0)])
-def test_a_row_tells_the_device_that_a_socket_is_bound_to(device: bytes, interface: int) -> None:
+def test_a_row_shows_the_device_that_a_socket_is_bound_to(device: bytes, interface: int) -> None:
     with netlink.Table() as table, socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device)
         sock.bind(("0.0.0.0", 0))
@@ -107,7 +107,7 @@ def test_the_accepted_end_and_the_time_wait_of_a_connection_are_in_the_table(
 
 @pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
-def test_the_end_of_a_socket_is_told_when_its_last_duplicate_closes(kind: int, address: str) -> None:
+def test_the_end_of_a_socket_is_reported_when_its_last_duplicate_closes(kind: int, address: str) -> None:
     destroyed = netlink.Destroyed()
     first = bound(kind, address)
     cookie = cookie_of(first)
@@ -123,7 +123,7 @@ def test_the_end_of_a_socket_is_told_when_its_last_duplicate_closes(kind: int, a
     destroyed.close()
 
 
-def test_every_one_of_a_thousand_ends_is_told() -> None:
+def test_every_one_of_a_thousand_ends_is_reported() -> None:
     destroyed = netlink.Destroyed()
     cookies = set()
     for _ in range(1000):
@@ -134,16 +134,16 @@ def test_every_one_of_a_thousand_ends_is_told() -> None:
     destroyed.close()
 
 
-def test_a_full_buffer_is_counted_and_ends_nothing() -> None:
+def test_a_full_buffer_is_counted_and_raises_nothing() -> None:
     with closing(netlink.Destroyed()) as destroyed:
         with socket.socket(fileno=os.dup(destroyed.fileno())) as small:
             small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         # The kernel tells of an end a moment later, so how many fill the buffer depends on its pace.
-        told = ends = 0
+        reported = ends = 0
         while not destroyed.overflows and ends < 20_000:
             for _ in range(200):
                 bound().close()
             ends += 200
-            told += len(list(destroyed.cookies()))
+            reported += len(list(destroyed.cookies()))
         assert destroyed.overflows >= 1
-        assert told < ends
+        assert reported < ends

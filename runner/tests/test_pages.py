@@ -63,7 +63,7 @@ def lines(made: Tracer) -> list[str]:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_no_page_is_not_read_and_stops_nobody(folder: Path, name: str) -> None:
+def test_a_file_that_is_not_a_page_is_not_read_and_delays_no_call(folder: Path, name: str) -> None:
     with tracer({0: str(folder)}) as made:
         start(made, folder, HOSTILE[name] + "\n" + BIND)
         assert made.run() == [0]
@@ -77,7 +77,7 @@ def test_a_page_is_read(folder: Path) -> None:
         assert lines(made) == ["a line"]
 
 
-def test_a_page_that_is_cut_short_after_it_was_read_is_none_any_more(folder: Path) -> None:
+def test_a_page_that_is_cut_short_after_it_was_read_is_no_longer_used(folder: Path) -> None:
     with tracer({0: str(folder)}) as made:
         start(made, folder, "os.rename(made, page)\n" + BIND + "os.truncate(page, 100)\n" + BIND)
         assert made.run() == [0]
@@ -113,7 +113,7 @@ def test_a_page_of_another_user_is_not_read(folder: Path) -> None:
         assert lines(made) == [""]
 
 
-def test_a_folder_that_is_moved_away_is_still_the_one_that_is_read(folder: Path) -> None:
+def test_a_folder_of_pages_that_is_moved_away_is_still_read(folder: Path) -> None:
     away = "os.rename(made, page); os.rename(os.path.dirname(page), made + '.away')\n"
     with tracer({0: str(folder)}) as made:
         start(made, folder, away + "os.symlink('/dev', os.path.dirname(page))\n" + BIND)

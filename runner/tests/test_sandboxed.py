@@ -59,13 +59,13 @@ def test_the_recorder_takes_over_where_seccomp_cannot_work(parasuite: Parasuite,
 
 
 @pytest.mark.parametrize("refused", REASONS)
-def test_doctor_says_of_a_sandbox_what_a_run_says(parasuite: Parasuite, refused: str) -> None:
+def test_doctor_reports_the_same_about_a_sandbox_as_a_run(parasuite: Parasuite, refused: str) -> None:
     done = sandboxed(parasuite, refused, "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"seccomp: missing: {REASONS[refused]}" in done.stdout
 
 
-def test_a_run_without_sensors_needs_none_of_their_system_calls(parasuite: Parasuite) -> None:
+def test_a_run_without_sensors_does_not_make_their_system_calls(parasuite: Parasuite) -> None:
     done = sandboxed(parasuite, "netlink", "run", "-j", "1", "--sensors", "none", "--", *BINDS)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -82,7 +82,7 @@ def test_the_probe_knows_whether_setuid_programs_lose_their_privilege(drop: str)
     if drop and os.geteuid() != 0:
         pytest.skip("only root can become another user")
     code = "import os\nfrom parasuite.probe.self_test import SelfTestResult, _can_install\n"
-    code += f"{drop}\nshown = SelfTestResult(); print(_can_install(result), result.no_new_privs, result.seccomp)"
+    code += f"{drop}\nresult = SelfTestResult(); print(_can_install(result), result.no_new_privs, result.seccomp)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=SAFETY_NET_S)
     if done.stdout.startswith("False"):
         pytest.skip(f"no filter can be put on here: {done.stdout}")

@@ -80,7 +80,7 @@ def test_an_address_in_a_page_that_is_missing_keeps_no_other_caller_waiting() ->
         assert len([event for event in made.events if isinstance(event, Bind)]) == 1
 
 
-def test_more_addresses_that_never_arrive_than_are_waited_for_keep_no_other_caller_waiting() -> None:
+def test_many_addresses_that_never_arrive_keep_no_other_caller_waiting() -> None:
     calls = aside_module._WAITING_MAX + 3
     code = f"""
         late = [socket.socket() for _ in range({calls})]
@@ -97,7 +97,7 @@ def test_more_addresses_that_never_arrive_than_are_waited_for_keep_no_other_call
         assert len([event for event in made.events if isinstance(event, Bind)]) == 1
 
 
-def test_an_environment_that_never_arrives_is_done_without() -> None:
+def test_a_call_is_reported_although_its_process_s_environment_never_arrives() -> None:
     code = """
         fields = open("/proc/self/stat").read().rpartition(")")[2].split()
         # Whole pages only: the stack itself ends in the first one.

@@ -28,12 +28,12 @@ PATIENCE_S = 60  # A safety net only.
 
 @dataclass
 class Traced:
-    """A child under a filter. *listener*: the descriptor at which its calls wait."""
+    """A child under a filter. *channel*: the notify descriptor at which its calls wait."""
 
     copy: int
     pid: int
     pidfd: int
-    listener: int
+    channel: int
 
 
 @dataclass
@@ -124,7 +124,7 @@ class Tracer:
         while time.monotonic() < give_up_s and (ready := self.poll.poll(200)):
             self.watch.serve(ready)
         while (due_s := self.watch.timeout_s()) is not None:
-            # An attempt without a next call or an end is told when it has had its moment.
+            # An attempt that no next call or end of its socket follows is looked up when it is due.
             self.watch.serve(self.poll.poll(due_s * 1000))
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ def tracer(
 
 
 def python(code: str) -> list[str]:
-    """The command that runs *code* in a Python of its own."""
+    """The command that runs *code* in another Python."""
     return [sys.executable, "-I", "-S", "-c", textwrap.dedent(code)]
 
 

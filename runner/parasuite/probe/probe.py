@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from parasuite.model.events import Event, SensorState
 from parasuite.model.sensors import SELF_TEST, SENSORS, SensorName, cannot_see
 from parasuite.model.words import SensorStatus
+from parasuite.probe.self_test_result import SelfTestResult
 
 RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
 _TIMEOUT_S = 90.0
@@ -66,9 +66,7 @@ class Visibility:
 
 
 def probe_sensors(asked: Sequence[str]) -> Visibility:
-    """Try *asked* out: names of sensors, or "auto" for all that there are. Takes about half a second; changes
-    nothing.
-    """
+    """Try the sensors in *asked* ("auto": all of them). Takes about half a second; changes nothing."""
     wanted = tuple(name for name in SensorName if name in asked or "auto" in asked)
     missing: dict[str, str] = {}
     if "seccomp" in wanted and sys.platform != "linux":
@@ -82,23 +80,23 @@ def probe_sensors(asked: Sequence[str]) -> Visibility:
     result, failure = _run_self_test(tries_seccomp, has_recorder)
     if failure:
         return Visibility(use=wanted, missing=tuple(missing.items()), problem=failure)
-    if result["seccomp"]:
-        missing["seccomp"] = _with_cure(result["seccomp"])
+    if result.seccomp:
+        missing["seccomp"] = _with_cure(result.seccomp)
     exact = tries_seccomp and "seccomp" not in missing
-    partial = _with_cure(result["reason"]) if exact and not result["performs"] else ""
+    partial = _with_cure(result.reason) if exact and not result.performs else ""
     return Visibility(
         use=tuple(name for name in wanted if name not in missing),
         missing=tuple(missing.items()),
         partial=partial,
         recorder_mode=("pages" if exact and not partial else "events") if has_recorder else "",
-        no_new_privs=exact and result["no_new_privs"],
-        proven=tuple(result["proven"]),
-        problem=result["problem"],
+        no_new_privs=exact and result.no_new_privs,
+        proven=tuple(result.proven),
+        problem=result.problem,
     )
 
 
-def _run_self_test(tries_seccomp: bool, has_recorder: bool) -> tuple[dict[str, Any], str]:
-    """What the self-test, a process of its own, printed; or why it printed nothing."""
+def _run_self_test(tries_seccomp: bool, has_recorder: bool) -> tuple[SelfTestResult, str]:
+    """The result of the self-test, which runs in another process; and why there is none, "" if there is."""
     root = str(Path(__file__).parents[2])
     recorder = str(RECORDER) if has_recorder else ""
     script = (
@@ -116,12 +114,12 @@ def _run_self_test(tries_seccomp: bool, has_recorder: bool) -> tuple[dict[str, A
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return {}, f"the self-test could not be run: {error}"
+        return SelfTestResult(), f"the self-test could not be run: {error}"
     try:
-        result: dict[str, Any] = json.loads(done.stdout)
+        result = SelfTestResult(**json.loads(done.stdout))
     except ValueError:
         last = done.stderr.strip().rpartition("\n")[2]
-        return {}, f"the self-test ended with status {done.returncode}: {last}"
+        return SelfTestResult(), f"the self-test ended with status {done.returncode}: {last}"
     return result, ""
 
 

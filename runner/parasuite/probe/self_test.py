@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from parasuite.judge.findings import find
@@ -29,6 +29,7 @@ from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party
 from parasuite.model.words import Role
 from parasuite.probe import native
+from parasuite.probe.self_test_result import SelfTestResult
 from parasuite.record.recorder_files import FOLDERS, recorded
 from parasuite.sensors.seccomp import foreign, handover
 from parasuite.sensors.seccomp.filter import ARCHITECTURE, SeccompError, install
@@ -47,24 +48,6 @@ import socket, sys
 try: socket.socket().bind(("127.0.0.1", int(sys.argv[1])))
 except OSError as error: sys.exit(error.errno)
 """
-
-
-@dataclass(slots=True)
-class SelfTestResult:
-    """The result of the self-test. *seccomp*, *netlink*: why it is missing, "" if it works.
-
-    *no_new_privs*: with the filter, setuid programs run without their privilege. *performs*: the supervisor can
-    perform bind and listen for their callers; else results are attempts. *proven*: "Python", "native code".
-    *problem*: what should have been visible and was not.
-    """
-
-    seccomp: str = ""
-    netlink: str = ""
-    no_new_privs: bool = False
-    performs: bool = False
-    reason: str = ""
-    proven: list[str] = field(default_factory=list)
-    problem: str = ""
 
 
 class _Stage:

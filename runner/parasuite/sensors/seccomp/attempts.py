@@ -6,7 +6,7 @@ attempt for each thread, because a thread makes one call at a time. It is looked
 
 - the thread's next trapped call: its last one is over;
 - the end of the socket: the attempt is reported before the release;
-- 3 ms after the call, unless the call may not have been made yet. On a busy machine, a thread that we have answered
+- 3 ms after the call, unless the call may not have been made yet. On a busy machine, a thread that we have replied to
   can wait longer than that for a CPU. While it does, its socket is not in the table, which would look like a refusal.
   So if the socket is not there, and the thread has not run, the look-up is postponed, for 1 s at most.
 
@@ -90,8 +90,8 @@ class Attempts:
         return max(0.0, (first_ns - time.monotonic_ns()) / 1e9)
 
     def add(self, attempt: Attempt) -> None:
-        """The kernel has been told to perform the call. Unix and VSOCK sockets are reported at once: they are in no
-        table that we read.
+        """The kernel performs the call now. Unix and VSOCK sockets are reported at once: they are in no table that we
+        read.
         """
         if attempt.asked is not None and attempt.asked.protocol in (Protocol.UNIX, Protocol.VSOCK):
             self._emit(
