@@ -73,7 +73,7 @@ def test_a_signal_ends_the_judging_in_time_and_what_was_left_unread_is_a_note(
     assert NOTE.format(note=f"{stopped}: what sockets did after the first 0.0 s") in finished.stdout
     # How the copies ended is known all the same, and their tests are.
     assert all(f"copy {copy} interrupted" in finished.stdout for copy in range(2))
-    assert counted(lost=2) in finished.verdict
+    assert counted(error=2, lost=2) in finished.verdict
     again = parasuite("report")
     assert (again.code, stopped in again.stdout) == (code, False)
 
