@@ -226,6 +226,9 @@ def main() -> None:
             setattr(sys, name, _Output.instead_of(stream))
     # Until a run starts there is nothing to clean up. (click would exit with 1, which means that a test failed.)
     signal.signal(signal.SIGINT, lambda *_: sys.exit(ExitCode.INTERRUPTED))
+    if sys.platform != "win32":
+        # Where it is ignored, which exec keeps, children leave no exit status: wait(2).
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     arguments = sys.argv[1:]
     # Everything after the first -- belongs to the target of a run; click does not keep the position of --.
     has_target = arguments[:1] == ["run"] and "--" in arguments

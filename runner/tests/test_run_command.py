@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +165,20 @@ def test_a_circle_of_links_is_followed_once(parasuite: Parasuite, script: Path) 
     body(parasuite, f"{links}; echo '{JUNIT.format('')}' > out/j-$PARASUITE_COPY.xml\n")
     finished = parasuite("run", "-j", "1", "--collect-junit", "out/**/j-{copy}.xml", "--", f"./{script.name}")
     assert (finished.code, counted(passed=2) in finished.verdict) == (0, True), finished.stdout
+
+
+@pytest.mark.parametrize("way", ["ignored", "blocked"])
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no SIGCHLD")
+def test_a_parasuite_that_is_started_with_sigchld_ignored_or_blocked_learns_how_its_copies_ended(
+    parasuite: Parasuite, way: str
+) -> None:
+    def start_so() -> None:
+        if way == "ignored":
+            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        else:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+
+    arguments = ("run", "-j", "2", "--", "sh", "-c", "exit $PARASUITE_COPY")
+    finished = parasuite.finish(parasuite.start(*arguments, preexec_fn=start_so))
+    assert finished.code == 1, finished.stdout
+    assert "failed: 1 of 2 copies ended well" in finished.verdict
