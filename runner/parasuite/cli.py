@@ -110,7 +110,7 @@ def _run(context: click.Context, /, target: str | None, **settings: Any) -> None
     spec.check()
     python = find_interpreter(spec.target, spec.python, os.environ)
     try:
-        with contextlib.closing(_progress(Console(stderr=True))) as progress:
+        with contextlib.closing(_progress(_with_width(Console(stderr=True)))) as progress:
             report, problems = session.run(spec, python=python, cwd=cwd, environ=os.environ, progress=progress)
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
@@ -177,9 +177,16 @@ def _doctor(sensors: tuple[str, ...]) -> None:
     sys.exit(ExitCode.BLIND if visibility.problem or named_and_missing else ExitCode.PASSED)
 
 
+def _with_width(console: Console) -> Console:
+    """rich prints nothing at all if COLUMNS is 0, which means that the width of the terminal is not known."""
+    if not console.width:
+        console.width = 80
+    return console
+
+
 def _print_report_and_exit(report: Report, problems: Sequence[str]) -> NoReturn:
     """*problems*: what could not be written, a line each, for stderr."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = _with_width(Console(soft_wrap=True, highlight=False))
     for line in terminal(report):
         console.print(line)
     for problem in dict.fromkeys(problems):

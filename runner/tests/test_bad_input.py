@@ -348,6 +348,12 @@ def test_a_run_whose_output_cannot_be_written_still_completes(
     assert "Traceback" not in (finished.stderr or "")
 
 
+@pytest.mark.parametrize("columns", ["0", "1"])
+def test_the_report_is_printed_whatever_width_columns_names(parasuite: Parasuite, columns: str) -> None:
+    finished = parasuite("run", "-j", "1", "--sensors", "none", "--", "true", environ={"COLUMNS": columns})
+    assert finished.verdict.startswith("passed: 1 of 1 copies ended well")
+
+
 @pytest.mark.parametrize("make", UNWRITABLE)
 @pytest.mark.parametrize("command", ["report", "doctor", "--help"])
 def test_a_command_that_only_prints_keeps_its_exit_code_if_its_output_cannot_be_written(
