@@ -394,6 +394,17 @@ def without_numbers(warnings: str) -> str:
 
 
 @pytest.mark.parametrize("mode", ["events", "pages"])
+def test_the_methods_of_a_socket_can_be_pickled(tmp_path: Path, mode: str) -> None:
+    code = """
+        import pickle
+        for name in ("bind", "listen", "connect", "connect_ex", "_real_close"):
+            method = getattr(socket.socket, name)
+            assert pickle.loads(pickle.dumps(method)) == method, name
+        """
+    assert run(tmp_path, code, mode).stderr == ""
+
+
+@pytest.mark.parametrize("mode", ["events", "pages"])
 def test_development_mode_has_nothing_to_say_of_the_recorder(tmp_path: Path, mode: str) -> None:
     code = """
         import _socket

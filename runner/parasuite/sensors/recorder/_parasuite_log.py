@@ -414,6 +414,7 @@ class Log:
         for function, name in ((recorded_bind, "bind"), (_real_close, "_real_close")):
             function.__name__ = name
             function.__qualname__ = f"socket.{name}"
+            function.__module__ = "socket"  # Where pickle looks for it by its qualified name.
         recorded_bind.__doc__ = bind.__doc__
         kind.bind, kind._real_close, kind.__del__ = recorded_bind, _real_close, _Finalizer(log)
 

@@ -270,6 +270,7 @@ def _patch_socket(module: Any, recorder: Recorder) -> None:
     recorded_listen.__doc__ = listen.__doc__
     recorded_listen.__name__ = "listen"
     recorded_listen.__qualname__ = "socket.listen"
+    recorded_listen.__module__ = "socket"  # Where pickle looks for it by its qualified name.
     module.socket.listen = recorded_listen
     if log is not None:
         log.patch(module)

@@ -143,4 +143,5 @@ def patch(kind: Any) -> None:
         original = getattr(_SOCKET, function.__name__)
         function.__doc__ = original.__doc__
         function.__qualname__ = f"socket.{function.__name__}"
+        function.__module__ = "socket"  # Where pickle looks for it by its qualified name.
         setattr(kind, function.__name__, function)
