@@ -166,6 +166,20 @@ def test_a_duration_is_a_finite_number_of_seconds(tmp_path: Path, text: str, dur
     assert [result.duration_s for result in junit_results(tmp_path, path.name)] == [duration_s]
 
 
+@pytest.mark.parametrize(
+    ("children", "outcome"),
+    [
+        ('<skipped message="why"/><failure message="wrong"/>', TestOutcome.FAILED),
+        ('<skipped message="why"/><error message="wrong"/>', TestOutcome.ERROR),
+        ('<failure message="wrong"/><skipped message="why"/>', TestOutcome.FAILED),
+    ],
+)
+def test_a_skip_hides_no_failure_of_the_same_junit_case(tmp_path: Path, children: str, outcome: TestOutcome) -> None:
+    path = junit_file(tmp_path, f'<testsuite><testcase name="a">{children}</testcase></testsuite>')
+    (result,) = junit_results(tmp_path, path.name)
+    assert (result.outcome, result.message) == (outcome, "wrong")
+
+
 def test_a_long_text_keeps_its_beginning_and_its_end() -> None:
     assert shortened("abcdefghij", size_max=4) == "ab\n[...]\nij"
     assert shortened("abcd", size_max=4) == "abcd"

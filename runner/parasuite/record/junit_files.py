@@ -63,7 +63,8 @@ def _result(case: ElementTree.Element) -> TestResult:
         tag = child.tag.rpartition("}")[2]
         if tag in _ATTEMPT_TAGS:
             attempts.append(Attempt(shortened(child.get("message", "")), (child.text or "")[-TEXT_MAX:]))
-        elif tag in _OUTCOME_OF_TAG and outcome is TestOutcome.PASSED:
+        # A case that was skipped and then failed, in its teardown say, has failed.
+        elif tag in _OUTCOME_OF_TAG and outcome in (TestOutcome.PASSED, TestOutcome.SKIPPED):
             outcome = _OUTCOME_OF_TAG[tag]
             message, text = child.get("message", ""), child.text or ""
     classname = case.get("classname", "")
