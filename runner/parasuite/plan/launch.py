@@ -1,4 +1,4 @@
-"""From a target to what a copy runs: program, arguments, environment, folder. Pure."""
+"""What each copy of a target runs: program, arguments, environment, folder. Nothing is read or written here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One copy, ready to start. *folder* is its own below the run folder, *scratch* its short temporary folder."""
+    """One copy, ready to start. *folder*: below the run folder. *scratch*: for temporary files, with a short path."""
 
     copy: int
     argv: tuple[str, ...]
@@ -39,10 +39,10 @@ def launches(
     recorder_mode: str = "",
     clock: str = "",
 ) -> list[Launch]:
-    """One Launch per copy. Nothing is written; *pytest_args* are ignored by a Command.
+    """One Launch per copy. A Command ignores *pytest_args*.
 
-    *recorder_mode*: "pages", "events", or "" for no recorder in the copies' Python processes. *clock*: parasuite's,
-    as _parasuite_clock describes it.
+    *recorder_mode*: "pages", "events", or "" to run the copies' Python processes without the recorder. *clock*: the
+    clock of this process, as _parasuite_clock describes it.
     """
     return [
         _launch(
@@ -82,14 +82,14 @@ def _launch(
         **environ,
         "PARASUITE_COPY_DIR": str(folder),
         "PYTHONFAULTHANDLER": "1",
-        # Short, because the path of a Unix socket ends at 107 bytes (unix(7)) and pytest puts tmp_path below it.
+        # Short: the path of a Unix socket has at most 107 bytes (unix(7)), and pytest's tmp_path is below it.
         "TMPDIR": str(scratch),
         "TEMP": str(scratch),
         "TMP": str(scratch),
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
         "COVERAGE_FILE": str(folder / ".coverage"),
     }
-    # The plug-in that writes pytest's results is beside the recorder.
+    # The pytest plug-in that writes the results is in the same folder as the recorder.
     if target.results is ResultSource.PYTEST or "PARASUITE_RECORDER" in env:
         env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
     argv = target.argv(python=python, pytest_args=pytest_args, folder=folder, scratch=scratch)
@@ -97,16 +97,16 @@ def _launch(
 
 
 def _bytecode_folder(run_dir: Path) -> Path:
-    """One for all runs of a month; run_folder removes those of other months."""
+    """One folder for all runs of a month. Those of other months are removed with the old runs."""
     return run_dir.parent.parent / "bytecode" / f"parasuite-{run_dir.name[:6]}"
 
 
 def _with_bytecode(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """*environ*, with *folder* for our own compiled files where the user asks for none (PYTHONDONTWRITEBYTECODE).
+    """*environ*; if it sets PYTHONDONTWRITEBYTECODE, with *folder* as the place for our own compiled files.
 
-    Without any, each copy of a pytest tree compiles and rewrites every test file again, which took a third of the
-    corpus's time, and each Python of a copy compiles the recorder. The user's setting stays as it is: sitecustomize
-    and _parasuite_pytest use the folder.
+    Without compiled files, each copy of a pytest tree would rewrite and compile every test file (a third of the
+    corpus's time), and each Python process would compile the recorder. The user's variable remains set; only
+    sitecustomize and _parasuite_pytest write into the folder.
     """
     if not environ.get("PYTHONDONTWRITEBYTECODE"):
         return dict(environ)
@@ -114,5 +114,5 @@ def _with_bytecode(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
 
 
 def _joined(*parts: Path | str) -> str:
-    """A PYTHONPATH of the parts that are not empty: an empty one would mean the working folder."""
+    """A PYTHONPATH of the parts that are not empty. (Python takes an empty part for the current folder.)"""
     return os.pathsep.join(str(part) for part in parts if str(part))
