@@ -21,6 +21,7 @@ import psutil
 import pytest
 from parasuite.judge.verdict import NO_END, SUPERVISOR_DIED
 from parasuite.model.copy_life import SUPERVISION_DIED
+from parasuite.model.words import CopyPhase
 from parasuite.reports.wording import left_behind
 
 from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
@@ -121,13 +122,21 @@ def paused_in(function: str, pipe: Path) -> Sequence[str]:
     return ("-c", code)
 
 
+def started_in(folder: Path) -> dict[int, int]:
+    """The main process of each copy whose start the run has recorded, by copy."""
+    lines = (folder / "events" / "orchestrator.jsonl").read_text().splitlines(keepends=True)
+    events = [json.loads(line) for line in lines if line.endswith("\n")]
+    return {event["copy"]: event["pid"] for event in events if event.get("state") == CopyPhase.STARTED}
+
+
 def until_ready(parasuite: Parasuite, copies: int = 3) -> Path:
-    """Wait until every copy has started its stubborn children; the run folder."""
+    """Wait until every copy has started its stubborn children, and the run has recorded its start; the run folder."""
     give_up_s = time.monotonic() + 120
     while time.monotonic() < give_up_s:
         ready = list((parasuite.cwd / ".parasuite" / "runs").glob("*/copies/*/ready"))
-        if len(ready) == copies:
-            return ready[0].parent.parent.parent
+        folder = ready[0].parent.parent.parent if ready else None
+        if len(ready) == copies and folder and len(started_in(folder)) >= len(list(folder.glob("copies/*/ready"))):
+            return folder
         time.sleep(0.02)
     raise AssertionError("the copies did not get ready")
 
@@ -146,8 +155,7 @@ def supervisor_of(folder: Path) -> int:
 
 def processes_of(process: subprocess.Popen[str], folder: Path, copy: int) -> dict[str, psutil.Process]:
     """The processes by which *copy* is watched and ended, and its main process, by role."""
-    lines = map(json.loads, (folder / "events" / "orchestrator.jsonl").read_text().splitlines())
-    (main,) = (line["pid"] for line in lines if line.get("state") == "started" and line["copy"] == copy)
+    main = started_in(folder)[copy]
     supervisor = psutil.Process(supervisor_of(folder))
     init = psutil.Process(main).parent()
     (spawner,) = supervisor.children()
