@@ -150,7 +150,7 @@ class _Fusion:
     def _forget_copy(self, copy: int) -> None:
         for inode, exact in list(self._exact.items()):
             party = exact.opened.party
-            if party is not None and party.copy == copy:
+            if party is not None and party.is_of(copy):
                 self._inodes.pop((exact.opened.network, _name(exact.opened)), None)
                 self._end(inode)
 

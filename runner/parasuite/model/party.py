@@ -21,6 +21,10 @@ class Party(NamedTuple):
         """Whether this party and *other* collide if they use one port. A stranger (None) is no party."""
         return other is not None and self != other
 
+    def is_of(self, copy: int) -> bool:
+        """Whether this is the copy with that number, or a worker of it."""
+        return self.copy == copy
+
     def __str__(self) -> str:
         return f"copy {self.copy}, {self.worker}" if self.worker else f"copy {self.copy}"
 
