@@ -23,7 +23,7 @@ _NO_LIBC = "it raises ImportError where there is no C library that can be called
 IMPORTED_LATE = {
     ("sitecustomize", "_parasuite_recorder"): "whatever fails in it must not stop the program",
     ("sitecustomize", "_parasuite_failures"): _COSTS,
-    ("_parasuite_recorder", "_parasuite_failures"): _COSTS,
+    ("_parasuite_guard", "_parasuite_failures"): _COSTS,
     ("_parasuite_recorder", "_parasuite_log"): _COSTS,
     ("_parasuite_clock", "_parasuite_libc"): _NO_LIBC,
     ("_parasuite_page", "_parasuite_libc"): _NO_LIBC,
@@ -32,8 +32,6 @@ IMPORTED_LATE = {
         "_parasuite_clock",
     ): "only the writer of a page needs it, and parasuite, which reads pages, has no module of that name",
 }
-# The recorder still has one: its parts ask `_parasuite_recorder` for `guarded` and `failed`, and it loads its parts.
-CIRCLE = {"_parasuite_log", "_parasuite_recorder", "_parasuite_tests"}
 
 
 def module_of(file: Path) -> str:
@@ -96,14 +94,11 @@ def test_every_import_is_absolute() -> None:
 
 
 def test_no_function_imports_a_module_of_ours_except_for_a_reason() -> None:
-    unexplained = imported_late() - set(IMPORTED_LATE)
-    assert {pair for pair in unexplained if not CIRCLE.issuperset(pair)} == set()
+    assert imported_late() - set(IMPORTED_LATE) == set()
 
 
 def test_no_modules_import_each_other() -> None:
     imports = {module: set(imported(tree)) for module, tree in MODULES.items()}
-    for module in CIRCLE:
-        imports[module] -= CIRCLE
     try:
         graphlib.TopologicalSorter(imports).prepare()
     except graphlib.CycleError as error:

@@ -22,8 +22,9 @@ from collections import deque
 import _parasuite_clock
 import _parasuite_tests as tests
 from _parasuite_clock import now_ns
+from _parasuite_frames import source_line
+from _parasuite_guard import failed, guarded
 from _parasuite_page import BIND, CONNECT, mapped, start_ticks
-from _parasuite_recorder import failed, guarded, source_line
 from _parasuite_restart import hide_frames
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.

@@ -13,129 +13,23 @@ import _thread
 import contextlib
 import os
 import sys
-import sysconfig
 
+import _parasuite_guard
 import _parasuite_restart as restart
 import _parasuite_tests as tests
+from _parasuite_frames import source_line
+from _parasuite_guard import guarded
 from _parasuite_page import BIND, CONNECT, LISTEN, SEND, Page
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
 
-_HERE = os.path.join(os.path.normcase(os.path.dirname(os.path.abspath(__file__))), "")
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
 # Taken from the class: a program's subclass may override them.
 _family = _socket.socket.family.__get__
 _fileno = _socket.socket.fileno
 _KINDS = {"socket.bind": BIND, "socket.connect": CONNECT, "socket.sendto": SEND}
-_LINE_FRAMES_MAX = 60
-# Helpers that are skipped: the line that chose the port is in their caller.
-_HELPERS = frozenset({"netsupport", "test.support", "gevent"})
-
-
-def _library_folders() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    return tuple({os.path.join(os.path.normcase(paths[name]), "") for name in ("stdlib", "platstdlib")})
-
-
-def _working_folder() -> str:
-    try:
-        return os.path.join(os.getcwd(), "")
-    except OSError:
-        return ""  # It has been removed.
-
-
-_LIBRARY = _library_folders()
-# Below the library's folders but not part of the library: installed packages and Python's own tests.
-_USERS = tuple(folder + part for folder in _LIBRARY for part in ("site-packages", "dist-packages", "test" + os.sep))
-_CWD = _working_folder()
-_display_paths: dict[str, str] = {}
-
-
-def _absolute(path: str) -> str:
-    """*path* as an absolute path, in the form of _LIBRARY; a relative one starts where the process began."""
-    return os.path.normcase(os.path.normpath(os.path.join(_CWD, path)))
-
-
-def _is_ours(absolute: str) -> bool:
-    """Whether the file is the recorder's or the standard library's."""
-    return absolute.startswith(_HERE) or (absolute.startswith(_LIBRARY) and not absolute.startswith(_USERS))
-
-
-def _display_path(path: str) -> str:
-    """How *path* is written in a source line; "" for the library's own files, the recorder's and generated code."""
-    shown = _display_paths.get(path)
-    if shown is None:
-        absolute = _absolute(path)
-        shown = "" if path.startswith("<") or _is_ours(absolute) else absolute
-        if shown.startswith(_CWD):
-            shown = shown[len(_CWD) :]
-        _display_paths[path] = shown
-    return shown
-
-
-def source_line(frame: Any) -> str:
-    """ "file:line:function" of the first frame in the user's code, from *frame* outwards; if all shown frames are in
-    helpers, of the outermost one.
-    """
-    outermost = ""
-    for _ in range(_LINE_FRAMES_MAX):
-        if frame is None:
-            break
-        code = frame.f_code
-        shown = _display_path(code.co_filename)
-        if shown:
-            module = frame.f_globals.get("__name__") or ""
-            outermost = f"{shown}:{frame.f_lineno}:{code.co_name}"
-            if module.partition(".")[0] not in _HELPERS and ".".join(module.split(".")[:2]) not in _HELPERS:
-                return outermost
-        frame = frame.f_back
-    return outermost
-
-
-# The folder for failure reports, the state that a failure means, and the process that has reported one.
-_folder, _state, _reported_by = "", "", 0
-
-
-def guarded(work: Any, *arguments: Any) -> Any:
-    """Call *work* and return its result. If it fails, report that to the run, not to the program, and return None.
-
-    Every entry into the recorder's own code goes through here.
-    """
-    try:
-        return work(*arguments)
-    except RecursionError:
-        return None  # The program is at its recursion limit: there is no stack left for a report.
-    except Exception as error:
-        # Whatever went wrong here: the program only uses a socket and must not see it.
-        if _is_programs(error):
-            raise
-        if not sys.is_finalizing():  # During finalization the modules used here may be gone.
-            failed(f"{type(error).__name__}: {error}")
-        return None
-
-
-def _is_programs(error: Exception) -> bool:
-    """Whether the program's own code raised *error*: a signal handler that interrupted the recorder."""
-    traceback = error.__traceback__
-    while traceback is not None:
-        path = traceback.tb_frame.f_code.co_filename
-        if not path.startswith("<frozen ") and not _is_ours(_absolute(path)):
-            return True
-        traceback = traceback.tb_next
-    return False
-
-
-def failed(why: str) -> None:
-    """Report to the run, once per process, that part of this process's record is missing."""
-    global _reported_by
-    pid = os.getpid()
-    if _reported_by != pid:
-        _reported_by = pid
-        from _parasuite_failures import report_failure
-
-        report_failure(_folder, _state, why)
 
 
 class Recorder:
@@ -217,9 +111,8 @@ def _is_main_interpreter() -> bool:
 
 def install(folder: str, writes_events: bool) -> None:
     """Start to record this process, unless neither a page nor a log can be created."""
-    global _folder, _state
     # If the recorder writes the events, a failure loses events; if not, it loses only tests and lines.
-    _folder, _state = folder, "blind" if writes_events else "partial"
+    _parasuite_guard.report_to(folder, "blind" if writes_events else "partial")
     recorder = Recorder(folder, writes_events)
     if not recorder.has_output:
         return

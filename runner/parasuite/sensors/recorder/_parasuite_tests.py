@@ -13,6 +13,7 @@ import os
 import sys
 from _thread import get_ident, get_native_id
 
+from _parasuite_guard import guarded
 from _parasuite_page import BY_PROCESS, BY_STARTER, BY_THREAD
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
@@ -149,8 +150,6 @@ def patch_unittest_suite(suite: Any) -> None:
 
 def patch_threading(threading: Any) -> None:
     """*threading*: the module. A thread works for the test of the thread that starts it."""
-    from _parasuite_recorder import guarded
-
     start = threading.Thread.start
 
     def belongs(thread: Any) -> None:
