@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from netsupport.leases import Guarantee, LeaseError, PortLeases, reserve_ports
+from netsupport.locks import HIGHEST
 
 PORTS_VARIABLE = "NETSUPPORT_PORTS"
 
@@ -35,14 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(own)
     if options.hold != bool(command):
         parser.error("--hold needs a command, and a command needs --hold: python -m netsupport --hold -- CMD {port}")
-    if options.number < 1:
-        parser.error(f"-n is {options.number}; it must be 1 or more")
+    if not 1 <= options.number <= HIGHEST:
+        parser.error(f"-n is {options.number}; it must be from 1 to {HIGHEST}")
     try:
         leases = reserve_ports(
             options.number,
             kind="udp" if options.udp else "tcp",
             child_reuses_address=bool(command) and not options.no_reuseaddr,
         )
+    except ValueError as failure:  # Of NETSUPPORT_PORT_RANGE, since all else is checked.
+        parser.error(str(failure))
     except (LeaseError, OSError) as failure:
         print(f"netsupport: {failure}", file=sys.stderr)  # noqa: T201 - a command-line program
         return 1

@@ -62,7 +62,8 @@ def test_a_port_that_cannot_be_reserved_is_one_line_on_standard_error(
     [
         (["--hold"], "--hold needs a command, and a command needs --hold"),
         (["--", "true"], "--hold needs a command, and a command needs --hold"),
-        (["-n", "0"], "-n is 0; it must be 1 or more"),
+        (["-n", "0"], "-n is 0; it must be from 1 to 65535"),
+        (["-n", "65536"], "-n is 65536; it must be from 1 to 65535"),
         (["--tcp"], "unrecognized arguments: --tcp"),
     ],
 )
@@ -71,6 +72,16 @@ def test_a_command_line_that_makes_no_sense_ends_with_2(options: list[str], mess
         main(options)
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_port_range_that_is_none_ends_with_2_and_is_named(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETSUPPORT_PORT_RANGE", "many")
+    with pytest.raises(SystemExit) as end:
+        main(["--udp"])
+    assert end.value.code == 2
+    assert "NETSUPPORT_PORT_RANGE is 'many'; it must be" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the command is started by exec")

@@ -118,6 +118,7 @@ def test_a_program_that_is_not_a_python_is_refused_whatever_it_prints(
         ("tool = 3", "[tool.parasuite] must be a table of settings"),
         ("[tool]\nparasuite = 3", "[tool.parasuite] must be a table of settings"),
         ("[tool.parasuite]\noutput-dir = 3", "[tool.parasuite] output-dir must be a path, not 3"),
+        ("[tool.parasuite]\noutput-dir = ''", "[tool.parasuite] output-dir must be a path, not ''"),
         ("[tool.parasuite]\npython = ['a', 'b']", "[tool.parasuite] python must be a path, not ['a', 'b']"),
         ("[tool.parasuite]\ncopies = true", "[tool.parasuite] copies must be a whole number, 1 or more, not True"),
     ],

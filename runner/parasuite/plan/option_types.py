@@ -99,8 +99,8 @@ class PathText(_Completed[T]):
         self.path_type, self.completes = path_type, completes
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> T:
-        if "\0" in value:
-            self.fail("no path contains a NUL", param, ctx)
+        if not value or "\0" in value:
+            self.fail("not a path", param, ctx)
         return self.path_type(value)
 
     def completions(self, incomplete: str) -> Iterable[CompletionItem]:

@@ -230,20 +230,7 @@ class CallHandlers:
         destinations = self._destinations(call, address)
         if not destinations:
             return Reply()
-        caller = call.caller(call.attribution(layout.CONNECT))
-        events = [
-            Connect(
-                t_ns=t_ns,
-                source=SOURCE,
-                caller=caller,
-                destination=to,
-                holders=holders,
-                cookie=cookie,
-                network=to.network,
-            )
-            for to, cookie, holders in destinations
-        ]
-        return Reply(events=events)
+        return Reply(events=_towards(Connect, destinations, call.caller(call.attribution(layout.CONNECT)), t_ns))
 
     def _send(self, call: TrappedCall, channel: NotifyChannel) -> Reply:
         del channel
@@ -254,20 +241,7 @@ class CallHandlers:
         destinations = [made for made in self._destinations(call, address) if self._is_new(made[1], made[0], t_ns)]
         if not destinations:
             return Reply()
-        caller = call.caller(call.attribution(layout.SEND))
-        events = [
-            Send(
-                t_ns=t_ns,
-                source=SOURCE,
-                caller=caller,
-                destination=to,
-                holders=holders,
-                cookie=cookie,
-                network=to.network,
-            )
-            for to, cookie, holders in destinations
-        ]
-        return Reply(events=events)
+        return Reply(events=_towards(Send, destinations, call.caller(call.attribution(layout.SEND)), t_ns))
 
     # --- facts about a call ---------------------------------------------------------------------------------------
 
@@ -372,6 +346,23 @@ class CallHandlers:
             self._sends.clear()
         self._sends[cookie, to] = t_ns
         return True
+
+
+def _towards(
+    kind: type[Connect] | type[Send], destinations: list[_Destination], caller: Caller, t_ns: int
+) -> list[Connect | Send]:
+    return [
+        kind(
+            t_ns=t_ns,
+            source=SOURCE,
+            caller=caller,
+            destination=to,
+            holders=holders,
+            cookie=cookie,
+            network=to.network,
+        )
+        for to, cookie, holders in destinations
+    ]
 
 
 def _name_of(failure: int) -> str:
