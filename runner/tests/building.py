@@ -20,4 +20,5 @@ def by(
 ) -> Caller:
     """A process of *copy* (None: outside the run) that is in *test*, at *line* ("file:line:function")."""
     party = None if copy is None else Party(copy, worker)
-    return Caller(Process(party, pid, start_s), tid, test, Location.parse(line), attribution)
+    location = Location.parse(line)
+    return Caller(Process(party, pid, start_s), tid, test, () if location is None else (location,), attribution)

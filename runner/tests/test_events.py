@@ -12,10 +12,18 @@ from hypothesis import strategies as st
 from parasuite.model import events
 from parasuite.model.events import Bind, Endpoint, Holder, Release, RunStarted
 from parasuite.model.lines import EventError, decode, encode
-from parasuite.model.location import Location
+from parasuite.model.location import FRAMES_MAX, Location
 from parasuite.model.network import Network
-from parasuite.model.party import Caller, Party, Process
-from parasuite.model.words import AttributedBy, CopyPhase, Protocol, SensorStatus, SocketOption, SocketState
+from parasuite.model.party import Caller, Fixture, Party, Process
+from parasuite.model.words import (
+    AttributedBy,
+    CopyPhase,
+    FixtureScope,
+    Protocol,
+    SensorStatus,
+    SocketOption,
+    SocketState,
+)
 
 KINDS = [
     kind
@@ -33,7 +41,9 @@ endpoints = st.builds(
 )
 parties = st.none() | st.builds(Party, st.integers(0, 9), st.text(max_size=5))
 holders = st.builds(Holder, party=parties, pid=st.integers(0, 9), state=st.sampled_from(SocketState))
-locations = st.none() | st.text(min_size=1, max_size=20).map(Location.parse)
+locations = st.text(min_size=1, max_size=20).map(Location.parse) | st.builds(
+    Location, st.text(max_size=9), st.integers(1, 9), st.just("function")
+)
 callers = st.builds(
     Caller,
     process=st.builds(
@@ -41,8 +51,9 @@ callers = st.builds(
     ),
     tid=st.integers(0, 9),
     test=st.text(max_size=20),
-    location=locations | st.builds(Location, st.text(max_size=9), st.integers(1, 9), st.just("function")),
+    frames=st.lists(locations, max_size=FRAMES_MAX).map(tuple),
     attribution=st.sampled_from(AttributedBy),
+    fixture=st.none() | st.builds(Fixture, st.sampled_from(FixtureScope), st.text(max_size=9)),
 )
 VALUES = {
     "int": st.integers(-(2**63), 2**63),

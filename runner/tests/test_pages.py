@@ -77,6 +77,22 @@ def test_a_page_is_read(folder: Path) -> None:
         assert lines(made) == ["a line"]
 
 
+def test_a_page_has_as_many_of_the_innermost_frames_as_fit_beside_a_long_test(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(RECORDER)
+    frames = [f"{'long/' * 15}{number}.py:{number}:function" for number in range(1, 6)]
+    written = layout.Page(str(tmp_path))
+    test, fixture = "t" * 2 * layout.TEST_MAX, "session:database"
+    written.publish(os.getpid(), layout.BIND, 3, test, "\n".join(frames), layout.BY_THREAD, fixture)
+    page = pages.Folder(str(tmp_path)).open_page(os.getpid(), layout.start_ticks(os.getpid()))
+    assert page is not None
+    attribution = page.attribution_of(os.getpid(), layout.BIND, 3)
+    page.close()
+    assert [str(frame) for frame in attribution.frames] == frames[:3]
+    assert (len(attribution.test), str(attribution.fixture)) == (layout.TEST_MAX, fixture)
+
+
 def test_a_page_that_is_cut_short_after_it_was_read_is_no_longer_used(folder: Path) -> None:
     with tracer({0: str(folder)}) as made:
         start(made, folder, "os.rename(made, page)\n" + BIND + "os.truncate(page, 100)\n" + BIND)

@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 from parasuite.model.events import Bind, Connect, Listen, ProcessSeen, Release, Send
-from parasuite.model.party import Party
+from parasuite.model.party import Fixture, Party
+from parasuite.model.words import FixtureScope
 
 from runner.tests.recording import PATIENCE_S, binds, environment, record
+
+PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-q", "test_suite.py")
 
 
 def test_a_listener_is_written_down_from_bind_to_release(tmp_path: Path) -> None:
@@ -104,26 +107,157 @@ def test_a_server_started_in_one_test_that_binds_during_another_is_the_first_one
     events = record(
         tmp_path,
         """
-        import pytest
         go, bound = threading.Event(), threading.Event()
         def serve():
             go.wait()
             socket.create_server(("127.0.0.1", 0)).close()
             bound.set()
-        @pytest.fixture(scope="session")
-        def server():
-            thread = threading.Thread(target=serve)
-            thread.start()
-            yield
-            thread.join()
-        def test_first(server): pass
-        def test_second(server):
+        def test_first():
+            threading.Thread(target=serve).start()
+        def test_second():
             go.set(); bound.wait()
         """,
-        *("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-q", "test_suite.py"),
+        *PYTEST,
         name="test_suite.py",
     )
     assert [bind.caller.test for bind in binds(events)] == ["test_suite.py::test_first"]
+
+
+def test_a_call_in_a_fixture_names_the_innermost_fixture_at_work_and_its_scope(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        import pytest
+        def bind():
+            socket.create_server(("127.0.0.1", 0)).close()
+        @pytest.fixture(scope="session")
+        def database():
+            bind()
+            yield
+            bind()
+        @pytest.fixture
+        def client(database):
+            bind()
+        def test_one(client):
+            bind()
+        def test_two(database):
+            bind()
+        """,
+        *PYTEST,
+        name="test_suite.py",
+    )
+    one, two = "test_suite.py::test_one", "test_suite.py::test_two"
+    database = Fixture(FixtureScope.SESSION, "database")
+    assert [(bind.caller.test, bind.caller.fixture) for bind in binds(events)] == [
+        (one, database),
+        (one, Fixture(FixtureScope.FUNCTION, "client")),
+        (one, None),
+        (two, None),
+        (two, database),
+    ]
+
+
+STARTED_BY_A_FIXTURE = """
+    import multiprocessing, pytest
+    context = multiprocessing.get_context("fork")
+    go, bound = context.Event(), context.Event()
+    def serve():
+        go.wait()
+        socket.create_server(("127.0.0.1", 0)).close()
+        bound.set()
+    @pytest.fixture(scope="SCOPE")
+    def helper():
+        STARTED = KIND(target=serve)
+        STARTED.start()
+    def test_first(helper): pass
+    def test_second():
+        go.set(); bound.wait()
+    """
+
+
+@pytest.mark.parametrize("kind", ["threading.Thread", "context.Process"])
+def test_what_a_sessions_fixture_starts_belongs_to_the_fixture_and_to_no_test(tmp_path: Path, kind: str) -> None:
+    code = STARTED_BY_A_FIXTURE.replace("SCOPE", "session").replace("KIND", kind)
+    (bind,) = binds(record(tmp_path, code, *PYTEST, name="test_suite.py"))
+    assert (bind.caller.test, bind.caller.fixture) == ("", Fixture(FixtureScope.SESSION, "helper"))
+
+
+@pytest.mark.parametrize("kind", ["threading.Thread", "context.Process"])
+def test_what_a_tests_own_fixture_starts_belongs_to_the_test(tmp_path: Path, kind: str) -> None:
+    code = STARTED_BY_A_FIXTURE.replace("SCOPE", "function").replace("KIND", kind)
+    (bind,) = binds(record(tmp_path, code, *PYTEST, name="test_suite.py"))
+    assert bind.caller.test == "test_suite.py::test_first"
+
+
+def test_calls_of_a_classs_and_a_modules_set_up_have_that_scope(tmp_path: Path) -> None:
+    events = record(
+        tmp_path,
+        """
+        def bind():
+            socket.create_server(("127.0.0.1", 0)).close()
+        def setUpModule():
+            bind()
+        class Tests(unittest.TestCase):
+            @classmethod
+            def setUpClass(cls):
+                bind()
+            def test_one(self):
+                bind()
+        unittest.main()
+        """,
+    )
+    assert [bind.caller.fixture_scope for bind in binds(events)] == [
+        FixtureScope.MODULE,
+        FixtureScope.CLASS,
+        FixtureScope.NONE,
+    ]
+
+
+def test_a_call_is_shown_with_the_users_frames_innermost_first(tmp_path: Path) -> None:
+    code = """
+        def bind():
+            socket.create_server(("127.0.0.1", 0)).close()
+        def deeper(count):
+            deeper(count - 1) if count else bind()
+        def test_one():
+            deeper(6)
+        """
+    (bind,) = binds(record(tmp_path, code, *PYTEST, name="test_suite.py"))
+    assert [f"{frame.line}:{frame.function}" for frame in bind.caller.frames] == ["4:bind", *["6:deeper"] * 4]
+
+
+INSTALLED = """
+    import os, pytest, sys
+    os.makedirs("installed/site-packages")
+    sys.path.insert(0, os.path.abspath("installed/site-packages"))
+    with open("installed/site-packages/library.py", "w") as stream:
+        stream.write("import socket, threading\\n"
+            "def start():\\n"
+            "    socket.create_server(('127.0.0.1', 0)).close()\\n"
+            "def in_a_thread():\\n"
+            "    thread = threading.Thread(target=start); thread.start(); thread.join()\\n")
+    import library
+    """
+
+
+def test_a_librarys_frame_is_not_shown_where_one_of_the_project_is_on_the_stack(tmp_path: Path) -> None:
+    code = """
+    @pytest.fixture
+    def server():
+        library.start()
+    def test_one(server): pass
+    """
+    (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
+    assert [(frame.file, frame.function) for frame in bind.caller.frames] == [("test_suite.py", "server")]
+
+
+def test_a_librarys_frames_are_shown_where_none_of_the_project_is_on_the_stack(tmp_path: Path) -> None:
+    code = """
+    def test_one():
+        library.in_a_thread()
+    """
+    (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
+    assert [(Path(frame.file).name, frame.function) for frame in bind.caller.frames] == [("library.py", "start")]
 
 
 def test_a_task_belongs_to_the_test_that_created_it(tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_a_page_that_its_process_has_made_stale_is_no_longer_read(
     written.publish(os.getpid(), layout.BIND, 3, "a test", "a line", layout.BY_THREAD)
     with contextlib.closing(callers.Callers({0: str(tmp_path)})) as known:
         process = known.thread(os.getpid(), 0).process
-        assert process.attribution_of(os.getpid(), layout.BIND, 3).location == Location("a line", 0, "")
+        assert process.attribution_of(os.getpid(), layout.BIND, 3).frames == (Location("a line", 0, ""),)
         with (tmp_path / str(os.getpid())).open("r+b") as stream:
             stream.write(bytes(len(layout.MAGIC)))
-        assert process.attribution_of(os.getpid(), layout.BIND, 3).location is None
+        assert process.attribution_of(os.getpid(), layout.BIND, 3).frames == ()

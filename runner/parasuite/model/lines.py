@@ -31,9 +31,9 @@ from parasuite.model.events import (
     SocketCall,
     Unseen,
 )
-from parasuite.model.location import Location
+from parasuite.model.location import FRAMES_MAX, Location
 from parasuite.model.network import Network
-from parasuite.model.party import Caller, Party, Process
+from parasuite.model.party import Caller, Fixture, Party, Process
 from parasuite.model.words import AttributedBy, CopyPhase, Protocol, SensorStatus, SocketOption, SocketState
 
 
@@ -120,7 +120,7 @@ def _encoded_endpoint(endpoint: Endpoint) -> str:
 
 @lru_cache(maxsize=1024)
 def _encoded_caller(caller: Caller) -> str:
-    process, tid, test, location, attribution = caller
+    process, tid, test, frames, attribution, fixture = caller
     party, pid, start_s = process
     line = ""
     if party is not None:
@@ -130,9 +130,15 @@ def _encoded_caller(caller: Caller) -> str:
     line += f',"process_start":{start_s!r}' if start_s else ""
     line += f',"tid":{tid}' if tid else ""
     line += f',"test":{_quoted(test)}' if test else ""
-    line += f',"source_line":{_quoted(str(location))}' if location is not None else ""
+    line += f',"source_line":{_encoded_frames(frames)}' if frames else ""
     line += f',"attribution":{_quoted(attribution)}' if attribution else ""
+    line += f',"fixture":{_quoted(str(fixture))}' if fixture is not None else ""
     return line
+
+
+def _encoded_frames(frames: tuple[Location, ...]) -> str:
+    """Text if it is one frame, as most often; else a list, innermost first."""
+    return _quoted(str(frames[0])) if len(frames) == 1 else _to_json([str(frame) for frame in frames])
 
 
 def _encoded_holder(holder: Holder) -> list[object]:
@@ -199,16 +205,29 @@ def _holder(copy: Any, pid: Any, state: Any, cookie: Any, command: Any, worker: 
 
 @lru_cache(maxsize=1024, typed=True)
 def _caller(
-    copy: Any, worker: Any, pid: Any, start_s: Any, tid: Any, test: Any, location: Any, attribution: Any
+    copy: Any,
+    worker: Any,
+    pid: Any,
+    start_s: Any,
+    tid: Any,
+    test: Any,
+    frames: tuple[Any, ...],
+    attribution: Any,
+    fixture: Any,
 ) -> Caller:
     party = None if copy is None else Party(_whole(copy), _text(worker))
     return Caller(
         process=Process(party, _whole(pid), _number(start_s)),
         tid=_whole(tid),
         test=_text(test),
-        location=Location.parse(_text(location)),
+        frames=tuple(location for text in frames if (location := Location.parse(_text(text))) is not None),
         attribution=AttributedBy(_text(attribution)),
+        fixture=Fixture.parse(_text(fixture)),
     )
+
+
+def _frames(value: Any) -> tuple[Any, ...]:
+    return tuple(value[:FRAMES_MAX]) if type(value) is list else (value,)
 
 
 _FROM_JSON: dict[str, Callable[[Any], object]] = {  # By the type of the field, as the classes write it.
@@ -262,8 +281,9 @@ def decode(line: str | bytes) -> Event:
                 take("process_start", 0.0),
                 take("tid", 0),
                 take("test", ""),
-                take("source_line", ""),
+                _frames(take("source_line", "")),
                 take("attribution", ""),
+                take("fixture", ""),
             )
         for key, value in found.items():
             name, read = readers[key]

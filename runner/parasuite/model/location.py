@@ -6,6 +6,9 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+FRAMES_MAX = 5
+"""How many frames of a call's stack are kept."""
+
 _TEXT = re.compile(r"(.*):([1-9][0-9]{0,8}):([^:]*)", re.DOTALL)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from parasuite.model.location import Location
-from parasuite.model.words import AttributedBy
+from parasuite.model.words import AttributedBy, FixtureScope
 
 
 class Party(NamedTuple):
@@ -41,18 +41,48 @@ class Process(NamedTuple):
     start_s: float = 0.0
 
 
+class Fixture(NamedTuple):
+    """A fixture that is being set up or torn down."""
+
+    scope: FixtureScope
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Fixture | None:
+        """The fixture that "scope:name" describes; None for "". Raises ValueError for an unknown scope."""
+        scope, _, name = text.partition(":")
+        return cls(FixtureScope(scope), name) if text else None
+
+    def __str__(self) -> str:
+        return f"{self.scope}:{self.name}"
+
+
 class Caller(NamedTuple):
     """Who made a call, as far as a sensor could tell.
 
-    *test*: a test's id, "" outside a test. *location*: the first frame of the user's own, None where unknown.
-    *attribution*: how *test* is known.
+    *test*: a test's id, "" outside a test. *frames*: at most FRAMES_MAX frames of the user's own code, innermost
+    first. Frames of installed packages are among them only if no frame of the project was on the stack.
+    *attribution*: how *test* is known. *fixture*: the innermost fixture at work when the call was made, or when the
+    thread or process that made it was started. What such a thread or process does belongs to no test if the fixture
+    outlives its test.
     """
 
     process: Process = Process()
     tid: int = 0
     test: str = ""
-    location: Location | None = None
+    frames: tuple[Location, ...] = ()
     attribution: AttributedBy = AttributedBy.NONE
+    fixture: Fixture | None = None
+
+    @property
+    def location(self) -> Location | None:
+        """The innermost frame; None where no frame is known."""
+        return self.frames[0] if self.frames else None
+
+    @property
+    def fixture_scope(self) -> FixtureScope:
+        """The scope of *fixture*; NONE outside a fixture."""
+        return self.fixture.scope if self.fixture is not None else FixtureScope.NONE
 
 
 UNKNOWN_CALLER = Caller()

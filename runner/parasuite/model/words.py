@@ -55,6 +55,25 @@ class AttributedBy(StrEnum):
     NONE = ""
 
 
+class FixtureScope(StrEnum):
+    """How long what a fixture sets up is kept, as pytest names it; NONE outside a fixture.
+
+    Calls in unittest's setUpClass and setUpModule count as made in a fixture of that scope.
+    """
+
+    FUNCTION = "function"
+    CLASS = "class"
+    MODULE = "module"
+    PACKAGE = "package"
+    SESSION = "session"
+    NONE = ""
+
+    @property
+    def outlives_test(self) -> bool:
+        """Whether several tests may share what the fixture sets up."""
+        return self not in (FixtureScope.FUNCTION, FixtureScope.NONE)
+
+
 class CopyPhase(StrEnum):
     """A step in the life of a copy.
 

@@ -1,4 +1,10 @@
-"""Which frame of a stack is the user's: the file and line that a call is shown with.
+"""Which frames of a stack are the user's: the files and lines that a call is shown with.
+
+Theory of operation. Each file has a rank. Frames of the project are shown. Only if there is none on the stack, frames
+of installed packages are (a server that a package's own thread starts). Only if there is none of these either, a
+helper's outermost frame is. Frames of the standard library, of the recorder and of generated code are never shown.
+Frames of a test runner are not shown either, and they end the search once a frame of the project has been found: what
+called the runner says nothing about the call, and most stacks are as deep as their runner's.
 
 Standard library only, Python 3.8 or newer.
 """
@@ -13,9 +19,14 @@ if TYPE_CHECKING:
     from typing import Any
 
 _HERE = os.path.join(os.path.normcase(os.path.dirname(os.path.abspath(__file__))), "")
-_LINE_FRAMES_MAX = 60
-# Helpers that are skipped: the line that chose the port is in their caller.
+_DEPTH_MAX = 100
+_FRAMES_MAX = 5
+# Ranks of files.
+_HIDDEN, _RUNNER, _HELPER, _LIBRARY, _PROJECT = range(5)
+# Helpers' own frames say little: the line that chose the port is in their caller.
 _HELPERS = frozenset({"netsupport", "test.support", "gevent"})
+_RUNNERS = frozenset({"_pytest", "pytest", "pluggy", "unittest"})
+_INSTALLED = tuple(os.sep + name + os.sep for name in ("site-packages", "dist-packages"))
 
 
 def _library_folders() -> tuple[str, ...]:
@@ -30,49 +41,63 @@ def _working_folder() -> str:
         return ""  # It has been removed.
 
 
-_LIBRARY = _library_folders()
+_STDLIB = _library_folders()
 # Below the library's folders but not part of the library: installed packages and Python's own tests.
-_USERS = tuple(folder + part for folder in _LIBRARY for part in ("site-packages", "dist-packages", "test" + os.sep))
+_USERS = tuple(folder + part for folder in _STDLIB for part in ("site-packages", "dist-packages", "test" + os.sep))
+# Programs that were installed with a package are not the project's.
+_SCRIPTS = os.path.join(os.path.normcase(sysconfig.get_path("scripts")), "")
 _CWD = _working_folder()
-_display_paths: dict[str, str] = {}
+_files: dict[str, tuple[int, str]] = {}
 
 
 def absolute(path: str) -> str:
-    """*path* as an absolute path, in the form of _LIBRARY; a relative one starts where the process began."""
+    """*path* as an absolute path, in the form of _STDLIB; a relative one starts where the process began."""
     return os.path.normcase(os.path.normpath(os.path.join(_CWD, path)))
 
 
 def is_ours(absolute: str) -> bool:
     """Whether the file is the recorder's or the standard library's."""
-    return absolute.startswith(_HERE) or (absolute.startswith(_LIBRARY) and not absolute.startswith(_USERS))
+    return absolute.startswith(_HERE) or (absolute.startswith(_STDLIB) and not absolute.startswith(_USERS))
 
 
-def _display_path(path: str) -> str:
-    """How *path* is written in a source line; "" for the library's own files, the recorder's and generated code."""
-    shown = _display_paths.get(path)
-    if shown is None:
-        full = absolute(path)
-        shown = "" if path.startswith("<") or is_ours(full) else full
-        if shown.startswith(_CWD):
-            shown = shown[len(_CWD) :]
-        _display_paths[path] = shown
-    return shown
+def _file(path: str, module: str) -> tuple[int, str]:
+    """The rank of the file *path*, which is that of *module*, and how it is shown."""
+    full = absolute(path)
+    # Frames are separated by newlines.
+    shown = (full[len(_CWD) :] if full.startswith(_CWD) else full).replace("\n", "\\n")
+    package = module.partition(".")[0]
+    if package in _RUNNERS:
+        rank = _RUNNER
+    elif path.startswith("<") or is_ours(full):
+        rank = _HIDDEN
+    elif package in _HELPERS or ".".join(module.split(".")[:2]) in _HELPERS:
+        rank = _HELPER
+    elif full.startswith(_SCRIPTS) or any(folder in full for folder in _INSTALLED):
+        rank = _LIBRARY
+    else:
+        rank = _PROJECT
+    _files[path] = rank, shown
+    return _files[path]
 
 
-def source_line(frame: Any) -> str:
-    """ "file:line:function" of the first frame in the user's code, from *frame* outwards; if all shown frames are in
-    helpers, of the outermost one.
-    """
-    outermost = ""
-    for _ in range(_LINE_FRAMES_MAX):
+def user_frames(frame: Any) -> str:
+    """The user's frames from *frame* outwards: "file:line:function" of each, at most five, separated by newlines."""
+    best = _HELPER
+    found: list[Any] = []
+    for _ in range(_DEPTH_MAX):
         if frame is None:
             break
-        code = frame.f_code
-        shown = _display_path(code.co_filename)
-        if shown:
-            module = frame.f_globals.get("__name__") or ""
-            outermost = f"{shown}:{frame.f_lineno}:{code.co_name}"
-            if module.partition(".")[0] not in _HELPERS and ".".join(module.split(".")[:2]) not in _HELPERS:
-                return outermost
+        path = frame.f_code.co_filename
+        file = _files.get(path) or _file(path, frame.f_globals.get("__name__") or "")
+        rank = file[0]
+        if rank >= best:
+            if rank > best or rank == _HELPER:
+                best = rank
+                found = []
+            found.append((file[1], frame))
+            if rank == _PROJECT and len(found) == _FRAMES_MAX:
+                break
+        elif rank == _RUNNER and best == _PROJECT:
+            break
         frame = frame.f_back
-    return outermost
+    return "\n".join([f"{shown}:{frame.f_lineno}:{frame.f_code.co_name}" for shown, frame in found[:_FRAMES_MAX]])

@@ -22,7 +22,7 @@ from collections import deque
 import _parasuite_clock
 import _parasuite_tests as tests
 from _parasuite_clock import now_ns
-from _parasuite_frames import source_line
+from _parasuite_frames import user_frames
 from _parasuite_guard import failed, guarded
 from _parasuite_page import BIND, CONNECT, mapped, start_ticks
 from _parasuite_restart import hide_frames
@@ -30,6 +30,8 @@ from _parasuite_restart import hide_frames
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
+
+    from _parasuite_tests import CallSite
 
 _SIZE, _SIZE_MAX = 1 << 14, 1 << 24
 _TEST_MAX = 4096
@@ -40,6 +42,7 @@ _VSOCK = getattr(_socket, "AF_VSOCK", -1)
 _FOLLOWED = (0, _socket.IPPROTO_TCP, _socket.IPPROTO_UDP, 262)
 _PROTOCOLS = {_socket.SOCK_STREAM: "tcp", _socket.SOCK_DGRAM: "udp"}
 _SO_COOKIE = 57
+_NO_CALL_SITE = ("", "", 0, "")
 _ATTRIBUTIONS = ("thread", "thread's start", "process")
 _OPTIONS = tuple(
     (name, getattr(_socket, constant))
@@ -174,12 +177,12 @@ class Log:
     def _introduction(self) -> dict[str, Any]:
         program = sys.executable or "python"
         command = " ".join([program, *map(str, getattr(sys, "argv", None) or ())])[:500]
-        fields = self._event("process", ("", "", 0))
+        fields = self._event("process", _NO_CALL_SITE)
         fields.update(name=os.path.basename(program), command=command, parent=getattr(os, "getppid", int)())
         return fields
 
-    def _event(self, kind: str, call_site: tuple[str, str, int]) -> dict[str, Any]:
-        test, line, attribution = call_site
+    def _event(self, kind: str, call_site: CallSite) -> dict[str, Any]:
+        test, frames, attribution, fixture = call_site
         fields: dict[str, Any] = {
             "kind": kind,
             "t_ns": now_ns(),
@@ -191,8 +194,10 @@ class Log:
         }
         if test:
             fields.update(test=test[-_TEST_MAX:], attribution=_ATTRIBUTIONS[attribution])
-        if line:
-            fields["source_line"] = line
+        if frames:
+            fields["source_line"] = frames.split("\n") if "\n" in frames else frames
+        if fixture:
+            fields["fixture"] = fixture
         return fields
 
     # --- what a socket is
@@ -258,7 +263,7 @@ class Log:
     # --- calls
     # --------------------------------------------------------------------------------------------------------
 
-    def write_announced(self, kind: int, sock: Any, address: Any, call_site: tuple[str, str, int]) -> None:
+    def write_announced(self, kind: int, sock: Any, address: Any, call_site: CallSite) -> None:
         """Called by the audit hook before the call. For native code and for connects this is all that is known."""
         if kind == BIND:
             if _family(sock) in (_UNIX, _VSOCK):
@@ -271,7 +276,7 @@ class Log:
                 fields = self._event("connect" if kind == CONNECT else "send", call_site)
                 self._write({**fields, "destination": to, **self._identity(sock)})
 
-    def _native_bind(self, sock: Any, address: Any, call_site: tuple[str, str, int]) -> None:
+    def _native_bind(self, sock: Any, address: Any, call_site: CallSite) -> None:
         asked = self._endpoint(sock, address) if _family(sock) in _INET else None
         if asked is not None:
             fields = {**self._event("bind", call_site), "asked": asked, **self._identity(sock)}
@@ -308,7 +313,7 @@ class Log:
         finally:
             sock.close()
 
-    def _named_bind(self, sock: Any, address: Any, call_site: tuple[str, str, int]) -> None:
+    def _named_bind(self, sock: Any, address: Any, call_site: CallSite) -> None:
         if _family(sock) == _VSOCK:
             asked = ["vsock", str(address[0]), _port(address[1]), 0, None]
         else:
@@ -322,7 +327,7 @@ class Log:
             asked = ["unix", name, 0, 0, None]
         self._write({**self._event("bind", call_site), "asked": asked, "errno": "?", **self._identity(sock)})
 
-    def listening(self, sock: Any, call_site: tuple[str, str, int], listen: Any) -> None:
+    def listening(self, sock: Any, call_site: CallSite, listen: Any) -> None:
         """Call *listen* and write its result."""
         try:
             listen()
@@ -331,13 +336,13 @@ class Log:
             raise
         guarded(self._listened, sock, call_site, "")
 
-    def _listened(self, sock: Any, call_site: tuple[str, str, int], failure: str) -> None:
+    def _listened(self, sock: Any, call_site: CallSite, failure: str) -> None:
         got = self._name(sock)
         if got is None:
             return
         self._ended({**self._event("listen", call_site), "got": got}, sock, failure)
 
-    def _bound(self, sock: Any, address: Any, call_site: tuple[str, str, int], failure: str) -> None:
+    def _bound(self, sock: Any, address: Any, call_site: CallSite, failure: str) -> None:
         asked = self._endpoint(sock, address)
         if asked is None:
             return
@@ -363,19 +368,19 @@ class Log:
             return
         identity = self._identity(sock)
         if self._sockets.pop(str(identity.get("cookie") or identity.get("socket")), False):
-            self._write({**self._event("release", ("", "", 0)), **identity})
+            self._write({**self._event("release", _NO_CALL_SITE), **identity})
 
     # --- Python's class
     # -----------------------------------------------------------------------------------------------
 
-    def _call_site_of_bind(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
+    def _call_site_of_bind(self, sock: Any, frame: Any) -> CallSite | None:
         """The attribution of a bind that is about to be made; None if the audit hook writes it (as for Unix
         sockets).
         """
         if not isinstance(sock, _socket.socket) or _family(sock) not in _INET:
             return None
-        test, attribution = tests.current()
-        return test, source_line(frame), attribution
+        test, attribution, fixture = tests.current()
+        return test, user_frames(frame), attribution, fixture
 
     def patch(self, module: Any) -> None:
         """*module*: socket. Patch its class so that it writes the result of each bind, and each close."""

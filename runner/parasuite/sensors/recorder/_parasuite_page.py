@@ -8,8 +8,8 @@ Python 3.8 or newer.
     0     "PSPAGE1" and a NUL (all zeroes: the page is stale)
     8     the process's start in clock ticks since boot, and where its stack begins (u64 each; 0 if unknown)
     64    64 thread ids (u32), one for each slot; slot 0 belongs to the process as a whole
-    512   64 slots of 1 kB: descriptor (i32), kind of call (u8), attribution (u8), lengths of test and line (u16),
-          test, line
+    512   64 slots of 1 kB: descriptor (i32), kind of call (u8), attribution (u8), lengths of test, frames and
+          fixture (u16 each), and at 16 these three texts; frames are separated by newlines
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ SLOTS, SLOT_SIZE = 64, 1024
 SIZE = SLOTS_AT + SLOTS * SLOT_SIZE
 # Disk space taken at first: enough for a few threads, as most processes have. There may be thousands of processes.
 _ROOM_AT_FIRST = 8192
-HEAD = struct.Struct("=iBBHH")
+HEAD = struct.Struct("=iBBHHH")
 TEXT_AT = 16
-TEST_MAX, LINE_MAX = 640, 360
+# Frames take the room that test and fixture leave, at least 288 bytes.
+TEXT_MAX, TEST_MAX, FIXTURE_MAX = SLOT_SIZE - TEXT_AT, 640, 80
 NOTHING, BIND, LISTEN, CONNECT, SEND = range(5)
 # How it is known which test a call belongs to.
 BY_THREAD, BY_STARTER, BY_PROCESS = range(3)
@@ -128,6 +129,15 @@ def _cut(text: str, limit: int) -> bytes:
     return data if len(data) <= limit else b"..." + data[3 - limit :]
 
 
+def _cut_frames(text: str, limit: int) -> bytes:
+    """The innermost frames of *text* in UTF-8 that fit into *limit* bytes; if not even one does, the end of that."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) <= limit:
+        return data
+    end = data.rfind(b"\n", 0, limit + 1)
+    return data[:end] if end > 0 else _cut(text.partition("\n")[0], limit)
+
+
 class Page:
     """This process's page, for writing. Raises OSError if the file cannot be created."""
 
@@ -151,21 +161,28 @@ class Page:
         _make_void(path)
         os.replace(aside, path)
 
-    def publish(self, tid: int, kind: int, descriptor: int, test: str, line: str, attribution: int) -> None:
-        """Publish what the thread *tid* is about to do; for *tid* 0, which test the process as a whole runs."""
+    def publish(
+        self, tid: int, kind: int, descriptor: int, test: str, frames: str, attribution: int, fixture: str = ""
+    ) -> None:
+        """Publish what the thread *tid* is about to do; for *tid* 0, which test the process as a whole runs.
+
+        *frames*: separated by newlines, innermost first. *fixture*: "scope:name".
+        """
         slot = self._slots.get(tid)
         if slot is None:
             slot = self._claim(tid)
             if slot is None:
                 return
-        test_bytes, line_bytes = _cut(test, TEST_MAX), _cut(line, LINE_MAX)
+        test_bytes, fixture_bytes = _cut(test, TEST_MAX), fixture.encode("utf-8", "backslashreplace")[:FIXTURE_MAX]
+        frames_bytes = _cut_frames(frames, TEXT_MAX - len(test_bytes) - len(fixture_bytes))
+        lengths = len(test_bytes), len(frames_bytes), len(fixture_bytes)
         at = SLOTS_AT + slot * SLOT_SIZE
         memory = self._memory
         # Lengths of zero first and the true ones last: a reader in between sees an empty slot, never half a name.
-        memory[at : at + HEAD.size] = HEAD.pack(-1, NOTHING, 0, 0, 0)
-        text = test_bytes + line_bytes
+        memory[at : at + HEAD.size] = HEAD.pack(-1, NOTHING, 0, 0, 0, 0)
+        text = test_bytes + frames_bytes + fixture_bytes
         memory[at + TEXT_AT : at + TEXT_AT + len(text)] = text
-        memory[at : at + HEAD.size] = HEAD.pack(descriptor, kind, attribution, len(test_bytes), len(line_bytes))
+        memory[at : at + HEAD.size] = HEAD.pack(descriptor, kind, attribution, *lengths)
 
     def _claim(self, tid: int) -> int | None:
         """A slot for *tid*; None while another slot is being claimed. Do not wait for that: this may run in a signal

@@ -17,13 +17,15 @@ import sys
 import _parasuite_guard
 import _parasuite_restart as restart
 import _parasuite_tests as tests
-from _parasuite_frames import source_line
+from _parasuite_frames import user_frames
 from _parasuite_guard import guarded
 from _parasuite_page import BIND, CONNECT, LISTEN, SEND, Page
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
+
+    from _parasuite_tests import CallSite
 
 _INET = (_socket.AF_INET, getattr(_socket, "AF_INET6", -1))
 # Taken from the class: a program's subclass may override them.
@@ -45,10 +47,10 @@ class Recorder:
             from _parasuite_log import Log
 
             self.log = Log(os.path.join(folder, "recorder"))
-        tests.on_change(lambda test: guarded(self._process_test, test))
-        inherited = tests.current()[0]
-        if inherited:
-            self._process_test(inherited)
+        tests.on_change(lambda test, fixture: guarded(self._process_test, test, fixture))
+        test, _, fixture = tests.current()
+        if test or fixture:
+            self._process_test(test, fixture)
 
     @property
     def has_output(self) -> bool:
@@ -64,9 +66,9 @@ class Recorder:
                 # The disk is full or the run folder has gone: the seccomp sensor counts this process as unrecorded.
                 self._page = Page(self._pages)
 
-    def _process_test(self, test: str) -> None:
+    def _process_test(self, test: str, fixture: str) -> None:
         if self._page is not None:
-            self._page.publish(0, 0, -1, test, "", 0)
+            self._page.publish(0, 0, -1, test, "", 0, fixture)
 
     def before_call(self, kind: int, arguments: tuple[Any, ...], frame: Any) -> None:
         """Called by the audit hook: a call of *kind* is about to be made. *arguments*: the socket and the address."""
@@ -76,18 +78,18 @@ class Recorder:
             if self.log is not None:
                 self.log.write_announced(kind, sock, arguments[1], call_site)
 
-    def before_listen(self, sock: Any, frame: Any) -> tuple[str, str, int] | None:
+    def before_listen(self, sock: Any, frame: Any) -> CallSite | None:
         """Publish a listen that is about to be made and return its attribution; None if not of an internet socket."""
         if isinstance(sock, _socket.socket) and _family(sock) in _INET:
             return self._publish_call(LISTEN, sock, frame)
         return None
 
-    def _publish_call(self, kind: int, sock: Any, frame: Any) -> tuple[str, str, int]:
-        test, attribution = tests.current()
-        line = source_line(frame)
+    def _publish_call(self, kind: int, sock: Any, frame: Any) -> CallSite:
+        test, attribution, fixture = tests.current()
+        frames = user_frames(frame)
         if self._page is not None:
-            self._page.publish(tests.native_id(), kind, _fileno(sock), test, line, attribution)
-        return test, line, attribution
+            self._page.publish(tests.native_id(), kind, _fileno(sock), test, frames, attribution, fixture)
+        return test, frames, attribution, fixture
 
     def forked(self) -> None:
         """Called in a forked child. The log first: whatever fails, the child must not write into its parent's log."""
@@ -131,6 +133,7 @@ def install(folder: str, writes_events: bool) -> None:
     patches = {
         "threading": tests.patch_threading,
         "_pytest.runner": tests.patch_pytest,
+        "_pytest.fixtures": tests.patch_fixtures,
         "unittest.case": tests.patch_unittest_case,
         "unittest.suite": tests.patch_unittest_suite,
         "socket": lambda module: _patch_socket(module, recorder),

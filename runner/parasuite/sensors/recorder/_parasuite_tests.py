@@ -1,49 +1,78 @@
-"""Which test each thread and task of a process works for, as pytest and unittest report it.
+"""Which test and which fixture each thread and task of a process works for, as pytest and unittest report it.
 
 A thread belongs to the test that started it, a task to the test that created it (contextvars). So a server that one
 test starts and that binds during another test belongs to the first. A test that runs inside another counts as the
-outer one. Standard library only, Python 3.8 or newer; pytest and unittest are patched when the program imports them.
+outer one.
+
+A fixture is written as "scope:name". What its own thread does while it is set up belongs to the fixture and to the
+test that it is set up for. A thread or process that it starts may outlive that test: if the fixture does, they belong
+to the fixture alone.
+
+Standard library only, Python 3.8 or newer; pytest and unittest are patched when the program imports them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 import os
 import sys
 from _thread import get_ident, get_native_id
 
 from _parasuite_guard import guarded
 from _parasuite_page import BY_PROCESS, BY_STARTER, BY_THREAD
+from _parasuite_restart import hide_frames
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from typing import Any
 
+    # Test, frames, attribution and fixture of a call.
+    CallSite = tuple[str, str, int, str]
+
 _in_context: contextvars.ContextVar[str] = contextvars.ContextVar("parasuite_test", default="")
+_fixture_in_context: contextvars.ContextVar[str] = contextvars.ContextVar("parasuite_fixture", default="")
 # The tests that run now, by thread id; under 0 the test that forked this process.
 _running: dict[int, str] = {}
+# The fixture at work that outlives its test, and the one that started this process.
+_lasting_fixture = _started_by = ""
 _changed: list[Any] = []
 
 
 def on_change(listener: Any) -> None:
-    """Have *listener(test)* called whenever the test of the process changes."""
+    """Have *listener(test, fixture)* called whenever the test of the process changes, or the fixture at work that
+    outlives it.
+    """
     _changed.append(listener)
 
 
-def current() -> tuple[str, int]:
-    """The test that the calling thread works for, and how that is known; ("", 0) outside any test."""
-    test = _in_context.get() or _running.get(get_ident(), "")
+def current() -> tuple[str, int, str]:
+    """The test that the calling thread works for, how that is known, and the fixture; "" outside any."""
+    test, fixture = _in_context.get() or _running.get(get_ident(), ""), _fixture_in_context.get()
     if test:
-        return test, BY_THREAD
-    test = _of_thread().get("_parasuite_test", "")
-    if test:
-        return test, BY_STARTER
-    if _running:
-        return _process_test(), BY_PROCESS
+        return test, BY_THREAD, fixture
+    of_thread = _of_thread()
+    test, starter = of_thread.get("_parasuite_test", ""), of_thread.get("_parasuite_fixture", "")
+    if test or starter:
+        return test, BY_STARTER, starter
+    if _running or fixture:
+        return _process_test(), BY_PROCESS, fixture
+    if _started_by:
+        return "", BY_PROCESS, _started_by
     # Another test runner, in this process or in one that started it, may have set it in the environment.
     inherited = os.environ.get("PYTEST_CURRENT_TEST", "")
-    return (inherited.rpartition(" (")[0] or inherited), BY_PROCESS
+    return (inherited.rpartition(" (")[0] or inherited), BY_PROCESS, ""
+
+
+def _outlives_test(fixture: str) -> bool:
+    return bool(fixture) and not fixture.startswith("function:")
+
+
+def _of_what_it_starts() -> tuple[str, str]:
+    """The test and the fixture of a thread or process that the calling thread starts."""
+    test, _, fixture = current()
+    return ("" if _outlives_test(fixture) else test), fixture
 
 
 def _of_thread() -> dict[str, Any]:
@@ -88,20 +117,44 @@ def running(test: str) -> Any:
 
 def _announce() -> None:
     announced = None
-    while announced != _process_test():
+    while announced != (_process_test(), _lasting_fixture):
         # Meanwhile a test of another thread may have begun or ended, and its change may have been announced first.
-        announced = _process_test()
+        announced = _process_test(), _lasting_fixture
         for listener in _changed:
-            listener(announced)
+            listener(*announced)
 
 
 def forked() -> None:
-    """Called in a forked child: it works for the test that forked it, whatever its parent runs next."""
-    test = current()[0]
+    """Called in a forked child: it works for the test or fixture that forked it, whatever its parent does next."""
+    global _started_by, _lasting_fixture
+    test, fixture = _of_what_it_starts()
     _running.clear()
     if test:
         _running[0] = test
+    else:
+        _in_context.set("")
+    _started_by = _lasting_fixture = fixture if _outlives_test(fixture) else ""
     _announce()
+
+
+@contextlib.contextmanager
+def in_fixture(fixture: str) -> Any:
+    """Within the block *fixture*, "scope:name", is at work."""
+    global _lasting_fixture
+    token, outer = _fixture_in_context.set(fixture), _lasting_fixture
+    if _outlives_test(fixture):
+        _lasting_fixture = fixture
+        _announce()
+    try:
+        yield
+    finally:
+        try:
+            _fixture_in_context.reset(token)
+        except ValueError:
+            _fixture_in_context.set("")  # The fixture yielded in one context and continued in another.
+        if _lasting_fixture != outer:
+            _lasting_fixture = outer
+            _announce()
 
 
 # --- the runners ----------------------------------------------------------------------------------------------------
@@ -118,6 +171,31 @@ def patch_pytest(runner: Any) -> None:
             return protocol(item, *args, **kwargs)
 
     runner.runtestprotocol = runtestprotocol
+
+
+def patch_fixtures(fixtures: Any) -> None:
+    """*fixtures*: the module _pytest.fixtures."""
+    definition = fixtures.FixtureDef
+    for name in ("execute", "finish"):
+        setattr(definition, name, _at_work(getattr(definition, name)))
+
+
+def _at_work(method: Any) -> Any:
+    """*method*, which sets a fixture up or tears it down. Setting up a fixture that it needs happens inside."""
+
+    @functools.wraps(method)
+    def work(self: Any, *args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        if method.__name__ == "execute" and getattr(self, "cached_result", None) is not None:
+            return method(self, *args, **kwargs)
+        try:
+            with in_fixture(f"{self.scope}:{self.argname}"):
+                return method(self, *args, **kwargs)
+        except BaseException as error:
+            hide_frames(error)
+            raise
+
+    return work
 
 
 def patch_unittest_case(case: Any) -> None:
@@ -137,15 +215,22 @@ def patch_unittest_case(case: Any) -> None:
 def patch_unittest_suite(suite: Any) -> None:
     """*suite*: the module unittest.suite. Calls made in setUpClass belong to "CLASS.setUpClass"."""
     set_up = getattr(suite.TestSuite, "_handleClassSetUp", None)
-    if set_up is None:
+    set_up_module = getattr(suite.TestSuite, "_handleModuleFixture", None)
+    if set_up is None or set_up_module is None:
         return
 
     def _handleClassSetUp(self: Any, test: Any, result: Any) -> Any:
         kind = test.__class__
-        with running(f"{kind.__module__}.{kind.__qualname__}.setUpClass"):
+        name = f"{kind.__module__}.{kind.__qualname__}.setUpClass"
+        with running(name), in_fixture(f"class:{name}"):
             return set_up(self, test, result)
 
+    def _handleModuleFixture(self: Any, test: Any, result: Any) -> Any:
+        with in_fixture(f"module:{test.__class__.__module__}.setUpModule"):
+            return set_up_module(self, test, result)
+
     suite.TestSuite._handleClassSetUp = _handleClassSetUp
+    suite.TestSuite._handleModuleFixture = _handleModuleFixture
 
 
 def patch_threading(threading: Any) -> None:
@@ -153,7 +238,8 @@ def patch_threading(threading: Any) -> None:
     start = threading.Thread.start
 
     def belongs(thread: Any) -> None:
-        thread.__dict__.update(_parasuite_test=current()[0], _parasuite_is_within=_is_within())
+        test, fixture = _of_what_it_starts()
+        thread.__dict__.update(_parasuite_test=test, _parasuite_fixture=fixture, _parasuite_is_within=_is_within())
 
     def start_for_test(self: Any) -> None:
         guarded(belongs, self)

@@ -107,7 +107,7 @@ class TracedProcess:
         if page is None:
             return self.birth_attribution
         attribution = page.attribution_of(tid, kind, descriptor)
-        return attribution if attribution.test or attribution.location else self.birth_attribution
+        return attribution if any(attribution) else self.birth_attribution
 
     def close(self) -> None:
         if self.page is not None:
@@ -228,7 +228,7 @@ def _birth_attribution(pid: int) -> Attribution | None:
         if entry.startswith(b"PYTEST_CURRENT_TEST="):
             test = entry[20:].decode("utf-8", "backslashreplace")
             # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
-            return Attribution(test.rpartition(" (")[0] or test, None, AttributedBy.ENVIRONMENT)
+            return Attribution(test.rpartition(" (")[0] or test, by=AttributedBy.ENVIRONMENT)
     return None
 
 
@@ -243,8 +243,10 @@ def _ancestor_attribution(parent: int, folder: pages.Folder | None) -> Attributi
             break
         page = folder.open_page(parent, stat.start_ticks)
         if page is not None:
-            test = page.process_test().test
+            test, _, _, fixture = page.process_test()
             page.close()
-            return Attribution(test, None, AttributedBy.PARENT_PROCESS if test else AttributedBy.NONE)
+            if fixture is not None and fixture.scope.outlives_test:
+                return Attribution(fixture=fixture)
+            return Attribution(test, by=AttributedBy.PARENT_PROCESS if test else AttributedBy.NONE)
         parent = stat.parent
     return UNATTRIBUTED

@@ -80,8 +80,7 @@ class TrappedCall:
 
     def caller(self, attribution: Attribution) -> Caller:
         """Who makes it, as events name it."""
-        test, location, by = attribution
-        return Caller(self.thread.process.identity, self.notification.tid, test, location, by)
+        return Caller(self.thread.process.identity, self.notification.tid, *attribution)
 
 
 @dataclass(slots=True)
@@ -283,7 +282,7 @@ class CallHandlers:
         If the recorder reports its result, only a holder outside the run is looked up.
         """
         sock = call.sock
-        result_from_recorder = sock is None and self._recorded and attribution.location is not None
+        result_from_recorder = sock is None and self._recorded and bool(attribution.frames)
         if result_from_recorder and (asked is None or asked.protocol or not asked.port):
             return Reply()
         if sock is None and not call.inode:

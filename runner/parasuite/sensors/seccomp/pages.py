@@ -17,7 +17,8 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from parasuite.model.location import Location
+from parasuite.model.location import FRAMES_MAX, Location
+from parasuite.model.party import Fixture
 from parasuite.model.words import AttributedBy
 from parasuite.sensors.recorder import _parasuite_page as layout
 
@@ -36,11 +37,14 @@ _ATTRIBUTED_BY = {
 
 
 class Attribution(NamedTuple):
-    """The test and the source line that a call belongs to. *location* is None for calls that Python did not make."""
+    """The test, the frames and the fixture that a call belongs to, as in Caller; no frames for calls that Python did
+    not make.
+    """
 
     test: str = ""
-    location: Location | None = None
+    frames: tuple[Location, ...] = ()
     by: AttributedBy = AttributedBy.NONE
+    fixture: Fixture | None = None
 
 
 UNATTRIBUTED = Attribution()
@@ -88,22 +92,17 @@ class Page:
     def process_test(self) -> Attribution:
         """The test that the process as a whole ran at the last *refresh*."""
         slot = self._slot(0)
-        _, _, _, test_length, _ = layout.HEAD.unpack_from(slot)
-        if not test_length:
-            return UNATTRIBUTED
-        test = slot[layout.TEXT_AT : layout.TEXT_AT + test_length].decode("utf-8", "replace")
-        return Attribution(test, None, AttributedBy.PROCESS)
+        _, _, _, *lengths = layout.HEAD.unpack_from(slot)
+        return _attribution(slot[layout.TEXT_AT : layout.TEXT_AT + sum(lengths)], *lengths, layout.BY_PROCESS)
 
     def _of_slot(self, number: int, kind: int, descriptor: int) -> Attribution | None:
         slot = self._slot(number)
         if len(slot) < layout.SLOT_SIZE:
             return None
-        published_descriptor, published_kind, attribution, test_length, line_length = layout.HEAD.unpack_from(slot)
+        published_descriptor, published_kind, attribution, *lengths = layout.HEAD.unpack_from(slot)
         if (published_kind, published_descriptor) != (kind, descriptor):
             return None  # Published for an earlier call. This one was made by native code, without Python's hooks.
-        return _attribution(
-            slot[layout.TEXT_AT : layout.TEXT_AT + test_length + line_length], test_length, attribution
-        )
+        return _attribution(slot[layout.TEXT_AT : layout.TEXT_AT + sum(lengths)], *lengths, attribution)
 
     def _slot(self, number: int) -> bytes:
         at = layout.SLOTS_AT + number * layout.SLOT_SIZE
@@ -113,12 +112,25 @@ class Page:
 
 
 @lru_cache(maxsize=1024)
-def _attribution(text: bytes, test_length: int, attribution: int) -> Attribution:
+def _attribution(
+    text: bytes, test_length: int, frames_length: int, fixture_length: int, attribution: int
+) -> Attribution:
     """Cached: consecutive calls usually come from the same test and line."""
+    fixture_at = test_length + frames_length
     test = text[:test_length].decode("utf-8", "replace")
-    line = text[test_length:].decode("utf-8", "replace")
+    lines = text[test_length:fixture_at].decode("utf-8", "replace").split("\n")[:FRAMES_MAX]
+    fixture = parsed_fixture(text[fixture_at : fixture_at + fixture_length])
     by = _ATTRIBUTED_BY.get(attribution, AttributedBy.NONE) if test else AttributedBy.NONE
-    return Attribution(test, Location.parse(line), by)
+    return Attribution(
+        test, tuple(frame for line in lines if (frame := Location.parse(line)) is not None), by, fixture
+    )
+
+
+def parsed_fixture(text: bytes) -> Fixture | None:
+    """The fixture that a process names; None for text that names none."""
+    with contextlib.suppress(ValueError):
+        return Fixture.parse(text.decode("utf-8", "replace"))
+    return None
 
 
 class Folder:
