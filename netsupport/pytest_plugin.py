@@ -21,6 +21,7 @@ import pytest
 from netsupport.leases import Guarantee, Kind, PortLease, refused_port, reserve_port
 from netsupport.ports import HOST, listening_socket
 from netsupport.running_server import RunningServer, running_server
+from netsupport.server_command import Command
 
 ECOSYSTEM_NAMES = "netsupport_ecosystem_names"
 
@@ -125,7 +126,7 @@ def netsupport_running_server() -> Iterator[Callable[..., RunningServer]]:
     """Call it like `netsupport.running_server`; the server runs until the end of the test."""
     with contextlib.ExitStack() as servers:
 
-        def start(command: list[str], **options: Any) -> RunningServer:
+        def start(command: Command, **options: Any) -> RunningServer:
             return servers.enter_context(running_server(command, **options))
 
         yield start

@@ -3,6 +3,13 @@
     with running_server(["openssl", "s_server", "-accept", "{port}", ...]) as server:
         socket.create_connection(server.address)
 
+    def nginx(port):
+        configuration.write_text(f"events {{}} http {{ server {{ listen 127.0.0.1:{port}; }} }}")
+        return ["nginx", "-g", "daemon off;", "-c", configuration]
+
+    with running_server(nginx) as server:
+        ...
+
 A server that can report its port (`read_port`) or accept a bound socket (`pass_fd`) needs no reservation; any other
 gets a port from `reserve_port`. A server is ready when its process, or a descendant, owns the listening socket: a
 connection that succeeds would only prove that some process answers.
@@ -28,13 +35,14 @@ from netsupport.server_attempt import (
     status_in_words,
     tail,
 )
+from netsupport.server_command import Command, words_for_port
 
 __all__ = ["RunningServer", "ServerError", "running_server"]
 
 
 @contextlib.contextmanager
 def running_server(
-    command: Sequence[str | os.PathLike[str]],
+    command: Command,
     *,
     host: str = HOST,
     kind: Kind = "tcp",
@@ -50,12 +58,16 @@ def running_server(
 ) -> Iterator[RunningServer]:
     """Start *command*, wait until it listens on *host*, yield it, and stop it with all its descendants.
 
+    If the server reads its port from a configuration file, *command* is a function: it is called with the port
+    before each attempt, writes the file and returns the program and its arguments. A port that was lost is not used
+    again, so the function is then called with another one. What it raises is raised here.
+
     `{port}` and `{host}` are filled in, in *command* and in the values of *env* (which is added to the environment);
     so is `{fd}` if *pass_fd* is true. The port comes from one of these, best first:
 
     - *pass_fd*: the server takes over a listening socket, descriptor `{fd}` (POSIX, TCP);
-    - *read_port*: `{port}` is 0 and the kernel assigns the server a port. True reads the port from the table of
-      listening sockets; a pattern finds it in the output, as its first group;
+    - *read_port*: `{port}`, or the port that the function is given, is 0 and the kernel assigns the server a port.
+      True reads the port from the table of listening sockets; a pattern finds it in the output, as its first group;
     - otherwise `reserve_port(host, kind=kind, child_reuses_address=...)`. If another process takes the port anyway,
       this tries another port, up to *attempts* in all. It changes to a lease if the server seems not to set
       SO_REUSEADDR.
@@ -68,13 +80,20 @@ def running_server(
 
     Raises ServerError if the server does not start; if it ends in the body with a status other than 0 and *check* is
     true; or if a process survives SIGKILL. If the body raises, the server's last output is added as a note. Raises
-    ValueError if *command* does not say which port to use or *host* is a name; OSError if the command cannot be
-    executed.
+    ValueError if *command* does not say which port to use or *host* is a name; TypeError if *command*, or what it
+    returns, is not a list of text and paths; OSError if the command cannot be executed.
     """
-    words = tuple(os.fspath(word) for word in command)
+    reads = bool(read_port)
+    words_of = words_for_port(command)
+
+    def words_for(port: int) -> tuple[str, ...]:
+        words = words_of(port)
+        _check_placeholders([*words, *(env or {}).values()], knows_port=reads or callable(command), passes=pass_fd)
+        return words
+
     pattern = re.compile(read_port) if isinstance(read_port, str) else read_port
     request = ServerRequest(
-        words,
+        words_for,
         host,
         kind,
         pattern if isinstance(pattern, re.Pattern) else None,
@@ -83,11 +102,13 @@ def running_server(
         dict(env or {}),
         cwd,
     )
-    _check(request, reads=bool(read_port), passes=pass_fd, attempts=attempts)
+    _check(request, reads=reads, passes=pass_fd, attempts=attempts)
+    if not callable(command):
+        words_for(0)  # A mistake in it is an error before anything starts.
     with contextlib.ExitStack() as cleanup:
         if pass_fd:
             server = cleanup.enter_context(_passed(request))
-        elif read_port:
+        elif reads:
             server = cleanup.enter_context(started(request, 0, Guarantee.READ_BACK))
         else:
             server = cleanup.enter_context(_reserved(request, attempts, child_reuses_address))
@@ -107,22 +128,24 @@ def running_server(
 
 
 def _check(request: ServerRequest, *, reads: bool, passes: bool, attempts: int) -> None:
-    texts = [*request.command, *request.env.values()]
-    if not request.command:
-        raise ValueError("command is empty; it must be the program and its arguments")
     check_host(request.host)
     if attempts < 1:
         raise ValueError(f"attempts is {attempts}; it must be 1 or more")
     if passes and (reads or request.kind != "tcp" or os.name != "posix"):
         raise ValueError("pass_fd passes a listening TCP socket: it needs POSIX, kind='tcp' and no read_port")
-    if passes and not any("{fd}" in text for text in texts):
-        raise ValueError("pass_fd needs {fd} in command or env, to tell the server which descriptor to use")
-    if not (passes or reads or any("{port}" in text for text in texts)):
-        raise ValueError(
-            "nothing tells the server its port; write {port} in command or env, or use read_port or pass_fd"
-        )
     if reads and request.kind == "both":
         raise ValueError("read_port reads one port and kind='both' has two; {port} reserves one port for both")
+
+
+def _check_placeholders(texts: Sequence[str], *, knows_port: bool, passes: bool) -> None:
+    """*texts*: of the command and the environment. *knows_port*: whether the port need not be in them."""
+    if passes and not any("{fd}" in text for text in texts):
+        raise ValueError("pass_fd needs {fd} in command or env, to tell the server which descriptor to use")
+    if not (passes or knows_port or any("{port}" in text for text in texts)):
+        raise ValueError(
+            "nothing tells the server its port; write {port} in command or env, use read_port or pass_fd, or let "
+            "command be a function of the port that writes the server's configuration file"
+        )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from netsupport import owners, process_tree
@@ -95,9 +95,9 @@ class RunningServer:
 
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
-    """The arguments of `running_server`."""
+    """The arguments of `running_server`. *words*: the command for a port, its placeholders not filled in."""
 
-    command: tuple[str, ...]
+    words: Callable[[int], tuple[str, ...]]
     host: str
     kind: Kind
     pattern: re.Pattern[str] | None
@@ -123,9 +123,12 @@ def started(
     passed: socket.socket | None = None,
     lost: tuple[str, ...] = (),
 ) -> Iterator[RunningServer]:
-    """One attempt: start, wait until ready, yield, end the tree. Raises PortTaken if another process has *port*."""
+    """One attempt: start, wait until ready, yield, end the tree. Raises PortTaken if another process has *port*.
+
+    If the command is a function, it is called here, before anything is started.
+    """
     descriptors = () if passed is None else (passed.fileno(),)
-    command = tuple(request.filled(word, port, *descriptors) for word in request.command)
+    command = tuple(request.filled(word, port, *descriptors) for word in request.words(port))
     mark = secrets.token_hex(8)
     environment = os.environ | {
         name: request.filled(value, port, *descriptors) for name, value in request.env.items()

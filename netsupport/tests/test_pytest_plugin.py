@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,6 +82,18 @@ def test_servers_run_until_the_end_of_the_test(netsupport_running_server: Callab
     assert len({server.port for server in servers}) == 2
     for server in servers:
         socket.create_connection(server.address, NET_S).close()
+
+
+def test_the_fixture_takes_a_function_of_the_port(
+    netsupport_running_server: Callable[..., RunningServer], tmp_path: Path
+) -> None:
+    def command(port: int) -> list[str]:
+        (tmp_path / "port").write_text(str(port))
+        code = "import socket, sys; socket.create_server(('127.0.0.1', int(open('port').read()))).accept()"
+        return [sys.executable, "-c", code]
+
+    server = netsupport_running_server(command, cwd=tmp_path)
+    socket.create_connection(server.address, NET_S).close()
 
 
 ECOSYSTEM = """

@@ -20,6 +20,7 @@ from netsupport import HOST, Guarantee, HOSTv6, ServerError, leases, reserve_por
 from netsupport.tests.scenes import NET_S
 
 OPENSSL = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on PATH")
+NGINX = pytest.mark.skipif(shutil.which("nginx") is None, reason="no nginx on PATH")
 NODE = pytest.mark.skipif(shutil.which("node") is None, reason="no node on PATH")
 
 
@@ -163,6 +164,28 @@ def test_http_server_on_port_0_is_found_by_its_output() -> None:
     command = [sys.executable, "-u", "-m", "http.server", "--bind", "{host}", "{port}"]
     with running_server(command, read_port=r"port (\d+)") as server:
         assert b"<html" in get(server.address, "/").lower()
+
+
+NGINX_CONFIGURATION = """
+pid %(folder)s/pid; error_log stderr; events {}
+http {
+    access_log off;
+    client_body_temp_path %(folder)s/a; proxy_temp_path %(folder)s/b; fastcgi_temp_path %(folder)s/c;
+    uwsgi_temp_path %(folder)s/d; scgi_temp_path %(folder)s/e;
+    server { listen 127.0.0.1:%(port)d; location / { return 200 "on %(port)d"; } }
+}
+"""
+
+
+@NGINX
+def test_nginx_serves_on_the_port_that_a_function_wrote_into_its_configuration(tmp_path: Path) -> None:
+    def nginx(port: int) -> list[str]:
+        (tmp_path / "nginx.conf").write_text(NGINX_CONFIGURATION % {"folder": tmp_path, "port": port})
+        return ["nginx", "-e", "stderr", "-p", str(tmp_path), "-c", "nginx.conf", "-g", "daemon off;"]
+
+    with running_server(nginx) as server:
+        assert server.guarantee == Guarantee.HOLD_THROUGH or sys.platform != "linux"
+        assert get(server.address, "/") == f"on {server.port}".encode()
 
 
 NODE_SERVER = "require('http').createServer((_, answer) => answer.end(String(process.pid))).listen(%s)"

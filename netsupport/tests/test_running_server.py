@@ -121,6 +121,81 @@ def test_a_server_that_does_not_reuse_its_address_gets_a_lease_at_the_second_att
     assert re.match(r"port \d+ \(hold-through\): .* ended with status 1 before it listened", server.lost[0])
 
 
+CONFIGURED = """
+import runpy, sys
+program, configuration = sys.argv[1:]
+sys.argv[1:] = open(configuration).read().split()
+runpy.run_path(program, run_name="__main__")
+"""
+
+
+def configured(folder: Path, *options: str) -> tuple[Callable[[int], list[str | Path]], list[int]]:
+    """A function of the port that writes it into the configuration file of a tiny server; and the ports it got."""
+    file = folder / "tiny.conf"
+    ports: list[int] = []
+
+    def command(port: int) -> list[str | Path]:
+        ports.append(port)
+        file.write_text(" ".join([str(port), *options]))
+        return [sys.executable, "-I", "-S", "-c", CONFIGURED, TINY, file]
+
+    return command, ports
+
+
+def test_a_server_whose_port_stands_in_a_file_is_started_by_a_function_of_the_port(tmp_path: Path) -> None:
+    command, ports = configured(tmp_path, "--reuse")
+    with running_server(command) as server:
+        assert pid_that_answers(server.address) == server.pid
+        assert str(server.port) not in server.command
+        assert server.guarantee == Guarantee.HOLD_THROUGH or sys.platform != "linux"
+    assert ports == [server.port]
+
+
+def test_after_a_lost_port_the_function_is_called_with_the_next_one(tmp_path: Path) -> None:
+    with gate(tmp_path, reusing_listener) as options:
+        command, ports = configured(tmp_path, "--reuse", *options)
+        with running_server(command) as server:
+            assert pid_that_answers(server.address) == server.pid
+    assert (len(ports), ports[1:]) == (2, [server.port])
+    assert server.lost[0].startswith(f"port {ports[0]} ")
+
+
+def test_a_function_gets_port_0_when_the_port_is_read_back(tmp_path: Path) -> None:
+    command, ports = configured(tmp_path, "--say", "PORT")
+    with running_server(command, read_port=r"(\d+)") as server:
+        assert pid_that_answers(server.address) == server.pid
+    assert ports == [0]
+
+
+def test_a_function_gets_the_port_of_the_socket_that_is_passed() -> None:
+    ports: list[int] = []
+
+    def command(port: int) -> list[str]:
+        ports.append(port)
+        return tiny("--fd", "{fd}")
+
+    with running_server(command, pass_fd=True) as server:
+        assert pid_that_answers(server.address) == server.pid
+    assert ports == [server.port]
+
+
+def test_what_the_function_raises_is_raised_and_its_port_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    reserved = []
+
+    def reserve(*arguments: Any, **options: Any) -> Any:
+        reserved.append(reserve_port(*arguments, **options))
+        return reserved[-1]
+
+    def command(port: int) -> list[str]:
+        assert [(lease.port, lease.released) for lease in reserved] == [(port, False)]
+        raise KeyError("no template")
+
+    monkeypatch.setattr(sys.modules[running_server.__module__], "reserve_port", reserve)
+    with pytest.raises(KeyError, match="no template"), running_server(command):
+        pass
+    assert [lease.released for lease in reserved] == [True]
+
+
 @contextlib.contextmanager
 def gate(folder: Path, squat: Callable[[int], contextlib.AbstractContextManager[Any]]) -> Iterator[list[str]]:
     """Options for a tiny server that stops before it binds, while *squat* takes its port."""
@@ -331,7 +406,7 @@ def test_standard_input_is_an_open_pipe_that_only_the_test_writes_to() -> None:
 @pytest.mark.parametrize(
     ("command", "options", "message"),
     [
-        ([], {}, "command is empty"),
+        ([], {}, "command is an empty list"),
         (["server"], {}, "nothing tells the server its port"),
         (["server"], {"read_port": True, "host": "localhost"}, "host is 'localhost'; it must be an address"),
         (["server", "{port}"], {"attempts": 0}, "attempts is 0"),
@@ -345,6 +420,40 @@ def test_arguments_that_cannot_work_are_an_error_before_anything_starts(
     command: list[str], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message), running_server(command, **options):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("server {port}", r"command is 'server {port}' \(str\); it must be a list of the program and its arguments"),
+        (b"server", r"command is b'server' \(bytes\);"),
+        (Path("server"), r"command is PosixPath\('server'\) \(PosixPath\);"),
+        (None, r"command is None; it must be a list"),
+        (["server", "--port", 8080], r"its words must be text or paths: write 8080 \(int\) as text"),
+        (lambda port: f"server {port}", r"<lambda>\(\) returned 'server \d+' \(str\); it must be a list"),
+        (lambda _port: None, r"<lambda>\(\) returned None; it must be a list"),
+        (lambda port: port, r"<lambda>\(\) returned \d+ \(int\);"),
+        (lambda port: ["server", port], r"<lambda>\(\) returned \['server', (\d+)\]; .* write \1 \(int\) as text"),
+    ],
+    ids=["text", "bytes", "path", "None", "a number", "f: text", "f: None", "f: the port", "f: a number"],
+)
+def test_a_command_that_is_not_a_list_of_text_and_paths_is_an_error_that_shows_it(command: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message), running_server(command):
+        pass
+
+
+def test_a_function_that_returns_no_words_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"<lambda>\(\) returned an empty list"):
+        with running_server(lambda _port: []):
+            pass
+
+
+def test_a_function_that_leaves_the_passed_descriptor_out_is_an_error() -> None:
+    with (
+        pytest.raises(ValueError, match=r"pass_fd needs \{fd\}"),
+        running_server(lambda _port: ["server"], pass_fd=True),
+    ):
         pass
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.model import events
-from parasuite.model.events import Bind, Endpoint, Holder, Release, RunStarted
+from parasuite.model.events import Bind, Endpoint, Holder, OtherRun, Release, RunStarted
 from parasuite.model.lines import EventError, decode, encode
 from parasuite.model.location import FRAMES_MAX, Location
 from parasuite.model.network import Network
@@ -40,7 +40,22 @@ endpoints = st.builds(
     v6only=st.sampled_from([None, True, False]),
 )
 parties = st.none() | st.builds(Party, st.integers(0, 9), st.text(max_size=5))
-holders = st.builds(Holder, party=parties, pid=st.integers(0, 9), state=st.sampled_from(SocketState))
+other_runs = st.builds(
+    OtherRun, run_id=st.text(max_size=9), copy=st.integers(0, 9), folder=st.text(max_size=9), test=st.text(max_size=9)
+)
+holders = st.builds(
+    Holder,
+    party=parties,
+    pid=st.integers(0, 9),
+    state=st.sampled_from(SocketState),
+    cookie=st.integers(0, 2**64 - 1),
+    command=st.text(max_size=9),
+    name=st.text(max_size=9),
+    start_s=st.floats(allow_nan=False, allow_infinity=False),
+    uid=st.none() | st.integers(0, 2**32 - 1),
+    peer=st.none() | endpoints,
+    other_run=st.none() | other_runs,
+)
 locations = st.text(min_size=1, max_size=20).map(Location.parse) | st.builds(
     Location, st.text(max_size=9), st.integers(1, 9), st.just("function")
 )
@@ -105,6 +120,14 @@ def test_what_has_its_default_is_left_out() -> None:
         pytest.param('{"kind":"copy","t_ns":1,"state":"gone","copy":true}', id="a copy that is true"),
         pytest.param('{"kind":"bind","t_ns":5,"asked":["tcp","x","notaport",0,null]}', id="a port that is text"),
         pytest.param('{"kind":"bind","t_ns":5,"asked":["tcp","x",1,0,null],"holders":[[]]}', id="an empty holder"),
+        pytest.param(
+            '{"kind":"bind","t_ns":5,"asked":["tcp","x",1,0,null],"holders":[[null,0,"listen",0,"","",{"age":5}]]}',
+            id="an unknown detail of a holder",
+        ),
+        pytest.param(
+            '{"kind":"bind","t_ns":5,"asked":["tcp","x",1,0,null],"holders":[[null,0,"listen",0,"","",{"run":["r",0]}]]}',
+            id="half of another run",
+        ),
         pytest.param('{"kind":"release","t_ns":7,"process_start":NaN}', id="a time that is no number"),
         pytest.param("[" * 200_000, id="nested deeper than Python recurses"),
     ],

@@ -44,14 +44,40 @@ class Endpoint(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class OtherRun:
+    """The run of another parasuite on this host to which a process belongs, as its environment says.
+
+    *copy*: the number of the copy in that run. *folder*: that run's folder. *test*: the test that the process runs or
+    that started it; "" where that is not known.
+    """
+
+    run_id: str
+    copy: int
+    folder: str
+    test: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Holder:
-    """A socket that had the endpoint when a bind or listen failed. *party*: None outside the run."""
+    """A socket that had the endpoint when a bind or listen failed, or that a client was about to reach.
+
+    *party*: None outside the run. What follows *command* is known of sockets outside the run only. *name*, *start_s*:
+    of the process, as in ProcessSeen and Process. *uid*: the user that the socket belongs to, None where that is not
+    known. *peer*: of a connection. *other_run*: None for a process of no parasuite.
+
+    A process of another user cannot be found without root: then *pid* is 0, and *command* and *name* are "".
+    """
 
     party: Party | None
     pid: int
     state: SocketState
     cookie: int = 0
     command: str = ""
+    name: str = ""
+    start_s: float = 0.0
+    uid: int | None = None
+    peer: Endpoint | None = None
+    other_run: OtherRun | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -170,7 +196,8 @@ class Listen(SocketCall):
 class Connect(SocketCall):
     """A connect(2) towards *destination*; it was tried, its result is not known.
 
-    *holders*: who listened there at that instant; filled where only another copy was known to.
+    *holders*: who listened there at that instant; filled where only another party was known to. Where none was known
+    to, but a process outside the run listens, *holders* are its sockets: as of this instant or up to a second before.
     """
 
     kind = "connect"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import astuple, fields
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +21,7 @@ from parasuite.model.events import (
     Holder,
     Listen,
     Orphaned,
+    OtherRun,
     ProcessEvent,
     ProcessSeen,
     Release,
@@ -112,6 +113,11 @@ def encode(event: Event) -> str:
 _encoded_options = lru_cache(maxsize=64)(_to_json)
 
 
+def _endpoint_values(endpoint: Endpoint) -> list[object]:
+    protocol, address, port, network, v6only = endpoint
+    return [protocol, address, port, network.namespace, v6only]
+
+
 @lru_cache(maxsize=1024)
 def _encoded_endpoint(endpoint: Endpoint) -> str:
     protocol, address, port, network, v6only = endpoint
@@ -144,7 +150,27 @@ def _encoded_frames(frames: tuple[Location, ...]) -> str:
 def _encoded_holder(holder: Holder) -> list[object]:
     party = holder.party
     values: list[object] = [party and party.copy, holder.pid, holder.state, holder.cookie, holder.command]
-    return [*values, party.worker] if party is not None and party.worker else values
+    worker = party.worker if party is not None else ""
+    details = _encoded_details(holder)
+    if details:
+        return [*values, worker, details]
+    return [*values, worker] if worker else values
+
+
+def _encoded_details(holder: Holder) -> dict[str, object]:
+    """What is known of a holder outside the run, without what is not."""
+    details: dict[str, object] = {}
+    if holder.name:
+        details["name"] = holder.name
+    if holder.start_s:
+        details["start"] = holder.start_s
+    if holder.uid is not None:
+        details["uid"] = holder.uid
+    if holder.peer is not None:
+        details["peer"] = _endpoint_values(holder.peer)
+    if holder.other_run is not None:
+        details["run"] = astuple(holder.other_run)
+    return details
 
 
 def _whole(value: Any) -> int:
@@ -179,6 +205,12 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
+def _object(value: Any) -> dict[str, Any]:
+    if type(value) is not dict:
+        raise TypeError(f"not an object: {value!r:.80}")
+    return value
+
+
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(map(_text, _list(value)))
 
@@ -198,9 +230,28 @@ def _holders(value: Any) -> tuple[Holder, ...]:
     return tuple(_holder(*_list(holder)) for holder in _list(value))
 
 
-def _holder(copy: Any, pid: Any, state: Any, cookie: Any, command: Any, worker: Any = "") -> Holder:
+def _holder(
+    copy: Any, pid: Any, state: Any, cookie: Any, command: Any, worker: Any = "", details: Any = None
+) -> Holder:
     party = None if copy is None else Party(_whole(copy), _text(worker))
-    return Holder(party, _whole(pid), SocketState(_text(state)), _whole(cookie), _text(command))
+    known = (party, _whole(pid), SocketState(_text(state)), _whole(cookie), _text(command))
+    return Holder(*known) if details is None else Holder(*known, **_details(**_object(details)))
+
+
+def _details(
+    *, name: Any = "", start: Any = 0.0, uid: Any = None, peer: Any = None, run: Any = None
+) -> dict[str, Any]:
+    return {
+        "name": _text(name),
+        "start_s": _number(start),
+        "uid": None if uid is None else _whole(uid),
+        "peer": None if peer is None else _endpoint(peer),
+        "other_run": None if run is None else _other_run(*_list(run)),
+    }
+
+
+def _other_run(run_id: Any, copy: Any, folder: Any, test: Any) -> OtherRun:
+    return OtherRun(_text(run_id), _whole(copy), _text(folder), _text(test))
 
 
 @lru_cache(maxsize=1024, typed=True)
