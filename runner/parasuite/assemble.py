@@ -74,10 +74,11 @@ def assemble_report(
         ended=_end_of_run(record, reading),
         errors=record.errors,
         is_pytest=target.results is ResultSource.PYTEST,
+        exit_code_from=record.exit_code_from,
     )
     notes = [*record.errors, *record.notes, *judged.notes, *health.notes, *comparison.notes]
     notes += [*_overlap_note(measured, ends), *reading.note()]
-    decided, change = as_recorded(decided, record.exit_code, record.verdict)
+    decided, change = as_recorded(decided, record.verdict_code, record.verdict, record.exit_code)
     if change:
         notes.append(change)
     return Report(

@@ -36,7 +36,7 @@ from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
 from parasuite.run import session
-from parasuite.run.progress import LiveProgress, LogProgress, Progress
+from parasuite.run.progress import DeferredProgress, LiveProgress, LogProgress, Progress
 from parasuite.run.supervisor.process_tree import why_no_proc
 
 _IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
@@ -110,14 +110,14 @@ def _run(context: click.Context, /, target: str | None, **settings: Any) -> None
     spec.check()
     python = find_interpreter(spec.target, spec.python, os.environ)
     try:
-        with contextlib.closing(_progress(_with_width(Console(stderr=True)))) as progress:
+        with contextlib.closing(_progress(spec)) as progress:
             report, problems = session.run(spec, python=python, cwd=cwd, environ=os.environ, progress=progress)
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
         report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"
         _print(f"parasuite failed: {error}; run `{report_command}` to see what was recorded", err=True)
         sys.exit(ExitCode.BLIND)
-    _print_report_and_exit(report, problems)
+    _print_report_and_exit(report, problems, err=spec.is_observed_only)
 
 
 def _check_proc() -> None:
@@ -135,7 +135,10 @@ def _check_copies(copies: int) -> None:
     _print(f"parasuite: warning: {problem}", err=True)
 
 
-def _progress(console: Console) -> Progress:
+def _progress(spec: RunSpec) -> Progress:
+    console = _with_width(Console(stderr=True))
+    if spec.is_observed_only:
+        return DeferredProgress(console)
     return LiveProgress(console) if console.is_terminal else LogProgress(console)
 
 
@@ -184,14 +187,14 @@ def _with_width(console: Console) -> Console:
     return console
 
 
-def _print_report_and_exit(report: Report, problems: Sequence[str]) -> NoReturn:
-    """*problems*: what could not be written, a line each, for stderr."""
-    console = _with_width(Console(soft_wrap=True, highlight=False))
+def _print_report_and_exit(report: Report, problems: Sequence[str], *, err: bool = False) -> NoReturn:
+    """*problems*: what could not be written, a line each, for stderr. *err*: the report goes there, too."""
+    console = _with_width(Console(soft_wrap=True, highlight=False, stderr=err))
     for line in terminal(report):
         console.print(line)
     for problem in dict.fromkeys(problems):
         _print(f"parasuite: {problem}", err=True)
-    sys.exit(report.verdict.code)
+    sys.exit(report.verdict.exit_code)
 
 
 class _Output(io.TextIOWrapper):
@@ -225,8 +228,22 @@ class _Output(io.TextIOWrapper):
         os.close(nowhere)
 
 
+def _occupy_standard_descriptors() -> None:
+    """If parasuite was started without one of the standard streams, open /dev/null in its place.
+
+    Otherwise one of parasuite's sockets would get its number, and with --exit-code suite a copy would write into it.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest number that is free: this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
 def main() -> None:
     """Entry point of `parasuite` and of `python -m parasuite`."""
+    _occupy_standard_descriptors()
     for name in ("stdout", "stderr"):
         # A stream whose descriptor was closed before we started is None here; click and rich then print nothing.
         if isinstance(stream := getattr(sys, name), io.TextIOWrapper):

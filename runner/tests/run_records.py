@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from parasuite.model.run_record import RunRecord, Seeds, TargetKind, TargetRecord
-from parasuite.model.words import FailOn
+from parasuite.model.words import ExitCodeFrom, FailOn
 
 _RECORD = RunRecord(
     run_id="20260101T000000Z-0000",
@@ -22,6 +22,7 @@ _RECORD = RunRecord(
     described="pytest tests/",
     interpreter="python",
     fail_on=FailOn.ERROR,
+    exit_code_from=ExitCodeFrom.PARASUITE,
     timeout_s=None,
     conditions={},
     seeds=Seeds(),

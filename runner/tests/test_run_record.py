@@ -92,7 +92,9 @@ def test_a_record_without_a_format_was_written_by_an_older_parasuite(value: obje
 
 
 def test_a_newer_format_is_recognised_whatever_else_has_changed() -> None:
-    with pytest.raises(RunRecordError, match=f"{WRITTEN_BY_NEWER}: it has format 3, and this one reads 2"):
+    with pytest.raises(
+        RunRecordError, match=f"{WRITTEN_BY_NEWER}: it has format {FORMAT + 1}, and this one reads {FORMAT}"
+    ):
         RunRecord.from_json({"format": FORMAT + 1})
 
 

@@ -13,7 +13,17 @@ from parasuite.model.events import Endpoint
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party
 from parasuite.model.results import TestResult
-from parasuite.model.words import CopyPhase, Evidence, FailOn, Protocol, RunEnd, SensorStatus, Severity, TestOutcome
+from parasuite.model.words import (
+    CopyPhase,
+    Evidence,
+    ExitCodeFrom,
+    FailOn,
+    Protocol,
+    RunEnd,
+    SensorStatus,
+    Severity,
+    TestOutcome,
+)
 
 GOOD = CopyEnd(copy=0, how=CopyPhase.EXITED, status=0)
 COLLECTED_NOTHING = CopyEnd(copy=1, how=CopyPhase.EXITED, status=5)
@@ -38,8 +48,8 @@ def finding(severity: Severity) -> Finding:
     )
 
 
-def code(**changes: Any) -> ExitCode:
-    """The exit code of a run in which everything is well, but for *changes*."""
+def verdict(**changes: Any) -> Verdict:
+    """The verdict on a run in which everything is well, but for *changes*."""
     run: dict[str, Any] = {
         "copy_ends": [GOOD],
         "results": [[PASSED]],
@@ -50,7 +60,12 @@ def code(**changes: Any) -> ExitCode:
         "errors": [],
         "is_pytest": True,
     }
-    return decide(**{**run, **changes}).code
+    return decide(**{**run, **changes})
+
+
+def code(**changes: Any) -> ExitCode:
+    """The exit code of a run in which everything is well, but for *changes*."""
+    return verdict(**changes).code
 
 
 def test_a_run_in_which_everything_is_well_passes() -> None:
@@ -169,3 +184,64 @@ def test_a_recorded_verdict_prevails_and_a_note_says_if_the_record_has_changed(r
         Verdict(code=recorded, reason="then", failing=failing),
         note,
     )
+
+
+def exited(status: int) -> CopyEnd:
+    return CopyEnd(copy=0, how=CopyPhase.EXITED, status=status)
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        pytest.param([exited(0)], 0, id="passed"),
+        pytest.param([exited(7)], 7, id="its own code"),
+        pytest.param([exited(66)], 66, id="a code that parasuite has, too"),
+        pytest.param([exited(-9)], 137, id="killed by a signal, as a shell says"),
+        pytest.param([exited(0), exited(3), exited(2)], 3, id="the first that is not 0"),
+        pytest.param(
+            [CopyEnd(copy=0, how=CopyPhase.TIMED_OUT, status=0)], 1, id="timed out, whatever it made of that"
+        ),
+        pytest.param([CopyEnd(copy=0, how=CopyPhase.FAILED, why="fork")], 1, id="could not be started"),
+    ],
+)
+def test_a_run_may_exit_with_the_code_of_the_suite(ends: list[CopyEnd], expected: int) -> None:
+    assert verdict(copy_ends=ends, exit_code_from=ExitCodeFrom.SUITE, is_pytest=False).exit_code == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "own"),
+    [
+        pytest.param({"findings": [finding(Severity.ERROR)]}, ExitCode.FINDINGS, id="findings"),
+        pytest.param({"errors": ["the disk is full"]}, ExitCode.BLIND, id="parasuite failed"),
+        pytest.param({"results": [[FAILED]]}, ExitCode.TEST_FAILED, id="a test in a JUnit file failed"),
+    ],
+)
+def test_the_code_of_the_suite_stays_whatever_parasuite_itself_came_to(
+    changes: dict[str, Any], own: ExitCode
+) -> None:
+    decided = verdict(**changes, exit_code_from=ExitCodeFrom.SUITE)
+    assert (decided.exit_code, decided.code) == (0, own)
+
+
+def test_a_report_that_could_not_be_written_leaves_the_code_of_the_suite() -> None:
+    decided = with_problems(verdict(exit_code_from=ExitCodeFrom.SUITE), ["junit.xml could not be written"])
+    assert (decided.exit_code, decided.code) == (0, ExitCode.BLIND)
+
+
+@pytest.mark.parametrize(
+    ("ended", "expected"),
+    [
+        (RunEnd.INTERRUPTED, ExitCode.INTERRUPTED),
+        (RunEnd.TERMINATED, ExitCode.TERMINATED),
+        (RunEnd.SUPERVISOR_LOST, ExitCode.BLIND),
+        (RunEnd.NONE, ExitCode.BLIND),
+    ],
+)
+def test_a_run_that_did_not_end_by_itself_has_parasuite_s_code_in_any_case(ended: RunEnd, expected: ExitCode) -> None:
+    assert verdict(ended=ended, exit_code_from=ExitCodeFrom.SUITE).exit_code == expected
+
+
+def test_report_exits_with_the_recorded_code_of_the_suite() -> None:
+    decided = Verdict(code=ExitCode.PASSED, reason="passed", suite_code=0)
+    recorded, note = as_recorded(decided, int(ExitCode.BLIND), "blind: then", 7)
+    assert (recorded.exit_code, recorded.code, note) == (7, ExitCode.BLIND, "")

@@ -2,6 +2,9 @@
 
 This module alone decides what `parasuite run` and `parasuite report` exit with. `decide` judges what lies in the run
 folder, `with_problems` adds what could not be written there, and `as_recorded` lets `report` exit as the run did.
+
+With `--exit-code suite`, a run has a verdict like any other, but exits with the code of the suite, because parasuite
+is only an observer. A run that was stopped, or whose supervisor died, has the code of its verdict in any case.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from parasuite.judge.findings import Finding
 from parasuite.judge.health import Health
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
-from parasuite.model.words import FailOn, RunEnd, Severity, TestOutcome
+from parasuite.model.words import CopyPhase, ExitCodeFrom, FailOn, RunEnd, Severity, TestOutcome
 
 
 class ExitCode(IntEnum):
@@ -57,15 +60,26 @@ _VERDICT_ON_END = {
 }
 NO_TESTS_COLLECTED = 5
 """pytest's own exit status if it collected no test."""
+_SIGNALLED = 128
+"""POSIX.1-2017, Shell Command Language, 2.8.2: the status of a command that a signal ended is above this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The end of a run. *reason*: one line for people. *failing*: findings at or above `--fail-on`."""
+    """The end of a run. *reason*: one line for people. *failing*: findings at or above `--fail-on`.
+
+    *suite_code*: the suite's own exit code, if the run is to have that instead of *code*.
+    """
 
     code: ExitCode
     reason: str
     failing: tuple[Finding, ...] = ()
+    suite_code: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What parasuite exits with."""
+        return int(self.code) if self.suite_code is None else self.suite_code
 
 
 def has_run(result: TestResult) -> bool:
@@ -88,6 +102,7 @@ def decide(
     ended: RunEnd,
     errors: Sequence[str],
     is_pytest: bool,
+    exit_code_from: ExitCodeFrom = ExitCodeFrom.PARASUITE,
 ) -> Verdict:
     """The verdict, the first that applies: stopped early, blind, tests failed, nothing ran, findings, passed.
 
@@ -98,7 +113,26 @@ def decide(
     code, reason = (
         _VERDICT_ON_END.get(ended) or _inconclusive(health, errors) or _on_tests(copy_ends, results, is_pytest)
     ) or ((ExitCode.FINDINGS, PORT_FINDINGS) if failing else (ExitCode.PASSED, PASSED))
-    return Verdict(code=code, reason=reason, failing=failing)
+    is_suites = exit_code_from is ExitCodeFrom.SUITE and ended is RunEnd.COMPLETE
+    return Verdict(
+        code=code, reason=reason, failing=failing, suite_code=_suite_code(copy_ends) if is_suites else None
+    )
+
+
+def _suite_code(copy_ends: Sequence[CopyEnd]) -> int:
+    """The first exit code of a copy that is not 0, as a shell gives it: 128 + n for a program that signal n killed.
+
+    A copy that could not be started has no code of its own, and neither has one that parasuite stopped (--timeout),
+    since its program may answer that signal with a 0. Both count as failed.
+    """
+    codes = (_code_of_copy(end) for end in copy_ends)
+    return next((code for code in codes if code != 0), 0)
+
+
+def _code_of_copy(end: CopyEnd) -> int:
+    if end.how is not CopyPhase.EXITED or end.status is None:
+        return ExitCode.TEST_FAILED
+    return end.status if end.status >= 0 else _SIGNALLED - end.status
 
 
 def _inconclusive(health: Health, errors: Sequence[str]) -> tuple[ExitCode, str] | None:
@@ -130,14 +164,17 @@ def with_problems(decided: Verdict, problems: Sequence[str]) -> Verdict:
     return replace(decided, code=ExitCode.BLIND, reason=PARASUITE_FAILED.format(why=problems[0]))
 
 
-def as_recorded(decided: Verdict, code: int | None, reason: str) -> tuple[Verdict, str]:
+def as_recorded(decided: Verdict, code: int | None, reason: str, exit_code: int | None = None) -> tuple[Verdict, str]:
     """*decided*, but with the *code* and *reason* in run.json, if there are any: `report` exits as the run did.
+
+    *exit_code*: what the run exited with, which is not *code* if it is the suite's own.
 
     The run may know what its folder does not show, such as a report that could not be written. Also a note, if
     judging the record again comes to another verdict; else "".
     """
     if code is None or code not in set(ExitCode):
         return decided, ""
-    recorded = replace(decided, code=ExitCode(code), reason=reason)
+    suite_code = exit_code if exit_code != code else None
+    recorded = replace(decided, code=ExitCode(code), reason=reason, suite_code=suite_code)
     is_other = decided.code != recorded.code != ExitCode.BLIND
     return recorded, RECORD_HAS_CHANGED.format(reason=decided.reason) if is_other else ""

@@ -22,10 +22,11 @@ from parasuite.model.json_fields import (
     is_texts_by_name,
     is_whole,
 )
-from parasuite.model.words import FailOn, RunEnd
+from parasuite.model.words import ExitCodeFrom, FailOn, RunEnd
 
-FORMAT = 2
-"""Raised by one when an older parasuite would misread the file. Format 1 had no number and no checked types."""
+FORMAT = 3
+"""Raised by one when an older parasuite would misread the file. Format 1 had no number and no checked types; in
+format 2, exit_code was always that of the verdict."""
 FILE_NAME = "run.json"
 FILE_BYTES_MAX = 16 << 20
 WRITTEN_BY_OLDER = "was written by an older parasuite: run the suite again"
@@ -91,8 +92,8 @@ class RunRecord:
     load of the machine. *sensors*: as asked for; *sensors_by_name*: those that `--sensors` names, whose absence makes
     the run blind. *no_new_privs*: whether programs were denied new privileges for the seccomp sensor. *origins*:
     setting -> where its value came from. *collected*: for each copy of a command, its JUnit files, relative to the
-    run folder. *errors*: failures of parasuite itself. *exit_code*: None until the run is judged; then *verdict* is
-    its reason.
+    run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited with; None until the run is
+    judged. *verdict_code*: the same, unless *exit_code* is the suite's own (*exit_code_from*). *verdict*: its reason.
     """
 
     run_id: str
@@ -108,6 +109,7 @@ class RunRecord:
     described: str
     interpreter: str
     fail_on: FailOn
+    exit_code_from: ExitCodeFrom
     timeout_s: float | None
     conditions: Mapping[str, object]
     seeds: Seeds
@@ -125,6 +127,7 @@ class RunRecord:
     collected: tuple[tuple[str, ...], ...] = ()
     overlap: Overlap | None = None
     exit_code: int | None = None
+    verdict_code: int | None = None
     verdict: str = ""
 
     def to_json(self) -> dict[str, object]:
@@ -152,6 +155,7 @@ class RunRecord:
             described=fields.take("described", is_text, ""),
             interpreter=fields.take("interpreter", is_text, ""),
             fail_on=fields.member("fail_on", FailOn.ERROR),
+            exit_code_from=fields.member("exit_code_from", ExitCodeFrom.PARASUITE),
             timeout_s=fields.take("timeout_s", _is_timeout, None),
             conditions=fields.take("conditions", is_object, {}),
             seeds=_seeds(fields.inner("seeds")),
@@ -169,6 +173,7 @@ class RunRecord:
             collected=tuple(map(tuple, fields.take("collected", is_lists_of_text, []))),
             overlap=_overlap(fields.inner("overlap")) if value.get("overlap") is not None else None,
             exit_code=fields.take("exit_code", _is_exit_code_or_none, None),
+            verdict_code=fields.take("verdict_code", _is_exit_code_or_none, None),
             verdict=fields.take("verdict", is_text, ""),
         )
         if fields.wrong:

@@ -167,6 +167,13 @@ class FailOn(StrEnum):
     ERROR = "error"
 
 
+class ExitCodeFrom(StrEnum):
+    """Whose exit code a run has. PARASUITE: that of its verdict. SUITE: that of the program that the copies ran."""
+
+    PARASUITE = "parasuite"
+    SUITE = "suite"
+
+
 class Role(StrEnum):
     """What one side of a finding did."""
 

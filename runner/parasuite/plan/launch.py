@@ -14,7 +14,10 @@ _RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One copy, ready to start. *folder*: below the run folder. *scratch*: for temporary files, with a short path."""
+    """One copy, ready to start. *folder*: below the run folder. *scratch*: for temporary files, with a short path.
+
+    *inherits_streams*: its standard streams are parasuite's own, instead of no input and a file for its output.
+    """
 
     copy: int
     argv: tuple[str, ...]
@@ -22,6 +25,7 @@ class Launch:
     cwd: Path
     folder: Path
     scratch: Path
+    inherits_streams: bool = False
 
 
 def launches(
@@ -38,6 +42,7 @@ def launches(
     timeout_scale: float = 1.0,
     recorder_mode: str = "",
     clock: str = "",
+    inherits_streams: bool = False,
 ) -> list[Launch]:
     """One Launch per copy. A Command ignores *pytest_args*.
 
@@ -53,6 +58,7 @@ def launches(
             folder=run_dir / "copies" / f"{copy:03d}",
             scratch=scratch_dir / str(copy),
             cwd=cwd,
+            inherits_streams=inherits_streams,
             environ={
                 **_with_bytecode(environ, _bytecode_folder(run_dir)),
                 "PARASUITE": "1",
@@ -77,6 +83,7 @@ def _launch(
     scratch: Path,
     cwd: Path,
     environ: Mapping[str, str],
+    inherits_streams: bool,
 ) -> Launch:
     env = {
         **environ,
@@ -93,7 +100,15 @@ def _launch(
     if target.results is ResultSource.PYTEST or "PARASUITE_RECORDER" in env:
         env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
     argv = target.argv(python=python, pytest_args=pytest_args, folder=folder, scratch=scratch)
-    return Launch(copy=copy, argv=argv, env=env, cwd=cwd, folder=folder, scratch=scratch)
+    return Launch(
+        copy=copy,
+        argv=argv,
+        env=env,
+        cwd=cwd,
+        folder=folder,
+        scratch=scratch,
+        inherits_streams=inherits_streams,
+    )
 
 
 def _bytecode_folder(run_dir: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 import click
 
 from parasuite.model.sensors import SensorName
-from parasuite.model.words import FailOn
+from parasuite.model.words import ExitCodeFrom, FailOn
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText, Pattern, Seconds, SensorList, Word
@@ -136,6 +136,16 @@ class Settings:
             help="Least severity of a finding that makes the run fail (exit code 66).",
         )
     )
+    exit_code_from: ExitCodeFrom = _row(
+        Setting(
+            name="exit-code",
+            value_type=Word(ExitCodeFrom),
+            must_be=f"one of {', '.join(ExitCodeFrom)}",
+            metavar="|".join(ExitCodeFrom),
+            default=ExitCodeFrom.PARASUITE.value,
+            help="Whose exit code to have. suite: that of what the copies run; one copy then also keeps its streams.",
+        )
+    )
     output_dir: Path = _row(
         Setting(
             name="output-dir",
@@ -226,6 +236,11 @@ class RunSpec(Settings):
     target: Target
     pytest_args: tuple[str, ...]
     origins: Mapping[str, Origin]
+
+    @property
+    def is_observed_only(self) -> bool:
+        """Whether the only copy is to run as if parasuite were not there, with parasuite's own standard streams."""
+        return self.exit_code_from is ExitCodeFrom.SUITE and self.copies == 1
 
     def check(self) -> None:
         """Raises ConfigError for settings that do not fit the target, or each other."""

@@ -37,6 +37,8 @@ def terminal(report: Report) -> Iterator[Text]:
     for note in report.notes:
         yield _line(wording.NOTE.format(note=note))
     yield from _not_seen(report)
+    if report.verdict.exit_code != report.verdict.code:
+        yield _line(wording.exit_code_of_suite(report.verdict.exit_code, report.verdict.code))
     yield _verdict(report)
 
 

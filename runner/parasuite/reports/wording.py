@@ -76,6 +76,11 @@ _OUTCOMES = (
 )
 
 
+def exit_code_of_suite(code: int, parasuites: int) -> str:
+    """That a run exits with *code*, the suite's own, although parasuite itself came to *parasuites*."""
+    return f"exit code {code}: the suite's own (--exit-code suite); parasuite's would be {parasuites}"
+
+
 def left_behind(copy: int, processes: int, *, all_ended: bool) -> str:
     """Which processes outlived the main process of a copy, and whether parasuite could end them."""
     ended = "ended" if all_ended else "not all could be ended"

@@ -124,7 +124,8 @@ class Copies:
     def start(self) -> None:
         """Start them all at once, so that they overlap."""
         for copy in self.copies:
-            self._starter.start(copy.launch, copy.launch.folder / "output.log")
+            output = None if copy.launch.inherits_streams else copy.launch.folder / "output.log"
+            self._starter.start(copy.launch, output)
 
     def refuse(self, why: str) -> list[CopyState]:
         """Start none of them, because of *why*."""

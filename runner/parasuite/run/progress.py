@@ -69,6 +69,24 @@ class LogProgress:
         """Nothing to restore."""
 
 
+class DeferredProgress:
+    """Shows nothing while a copy has the streams of parasuite, and all lines when the run is over."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self._lines.append(line)
+
+    def update(self, views: Sequence[CopyView]) -> None:
+        """Nothing: the output of the copy shows what it does."""
+
+    def close(self) -> None:
+        for line in self._lines:
+            self._console.print(_text(line), soft_wrap=True)
+
+
 class LiveProgress:
     """A table that is redrawn in place, with as many copies as the terminal has lines for.
 

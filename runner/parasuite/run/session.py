@@ -45,6 +45,9 @@ from parasuite.run.supervisor.messages import EnableSensor
 from parasuite.sensors.recorder import _parasuite_clock
 
 _KEEPING = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST)  # The copy's temporary files are kept.
+_OUTPUT_IS_ELSEWHERE = (
+    "(with --exit-code suite, the output of the only copy is not kept: it went to parasuite's own streams)\n"
+)
 EVENTS_BYTES_MAX = 1 << 30  # 2.3 million calls, of one sensor; at most 4 MB/s were measured
 
 
@@ -142,9 +145,12 @@ class _Session:
             timeout_scale=max(1.0, self.spec.copies / processors() / 2),
             recorder_mode=visibility.recorder_mode,
             clock=_parasuite_clock.described(),
+            inherits_streams=self.spec.is_observed_only,
         )
         for launch in planned:
             make_tmpdir(launch.scratch)
+            if launch.inherits_streams:
+                (launch.folder / "output.log").write_text(_OUTPUT_IS_ELSEWHERE)
             if self.spec.target.results is ResultSource.PYTEST:
                 # If it is missing at the end, the suite has removed it, and with it the results.
                 (launch.folder / "results.jsonl").touch()
@@ -208,7 +214,13 @@ class _Session:
         overlap = Overlap(any_s=round(lasted.any_s, 3), two_s=round(lasted.two_s, 3), all_s=round(lasted.all_s, 3))
         with recording_errors(problems, "run.json"):
             self.folder.write_end(
-                replace(record, overlap=overlap, exit_code=int(decided.code), verdict=decided.reason)
+                replace(
+                    record,
+                    overlap=overlap,
+                    exit_code=decided.exit_code,
+                    verdict_code=int(decided.code),
+                    verdict=decided.reason,
+                )
             )
         return replace(report, verdict=with_problems(decided, problems)), problems
 
@@ -228,6 +240,7 @@ def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[
         described=spec.target.description,
         interpreter=python,
         fail_on=spec.fail_on,
+        exit_code_from=spec.exit_code_from,
         timeout_s=spec.timeout_s,
         conditions=conditions(),
         seeds=Seeds(hash_seed=environ.get("PYTHONHASHSEED")),

@@ -54,7 +54,7 @@ class Direct:
     def enable_sensor(self, order: EnableSensor) -> None:
         raise NotImplementedError("only the Linux supervisor has a sensor")
 
-    def start(self, launch: Launch, output: Path) -> None:
+    def start(self, launch: Launch, output: Path | None) -> None:
         t_ns = time.monotonic_ns()
         new_group: dict[str, Any] = (
             {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
@@ -62,14 +62,14 @@ class Direct:
             else {"start_new_session": True, "pass_fds": inherited_descriptors()}
         )
         try:
-            with output.open("ab") as stream:
+            with contextlib.nullcontext() if output is None else output.open("ab") as stream:
                 main = psutil.Popen(
                     list(launch.argv),
                     env=dict(launch.env),
                     cwd=launch.cwd,
-                    stdin=subprocess.DEVNULL,
+                    stdin=None if stream is None else subprocess.DEVNULL,
                     stdout=stream,
-                    stderr=subprocess.STDOUT,
+                    stderr=None if stream is None else subprocess.STDOUT,
                     **new_group,
                 )
         except OSError as error:

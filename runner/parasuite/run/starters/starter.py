@@ -27,8 +27,11 @@ class Starter(Protocol):
     def enable_sensor(self, order: EnableSensor) -> None:
         """Have the supervisor's sensor observe every copy that is started from now on."""
 
-    def start(self, launch: Launch, output: Path) -> None:
-        """Start one copy; Started or StartFailed follows as a report."""
+    def start(self, launch: Launch, output: Path | None) -> None:
+        """Start one copy; Started or StartFailed follows as a report.
+
+        *output*: the file that its output is appended to, and it has no input; None: it gets parasuite's own streams.
+        """
 
     def order(self, order: CopyOrder) -> None:
         """Have an order carried out; it is ignored if the copy is not there any more."""

@@ -57,7 +57,7 @@ class Supervised:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", *(["-B"] if sys.dont_write_bytecode else []), "-c", script],
                 pass_fds=[there.fileno(), lifeline_there.fileno(), *inherited_descriptors()],
-                stdin=subprocess.DEVNULL,
+                # Its standard streams are ours: it uses none of them, but may have to pass them on to a copy.
                 start_new_session=True,
             )
         self.pid = self._process.pid
@@ -73,10 +73,14 @@ class Supervised:
     def enable_sensor(self, order: EnableSensor) -> None:
         self._channel.send(order)
 
-    def start(self, launch: Launch, output: Path) -> None:
+    def start(self, launch: Launch, output: Path | None) -> None:
         self._channel.send(
             StartCopy(
-                copy=launch.copy, argv=launch.argv, env=dict(launch.env), cwd=str(launch.cwd), output=str(output)
+                copy=launch.copy,
+                argv=launch.argv,
+                env=dict(launch.env),
+                cwd=str(launch.cwd),
+                output="" if output is None else str(output),
             )
         )
 

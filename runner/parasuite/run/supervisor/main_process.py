@@ -16,8 +16,9 @@ _EXEC_FAILED = 127
 
 
 def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.socket | None) -> NoReturn:
-    """Execute what *order* names: in a session of its own, output to a file, no input, default signals.
+    """Execute what *order* names: in a session of its own, with default signals, without input, its output in a file.
 
+    Without a file for the output, it keeps the standard streams of this process, which are parasuite's own.
     *error_fd*: where to write why that failed, in words. *sensor*: the socket on which to enter the supervisor's
     sensor.
     """
@@ -26,11 +27,12 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
         # Python ignores the last two.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
             signal.signal(number, signal.SIG_DFL)
-        null = os.open(os.devnull, os.O_RDONLY)
-        output = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-        os.dup2(null, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        if order.output:
+            null = os.open(os.devnull, os.O_RDONLY)
+            output = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            os.dup2(null, 0)
+            os.dup2(output, 1)
+            os.dup2(output, 2)
         os.chdir(order.cwd)
         env = dict(order.env)
         if sensor is not None and not supervised.enter(sensor) and "PARASUITE_RECORDER" in env:

@@ -79,7 +79,10 @@ class EnableSensor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartCopy:
-    """Start a copy: run *argv* in *cwd* with the environment *env*, its output appended to the file *output*."""
+    """Start a copy: run *argv* in *cwd* with the environment *env*, its output appended to the file *output*.
+
+    If *output* is "", the copy gets the standard streams that parasuite was started with.
+    """
 
     copy: int
     argv: tuple[str, ...]
