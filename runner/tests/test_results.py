@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from parasuite.model.results import TestResult, shortened, with_distinct_ids
 from parasuite.model.words import TestOutcome
 from parasuite.record.junit_files import ResultsError, junit_results
-from parasuite.record.tally import LineReader, Tally, tally_of
+from parasuite.record.tally import NEVER_BEGAN, WAS_RUNNING, LineReader, Tally, tally_of
 
 
 def fed(*facts: dict[str, object]) -> Tally:
@@ -52,6 +52,49 @@ def test_a_collected_test_without_a_result_is_lost_if_the_copy_died() -> None:
     assert outcomes(fed(collected("a"), collected("b"), started("a"))) == {"a": "lost", "b": "lost"}
 
 
+def test_a_lost_test_says_whether_it_was_running_or_never_began() -> None:
+    lost = fed(collected("a"), collected("b"), started("b")).results()
+    assert {found.id: (found.message, found.started_ns) for found in lost} == {
+        "a": (NEVER_BEGAN, 0),
+        "b": (WAS_RUNNING, 5),
+    }
+
+
+def of_runner(name: str, *facts: dict[str, object]) -> list[dict[str, object]]:
+    return [{**fact, "runner": name} for fact in facts]
+
+
+def test_a_test_that_one_process_passed_is_lost_if_another_died_while_it_ran() -> None:
+    tally = fed(*of_runner("1", started("a")), *of_runner("2", started("a"), result("a"), ENDED))
+    assert (outcomes(tally), tally.has_ended) == ({"a": "lost"}, False)
+
+
+def test_a_test_that_one_process_passed_and_another_did_not_reach_has_passed() -> None:
+    tally = fed(*of_runner("1", collected("a"), ENDED), *of_runner("2", collected("a"), result("a"), ENDED))
+    assert (outcomes(tally), tally.has_ended) == ({"a": "passed"}, True)
+
+
+def test_a_process_that_collects_again_after_its_end_has_not_ended() -> None:
+    tally = fed(collected("a"), result("a"), ENDED, collected("b"))
+    assert (outcomes(tally), tally.has_ended) == ({"a": "passed", "b": "lost"}, False)
+
+
+def test_a_finished_test_is_not_lost_if_a_worker_that_starts_late_collects_it_again() -> None:
+    assert outcomes(fed(collected("a"), started("a"), result("a"), collected("a"))) == {"a": "passed"}
+
+
+def test_a_test_whose_runner_could_not_see_its_result_has_none() -> None:
+    assert outcomes(fed(collected("a"), started("a"), {"event": "dropped", "id": "a"})) == {}
+
+
+def test_tests_that_did_not_run_since_their_class_was_skipped_are_told_by_the_class() -> None:
+    skipped = {**result("m.C", "skipped"), "phase": "collection"}
+    assert outcomes(fed(collected("m.C.a"), collected("m.D.a"), skipped, ENDED)) == {
+        "m.C": "skipped",
+        "m.D.a": "not-run",
+    }
+
+
 def test_a_test_that_never_started_is_not_run_if_pytest_stopped_in_order() -> None:
     assert outcomes(fed(collected("a"), started("a"), collected("b"), ENDED)) == {"a": "lost", "b": "not-run"}
 
@@ -84,6 +127,8 @@ def test_counts_and_the_running_test_are_known_while_lines_arrive() -> None:
         b'{"event": "started", "id": "a", "t_ns": 1e400}',
         b'{"event": "ended", "status": "0"}',
         b'{"event": []}',
+        b'{"event": "seeds", "seeds": {"a": null}}',
+        b'{"event": "dropped", "id": "a", "runner": 5}',
         b"[" * 200_000,
     ],
 )
@@ -195,7 +240,7 @@ def test_outcomes_are_kept_when_messages_exceed_what_a_report_can_hold(
 
 
 def test_ids_beyond_what_a_report_can_hold_are_dropped_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parasuite.record.tally._IDS_CHARS_MAX", 250)
+    monkeypatch.setattr("parasuite.record.tally._IDS_CHARS_MAX", 350)  # The runner takes 100.
     tally = fed(collected("a"), collected("b"), collected("c"))
     assert (list(outcomes(tally)), tally.torn_lines) == (["a", "b"], 1)
 

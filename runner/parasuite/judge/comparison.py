@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from parasuite.model.results import TestResult
+from parasuite.model.results import TestResult, container_of, function_of
 from parasuite.model.words import TestOutcome
 
 
@@ -43,8 +43,8 @@ def compare(results: Sequence[Sequence[TestResult]], is_complete: Sequence[bool]
         for result in copy:
             if not result.is_of_collection:
                 copies_of.setdefault(result.id, []).append(number)
-    cases = [Counter(_function(test_id) for test_id in ids) for ids in collected]
-    most = {name: max(count[name] for count in cases) for name in {_function(test_id) for test_id in copies_of}}
+    cases = [Counter(function_of(test_id) for test_id in ids) for ids in collected]
+    most = {name: max(count[name] for count in cases) for name in {function_of(test_id) for test_id in copies_of}}
 
     completed: list[list[TestResult]] = []
     renamed: set[str] = set()
@@ -55,13 +55,13 @@ def compare(results: Sequence[Sequence[TestResult]], is_complete: Sequence[bool]
         for test_id, copies in copies_of.items():
             if test_id in collected[number]:
                 continue
-            container = _container_of(test_id, containers)
+            container = container_of(test_id, containers)
             if container is not None and container.outcome == TestOutcome.SKIPPED:
                 expanded.add(container.id)
                 added.append(TestResult(id=test_id, outcome=TestOutcome.SKIPPED, message=container.message))
             elif container is not None or not is_complete[number]:
                 continue
-            elif cases[number][_function(test_id)] == most[_function(test_id)]:
+            elif cases[number][function_of(test_id)] == most[function_of(test_id)]:
                 renamed.add(test_id)
             else:
                 where = f"{len(copies)} of {len(results)} copies ({', '.join(map(str, copies))})"
@@ -75,19 +75,3 @@ def compare(results: Sequence[Sequence[TestResult]], is_complete: Sequence[bool]
             f"such as {min(renamed)}; each copy ran as many of them"
         )
     return Comparison(completed, notes)
-
-
-def _function(test_id: str) -> str:
-    """A test id without its parameters."""
-    return test_id.partition("[")[0]
-
-
-def _container_of(test_id: str, containers: dict[str, TestResult]) -> TestResult | None:
-    """The module, class or folder of *containers* that holds the test."""
-    if not containers:
-        return None
-    for end, char in enumerate(_function(test_id)):
-        # "::" and "/" separate the parts of a pytest id, "." those of a classname in a JUnit file.
-        if char in ":/." and (found := containers.get(test_id[:end])) is not None:
-            return found
-    return None

@@ -45,7 +45,7 @@ def of_pytest_copy(end: CopyEnd, tally: Tally, output: str) -> CopyResults:
     if tally.unreadable and end.how is not CopyPhase.FAILED:
         return CopyResults(tests, False, _of_copy(tally.unreadable))
     # A line that cannot be read may be the result of a test.
-    is_complete = tally.ended is not None and not tally.torn_lines
+    is_complete = tally.has_ended and not tally.torn_lines
     if tally.torn_lines:
         torn = f"lines of its results.jsonl that could not be read: {tally.torn_lines}"
         return CopyResults(tests, is_complete, _of_copy(torn))
@@ -69,6 +69,7 @@ def of_command_copy(
         duration_s=end.duration_s,
         message="" if end.is_good else str(end),
         text="" if end.is_good else output,
+        is_of_copy=True,
     )
     return CopyResults(tests, is_complete, whole)
 
@@ -91,7 +92,7 @@ def compared(copies: Sequence[CopyResults]) -> tuple[Comparison, list[list[TestR
 
 
 def _of_copy(message: str, text: str = "") -> TestResult:
-    return TestResult(id=COPY_ITSELF, outcome=TestOutcome.ERROR, message=message, text=text)
+    return TestResult(id=COPY_ITSELF, outcome=TestOutcome.ERROR, message=message, text=text, is_of_copy=True)
 
 
 def _selected_nothing(end: CopyEnd, tests: Sequence[TestResult]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from parasuite.model.words import TestOutcome
@@ -24,9 +24,10 @@ class Attempt:
 class TestResult:
     """How one test ended in one copy.
 
-    *id*: a pytest node id, or classname::name of a JUnit file. *started_ns*: CLOCK_MONOTONIC, 0 if it never started.
-    *attempts*: those that failed before the one that counts. *is_of_collection*: not a test but a module, class or
-    folder that was skipped or failed during collection.
+    *id*: a pytest node id, unittest's id, or classname::name of a JUnit file. *started_ns*: CLOCK_MONOTONIC, 0 if it
+    never started or that is not known. *attempts*: those that failed before the one that counts. *is_of_collection*:
+    not a test but a module, class or folder that was skipped, or failed while it was collected or set up.
+    *is_of_copy*: not a test but the copy as a whole; its text is the end of what the copy printed.
     """
 
     __test__ = False  # pytest would collect it as a test class because of its name.
@@ -39,6 +40,23 @@ class TestResult:
     started_ns: int = 0
     attempts: tuple[Attempt, ...] = ()
     is_of_collection: bool = False
+    is_of_copy: bool = False
+
+
+def function_of(test_id: str) -> str:
+    """A test id without its parameters."""
+    return test_id.partition("[")[0]
+
+
+def container_of(test_id: str, containers: Mapping[str, TestResult]) -> TestResult | None:
+    """The module, class or folder of *containers* that holds the test."""
+    if not containers:
+        return None
+    for end, char in enumerate(function_of(test_id)):
+        # "::" and "/" separate the parts of a pytest id, "." those of unittest's and of a classname in a JUnit file.
+        if char in ":/." and (found := containers.get(test_id[:end])) is not None:
+            return found
+    return None
 
 
 def with_distinct_ids(results: Iterable[TestResult]) -> list[TestResult]:

@@ -1,168 +1,205 @@
-"""Reads results.jsonl, into which a copy's pytest writes what it collects, starts and finishes.
+"""Adds up results.jsonl, into which the test runners of a copy write what they collect, start and finish.
 
-The tests themselves can write into that file, so every value is checked, and what is kept of it is bounded.
+The tests themselves can write into that file, so what is kept of it is bounded.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from parasuite.model.results import TEXT_MAX, Attempt, TestResult, shortened
+from parasuite.model.results import TEXT_MAX, Attempt, TestResult, container_of, shortened
 from parasuite.model.words import TestOutcome
+from parasuite.record.result_lines import (
+    Collected,
+    Dropped,
+    Ended,
+    Finished,
+    InternalError,
+    ResultLine,
+    ResultLineError,
+    SeedsDrawn,
+    Started,
+    read_result_line,
+)
 from parasuite.record.untrusted import Reader, Unreadable, lines
 
+WAS_RUNNING = "lost: it was running when its copy ended"
+NEVER_BEGAN = "lost: its copy ended before it began"
+NOT_RUN = "not run: the tests were stopped before it"
 _FILE_BYTES_MAX = 4 << 30
 _ID_CHARS_MAX = 64_000
 _IDS_CHARS_MAX = 128 << 20  # Of all ids of a copy, plus _TEST_CHARS a test: enough for 800,000 tests.
 _TEST_CHARS = 100
 _TEXTS_CHARS_MAX = 32 << 20  # Of all messages and texts of a copy; later ones are left out.
-_DURATION_S_MAX = 1e9  # No test runs for 30 years.
-_ATTEMPTS_MAX = 100
-_SEEDS_MAX, _SEED_CHARS_MAX = 20, 200
-_FAILED = (TestOutcome.FAILED, TestOutcome.ERROR)
-_WHY_NO_RESULT = {
-    TestOutcome.LOST: "lost: the copy died before this test had a result",
-    TestOutcome.NOT_RUN: "not run: pytest stopped before it",
-}
+# If a test has several results, the first of these counts: a pass must not hide a failure.
+_WORST_FIRST = (
+    TestOutcome.FAILED,
+    TestOutcome.ERROR,
+    TestOutcome.LOST,
+    TestOutcome.PASSED,
+    TestOutcome.SKIPPED,
+    TestOutcome.NOT_RUN,
+    TestOutcome.NOT_COLLECTED,
+)
+
+
+class _Runner:
+    """One process that runs tests. *known*: all ids that it named. *waiting*: collected and not started yet.
+    *started*: without a result yet, and when they began. *has_ended*: it ended in order after all of that.
+    """
+
+    __slots__ = ("has_ended", "known", "started", "waiting")
+
+    def __init__(self) -> None:
+        self.known: set[str] = set()
+        self.waiting: dict[str, None] = {}
+        self.started: dict[str, int] = {}
+        self.has_ended = False
 
 
 class Tally:
     """Adds up the lines of one results.jsonl: counts while the tests run, results at the end.
 
-    *ended*: pytest's exit status; None if it did not end in order. *seeds*: by the name of the plug-in that drew
+    *internal_error*: the traceback of a runner that failed itself. *seeds*: by the name of the plug-in that drew
     them. *torn_lines*: how many lines could not be read. *unreadable*: why the file could not be read to its end,
     "" if it could.
     """
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(TestOutcome, 0)
-        self.ended: int | None = None
         self.internal_error = ""
-        self.seeds: dict[str, int | str] = {}
+        self.seeds: Mapping[str, int | str] = {}
         self.torn_lines = 0
         self.unreadable = ""
-        self._collected: dict[str, None] = {}
-        self._started: dict[str, int] = {}
+        self._runners: dict[str, _Runner] = {}
+        self._collected = 0
         self._results: dict[str, TestResult] = {}
         self._ids_left, self._texts_left = _IDS_CHARS_MAX, _TEXTS_CHARS_MAX
 
     @property
     def collected(self) -> int:
-        return len(self._collected)
+        return self._collected
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether tests ran, and each process that ran any came to its end in order."""
+        return bool(self._runners) and all(runner.has_ended for runner in self._runners.values())
 
     @property
     def running(self) -> list[str]:
         """The tests that started and have no result yet, oldest first; several under xdist."""
-        return list(self._started)
+        return [test_id for runner in self._runners.values() for test_id in runner.started]
 
     def feed(self, line: bytes) -> None:
         """Take one complete line. One that is not of the expected form is counted in `torn_lines` and dropped."""
         try:
-            self._feed(json.loads(line))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            self._add(read_result_line(line))
+        except ResultLineError:
             self.torn_lines += 1
 
     def results(self) -> list[TestResult]:
-        """All results. A test without one is LOST if it had started or its copy died, else NOT_RUN."""
-        known = {**self._collected, **dict.fromkeys(self._started)}
-        return [
-            *self._results.values(),
-            *(self._without_result(test_id) for test_id in known if test_id not in self._results),
-        ]
+        """All results. A test without one is LOST if it was running or its runner died, else NOT_RUN.
 
-    def _without_result(self, test_id: str) -> TestResult:
-        is_lost = self.ended is None or test_id in self._started
-        outcome = TestOutcome.LOST if is_lost else TestOutcome.NOT_RUN
-        started_ns = self._started.get(test_id, 0)
-        return TestResult(id=test_id, outcome=outcome, message=_WHY_NO_RESULT[outcome], started_ns=started_ns)
+        Of tests that did not run because their class or module was skipped, or failed to set up, there is none: the
+        result of the class or module says it.
+        """
+        results = dict(self._results)
+        containers = {result.id: result for result in results.values() if result.is_of_collection}
+        for runner in self._runners.values():
+            for test_id, started_ns in runner.started.items():
+                lost = TestResult(id=test_id, outcome=TestOutcome.LOST, message=WAS_RUNNING, started_ns=started_ns)
+                results[test_id] = _worse(results.get(test_id), lost)
+            outcome, message = (TestOutcome.NOT_RUN, NOT_RUN) if runner.has_ended else (TestOutcome.LOST, NEVER_BEGAN)
+            for test_id in runner.waiting:
+                if container_of(test_id, containers) is None:
+                    missing = TestResult(id=test_id, outcome=outcome, message=message)
+                    results[test_id] = _worse(results.get(test_id), missing)
+        return list(results.values())
 
-    def _feed(self, line: dict[str, Any]) -> None:
-        match line["event"]:
-            case "collected":
-                self._collected[self._id(line)] = None
-            case "started":
-                self._started[self._id(line)] = _whole(line["t_ns"])
-            case "result":
-                self._add_result(line)
-            case "ended":
-                self.ended = _whole(line["status"])
-            case "seeds":
-                self.seeds = {
-                    _text(name)[:_SEED_CHARS_MAX]: seed if type(seed) is int else _text(seed)[:_SEED_CHARS_MAX]
-                    for name, seed in itertools.islice(line["seeds"].items(), _SEEDS_MAX)
-                }
-            case "internal-error":
-                self.internal_error = self._kept(_text(line["text"]))
-            case event:
-                raise ValueError(f"no such event: {event!r:.80}")
+    def _add(self, line: ResultLine) -> None:
+        match line:
+            case Collected():
+                runner, is_new = self._runner_of(line.runner, line.id)
+                # Each worker of xdist collects all tests, one that replaces a crashed worker while others run.
+                if is_new:
+                    self._collected += 1
+                    runner.waiting[line.id] = None
+            case Started():
+                runner, _ = self._runner_of(line.runner, line.id)
+                runner.waiting.pop(line.id, None)
+                runner.started[line.id] = line.t_ns
+            case Finished():
+                runner, _ = self._runner_of(line.runner, line.id)
+                runner.waiting.pop(line.id, None)
+                self._add_result(line, runner.started.pop(line.id, 0))
+            case Dropped():
+                runner, _ = self._runner_of(line.runner, line.id)
+                runner.waiting.pop(line.id, None)
+                runner.started.pop(line.id, None)
+            case Ended():
+                self._runners.setdefault(self._bounded(line.runner), _Runner()).has_ended = True
+            case SeedsDrawn():
+                self.seeds = line.seeds
+            case InternalError():
+                self.internal_error = self._kept(line.text)
 
-    def _add_result(self, line: dict[str, Any]) -> None:
-        outcome = TestOutcome(line["outcome"])
-        duration_s = line["duration_s"]
-        if type(duration_s) not in (int, float) or not 0 <= duration_s <= _DURATION_S_MAX:
-            raise ValueError(f"not a duration: {duration_s!r:.80}")
-        message, text = _text(line["message"]), _text(line["text"])
-        test_id = self._id(line)
+    def _runner_of(self, name: str, test_id: str) -> tuple[_Runner, bool]:
+        """The runner *name*, and whether it has not named *test_id* before.
+
+        Raises ResultLineError if that is more than a report can hold.
+        """
+        runner = self._runners.get(name)
+        if runner is None:
+            runner = self._runners[self._bounded(name)] = _Runner()
+        runner.has_ended = False
+        is_new = test_id not in runner.known
+        if is_new:
+            runner.known.add(self._bounded(test_id))
+        return runner, is_new
+
+    def _bounded(self, name: str) -> str:
+        """*name*, which is going to be kept. Raises ResultLineError if it is more than a report can hold."""
+        if len(name) > _ID_CHARS_MAX or self._ids_left < len(name) + _TEST_CHARS:
+            raise ResultLineError("more ids than a report can hold")
+        self._ids_left -= len(name) + _TEST_CHARS
+        return name
+
+    def _add_result(self, line: Finished, started_ns: int) -> None:
         result = TestResult(
-            id=test_id,
-            outcome=outcome,
-            duration_s=float(duration_s),
-            message=self._kept(message),
-            text=self._kept(text),
-            started_ns=self._started.pop(test_id, 0),
-            attempts=self._attempts(line.get("attempts", [])),
-            is_of_collection=line.get("phase") == "collection",
+            id=line.id,
+            outcome=line.outcome,
+            duration_s=line.duration_s,
+            message=self._kept(line.message),
+            text=self._kept(line.text),
+            started_ns=started_ns,
+            attempts=tuple(Attempt(self._kept(each.message), self._kept(each.text)) for each in line.attempts),
+            is_of_collection=line.is_of_collection,
         )
-        earlier = self._results.get(test_id)
+        # The same id twice: a file named twice on the command line, or several runners with tests of one name.
+        earlier = self._results.get(line.id)
         if earlier is not None:
             self.counts[earlier.outcome] -= 1
-            # The same id twice (a file named twice on the command line): a pass must not hide a failure.
-            if earlier.outcome in _FAILED and outcome not in _FAILED:
-                result = earlier
-        self._results[test_id] = result
+            result = _worse(earlier, result)
+        self._results[line.id] = result
         self.counts[result.outcome] += 1
-
-    def _id(self, line: dict[str, Any]) -> str:
-        test_id = _text(line["id"])
-        if test_id not in self._collected:
-            self._ids_left -= len(test_id) + _TEST_CHARS
-        if len(test_id) > _ID_CHARS_MAX or self._ids_left < 0:
-            raise ValueError("more ids than a report can hold")
-        return test_id
 
     def _kept(self, text: str) -> str:
         """*text*, or a note in its place once a copy has written more than a report can hold."""
-        # The plug-in cuts each part of a text to TEXT_MAX, and joins at most two.
+        # The runners cut each part of a text to TEXT_MAX, and join at most two.
         text = text if len(text) <= 3 * TEXT_MAX else shortened(text)
         if len(text) > self._texts_left:
             return "[left out: this copy's messages are too long]"
         self._texts_left -= len(text)
         return text
 
-    def _attempts(self, found: Any) -> tuple[Attempt, ...]:
-        if type(found) is not list:
-            raise TypeError(f"not a list: {found!r:.80}")
-        return tuple(
-            Attempt(self._kept(_text(attempt["message"])), self._kept(_text(attempt["text"])))
-            for attempt in found[:_ATTEMPTS_MAX]
-        )
 
-
-def _whole(value: Any) -> int:
-    if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
-        raise TypeError(f"not a whole number: {value!r:.80}")
-    return value
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise TypeError(f"not text: {value!r:.80}")
-    return value
+def _worse(earlier: TestResult | None, later: TestResult) -> TestResult:
+    """The result that counts, of two of one test; the later one if both are as bad."""
+    if earlier is None:
+        return later
+    return min(later, earlier, key=lambda result: _WORST_FIRST.index(result.outcome))
 
 
 class LineReader:

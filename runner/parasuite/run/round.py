@@ -69,7 +69,7 @@ class Round:
     @property
     def seeds(self) -> list[dict[str, int | str]]:
         """The seeds that each copy's pytest reported."""
-        return [copy.tally.seeds for copy in self._tallies]
+        return [dict(copy.tally.seeds) for copy in self._tallies]
 
     @property
     def failure(self) -> str:
