@@ -24,7 +24,7 @@ def environment(folder: Path, mode: str = "events") -> dict[str, str]:
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "PARASUITE", "PYTHON"))
     }
-    own = {"PARASUITE_RECORDER": mode, "PARASUITE_COPY_DIR": str(folder), "PARASUITE_COPY": "3"}
+    own = {"PARASUITE_RECORDER": f"{mode} 3 {folder}", "PARASUITE_COPY_DIR": str(folder)} if mode else {}
     return {**clean, **own, "PYTHONPATH": str(RECORDER)}
 
 

@@ -21,6 +21,7 @@ _COSTS = "every Python that a copy starts would pay for it, and few need it"
 _NO_LIBC = "it raises ImportError where there is no C library that can be called"
 # Our own modules that a function imports: (file, module) -> why it is not imported at the top of the file.
 IMPORTED_LATE = {
+    ("sitecustomize", "_parasuite_environment"): "whatever fails in it must not stop the program",
     ("sitecustomize", "_parasuite_recorder"): "whatever fails in it must not stop the program",
     ("sitecustomize", "_parasuite_failures"): _COSTS,
     ("_parasuite_guard", "_parasuite_failures"): _COSTS,

@@ -468,7 +468,7 @@ def test_the_next_sitecustomize_on_the_path_is_imported_as_ever(tmp_path: Path) 
 
 
 def test_a_process_that_outlives_its_run_is_not_disturbed(tmp_path: Path) -> None:
-    env = {**environment(tmp_path / "copy"), "PARASUITE_COPY_DIR": str(tmp_path / "gone")}
+    env = {**environment(tmp_path / "copy"), "PARASUITE_RECORDER": f"events 3 {tmp_path / 'gone'}"}
     code = "import socket; socket.create_server(('127.0.0.1', 0)).close()"
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=PATIENCE_S)
     assert (done.returncode, done.stderr) == (0, "")

@@ -245,7 +245,7 @@ def run_on_a_small_disk(tmp_path: Path, code: str, mode: str, room: int) -> subp
     done = subprocess.run(
         [sys.executable, "-I", "-c", ON_A_SMALL_DISK, *arguments],
         cwd=tmp_path,
-        env={**environment(tmp_path / "unused", mode), "PARASUITE_COPY_DIR": str(tmp_path / "disk")},
+        env={**environment(tmp_path / "unused", mode), "PARASUITE_RECORDER": f"{mode} 3 {tmp_path / 'disk'}"},
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -458,7 +458,8 @@ def test_what_any_python_imports_uses_no_syntax_of_python_3(module: str) -> None
 
 
 def test_a_recorder_that_cannot_begin_is_told(tmp_path: Path) -> None:
-    code = "import os, sys; os.environ['PARASUITE_COPY'] = 'x'; import sitecustomize"
+    invalid = "os.environ['PARASUITE_RECORDER'] = os.environ['PARASUITE_RECORDER'].replace('3', 'x', 1)"
+    code = f"import os; {invalid}; import sitecustomize"
     assert own_sitecustomize(tmp_path, [sys.executable, "-S", "-c", code]) == "mine"
     why = "not recorded: ValueError(\"invalid literal for int() with base 10: 'x'\")"
     assert failures(tmp_path) == [("blind", why)]

@@ -66,8 +66,9 @@ def launches(
                 "PARASUITE_COPY": str(copy),
                 "PARASUITE_COPIES": str(copies),
                 "CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}",
-                **({"PARASUITE_RECORDER": recorder_mode, "PARASUITE_CLOCK": clock} if recorder_mode else {}),
+                **({"PARASUITE_CLOCK": clock} if recorder_mode else {}),
             },
+            recorder_mode=recorder_mode,
         )
         for copy in range(copies)
     ]
@@ -84,6 +85,7 @@ def _launch(
     cwd: Path,
     environ: Mapping[str, str],
     inherits_streams: bool,
+    recorder_mode: str,
 ) -> Launch:
     env = {
         **environ,
@@ -96,8 +98,10 @@ def _launch(
         "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
         "COVERAGE_FILE": str(folder / ".coverage"),
     }
+    if recorder_mode:
+        env["PARASUITE_RECORDER"] = recorder_variable(recorder_mode, copy, folder)
     # The pytest plug-in that writes the results is in the same folder as the recorder.
-    if target.results is ResultSource.PYTEST or "PARASUITE_RECORDER" in env:
+    if target.results is ResultSource.PYTEST or recorder_mode:
         env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
     argv = target.argv(python=python, pytest_args=pytest_args, folder=folder, scratch=scratch)
     return Launch(
@@ -109,6 +113,18 @@ def _launch(
         scratch=scratch,
         inherits_streams=inherits_streams,
     )
+
+
+def recorder_variable(mode: str, copy: int, folder: Path) -> str:
+    """PARASUITE_RECORDER for the processes of *copy*: all that a recorder must know, in one variable, since a program
+    may remove the others. *folder*: the copy's.
+    """
+    return f"{mode} {copy} {folder}"
+
+
+def in_events_mode(variable: str) -> str:
+    """*variable*, a `recorder_variable`, with the mode "events"."""
+    return f"events {variable.partition(' ')[2]}"
 
 
 def _bytecode_folder(run_dir: Path) -> Path:

@@ -28,6 +28,7 @@ from parasuite.model.events import Bind, Event
 from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party
 from parasuite.model.words import Role
+from parasuite.plan.launch import recorder_variable
 from parasuite.probe import native
 from parasuite.probe.self_test_result import SelfTestResult
 from parasuite.record.recorder_files import FOLDERS, recorded
@@ -104,9 +105,7 @@ class _Stage:
             return {}
         return {
             "PYTHONPATH": self._recorder,
-            "PARASUITE_RECORDER": self._mode,
-            "PARASUITE_COPY": str(copy),
-            "PARASUITE_COPY_DIR": str(self._folder / str(copy)),
+            "PARASUITE_RECORDER": recorder_variable(self._mode, copy, self._folder / str(copy)),
             "PYTEST_CURRENT_TEST": f"{_TEST} (call)",
             "PYTHONDONTWRITEBYTECODE": "1",
         }

@@ -9,6 +9,7 @@ import signal
 import socket
 from typing import NoReturn
 
+from parasuite.plan.launch import in_events_mode
 from parasuite.run.supervisor.messages import RunMainProcess
 from parasuite.sensors import supervised
 
@@ -37,7 +38,7 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
         env = dict(order.env)
         if sensor is not None and not supervised.enter(sensor) and "PARASUITE_RECORDER" in env:
             # Its recorders publish pages for a sensor that is not there; they can write events themselves instead.
-            env["PARASUITE_RECORDER"] = "events"
+            env["PARASUITE_RECORDER"] = in_events_mode(env["PARASUITE_RECORDER"])
         with contextlib.suppress(ValueError):
             # Refused only if raising the limit was refused as well.
             resource.setrlimit(resource.RLIMIT_NOFILE, order.descriptors)

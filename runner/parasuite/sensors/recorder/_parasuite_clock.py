@@ -16,6 +16,11 @@ from __future__ import annotations
 import os
 import time
 
+try:
+    from _parasuite_environment import hidden as _variables  # In a copy.
+except ImportError:
+    _variables = {}  # In parasuite.
+
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +83,7 @@ def _clock() -> tuple[Callable[[], int], int, bool, str]:
     """The function that reads the clock, the offset to subtract, whether this is another time namespace than
     parasuite's, and what is wrong ("" if nothing is).
     """
-    namespace, _, parasuites_offset_ns = os.environ.get(VARIABLE, "").partition(" ")
+    namespace, _, parasuites_offset_ns = _variables.get(VARIABLE, "").partition(" ")
     if not namespace:
         return _own(), 0, False, ""
     read, off_ns, is_elsewhere = _own(), 0, False

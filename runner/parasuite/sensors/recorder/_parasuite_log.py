@@ -140,9 +140,9 @@ class _Lines:
 class Log:
     """The events of one process."""
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, copy: int) -> None:
         self._folder = folder
-        self._copy = int(os.environ.get("PARASUITE_COPY", "0"))
+        self._copy = copy
         self._boot_s = _boot_s()
         self._inside = _local()
         self._parents: list[_Lines] = []

@@ -16,14 +16,15 @@ import time
 from typing import Any
 
 import pytest
+from _parasuite_environment import hidden
 
 _TEXT_MAX = 16_000
 _ATTEMPTS_MAX = 20
 
-if "PARASUITE_BYTECODE" in os.environ and sys.pycache_prefix is None:
+if "PARASUITE_BYTECODE" in hidden and sys.pycache_prefix is None:
     # The user wants no compiled files next to the tests. But without them pytest would compile every test file again
     # in each copy, so pytest's go into a folder of parasuite's. Other Python processes of the copy write none.
-    sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PARASUITE_BYTECODE"]
+    sys.dont_write_bytecode, sys.pycache_prefix = False, hidden["PARASUITE_BYTECODE"]
 
 
 class _Stream:

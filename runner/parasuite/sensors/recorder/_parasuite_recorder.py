@@ -14,6 +14,7 @@ import contextlib
 import os
 import sys
 
+import _parasuite_environment as environment
 import _parasuite_guard
 import _parasuite_restart as restart
 import _parasuite_tests as tests
@@ -37,7 +38,7 @@ _KINDS = {"socket.bind": BIND, "socket.connect": CONNECT, "socket.sendto": SEND}
 class Recorder:
     """The recorder of one process. A forked child gets its own page and log."""
 
-    def __init__(self, folder: str, writes_events: bool) -> None:
+    def __init__(self, folder: str, copy: int, writes_events: bool) -> None:
         self._pages = os.path.join(folder, "pages")
         self._page: Page | None = None
         self._kept: list[Any] = []
@@ -46,8 +47,9 @@ class Recorder:
         if writes_events:
             from _parasuite_log import Log
 
-            self.log = Log(os.path.join(folder, "recorder"))
+            self.log = Log(os.path.join(folder, "recorder"), copy)
         tests.on_change(lambda test, fixture: guarded(self._process_test, test, fixture))
+        tests.on_change(lambda _, fixture: guarded(environment.set_fixture, fixture))
         test, _, fixture = tests.current()
         if test or fixture:
             self._process_test(test, fixture)
@@ -111,11 +113,11 @@ def _is_main_interpreter() -> bool:
     return True
 
 
-def install(folder: str, writes_events: bool) -> None:
+def install(folder: str, copy: int, writes_events: bool) -> None:
     """Start to record this process, unless neither a page nor a log can be created."""
     # If the recorder writes the events, a failure loses events; if not, it loses only tests and lines.
     _parasuite_guard.report_to(folder, "blind" if writes_events else "partial")
-    recorder = Recorder(folder, writes_events)
+    recorder = Recorder(folder, copy, writes_events)
     if not recorder.has_output:
         return
     log = recorder.log
@@ -130,7 +132,9 @@ def install(folder: str, writes_events: bool) -> None:
     sys.addaudithook(hook)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=recorder.forked)
+    environment.follow()
     patches = {
+        "subprocess": environment.patch_subprocess,
         "threading": tests.patch_threading,
         "_pytest.runner": tests.patch_pytest,
         "_pytest.fixtures": tests.patch_fixtures,

@@ -20,6 +20,7 @@ import os
 import sys
 from _thread import get_ident, get_native_id
 
+from _parasuite_environment import hidden
 from _parasuite_guard import guarded
 from _parasuite_page import BY_PROCESS, BY_STARTER, BY_THREAD
 from _parasuite_restart import hide_frames
@@ -36,7 +37,7 @@ _fixture_in_context: contextvars.ContextVar[str] = contextvars.ContextVar("paras
 # The tests that run now, by thread id; under 0 the test that forked this process.
 _running: dict[int, str] = {}
 # The fixture at work that outlives its test, and the one that started this process.
-_lasting_fixture = _started_by = ""
+_lasting_fixture = _started_by = hidden.get("PARASUITE_FIXTURE", "")
 _changed: list[Any] = []
 
 
@@ -243,7 +244,11 @@ def patch_threading(threading: Any) -> None:
 
     def start_for_test(self: Any) -> None:
         guarded(belongs, self)
-        start(self)
+        try:
+            start(self)
+        except BaseException as error:
+            hide_frames(error)
+            raise
 
     start_for_test.__doc__ = start.__doc__
     start_for_test.__name__ = "start"

@@ -1,7 +1,8 @@
 """Starts the recorder in every Python of a copy, then imports the user's own `sitecustomize`, if there is one.
 
-This folder comes first on a copy's PYTHONPATH. Python imports only the first `sitecustomize` that it finds (module
-site), so this file imports the next one. It must run on any Python from 2.7 on, since every one in a copy imports it.
+This folder comes first on a copy's PYTHONPATH, where the program does not see it (_parasuite_environment). Python
+imports only the first `sitecustomize` that it finds (module site), so this file imports the next one. It must run on
+any Python from 2.7 on, since every one in a copy imports it.
 """
 
 import os
@@ -44,36 +45,39 @@ def _is_here(entry):
 
 def _record():
     # type: () -> None
-    mode, folder = os.environ.get("PARASUITE_RECORDER"), os.environ.get("PARASUITE_COPY_DIR")
-    if not mode or not folder:
-        return
+    mode, _, where = os.environ.get("PARASUITE_RECORDER", "").partition(" ")
+    copy, _, folder = where.partition(" ")
     state, why = "partial", ""
     try:
         if sys.version_info >= (3, 8):  # noqa: UP036
-            _install(folder, mode == "events")
+            _install(mode, copy, folder)
         elif mode == "events":
             # In the other mode the seccomp sensor counts a Python without a page as unrecorded.
             why = "Python %d.%d is too old to be recorded" % sys.version_info[:2]  # noqa: UP031
     except Exception as error:  # noqa: BLE001
         # Whatever went wrong: the program must run as it would without us, with its own sitecustomize.
         state, why = "blind" if mode == "events" else "partial", "not recorded: " + repr(error)
-    if why:
+    if why and folder:
         from _parasuite_failures import report_failure
 
         report_failure(folder, state, why)
 
 
-def _install(folder, writes_events):
-    # type: (str, bool) -> None
+def _install(mode, copy, folder):
+    # type: (str, str, str) -> None
     before = sys.dont_write_bytecode, sys.pycache_prefix
     if "PARASUITE_BYTECODE" in os.environ and sys.pycache_prefix is None:
         # The user wants no compiled files next to the sources, so the recorder's go into a folder of parasuite's.
         # Compiling the recorder each time would take longer than starting Python.
         sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PARASUITE_BYTECODE"]
     try:
-        import _parasuite_recorder
+        import _parasuite_environment
 
-        _parasuite_recorder.install(folder, writes_events)
+        _parasuite_environment.hide()
+        if mode and folder:
+            import _parasuite_recorder
+
+            _parasuite_recorder.install(folder, int(copy), mode == "events")
     finally:
         sys.dont_write_bytecode, sys.pycache_prefix = before
 

@@ -11,7 +11,8 @@ The test and the line come from the first of these sources that has them; `Attri
 1. the process's page: its recorder writes there, before each call, the kind of call, the descriptor, the test and the
    line of the calling thread. An entry for another kind or descriptor is from an earlier call (this one is native
    code's, made behind Python's back), so only the test that the process runs is taken from the page;
-2. the environment that the process was started with: pytest's PYTEST_CURRENT_TEST, for programs without a recorder;
+2. the environment that the process was started with, for programs without a recorder: the recorder's
+   PARASUITE_FIXTURE, pytest's PYTEST_CURRENT_TEST;
 3. the page of the nearest ancestor that has one: the test that ran when the process was first seen. A test that ended
    before the process's first call cannot be known.
 
@@ -223,12 +224,15 @@ def _space(pid: int) -> proc.AddressSpace | None:
 
 
 def _birth_attribution(pid: int) -> Attribution | None:
-    """The test that ran when *pid* was started, if its environment says so."""
-    for entry in proc.environment(pid):
-        if entry.startswith(b"PYTEST_CURRENT_TEST="):
-            test = entry[20:].decode("utf-8", "backslashreplace")
-            # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
-            return Attribution(test.rpartition(" (")[0] or test, by=AttributedBy.ENVIRONMENT)
+    """The test that ran when *pid* was started, or the fixture that outlives it, if its environment says so."""
+    variables = dict(entry.partition(b"=")[::2] for entry in proc.environment(pid))
+    fixture = pages.parsed_fixture(variables.get(b"PARASUITE_FIXTURE", b""))
+    if fixture is not None:
+        return Attribution(fixture=fixture)
+    test = variables.get(b"PYTEST_CURRENT_TEST", b"").decode("utf-8", "backslashreplace")
+    if test:
+        # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
+        return Attribution(test.rpartition(" (")[0] or test, by=AttributedBy.ENVIRONMENT)
     return None
 
 
