@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from parasuite import __version__
 from parasuite.assemble import assemble_report, write_reports
@@ -27,29 +28,47 @@ from parasuite.model.sensors import SensorName
 from parasuite.plan.capacity import why_too_many
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.interpreter import find_interpreter
+from parasuite.plan.misplaced import RunCommand
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import SettingOption, current_folder, origins, setting_options, without_command_line
-from parasuite.plan.settings import RunSpec
-from parasuite.plan.targets import choose_target
+from parasuite.plan.project import read_project
+from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
+from parasuite.plan.targets import Target, choose_target
 from parasuite.probe.probe import doctor_lines, probe_sensors
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
 from parasuite.run import session
-from parasuite.run.progress import DeferredProgress, LiveProgress, LogProgress, Progress
+from parasuite.run.progress import (
+    DeferredProgress,
+    LiveProgress,
+    LogProgress,
+    Progress,
+    is_on_terminal,
+    print_line,
+)
 from parasuite.run.supervisor.process_tree import why_no_proc
 
-_IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
 _DOCTOR_SENSORS = f"Sensors to test: auto, or some of {','.join(SensorName)}."
 _EXIT_CODES = """\b
 Exit codes:
-  0    all tests passed in all copies, and there is no finding at or above --fail-on
-  1    in some copy a test failed, timed out, was lost or was not collected, or a copy died
+  0    all tests passed in all copies, no finding at or above --fail-on
+  1    a test failed, timed out, was lost or was not collected in some copy,
+       or a copy died
   2    wrong usage or configuration; nothing was started
   3    parasuite failed or could not see, so the run proves nothing
   4    no test ran in any copy
-  66   all tests passed, but there is a port finding at or above --fail-on
-  130  interrupted (Ctrl-C)      143  terminated (TERM, HUP)
+  66   all tests passed, but there is a finding at or above --fail-on
+  130  interrupted (Ctrl-C)
+  143  terminated (TERM, HUP)
+With --exit-code suite, the exit code of the suite instead of 0, 1, 3, 4, 66.
+"""
+_EXAMPLES = """\b
+Examples:
+  parasuite run tests/              your pytest tree, a copy per processor
+  parasuite run -- make check       any command, in any language
+  parasuite report                  show the latest run again
+  parasuite doctor                  what can be observed on this machine
 """
 
 
@@ -61,10 +80,10 @@ def _stop(message: str) -> NoReturn:
 
 def _print(line: str, *, err: bool = False) -> None:
     """Print one line, with control characters made visible: it may contain names that a test suite chose."""
-    click.echo(printable(line), err=err)
+    print_line(_console(stderr=err), Text(printable(line)))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EXIT_CODES)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=f"{_EXAMPLES}\n{_EXIT_CODES}")
 @click.version_option(__version__, prog_name="parasuite")
 def _main() -> None:
     """Run full copies of a test suite at once and report every collision of network ports."""
@@ -72,6 +91,7 @@ def _main() -> None:
 
 @_main.command(
     "run",
+    cls=RunCommand,
     params=setting_options(),
     short_help="run copies of a test suite at once and watch their sockets",
     epilog=_EXIT_CODES,
@@ -79,45 +99,70 @@ def _main() -> None:
 @click.argument("target", required=False, metavar="[TARGET] [-- ARGUMENTS]", type=PathText(str, "file"))
 @click.pass_context
 def _run(context: click.Context, /, target: str | None, **settings: Any) -> None:
-    """Run N full copies of TARGET at once, watch every socket that they open, and report collisions.
+    """Run N copies of a test suite at once, watch every socket that they open, and report where they collide.
 
     \b
-    parasuite run -j 8                    the bundled corpus of network tests
-    parasuite run -j 4 tests/             a pytest tree, in this folder, with its own configuration
-    parasuite run -j 4 tests/ -- -x       ... with arguments for pytest
-    parasuite run -j 4 -- ./check.sh      any command, in any language (each copy finds its number
-                                          in $PARASUITE_COPY and its folder in $PARASUITE_COPY_DIR)
+    parasuite run tests/             a pytest tree, here, with its own
+                                     configuration; one copy per processor
+    parasuite run -j 4 tests/ -- -x  four copies; what follows -- is pytest's
+    parasuite run -- make check      any command, in any language
+    parasuite run -j 1 --exit-code suite -- make check
+                                     one copy that keeps its exit code and its
+                                     output, for the CI job that you have
+    parasuite run                    what pyproject.toml names (see below), or
+                                     the bundled corpus of network tests
 
     Progress goes to stderr, the report to stdout. Everything is stored in .parasuite/latest: findings.json, junit.xml
-    (all copies), junit-merged.xml (one case per test) and the output of each copy.
+    (all copies), junit-merged.xml (one case per test) and the output of each copy. A copy finds its number in
+    $PARASUITE_COPY and a folder of its own in $PARASUITE_COPY_DIR.
 
-    Options can also be set in pyproject.toml below [tool.parasuite] (copies, timeout, ...) or in the environment
-    (PARASUITE_JOBS for --copies; PARASUITE_TIMEOUT and so on for the others). The command line overrides the
-    environment, which overrides pyproject.toml. -k and -m are options only. Set PARASUITE_IGNORE_LIMITS=1 in the
-    environment to run more copies than this machine seems to have room for.
+    \b
+    A project names its suite and its options in pyproject.toml:
+      [tool.parasuite]
+      target = "tests"               or: command = "make check"
+      copies = 4
+      timeout = 600
+
+    The same options can be set in the environment (PARASUITE_JOBS or PARASUITE_COPIES, PARASUITE_TIMEOUT, ...). The
+    command line overrides the environment, which overrides pyproject.toml. -k and -m are options only. Set
+    PARASUITE_IGNORE_LIMITS=1 in the environment to run more copies than this machine seems to have room for.
     """
     after_dashes = tuple(context.obj)
     _check_proc()
     cwd = current_folder()
     _check_copies(settings["copies"])
+    # After the settings: a mistake in an option must not be hidden by a corpus that is not installed.
+    chosen, work_dir = _chosen_target(target, after_dashes, cwd)
     spec = RunSpec(
-        # After the settings: a mistake in an option must not be hidden by a corpus that is not installed.
-        target=choose_target(target, after_dashes),
+        target=chosen,
         pytest_args=after_dashes if target else (),
         origins=origins(context),
         **settings,
     )
     spec.check()
     python = find_interpreter(spec.target, spec.python, os.environ)
+    if os.path.dirname(python):
+        python = os.path.abspath(python)  # The copies may run in another folder.
     try:
         with contextlib.closing(_progress(spec)) as progress:
-            report, problems = session.run(spec, python=python, cwd=cwd, environ=os.environ, progress=progress)
+            report, problems = session.run(
+                spec, python=python, cwd=cwd, work_dir=work_dir, environ=os.environ, progress=progress
+            )
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
         report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"
         _print(f"parasuite failed: {error}; run `{report_command}` to see what was recorded", err=True)
         sys.exit(ExitCode.BLIND)
     _print_report_and_exit(report, problems, err=spec.is_observed_only)
+
+
+def _chosen_target(path: str | None, words: Sequence[str], cwd: Path) -> tuple[Target, Path]:
+    """What to run, and the folder to run it in: if the user names nothing, what the project names, in its folder."""
+    if path is None and not words:
+        project = read_project(cwd)
+        if (target := project.chosen_target()) is not None:
+            return target, project.folder
+    return choose_target(path, words), cwd
 
 
 def _check_proc() -> None:
@@ -130,16 +175,17 @@ def _check_copies(copies: int) -> None:
     problem = why_too_many(copies)
     if not problem:
         return
-    if os.environ.get(_IGNORE_LIMITS) != "1":
-        raise ConfigError(f"{problem}, or set {_IGNORE_LIMITS}=1 to run them anyway")
+    if os.environ.get(IGNORE_LIMITS) != "1":
+        raise ConfigError(f"{problem}, or set {IGNORE_LIMITS}=1 to run them anyway")
     _print(f"parasuite: warning: {problem}", err=True)
 
 
 def _progress(spec: RunSpec) -> Progress:
-    console = _with_width(Console(stderr=True))
+    console = _console(stderr=True)
     if spec.is_observed_only:
         return DeferredProgress(console)
-    return LiveProgress(console) if console.is_terminal else LogProgress(console)
+    is_live = is_on_terminal(console) and not console.is_dumb_terminal
+    return LiveProgress(console) if is_live else LogProgress(console)
 
 
 @_main.command("report", short_help="show an earlier run again")
@@ -180,18 +226,20 @@ def _doctor(sensors: tuple[str, ...]) -> None:
     sys.exit(ExitCode.BLIND if visibility.problem or named_and_missing else ExitCode.PASSED)
 
 
-def _with_width(console: Console) -> Console:
-    """rich prints nothing at all if COLUMNS is 0, which means that the width of the terminal is not known."""
+def _console(*, stderr: bool = False) -> Console:
+    """A console for stdout or stderr, without any style if NO_COLOR is set. (rich would keep bold and dim.)"""
+    console = Console(stderr=stderr, highlight=False, color_system=None if os.environ.get("NO_COLOR") else "auto")
     if not console.width:
+        # With COLUMNS=0, the width of the terminal is not known, and rich would print nothing at all.
         console.width = 80
     return console
 
 
 def _print_report_and_exit(report: Report, problems: Sequence[str], *, err: bool = False) -> NoReturn:
     """*problems*: what could not be written, a line each, for stderr. *err*: the report goes there, too."""
-    console = _with_width(Console(soft_wrap=True, highlight=False, stderr=err))
+    console = _console(stderr=err)
     for line in terminal(report):
-        console.print(line)
+        print_line(console, line)
     for problem in dict.fromkeys(problems):
         _print(f"parasuite: {problem}", err=True)
     sys.exit(report.verdict.exit_code)

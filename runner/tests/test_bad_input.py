@@ -158,11 +158,11 @@ def test_an_interpreter_without_pytest_is_refused_by_name(parasuite: Parasuite, 
 
 def test_an_unknown_key_in_pyproject_is_refused_by_name(parasuite: Parasuite, suite: Write) -> None:
     suite("def test_one(): pass\n")
-    (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\njobs = 3\n")
+    (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\nnonsense = 3\n")
     finished = parasuite.run_pytest("tests/")
     assert (
         finished.code,
-        "unknown setting 'jobs' in [tool.parasuite] (known: collect-junit, copies," in finished.stderr,
+        "unknown setting 'nonsense' in [tool.parasuite] (known: collect-junit, command," in finished.stderr,
     ) == (2, True)
 
 

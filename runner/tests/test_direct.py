@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -55,6 +57,19 @@ def test_the_status_and_the_output_of_a_copy_are_recorded(starter: Starter, tmp_
     assert [event.state for event in events] == ["started", "exited", "gone"]
     assert (end.how, end.status) == ("exited", 7)
     assert sorted((tmp_path / "copy" / "output.log").read_text().split()) == ["''", "err", "out"]
+
+
+@pytest.mark.parametrize("make", STARTERS)
+def test_a_copy_that_inherits_parasuite_s_streams_writes_to_them_and_to_no_file(
+    make: Callable[[], Starter], capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code = "import sys; print('out'); print('err', file=sys.stderr)"
+    # Here, and not by the fixture, which may come before capfd has changed the streams.
+    with contextlib.closing(make()) as starter:
+        copies = Copies([replace(python(tmp_path, code), inherits_streams=True)], starter, None)
+        copies.start()
+        finished(copies)
+    assert (capfd.readouterr(), list((tmp_path / "copy").iterdir())) == (("out\n", "err\n"), [])
 
 
 def test_a_program_that_does_not_exist_is_named_in_the_reason(starter: Starter, tmp_path: Path) -> None:

@@ -142,3 +142,18 @@ def test_a_parasuite_under_a_preloaded_clock_reads_that_of_its_copies_as_it_is(p
     )
     assert finished.code == 0, finished.stdout + finished.stderr
     assert listeners_seen(1, calls=2) in finished.stdout
+
+
+@pytest.mark.parametrize("garbage", ["garbage", "time:[1] x", "12"])
+def test_a_recorder_whose_clock_variable_the_suite_has_overwritten_reads_its_own_clock_and_says_so(
+    tmp_path: Path, garbage: str
+) -> None:
+    with carried_by_the_bind_of(tmp_path):
+        run(tmp_path, BIND, PARASUITE_CLOCK=garbage)
+    (why,) = [path.read_text() for path in (tmp_path / "copy" / "recorder").glob("*.blind")]
+    assert f"its clock may differ from parasuite's: PARASUITE_CLOCK is {garbage!r}" in why
+
+
+def test_a_parasuite_whose_own_clock_variable_is_garbage_runs(parasuite: Parasuite) -> None:
+    arguments = ("run", "-j", "1", "--sensors", "none", "--", "true")
+    assert parasuite(*arguments, environ={"PARASUITE_CLOCK": "garbage"}).code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 import click
 import pytest
 from parasuite.plan.errors import ConfigError
+from parasuite.plan.launch import launches
 from parasuite.plan.options import origins, setting_options
+from parasuite.plan.project import read_project
 from parasuite.plan.settings import SETTINGS, Origin
+from parasuite.plan.targets import Command, PytestTree
 
 from runner.tests.conftest import Parasuite
 
@@ -56,7 +60,7 @@ def test_the_command_line_overrides_the_environment_which_overrides_pyproject(
     for prepare in (
         lambda: None,
         lambda: project.write_text(f"[tool.parasuite]\n{setting.name} = '{in_file}'\n"),
-        lambda: monkeypatch.setenv(str(setting.environment_variable), in_environment),
+        lambda: monkeypatch.setenv(setting.environment_variables[0], in_environment),
     ):
         prepare()
         values, sources = parse()
@@ -105,6 +109,128 @@ def test_a_key_for_a_setting_that_is_only_an_option_is_refused(project: Path) ->
         parse()
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("flag", ["-j", "--copies", "--jobs"])
+def test_the_number_of_copies_has_three_options(flag: str) -> None:
+    assert parse(flag, "3")[0]["copies"] == 3
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("variable", ["PARASUITE_JOBS", "PARASUITE_COPIES"])
+def test_the_number_of_copies_has_two_variables_and_an_error_names_the_one_that_was_used(
+    monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "3")
+    assert parse()[0]["copies"] == 3
+    monkeypatch.setenv(variable, "many")
+    with pytest.raises(ConfigError, match=f"^{variable} must be a whole number"):
+        parse()
+
+
+@pytest.mark.usefixtures("project")
+def test_in_a_copy_the_number_of_copies_that_parasuite_has_set_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARASUITE_RUN_ID", "20260101T000000Z-0000")
+    monkeypatch.setenv("PARASUITE_COPIES", "7")
+    assert parse()[1]["copies"] is Origin.DEFAULT
+    monkeypatch.setenv("PARASUITE_JOBS", "3")
+    assert parse()[0]["copies"] == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [("timout", "timeout"), ("jobs", "copies"), ("fail_on", "fail-on"), ("targets", "target"), ("cmd", "command")],
+)
+def test_the_error_for_an_unknown_key_says_which_one_may_have_been_meant(project: Path, key: str, meant: str) -> None:
+    project.write_text(f"[tool.parasuite]\n{key} = 3\n")
+    with pytest.raises(ConfigError, match=rf"unknown setting '{key}' in \[tool.parasuite\]; did you mean {meant}\?$"):
+        parse()
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("variable", "said"),
+    [
+        ("PARASUITE_TIMOUT", "; did you mean PARASUITE_TIMEOUT?"),
+        ("PARASUITE_JOB", "; did you mean PARASUITE_JOBS?"),
+        ("PARASUITE_IGNORE_LIMIT", "; did you mean PARASUITE_IGNORE_LIMITS?"),
+        ("PARASUITE_KEYWORD", " (known: PARASUITE_COLLECT_JUNIT, PARASUITE_COPIES, "),
+    ],
+)
+def test_an_unknown_variable_is_an_error_that_says_which_one_may_have_been_meant(
+    monkeypatch: pytest.MonkeyPatch, variable: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, "")
+    with pytest.raises(ConfigError, match=re.escape(f"unknown variable {variable} in the environment{said}")):
+        parse()
+
+
+def test_no_variable_that_parasuite_sets_for_a_copy_is_unknown_to_a_parasuite_in_it(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project.parent
+    (launch,) = launches(
+        Command(("true",)), copies=1, python="", pytest_args=(), run_id="r", run_dir=folder, scratch_dir=folder,
+        cwd=folder, environ={"PYTHONDONTWRITEBYTECODE": "1"}, recorder_mode="pages", clock="time:[1] 0",
+    )  # fmt: skip
+    for name, value in launch.env.items():
+        monkeypatch.setenv(name, value)
+    assert parse()[1]["copies"] is Origin.DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("line", "target"),
+    [
+        ("target = 'tests'", PytestTree("tests")),
+        ("command = ['./check.sh', 'a word']", Command(("./check.sh", "a word"))),
+        ("command = './check.sh \"a word\" $HOME'", Command(("./check.sh", "a word", "$HOME"))),
+    ],
+)
+def test_a_project_names_what_is_run_in_its_own_folder(
+    project: Path, monkeypatch: pytest.MonkeyPatch, line: str, target: object
+) -> None:
+    project.write_text(f"[tool.parasuite]\n{line}\n")
+    below = project.parent / "tests"
+    below.mkdir()
+    (project.parent / "check.sh").write_text("#!/bin/sh\n")
+    (project.parent / "check.sh").chmod(0o755)
+    monkeypatch.chdir(below)
+    found = read_project(below)
+    assert (found.chosen_target(), found.folder) == (target, project.parent)
+
+
+def test_a_project_that_names_nothing_to_run_leaves_that_open(project: Path) -> None:
+    project.write_text("[tool.parasuite]\ncopies = 3\n")
+    assert read_project(project.parent).chosen_target() is None
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("target = 3", "target must be a path, not 3"),
+        ("target = ''", "target must be a path, not ''"),
+        ('command = "a \'b"', "command must be a command line, or a list of its words"),
+        ("command = ''", "command must be a command line, or a list of its words"),
+        ("command = []", "command must be a command line, or a list of its words"),
+        ("command = ['a', 3]", "command must be a command line, or a list of its words"),
+        ("command = true", "command must be a command line, or a list of its words"),
+        ("command = 'a'\ntarget = 'b'", "has both target and command"),
+    ],
+)
+def test_a_target_or_command_that_cannot_be_used_is_named_in_the_error(
+    project: Path, line: str, complaint: str
+) -> None:
+    project.write_text(f"[tool.parasuite]\n{line}\n")
+    with pytest.raises(ConfigError, match=re.escape(complaint)):
+        read_project(project.parent)
+
+
+def test_a_folder_that_is_called_pyproject_toml_is_an_error(project: Path) -> None:
+    project.unlink()
+    project.mkdir()
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(project))} is not a file"):
+        parse()
+
+
 def test_help_lists_every_setting_and_needs_no_valid_pyproject(parasuite: Parasuite) -> None:
     (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\nnonsense = 1\n")
     finished = parasuite("run", "--help")
@@ -139,4 +265,5 @@ def test_a_shell_completes_options_and_values(parasuite: Parasuite, words: str, 
 
 def test_the_readme_lists_every_setting_of_pyproject() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text()
-    assert [setting.name for setting in STORED.values() if f"`{setting.name}`" not in readme] == []
+    names = [*(setting.name for setting in STORED.values()), "target", "command"]
+    assert [name for name in names if f"`{name}`" not in readme] == []

@@ -74,6 +74,19 @@ class FixtureScope(StrEnum):
         return self not in (FixtureScope.FUNCTION, FixtureScope.NONE)
 
 
+class CopyVariable(StrEnum):
+    """Variables that parasuite sets in the environment of a copy. Suites may read those up to COPY_DIR."""
+
+    PARASUITE = "PARASUITE"
+    RUN_ID = "PARASUITE_RUN_ID"
+    COPY = "PARASUITE_COPY"
+    COPIES = "PARASUITE_COPIES"
+    COPY_DIR = "PARASUITE_COPY_DIR"
+    RECORDER = "PARASUITE_RECORDER"
+    CLOCK = "PARASUITE_CLOCK"
+    BYTECODE = "PARASUITE_BYTECODE"
+
+
 class CopyPhase(StrEnum):
     """A step in the life of a copy.
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from parasuite.model.words import CopyVariable
 from parasuite.plan.targets import ResultSource, Target
 
 _RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
@@ -61,12 +62,12 @@ def launches(
             inherits_streams=inherits_streams,
             environ={
                 **_with_bytecode(environ, _bytecode_folder(run_dir)),
-                "PARASUITE": "1",
-                "PARASUITE_RUN_ID": run_id,
-                "PARASUITE_COPY": str(copy),
-                "PARASUITE_COPIES": str(copies),
+                CopyVariable.PARASUITE: "1",
+                CopyVariable.RUN_ID: run_id,
+                CopyVariable.COPY: str(copy),
+                CopyVariable.COPIES: str(copies),
                 "CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}",
-                **({"PARASUITE_CLOCK": clock} if recorder_mode else {}),
+                **({CopyVariable.CLOCK: clock} if recorder_mode else {}),
             },
             recorder_mode=recorder_mode,
         )
@@ -89,7 +90,7 @@ def _launch(
 ) -> Launch:
     env = {
         **environ,
-        "PARASUITE_COPY_DIR": str(folder),
+        CopyVariable.COPY_DIR: str(folder),
         "PYTHONFAULTHANDLER": "1",
         # Short: the path of a Unix socket has at most 107 bytes (unix(7)), and pytest's tmp_path is below it.
         "TMPDIR": str(scratch),
@@ -99,7 +100,7 @@ def _launch(
         "COVERAGE_FILE": str(folder / ".coverage"),
     }
     if recorder_mode:
-        env["PARASUITE_RECORDER"] = recorder_variable(recorder_mode, copy, folder)
+        env[CopyVariable.RECORDER] = recorder_variable(recorder_mode, copy, folder)
     # The pytest plug-in that writes the results is in the same folder as the recorder.
     if target.results is ResultSource.PYTEST or recorder_mode:
         env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
@@ -141,7 +142,7 @@ def _with_bytecode(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     """
     if not environ.get("PYTHONDONTWRITEBYTECODE"):
         return dict(environ)
-    return {**environ, "PARASUITE_BYTECODE": str(folder)}
+    return {**environ, CopyVariable.BYTECODE: str(folder)}
 
 
 def _joined(*parts: Path | str) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from parasuite.plan.errors import ConfigError
-from parasuite.plan.settings import SETTINGS, Origin, Setting
+from parasuite.model.words import CopyVariable
+from parasuite.plan.errors import ConfigError, did_you_mean
+from parasuite.plan.project import must_be, read_project
+from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Origin, Setting
 
+_PREFIX = "PARASUITE_"
 _ORIGINS = {
     ParameterSource.COMMANDLINE: Origin.COMMAND_LINE,
     ParameterSource.ENVIRONMENT: Origin.ENVIRONMENT,
@@ -35,7 +38,7 @@ class SettingOption(click.Option):
             type=self.setting.value_type,
             default=self.setting.default,
             show_default=self.setting.default_shown or bool(self.setting.default),
-            envvar=self.setting.environment_variable if self._is_stored else None,
+            envvar=self.setting.environment_variables if self._is_stored else None,
             metavar=self.setting.metavar,
             help=help or self.setting.help,
         )
@@ -43,14 +46,27 @@ class SettingOption(click.Option):
     def handle_parse_result(self, ctx: click.Context, opts: Any, args: list[str]) -> tuple[Any, list[str]]:
         # Not before: --help, which is handled first, has to work beside a pyproject.toml with a mistake in it.
         if self._is_stored and ctx.default_map is None and not ctx.resilient_parsing:
-            ctx.default_map = project_settings(current_folder())
+            check_variables(os.environ)
+            ctx.default_map = dict(read_project(current_folder()).values)
         return super().handle_parse_result(ctx, opts, args)
+
+    def resolve_envvar_value(self, _ctx: click.Context, /) -> str | None:
+        variable = self._variable()
+        return os.environ[variable] if variable else None
 
     def process_value(self, ctx: click.Context, value: Any) -> Any:
         try:
             return super().process_value(ctx, value)
         except click.BadParameter as error:
-            raise _must_be(self.setting, _origin(ctx, self), value) from error
+            origin = _origin(ctx, self)
+            label = self._variable() if origin is Origin.ENVIRONMENT else self.setting.label(origin)
+            raise must_be(label, self.setting.must_be, value) from error
+
+    def _variable(self) -> str:
+        """The first of its variables that is set, and is not one that parasuite itself has set; "" if none is."""
+        variables = self.setting.environment_variables if self._is_stored else ()
+        of_copy = set(CopyVariable) if CopyVariable.RUN_ID in os.environ else set()
+        return next((each for each in variables if each not in of_copy and os.environ.get(each)), "")
 
 
 def setting_options() -> list[click.Parameter]:
@@ -75,8 +91,15 @@ def _origin(ctx: click.Context, option: SettingOption) -> Origin:
     return _ORIGINS[source] if source is not None else Origin.DEFAULT
 
 
-def _must_be(setting: Setting[Any], origin: Origin, value: object) -> ConfigError:
-    return ConfigError(f"{setting.label(origin)} must be {setting.must_be}, not {value!r}")
+def check_variables(environ: Mapping[str, str]) -> None:
+    """Raises ConfigError for a variable PARASUITE_* in *environ* that parasuite neither reads nor sets itself."""
+    known = [IGNORE_LIMITS, *(each for setting in SETTINGS.values() for each in setting.environment_variables)]
+    for name in sorted(environ):
+        if name.startswith(_PREFIX) and name not in {*known, *CopyVariable}:
+            # Compared without what all of them begin with, which would make any two of them alike.
+            meanings = {each.removeprefix(_PREFIX): each for each in known}
+            suggested = did_you_mean(name.removeprefix(_PREFIX), meanings)
+            raise ConfigError(f"unknown variable {name} in the environment{suggested}")
 
 
 def current_folder() -> Path:
@@ -85,48 +108,3 @@ def current_folder() -> Path:
         return Path.cwd()
     except OSError as error:
         raise ConfigError(f"the current folder cannot be used: {error.strerror}; change to another one") from error
-
-
-def project_settings(folder: Path) -> dict[str, Any]:
-    """The values in `[tool.parasuite]`, by field, from the pyproject.toml in *folder* or the nearest folder above.
-
-    {} without such a file. Raises ConfigError for a file that is not TOML, an unknown key, and a value of a type that
-    no value of that setting has; whether a value of the right type can be used, its setting decides.
-    """
-    path = _project_file(folder)
-    if path is None:
-        return {}
-    by_name = {setting.name: (field, setting) for field, setting in SETTINGS.items() if not setting.is_option_only}
-    found = {}
-    for name, value in sorted(_project_table(path).items()):
-        if name not in by_name:
-            known = ", ".join(sorted(by_name))
-            raise ConfigError(f"{path}: unknown setting {name!r} in [tool.parasuite] (known: {known})")
-        field, setting = by_name[name]
-        # To Python, true is the number 1.
-        if not isinstance(value, setting.toml_types) or (isinstance(value, bool) and bool not in setting.toml_types):
-            raise _must_be(setting, Origin.PROJECT, value)
-        found[field] = value
-    return found
-
-
-def _project_file(folder: Path) -> Path | None:
-    for candidate in (folder, *folder.parents):
-        path = candidate / "pyproject.toml"
-        # Path.is_file raises an error in a folder that may not be searched; then there is no project to be found.
-        if os.path.isfile(path):
-            return path
-    return None
-
-
-def _project_table(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as stream:
-            found = tomllib.load(stream)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}") from error
-    for name in ("tool", "parasuite"):
-        found = found.get(name, {})
-        if not isinstance(found, dict):
-            raise ConfigError(f"{path}: [tool.parasuite] must be a table of settings")
-    return found

@@ -37,9 +37,10 @@ class Setting(Generic[T]):
     """One setting.
 
     *name*: its key below [tool.parasuite]. Its option is `--name` and its variable PARASUITE_NAME, unless *flags* and
-    *variable* differ. *value_type*: reads its text, wherever that comes from. *must_be*: what the text must be, for
-    the error "--name must be ...". *default*: as a user would write it; *default_shown*: what --help shows instead.
-    *toml_types*: what pyproject.toml may contain. *is_option_only*: it has neither a key nor a variable.
+    *variables* differ; of several variables, the first that is set counts. *value_type*: reads its text, wherever
+    that comes from. *must_be*: what the text must be, for the error "--name must be ...". *default*: as a user would
+    write it; *default_shown*: what --help shows instead. *toml_types*: what pyproject.toml may contain.
+    *is_option_only*: it has neither a key nor a variable.
 
     *applies_to*: the targets that it is for, by their results; None for all. For any other target it is an error,
     and *instead* completes the message. If *is_ignored_elsewhere*, it is an error only on the command line: a project
@@ -52,7 +53,7 @@ class Setting(Generic[T]):
     metavar: str
     help: str
     flags: tuple[str, ...] = ()
-    variable: str = ""
+    variables: tuple[str, ...] = ()
     default: str | Callable[[], str] | None = None
     default_shown: str = ""
     toml_types: tuple[type, ...] = (str,)
@@ -67,23 +68,26 @@ class Setting(Generic[T]):
         return self.flags or (f"--{self.name}",)
 
     @property
-    def environment_variable(self) -> str | None:
-        """None for a setting that is only an option."""
+    def environment_variables(self) -> tuple[str, ...]:
+        """Empty for a setting that is only an option."""
         if self.is_option_only:
-            return None
-        return self.variable or "PARASUITE_" + self.name.upper().replace("-", "_")
+            return ()
+        return self.variables or ("PARASUITE_" + self.name.upper().replace("-", "_"),)
 
     def label(self, origin: Origin) -> str:
         """The setting as it is called in *origin*, for messages."""
+        flag = next((each for each in self.option_flags if each.startswith("--")), self.option_flags[0])
         labels = {
-            Origin.COMMAND_LINE: self.option_flags[-1],
-            Origin.ENVIRONMENT: self.environment_variable or self.name,
+            Origin.COMMAND_LINE: flag,
+            Origin.ENVIRONMENT: next(iter(self.environment_variables), self.name),
             Origin.PROJECT: f"[tool.parasuite] {self.name}",
-            Origin.DEFAULT: f"the default of {self.option_flags[-1]}",
+            Origin.DEFAULT: f"the default of {flag}",
         }
         return labels[origin]
 
 
+IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
+"""A variable, and no setting: if it is 1, more copies may run than the machine seems to have room for."""
 _ROW = "setting"
 
 
@@ -103,9 +107,9 @@ class Settings:
     copies: int = _row(
         Setting(
             name="copies",
-            flags=("-j", "--copies"),
-            # PARASUITE_COPIES is what a copy gets: a parasuite that runs inside it must not take that for a setting.
-            variable="PARASUITE_JOBS",
+            flags=("-j", "--copies", "--jobs"),
+            # In a copy parasuite itself has set PARASUITE_COPIES; a parasuite there does not take it for a setting.
+            variables=("PARASUITE_JOBS", "PARASUITE_COPIES"),
             value_type=click.IntRange(min=1),
             must_be="a whole number, 1 or more",
             metavar="N",

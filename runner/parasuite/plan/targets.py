@@ -20,6 +20,8 @@ from typing import ClassVar, Self
 from parasuite.model.run_record import TargetKind, TargetRecord
 from parasuite.plan.errors import ConfigError
 
+_RUN_YOUR_OWN = "your own suite: parasuite run TESTS, or parasuite run -- COMMAND"
+
 
 class ResultSource(StrEnum):
     """Where the test results of a copy come from.
@@ -44,7 +46,7 @@ class Interpreter(StrEnum):
 
 
 class Target(ABC):
-    """*kind*: in run.json. *needs*: modules that its interpreter must be able to import."""
+    """*kind*: in run.json. *needs*: modules that its interpreter must be able to import. *hint*: for who runs it."""
 
     __slots__ = ()
 
@@ -52,6 +54,7 @@ class Target(ABC):
     results: ClassVar[ResultSource]
     interpreter: ClassVar[Interpreter]
     needs: ClassVar[tuple[str, ...]] = ()
+    hint: ClassVar[str] = ""
 
     @property
     @abstractmethod
@@ -102,13 +105,16 @@ class Corpus(PytestTarget):
     kind = TargetKind.CORPUS
     interpreter = Interpreter.OWN
     needs = ("converted_tests", "netsupport", "hypothesis", "trustme")
+    hint = _RUN_YOUR_OWN
 
     @classmethod
     def installed(cls) -> Corpus:
         """The corpus as it is installed beside parasuite. Raises ConfigError if it is not."""
         spec = importlib.util.find_spec("converted_tests")
         if spec is None or not spec.submodule_search_locations:
-            raise ConfigError("the bundled corpus is not installed: pip install 'parasuite[corpus]'")
+            raise ConfigError(
+                f"the bundled corpus is not installed (pip install 'parasuite[corpus]'); {_RUN_YOUR_OWN}"
+            )
         return cls(Path(spec.submodule_search_locations[0]))
 
     @property
@@ -136,9 +142,12 @@ class PytestTree(PytestTarget):
     interpreter = Interpreter.PROJECT
 
     @classmethod
-    def at(cls, path: str) -> PytestTree:
-        """The tree at *path*, which may end in `::` and a test. Raises ConfigError if it cannot be read."""
-        file = path.partition("::")[0]
+    def at(cls, path: str, folder: str = "") -> PytestTree:
+        """The tree at *path*, which may end in `::` and a test. Raises ConfigError if it cannot be read.
+
+        *folder*: where the copies run, if not in the current folder.
+        """
+        file = os.path.join(folder, path.partition("::")[0])
         try:
             os.stat(file)
         except (FileNotFoundError, NotADirectoryError):
@@ -177,12 +186,16 @@ class Command(Target):
     interpreter = Interpreter.NONE
 
     @classmethod
-    def of(cls, words: Sequence[str]) -> Command:
-        """The command of one or more *words*. Raises ConfigError if its program cannot be executed."""
+    def of(cls, words: Sequence[str], folder: str = "") -> Command:
+        """The command of one or more *words*. Raises ConfigError if its program cannot be executed.
+
+        *folder*: where the copies run, if not in the current folder.
+        """
         program = words[0]
-        if shutil.which(program) is not None:
+        file = os.path.join(folder, program) if os.path.dirname(program) else program
+        if shutil.which(file) is not None:
             return cls(tuple(words))
-        if os.path.dirname(program) and os.path.isfile(program):
+        if os.path.dirname(program) and os.path.isfile(file):
             raise ConfigError(f"{program} is not executable: chmod +x {shlex.quote(program)}")
         raise ConfigError(f"no such command: {program}")
 

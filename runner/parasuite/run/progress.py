@@ -17,6 +17,25 @@ from parasuite.reports.wording import printable
 
 HEARTBEAT_S = 30.0
 _REDRAWN_EVERY_S = 0.25
+_WRAPPED_FROM = 20
+_HANGING_INDENT = 2
+
+
+def is_on_terminal(console: Console) -> bool:
+    """Whether *console* prints on a terminal. (`Console.is_terminal` is also true if FORCE_COLOR is set.)"""
+    return console.file.isatty()
+
+
+def print_line(console: Console, line: Text) -> None:
+    """Print *line*: wrapped at words on a terminal, with its indentation; elsewhere as one line, for grep."""
+    indent = len(line.plain) - len(line.plain.lstrip(" "))
+    room = console.width - indent - _HANGING_INDENT
+    if not is_on_terminal(console) or room < _WRAPPED_FROM or line.cell_len <= console.width:
+        console.print(line, soft_wrap=True)
+        return
+    for number, part in enumerate(line[indent:].wrap(console, room, overflow="fold")):
+        part.rstrip()
+        console.print(Text(" " * (indent + (_HANGING_INDENT if number else 0))) + part, soft_wrap=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +103,7 @@ class DeferredProgress:
 
     def close(self) -> None:
         for line in self._lines:
-            self._console.print(_text(line), soft_wrap=True)
+            print_line(self._console, _text(line))
 
 
 class LiveProgress:
@@ -101,7 +120,7 @@ class LiveProgress:
         self._live.start()
 
     def say(self, line: str) -> None:
-        self._live.console.print(_text(line), soft_wrap=True)
+        print_line(self._live.console, _text(line))
 
     def update(self, views: Sequence[CopyView]) -> None:
         now_s = time.monotonic()

@@ -52,10 +52,11 @@ EVENTS_BYTES_MAX = 1 << 30  # 2.3 million calls, of one sensor; at most 4 MB/s w
 
 
 def run(
-    spec: RunSpec, *, python: str, cwd: Path, environ: Mapping[str, str], progress: Progress
+    spec: RunSpec, *, python: str, cwd: Path, work_dir: Path, environ: Mapping[str, str], progress: Progress
 ) -> tuple[Report, list[str]]:
     """Run *spec* and write every report; the report, and a line for each one that could not be written.
 
+    *cwd*: the user's folder, where run folders go. *work_dir*: the folder that the copies run in.
     Raises RunFolderError before anything is started if the folder cannot be made.
     """
     with Signals() as signals:
@@ -70,14 +71,16 @@ def run(
             raise RunFolderError(
                 f"cannot write run.json into {folder.path}: {error.strerror}; name another folder with --output-dir"
             ) from error
-        progress.say(f"{plural(spec.copies, 'copy')} of {spec.target.description}; {display_path(folder.path, cwd)}")
+        what = f"{plural(spec.copies, 'copy')} of {spec.target.description}"
+        hint = f" ({spec.target.hint})" if spec.target.hint else ""
+        progress.say(f"{what}{hint}; {display_path(folder.path, cwd)}")
         for note in folder.notes:
             progress.say(note)
         scratch = new_scratch_dir()
         with claimed(scratch):
             try:
                 remove_abandoned(scratch.parent, SCRATCH_PREFIX)
-                session = _Session(spec, folder, scratch, signals, cwd, environ, progress)
+                session = _Session(spec, folder, scratch, signals, work_dir, environ, progress)
                 record = session.run_copies(record)
                 record = session.collect_junit(record)
                 return session.report(record)
@@ -95,7 +98,7 @@ class _Session:
     folder: RunFolder
     scratch: Path
     signals: Signals
-    cwd: Path
+    work_dir: Path
     environ: Mapping[str, str]
     progress: Progress
 
@@ -140,7 +143,7 @@ class _Session:
             run_id=self.folder.run_id,
             run_dir=self.folder.path.resolve(),
             scratch_dir=self.scratch,
-            cwd=self.cwd,
+            cwd=self.work_dir,
             environ=self.environ,
             timeout_scale=max(1.0, self.spec.copies / processors() / 2),
             recorder_mode=visibility.recorder_mode,
@@ -188,7 +191,7 @@ class _Session:
         before = len(self.signals.received)
         patterns = [self.spec.collect_junit.replace("{copy}", str(copy)) for copy in range(self.spec.copies)]
         collected = collect(
-            patterns, self.cwd, self.folder.path, record.started_s, lambda: len(self.signals.received) > before
+            patterns, self.work_dir, self.folder.path, record.started_s, lambda: len(self.signals.received) > before
         )
         return replace(
             record,

@@ -83,16 +83,22 @@ def _clock() -> tuple[Callable[[], int], int, bool, str]:
     """The function that reads the clock, the offset to subtract, whether this is another time namespace than
     parasuite's, and what is wrong ("" if nothing is).
     """
-    namespace, _, parasuites_offset_ns = _variables.get(VARIABLE, "").partition(" ")
-    if not namespace:
+    value = _variables.get(VARIABLE, "")
+    if not value:
         return _own(), 0, False, ""
     read, off_ns, is_elsewhere = _own(), 0, False
+    namespace, _, offset = value.partition(" ")
+    try:
+        parasuites_offset_ns = int(offset)
+    except ValueError:
+        # The suite has set it. Which clock parasuite has is not known then, so the process's own is read as it is.
+        return read, 0, False, f"its clock may differ from parasuite's: {VARIABLE} is {value!r}"
     try:
         is_elsewhere = os.readlink(_NAMESPACE) != namespace
         if is_replaced():
             read = _libc().monotonic_ns
         if is_elsewhere:
-            off_ns = _offset_ns() - int(parasuites_offset_ns)
+            off_ns = _offset_ns() - parasuites_offset_ns
     except (OSError, AttributeError, ImportError) as error:
         return read, off_ns, is_elsewhere, f"its clock may differ from parasuite's: {error}"
     return read, off_ns, is_elsewhere, ""

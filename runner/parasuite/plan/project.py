@@ -1,0 +1,125 @@
+"""What a project sets for all of its runs: the table [tool.parasuite] of its pyproject.toml."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from parasuite.plan.errors import ConfigError, did_you_mean
+from parasuite.plan.settings import SETTINGS, Origin
+from parasuite.plan.targets import Command, PytestTree, Target
+
+_TABLE = "[tool.parasuite]"
+_TARGET, _COMMAND = "target", "command"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """*folder*: that of pyproject.toml; of the user, if there is none. *values*: of settings, by field, as written.
+
+    *target*: a pytest tree. *command*: words. What a `parasuite run` without either of its own runs, in *folder*.
+    """
+
+    folder: Path
+    values: Mapping[str, object] = field(default_factory=dict)
+    target: str = ""
+    command: tuple[str, ...] = ()
+
+    def chosen_target(self) -> Target | None:
+        """What the project itself wants to be run; None if it names nothing. Raises ConfigError."""
+        if self.target:
+            return PytestTree.at(self.target, str(self.folder))
+        return Command.of(self.command, str(self.folder)) if self.command else None
+
+
+def read_project(folder: Path) -> Project:
+    """The project of *folder*: of the pyproject.toml there, or in the nearest folder above that has one.
+
+    Raises ConfigError for a file that is not TOML, an unknown key, and a value of a type that no value of its setting
+    has. Whether a value of the right type can be used, its setting decides.
+    """
+    path = _project_file(folder)
+    if path is None:
+        return Project(folder=folder)
+    table = _table(path)
+    target = _target(table.pop(_TARGET)) if _TARGET in table else ""
+    command = _command(table.pop(_COMMAND)) if _COMMAND in table else ()
+    if target and command:
+        raise ConfigError(f"{path}: {_TABLE} has both {_TARGET} and {_COMMAND}; keep one of them")
+    return Project(folder=path.parent, values=_settings(path, table), target=target, command=command)
+
+
+def must_be(label: str, what: str, value: object) -> ConfigError:
+    """The error for a *value* that is not *what* it has to be. *label*: of the setting, where it was set."""
+    return ConfigError(f"{label} must be {what}, not {value!r}")
+
+
+def _settings(path: Path, table: Mapping[str, object]) -> dict[str, object]:
+    by_name = {setting.name: (name, setting) for name, setting in SETTINGS.items() if not setting.is_option_only}
+    values = {}
+    for name, value in sorted(table.items()):
+        if name not in by_name:
+            raise ConfigError(f"{path}: unknown setting {name!r} in {_TABLE}{_suggested(name)}")
+        of_field, setting = by_name[name]
+        # To Python, true is the number 1.
+        if not isinstance(value, setting.toml_types) or (isinstance(value, bool) and bool not in setting.toml_types):
+            raise must_be(setting.label(Origin.PROJECT), setting.must_be, value)
+        values[of_field] = value
+    return values
+
+
+def _suggested(name: str) -> str:
+    """What may have been meant by *name*, which may also be how a setting is called as an option."""
+    meanings = {_TARGET: _TARGET, _COMMAND: _COMMAND}
+    for setting in SETTINGS.values():
+        if not setting.is_option_only:
+            meanings |= {flag.lstrip("-"): setting.name for flag in setting.option_flags if flag.startswith("--")}
+            meanings[setting.name] = setting.name
+    return did_you_mean(name, meanings)
+
+
+def _target(value: object) -> str:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise must_be(f"{_TABLE} {_TARGET}", "a path", value)
+    return value
+
+
+def _command(value: object) -> tuple[str, ...]:
+    """Words, from a list of them or from a line that is split as a shell would, without a shell."""
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError:  # A quotation mark without its other one.
+        words = None
+    if not isinstance(words, list) or not words or not words[0]:
+        raise must_be(f"{_TABLE} {_COMMAND}", "a command line, or a list of its words", value)
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise must_be(f"{_TABLE} {_COMMAND}", "a command line, or a list of its words", value)
+    return tuple(words)
+
+
+def _project_file(folder: Path) -> Path | None:
+    for candidate in (folder, *folder.parents):
+        path = candidate / "pyproject.toml"
+        # Path.is_file raises an error in a folder that may not be searched; then there is no project to be found.
+        if os.path.isfile(path):
+            return path
+        if os.path.lexists(path):
+            raise ConfigError(f"{path} is not a file; parasuite takes its settings from there")
+    return None
+
+
+def _table(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as stream:
+            found: object = tomllib.load(stream)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    for name in ("tool", "parasuite"):
+        found = found.get(name, {}) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{path}: {_TABLE} must be a table of settings")
+    return found
