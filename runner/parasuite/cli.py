@@ -137,6 +137,7 @@ def _run(context: click.Context, /, target: str | None, **settings: Any) -> None
         target=chosen,
         pytest_args=after_dashes if target else (),
         origins=origins(context),
+        ambient=read_project(cwd).ambient,
         **settings,
     )
     spec.check()

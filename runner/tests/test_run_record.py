@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parasuite.model.ambient import AmbientService
 from parasuite.model.run_record import (
     DAMAGED,
     FORMAT,
@@ -22,7 +23,7 @@ from parasuite.model.run_record import (
     TargetKind,
     TargetRecord,
 )
-from parasuite.model.words import FailOn, RunEnd
+from parasuite.model.words import FailOn, Protocol, RunEnd
 
 from runner.tests.conftest import Parasuite
 from runner.tests.run_records import a_record
@@ -36,6 +37,10 @@ FULL = a_record(
     seeds=Seeds("7", ({"pytest-randomly": 4711, "hypothesis": "x"}, {})),
     collect_junit="{copy}.xml",
     origins={"copies": "default"},
+    ambient=(
+        AmbientService(reason="the machine's redis", port=6379, address="127.0.0.1"),
+        AmbientService(reason="the X server", protocol=Protocol.UNIX, path="/tmp/.X11-unix/X0"),
+    ),
     sensors_in_use=("seccomp",),
     ended=RunEnd.COMPLETE,
     notes=("note",),

@@ -49,6 +49,10 @@ def is_object(value: object) -> TypeGuard[dict[str, object]]:
     return type(value) is dict
 
 
+def is_objects(value: object) -> TypeGuard[list[dict[str, object]]]:
+    return isinstance(value, list) and all(map(is_object, value))
+
+
 def is_bool(value: object) -> TypeGuard[bool]:
     return type(value) is bool
 

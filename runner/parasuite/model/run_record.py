@@ -11,18 +11,20 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TypeGuard
 
+from parasuite.model.ambient import AmbientService
 from parasuite.model.json_fields import (
     Fields,
     is_bool,
     is_lists_of_text,
     is_object,
+    is_objects,
     is_text,
     is_text_or_none,
     is_texts,
     is_texts_by_name,
     is_whole,
 )
-from parasuite.model.words import ExitCodeFrom, FailOn, RunEnd
+from parasuite.model.words import ExitCodeFrom, FailOn, Protocol, RunEnd
 
 FORMAT = 3
 """Raised by one when an older parasuite would misread the file. Format 1 had no number and no checked types; in
@@ -90,10 +92,11 @@ class RunRecord:
     *parasuite*, *python*: versions. *pid*, *pid_started_s*: the process of the run. *described*: the target, for
     people. *interpreter*: the Python that runs a pytest tree. *timeout_s*: of each copy. *conditions*: limits and
     load of the machine. *sensors*: as asked for; *sensors_by_name*: those that `--sensors` names, whose absence makes
-    the run blind. *no_new_privs*: whether programs were denied new privileges for the seccomp sensor. *origins*:
-    setting -> where its value came from. *collected*: for each copy of a command, its JUnit files, relative to the
-    run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited with; None until the run is
-    judged. *verdict_code*: the same, unless *exit_code* is the suite's own (*exit_code_from*). *verdict*: its reason.
+    the run blind. *ambient*: services outside the run that the suite is meant to use. *no_new_privs*: whether
+    programs were denied new privileges for the seccomp sensor. *origins*: setting -> where its value came from.
+    *collected*: for each copy of a command, its JUnit files, relative to the run folder. *errors*: failures of
+    parasuite itself. *exit_code*: what parasuite exited with; None until the run is judged. *verdict_code*: the same,
+    unless *exit_code* is the suite's own (*exit_code_from*). *verdict*: its reason.
     """
 
     run_id: str
@@ -118,6 +121,7 @@ class RunRecord:
     pytest_args: tuple[str, ...]
     collect_junit: str | None
     origins: Mapping[str, str]
+    ambient: tuple[AmbientService, ...] = ()
     sensors_in_use: tuple[str, ...] = ()
     no_new_privs: bool = False
     supervisor_pid: int = 0
@@ -164,6 +168,7 @@ class RunRecord:
             pytest_args=tuple(fields.take("pytest_args", is_texts, [])),
             collect_junit=fields.take("collect_junit", is_text_or_none, None),
             origins=fields.take("origins", is_texts_by_name, {}),
+            ambient=_ambient(fields),
             sensors_in_use=tuple(fields.take("sensors_in_use", is_texts, [])),
             no_new_privs=fields.take("no_new_privs", is_bool, False),
             supervisor_pid=fields.take("supervisor_pid", _is_pid, 0),
@@ -203,6 +208,23 @@ def _target(fields: Fields) -> TargetRecord:
     return target
 
 
+def _ambient(fields: Fields) -> tuple[AmbientService, ...]:
+    rows = fields.take("ambient", is_objects, [])
+    return tuple(
+        _ambient_service(Fields(row, f"ambient[{number}].", fields.wrong)) for number, row in enumerate(rows)
+    )
+
+
+def _ambient_service(fields: Fields) -> AmbientService:
+    return AmbientService(
+        reason=fields.take("reason", is_text, ""),
+        protocol=fields.member("protocol", Protocol.TCP),
+        port=fields.take("port", _is_port, 0),
+        address=fields.take("address", is_text, ""),
+        path=fields.take("path", is_text, ""),
+    )
+
+
 def _seeds(fields: Fields) -> Seeds:
     return Seeds(
         hash_seed=fields.take("hash_seed", is_text_or_none, None),
@@ -228,6 +250,10 @@ def _is_seeds_of_copy(value: object) -> bool:
 
 def _is_pid(value: object) -> TypeGuard[int]:
     return is_whole(value, 0, PID_MAX)
+
+
+def _is_port(value: object) -> TypeGuard[int]:
+    return is_whole(value, 0, 65535)
 
 
 def _is_copies(value: object) -> TypeGuard[int]:

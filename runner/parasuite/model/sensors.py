@@ -45,6 +45,7 @@ SENSORS = {
             "32-bit programs on a 64-bit kernel",
             "whether a bind of a Unix or VSOCK socket succeeded (an attempt can only show a hard-coded name)",
             "releases and holders inside network namespaces that a copy makes for itself",
+            "which process of another user is in the way or is talked to, unless parasuite runs as root",
         ),
         is_linux_only=True,
         is_supervised=True,

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from parasuite.model.ambient import AmbientService
+from parasuite.plan.ambient import AMBIENT, ambient_services
 from parasuite.plan.errors import ConfigError, did_you_mean
 from parasuite.plan.settings import SETTINGS, Origin
 from parasuite.plan.targets import Command, PytestTree, Target
@@ -22,12 +24,14 @@ class Project:
     """*folder*: that of pyproject.toml; of the user, if there is none. *values*: of settings, by field, as written.
 
     *target*: a pytest tree. *command*: words. What a `parasuite run` without either of its own runs, in *folder*.
+    *ambient*: services outside the run that the suite is meant to use.
     """
 
     folder: Path
     values: Mapping[str, object] = field(default_factory=dict)
     target: str = ""
     command: tuple[str, ...] = ()
+    ambient: tuple[AmbientService, ...] = ()
 
     def chosen_target(self) -> Target | None:
         """What the project itself wants to be run; None if it names nothing. Raises ConfigError."""
@@ -48,9 +52,11 @@ def read_project(folder: Path) -> Project:
     table = _table(path)
     target = _target(table.pop(_TARGET)) if _TARGET in table else ""
     command = _command(table.pop(_COMMAND)) if _COMMAND in table else ()
+    ambient = ambient_services(table.pop(AMBIENT, []), path)
     if target and command:
         raise ConfigError(f"{path}: {_TABLE} has both {_TARGET} and {_COMMAND}; keep one of them")
-    return Project(folder=path.parent, values=_settings(path, table), target=target, command=command)
+    values = _settings(path, table)
+    return Project(folder=path.parent, values=values, target=target, command=command, ambient=ambient)
 
 
 def must_be(label: str, what: str, value: object) -> ConfigError:
@@ -74,7 +80,7 @@ def _settings(path: Path, table: Mapping[str, object]) -> dict[str, object]:
 
 def _suggested(name: str) -> str:
     """What may have been meant by *name*, which may also be how a setting is called as an option."""
-    meanings = {_TARGET: _TARGET, _COMMAND: _COMMAND}
+    meanings = {_TARGET: _TARGET, _COMMAND: _COMMAND, AMBIENT: AMBIENT}
     for setting in SETTINGS.values():
         if not setting.is_option_only:
             meanings |= {flag.lstrip("-"): setting.name for flag in setting.option_flags if flag.startswith("--")}

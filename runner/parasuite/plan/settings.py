@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import click
 
+from parasuite.model.ambient import AmbientService
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import ExitCodeFrom, FailOn
 from parasuite.plan.capacity import processors
@@ -234,12 +235,13 @@ SETTINGS: Mapping[str, Setting[Any]] = {each.name: each.metadata[_ROW] for each 
 class RunSpec(Settings):
     """Everything that a run was asked for. *timeout_s*: per copy. *sensors*: names, ("auto",), or () for none.
 
-    *origins*: of each setting, by its name.
+    *origins*: of each setting, by its name. *ambient*: what the suite is meant to use outside the run.
     """
 
     target: Target
     pytest_args: tuple[str, ...]
     origins: Mapping[str, Origin]
+    ambient: tuple[AmbientService, ...] = ()
 
     @property
     def is_observed_only(self) -> bool:

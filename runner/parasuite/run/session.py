@@ -252,6 +252,7 @@ def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[
         pytest_args=_pytest_args(spec),
         collect_junit=spec.collect_junit,
         origins=dict(spec.origins),
+        ambient=spec.ambient,
     )
 
 

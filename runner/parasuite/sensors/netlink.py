@@ -52,7 +52,7 @@ class NetlinkError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One socket. *state*: as in the constants above. *inode*: 0 once it is closed.
+    """One socket. *state*: as in the constants above. *inode*: 0 once it is closed. *peer_raw*: the peer's address.
 
     *interface*: the index of the network device that it was bound to by SO_BINDTODEVICE, 0 if to none.
     """
@@ -68,6 +68,11 @@ class Row:
     v6only: bool
     peer_port: int
     interface: int
+    peer_raw: bytes
+
+    @property
+    def peer_address(self) -> str:
+        return socket.inet_ntop(self.family, self.peer_raw[: 4 if self.family == socket.AF_INET else 16])
 
     @property
     def socket_state(self) -> SocketState:
@@ -147,7 +152,9 @@ class Table:
 
 
 def _row(message: bytes, start: int, end: int, protocol: Protocol) -> Row:
-    family, state, _, _, ports, source, _, interface, cookie, _, _, _, uid, inode = _ROW.unpack_from(message, start)
+    family, state, _, _, ports, source, peer, interface, cookie, _, _, _, uid, inode = _ROW.unpack_from(
+        message, start
+    )
     port, peer_port = struct.unpack("!HH", ports)
     v6only = False
     offset = start + _ROW.size
@@ -159,7 +166,7 @@ def _row(message: bytes, start: int, end: int, protocol: Protocol) -> Row:
             v6only = bool(message[offset + 4])
         offset += (length + 3) & ~3
     address = socket.inet_ntop(family, source[: 4 if family == socket.AF_INET else 16])
-    return Row(family, protocol, state, address, port, cookie, uid, inode, v6only, peer_port, interface)
+    return Row(family, protocol, state, address, port, cookie, uid, inode, v6only, peer_port, interface, peer)
 
 
 class Destroyed:

@@ -18,7 +18,7 @@ import errno
 import os
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Send
@@ -85,10 +85,15 @@ class TrappedCall:
 
 @dataclass(slots=True)
 class Reply:
-    """*failure*: the errno to reply with, 0 for success; None: let the kernel perform the call."""
+    """*failure*: the errno to reply with, 0 for success; None: let the kernel perform the call.
+
+    *may_meet_strangers*: the events are Connects or Sends; `CallHandlers.find_strangers` completes them after the
+    reply, so that the caller does not wait for it.
+    """
 
     failure: int | None = None
     events: Sequence[Event] = ()
+    may_meet_strangers: bool = False
     attempt: Attempt | None = None
     uninspectable: bool = False
 
@@ -229,7 +234,8 @@ class CallHandlers:
         destinations = self._destinations(call, address)
         if not destinations:
             return Reply()
-        return Reply(events=_towards(Connect, destinations, call.caller(call.attribution(layout.CONNECT)), t_ns))
+        events = _towards(Connect, destinations, call.caller(call.attribution(layout.CONNECT)), t_ns)
+        return Reply(events=events, may_meet_strangers=True)
 
     def _send(self, call: TrappedCall, channel: NotifyChannel) -> Reply:
         del channel
@@ -240,7 +246,21 @@ class CallHandlers:
         destinations = [made for made in self._destinations(call, address) if self._is_new(made[1], made[0], t_ns)]
         if not destinations:
             return Reply()
-        return Reply(events=_towards(Send, destinations, call.caller(call.attribution(layout.SEND)), t_ns))
+        events = _towards(Send, destinations, call.caller(call.attribution(layout.SEND)), t_ns)
+        return Reply(events=events, may_meet_strangers=True)
+
+    def find_strangers(self, events: Iterable[Event]) -> None:
+        """Add to the Connects and Sends among *events* the processes outside the run that serve their destination.
+
+        Only where no party is known to own the port; and not for datagrams from a bound socket, most of which are
+        answers to a client whose socket was never bound, and so is not known.
+        """
+        for event in events:
+            if not isinstance(event, Connect | Send) or (isinstance(event, Send) and event.cookie in self._owners):
+                continue
+            to = event.destination
+            if self._owners.is_without_owner(to) and to.network.is_ours and self._is_local(to.address):
+                event.holders = self._owners.strangers_serving(to, event.t_ns)
 
     # --- facts about a call ---------------------------------------------------------------------------------------
 

@@ -9,14 +9,19 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from parasuite.model.events import Endpoint, Holder
-from parasuite.model.overlap import canonical, overlaps
+from parasuite.model.network import Network
+from parasuite.model.overlap import canonical, overlaps, reaches
 from parasuite.model.party import Party, Process
 from parasuite.model.words import Protocol, SocketState
 from parasuite.sensors import netlink, proc
+from parasuite.sensors.strangers import Strangers
 
 _COMMAND_MAX = 400
 _SOCKET = "socket:[{}]"
 _WALK_PAUSE = 50
+_HOLDERS_MAX = 8
+_SERVED_REMEMBERED_MAX = 1024
+_SERVED_AGAIN_NS, _UNRESOLVED_AGAIN_NS = 1_000_000_000, 100_000_000
 _OWNING = frozenset({SocketState.LISTEN, SocketState.BOUND, SocketState.UNCONNECTED})
 
 
@@ -28,15 +33,25 @@ class Owner(NamedTuple):
     inode: int
 
 
+class _Served(NamedTuple):
+    """Which strangers serve an endpoint; the kernel is asked again at *until_ns*."""
+
+    strangers: tuple[Holder, ...]
+    until_ns: int
+
+
 class Owners:
     """The live sockets of the copies in this namespace, by cookie. *copy_of*: the copy of a pid, None outside the
-    run.
+    run. *run_folder*: of this run, as in its copies' environments; "" if that is not known.
     """
 
-    def __init__(self, table: netlink.Table, copy_of: Callable[[int], int | None]) -> None:
+    def __init__(self, table: netlink.Table, copy_of: Callable[[int], int | None], run_folder: str = "") -> None:
         self.table = table
         self._copy_of = copy_of
+        self._run_folder = run_folder
         self._processes = SocketProcesses()
+        self._strangers = Strangers()
+        self._served: dict[tuple[Protocol, int], dict[str, _Served]] = {}
         self._by_cookie: dict[int, Owner] = {}
         self._by_inode: dict[int, int] = {}
         self._at: dict[tuple[Protocol, int], set[int]] = {}
@@ -59,6 +74,7 @@ class Owners:
         there = self._at.get(at)
         if there is None:
             self._at[at] = {cookie}
+            self._served.pop(at, None)  # Who listened there before need not do so any more.
         else:
             there.add(cookie)
         if owner.inode:
@@ -85,6 +101,40 @@ class Owners:
         """Whether, as far as is known, another party owns a socket at the port and *party* itself does not."""
         there = self._at.get((destination.protocol, destination.port))
         return there is not None and all(party.meets(self._by_cookie[cookie].process.party) for cookie in there)
+
+    def is_without_owner(self, destination: Endpoint) -> bool:
+        """Whether no party of the run is known to own a socket at the port."""
+        return (destination.protocol, destination.port) not in self._at
+
+    def strangers_serving(self, destination: Endpoint, now_ns: int) -> tuple[Holder, ...]:
+        """The sockets of processes outside the run that a client of *destination* can end at.
+
+        The kernel is asked once a second for each destination, and again after a party has bound the port. A socket
+        whose process is not found is not taken for a stranger's, unless it is another user's.
+        """
+        at = (destination.protocol, destination.port)
+        served = self._served.get(at, {}).get(destination.address)
+        if served is not None and now_ns < served.until_ns:
+            return served.strangers
+        holders = self._serving(destination)
+        # Otherwise they may be the run's own, and not known yet.
+        are_strangers = all(holder.party is None and (holder.pid or _is_hidden(holder)) for holder in holders)
+        served = (
+            _Served(holders, now_ns + _SERVED_AGAIN_NS)
+            if are_strangers
+            else _Served((), now_ns + _UNRESOLVED_AGAIN_NS)
+        )
+        if len(self._served) >= _SERVED_REMEMBERED_MAX:
+            self._served.clear()
+        self._served.setdefault(at, {})[destination.address] = served
+        return served.strangers
+
+    def _serving(self, destination: Endpoint) -> tuple[Holder, ...]:
+        """The sockets that a client of *destination* can end at, whoever has them."""
+        state = netlink.LISTEN if destination.protocol == Protocol.TCP else netlink.CLOSE
+        rows = self.table.rows(destination.protocol, 1 << state, destination.port)
+        found = [row for row in rows if reaches(destination, _endpoint(row, destination.network))]
+        return tuple(self._holder(row) for row in found[:_HOLDERS_MAX])
 
     def vanished_at(self, endpoint: Endpoint, but: int) -> list[int]:
         """The cookies, except *but*, of sockets that overlap *endpoint* and are no longer in the kernel's table.
@@ -121,29 +171,55 @@ class Owners:
         for row in self.table.rows(endpoint.protocol, states, endpoint.port):
             if row.cookie == but or (owning and row.socket_state not in _OWNING):
                 continue
-            there = Endpoint(endpoint.protocol, row.address, row.port, endpoint.network, row.v6only)
-            if overlaps(canonical(endpoint), canonical(there)):
+            if overlaps(canonical(endpoint), canonical(_endpoint(row, endpoint.network))):
                 found.append(row)
         found.sort(key=lambda row: row.socket_state not in _OWNING)
         if found and found[0].socket_state in _OWNING:
             found = [row for row in found if row.socket_state in _OWNING]
-        return tuple(self._holder(row) for row in found[:8])
+        return tuple(self._holder(row) for row in found[:_HOLDERS_MAX])
 
     def _holder(self, row: netlink.Row) -> Holder:
         owner = self._by_cookie.get(row.cookie)
         if owner is not None:
             return Holder(owner.process.party, owner.process.pid, row.socket_state, row.cookie)
+        peer = None
+        if row.socket_state == SocketState.ESTABLISHED:
+            peer = Endpoint(row.protocol, row.peer_address, row.peer_port)
         if not row.inode:
-            return Holder(None, 0, row.socket_state, row.cookie)
+            return Holder(None, 0, row.socket_state, row.cookie, peer=peer)
         pid = self._processes.of(row.inode)
         copy = self._copy_of(pid) if pid else None
+        if copy is not None:
+            return Holder(Party(copy), pid, row.socket_state, row.cookie, proc.command(pid, _COMMAND_MAX))
+        stranger = self._strangers.described(pid) if pid else None
+        if stranger is None:
+            return Holder(None, 0, row.socket_state, row.cookie, uid=row.uid, peer=peer)
+        run = stranger.other_run
+        if run is not None and run.folder and run.folder == self._run_folder:
+            # It has left its copy's tree, which is possible where there are no subreapers.
+            return Holder(Party(run.copy), pid, row.socket_state, row.cookie, stranger.command)
         return Holder(
-            None if copy is None else Party(copy),
-            pid,
-            row.socket_state,
-            row.cookie,
-            proc.command(pid, _COMMAND_MAX) if pid else "",
+            party=None,
+            pid=pid,
+            state=row.socket_state,
+            cookie=row.cookie,
+            command=stranger.command,
+            name=stranger.name,
+            start_s=stranger.start_s,
+            uid=row.uid,
+            peer=peer,
+            other_run=run,
         )
+
+
+def _is_hidden(holder: Holder) -> bool:
+    """Whether its process cannot be found, because it is another user's and we are not root."""
+    return holder.uid is not None and os.geteuid() not in (0, holder.uid)
+
+
+def _endpoint(row: netlink.Row, network: Network) -> Endpoint:
+    """What the socket of *row* is bound to."""
+    return Endpoint(row.protocol, row.address, row.port, network, row.v6only)
 
 
 class SocketProcesses:

@@ -54,6 +54,7 @@ class SeccompSensor:
             dict(enumerate(page_folders)),
             poll,
             is_recorded,
+            run_folder=os.path.dirname(os.path.dirname(events_path)),
         )
         self.record_state(SensorStatus.UP)
 

@@ -15,8 +15,9 @@ Theory of operation: a trapped call.
 - Inspecting reads the caller's memory and duplicates its socket. Only *then* we ask whether the caller still waits in
   this call: if it was killed in between, its tid may be another thread's, and what was read is not used.
 - The duplicate is closed before the reply: otherwise it would keep a port open that its owner closes next.
-- Recording comes last, after the reply: the caller does not wait for it. A failure while inspecting must not break
-  the run: the kernel performs the call, unobserved, and the sensor is reported blind.
+- Recording comes last, after the reply: the caller does not wait for it, nor for the look-up of a process outside
+  the run that serves the destination of a connect. A failure while inspecting must not break the run: the kernel
+  performs the call, unobserved, and the sensor is reported blind.
 - Sockets whose end netlink reports are released before newer calls are served, so that a port's next owner follows
   the release of its last.
 """
@@ -72,6 +73,7 @@ class SyscallWatch:
     reports the results of Python's own calls, where we cannot know them. *poll*: what the supervisor waits on;
     every descriptor that means work is registered there. (Use poll, not epoll: with epoll the kernel ignores
     SYNC_WAKE_UP, and both sides migrate to another CPU on every call.) *threads_max*: as Callers has it.
+    *run_folder*: as Owners has it.
 
     Raises OSError if netlink is not available: without releases nothing would be known for long.
     """
@@ -87,11 +89,12 @@ class SyscallWatch:
         *,
         kernel: Kernel = THIS_KERNEL,
         threads_max: int | None = None,
+        run_folder: str = "",
     ) -> None:
         self._emit = emit
         self._kernel = kernel
         self._callers = Callers(pages_folders, kernel, threads_to_remember() if threads_max is None else threads_max)
-        self._owners = Owners(netlink.Table(), copy_of)
+        self._owners = Owners(netlink.Table(), copy_of, run_folder)
         self._destroyed = kernel.destroyed()
         self._overflows = 0
         self._attempts = Attempts(self._owners, emit)
@@ -228,6 +231,8 @@ class SyscallWatch:
             from_copy.channel.continue_call(notification)
         else:
             from_copy.channel.reply(notification, reply.failure)
+        if reply.may_meet_strangers:
+            self._find_strangers(reply.events)
         for event in reply.events:
             self._emit(event)
         if reply.attempt is not None:
@@ -251,6 +256,12 @@ class SyscallWatch:
             self.counts["uninspectable"] += 1
             self.uninspectable.add("hidden in /proc")
         else:
+            self._failed(error)
+
+    def _find_strangers(self, events: Sequence[Event]) -> None:
+        try:
+            self._handlers.find_strangers(events)
+        except _EXPECTED as error:
             self._failed(error)
 
     def _guarded(self, work: Callable[[], None]) -> None:
