@@ -13,26 +13,29 @@ from pathlib import Path
 
 from parasuite.judge.copy_ends import copy_ends
 from parasuite.judge.copy_results import CopyResults, compared, of_command_copy, of_emptied_copy, of_pytest_copy
+from parasuite.judge.explain import explain
 from parasuite.judge.findings import find
 from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.report import Report
+from parasuite.judge.stacks import head_of_stacks
 from parasuite.judge.verdict import as_recorded, decide
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import CopyState, Event, RunStarted
-from parasuite.model.results import TEXT_MAX, TestResult
+from parasuite.model.results import TEXT_MAX
 from parasuite.model.run_record import Overlap, RunRecord
 from parasuite.model.sensors import cannot_see
 from parasuite.model.words import CopyPhase, RunEnd
 from parasuite.plan.targets import ResultSource, Target, read_target
+from parasuite.record.command_results import command_results
 from parasuite.record.event_files import ReadingStopped
-from parasuite.record.junit_files import ResultsError, junit_results
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.tally import tally_of
 from parasuite.record.untrusted import Missing, Unreadable, tail
 from parasuite.reports.registry import REPORT_FILES
 
 RAN_AT_ONCE = "copies ran tests at once for {percent} % of the time that tests ran: only then can they collide"
+_STACKS_BYTES_MAX = 1 << 20  # The end of an output in which stacks are looked for.
 WHILE_READING = "{stopped} while the record was read"
 
 
@@ -54,7 +57,7 @@ def assemble_report(
     """
     record = record or folder.read_record()
     reading = _Reading(why_stop)
-    judged = find(reading.through(folder.events(reading.is_stopped)))
+    judged = find(reading.through(folder.events(reading.is_stopped)), record.ambient)
     ends = copy_ends(_states_of_copies(reading, folder), record.copies)
     target = read_target(record.target)
     comparison, results = compared([_results_of(folder, end, target, record.collected) for end in ends])
@@ -65,13 +68,15 @@ def assemble_report(
         unreadable_files=folder.losses.files,
     )
     measured = overlap(ends, results)
+    ended = _end_of_run(record, reading)
+    findings, explanations = explain(judged.findings, results)
     decided = decide(
         copy_ends=ends,
         results=results,
-        findings=judged.findings,
+        findings=findings,
         health=health,
         fail_on=record.fail_on,
-        ended=_end_of_run(record, reading),
+        ended=ended,
         errors=record.errors,
         is_pytest=target.results is ResultSource.PYTEST,
         exit_code_from=record.exit_code_from,
@@ -92,12 +97,16 @@ def assemble_report(
         fail_on=record.fail_on,
         copy_ends=ends,
         results=results,
-        findings=judged.findings,
+        findings=findings,
         health=health,
         verdict=decided,
         overlap=measured,
         cannot_see=cannot_see(health.sensors, without_privilege=record.no_new_privs),
         notes=notes,
+        ended=ended,
+        root=record.root,
+        explanations=explanations,
+        stacks=[_stacks_of(folder, end) for end in ends],
     )
 
 
@@ -172,20 +181,28 @@ def _overlap_note(measured: Overlap, ends: Sequence[CopyEnd]) -> list[str]:
 
 def _results_of(folder: RunFolder, end: CopyEnd, target: Target, collected: Sequence[Sequence[str]]) -> CopyResults:
     """The results of the copy that ended so. *collected*: the JUnit files of each copy of a command."""
-    place = folder.copy_dir(end.copy).relative_to(folder.path).as_posix()
+    place = _place(folder, end)
     output, missing = _end_of_output(folder.path, f"{place}/output.log")
     if missing and end.how not in (CopyPhase.FAILED, CopyPhase.LOST):
         return of_emptied_copy(missing)
     if target.results is ResultSource.PYTEST:
         return of_pytest_copy(end, tally_of(folder.path, f"{place}/results.jsonl"), output)
-    cases: list[TestResult] = []
-    unreadable: list[str] = []
-    for file in collected[end.copy] if end.copy < len(collected) else ():
-        try:
-            cases += junit_results(folder.path, file)
-        except ResultsError as error:
-            unreadable.append(str(error))
-    return of_command_copy(end, target.whole_copy, cases, unreadable, output)
+    files = collected[end.copy] if end.copy < len(collected) else ()
+    return of_command_copy(end, target.whole_copy, command_results(folder.path, place, files), output)
+
+
+def _stacks_of(folder: RunFolder, end: CopyEnd) -> Sequence[str]:
+    if end.how is not CopyPhase.TIMED_OUT:
+        return ()
+    with contextlib.suppress(Unreadable):
+        output = tail(folder.path, f"{_place(folder, end)}/output.log", _STACKS_BYTES_MAX)
+        return head_of_stacks(output.decode("utf-8", "backslashreplace"))
+    return ()
+
+
+def _place(folder: RunFolder, end: CopyEnd) -> str:
+    """The folder of a copy, relative to that of the run."""
+    return folder.copy_dir(end.copy).relative_to(folder.path).as_posix()
 
 
 def _end_of_output(root: Path, name: str) -> tuple[str, str]:

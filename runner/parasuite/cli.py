@@ -22,6 +22,7 @@ from rich.text import Text
 
 from parasuite import __version__
 from parasuite.assemble import assemble_report, write_reports
+from parasuite.explain import overview, page_lines, words_starting_with
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.sensors import SensorName
@@ -31,7 +32,7 @@ from parasuite.plan.interpreter import find_interpreter
 from parasuite.plan.misplaced import RunCommand
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import SettingOption, current_folder, origins, setting_options, without_command_line
-from parasuite.plan.project import read_project
+from parasuite.plan.project import Project, read_project
 from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
 from parasuite.plan.targets import Target, choose_target
 from parasuite.probe.probe import doctor_lines, probe_sensors
@@ -131,17 +132,18 @@ def _run(context: click.Context, /, target: str | None, **settings: Any) -> None
     _check_proc()
     cwd = current_folder()
     _check_copies(settings["copies"])
+    project = read_project(cwd)
     # After the settings: a mistake in an option must not be hidden by a corpus that is not installed.
-    chosen, work_dir = _chosen_target(target, after_dashes, cwd)
+    chosen, work_dir = _chosen_target(target, after_dashes, cwd, project)
     spec = RunSpec(
         target=chosen,
         pytest_args=after_dashes if target else (),
         origins=origins(context),
-        ambient=read_project(cwd).ambient,
+        ambient=project.ambient,
         **settings,
     )
     spec.check()
-    python = find_interpreter(spec.target, spec.python, os.environ)
+    python = find_interpreter(spec.target, spec.python, os.environ, project.folder)
     if os.path.dirname(python):
         python = os.path.abspath(python)  # The copies may run in another folder.
     try:
@@ -157,12 +159,10 @@ def _run(context: click.Context, /, target: str | None, **settings: Any) -> None
     _print_report_and_exit(report, problems, err=spec.is_observed_only)
 
 
-def _chosen_target(path: str | None, words: Sequence[str], cwd: Path) -> tuple[Target, Path]:
+def _chosen_target(path: str | None, words: Sequence[str], cwd: Path, project: Project) -> tuple[Target, Path]:
     """What to run, and the folder to run it in: if the user names nothing, what the project names, in its folder."""
-    if path is None and not words:
-        project = read_project(cwd)
-        if (target := project.chosen_target()) is not None:
-            return target, project.folder
+    if path is None and not words and (target := project.chosen_target()) is not None:
+        return target, project.folder
     return choose_target(path, words), cwd
 
 
@@ -206,6 +206,17 @@ def _report(folder: str | None) -> None:
     except OSError as error:
         _stop(f"{error.filename or path} cannot be read: {error.strerror}")
     _print_report_and_exit(report, write_reports(run_folder, report))
+
+
+@_main.command("explain", short_help="explain a cause or an effect that a finding names")
+@click.argument("word", metavar="[CAUSE|EFFECT]", required=False, shell_complete=words_starting_with)
+def _explain(word: str | None) -> None:
+    """Print the page about a cause or an effect: what happened, how to read it, how to cure it, when it is innocent.
+
+    Without a word, list the causes and the effects.
+    """
+    for line in overview() if word is None else page_lines(word):
+        _print(line)
 
 
 @_main.command(

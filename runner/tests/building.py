@@ -1,10 +1,20 @@
-"""Short ways to write the callers of events down."""
+"""Short ways to write the callers of events, findings and reports down."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
+from parasuite.judge.findings.finding import Effect, Finding, Side
+from parasuite.judge.health import Health
+from parasuite.judge.report import Report
+from parasuite.judge.verdict import ExitCode, Verdict
+from parasuite.model.causes import Cause, EffectKind
+from parasuite.model.copy_life import CopyEnd
+from parasuite.model.events import Endpoint
 from parasuite.model.location import Location
 from parasuite.model.party import Caller, Party, Process
-from parasuite.model.words import AttributedBy
+from parasuite.model.words import AttributedBy, CopyPhase, Evidence, Protocol, Role, SensorStatus
 
 
 def by(
@@ -20,5 +30,68 @@ def by(
 ) -> Caller:
     """A process of *copy* (None: outside the run) that is in *test*, at *line* ("file:line:function")."""
     party = None if copy is None else Party(copy, worker)
-    location = Location.parse(line)
-    return Caller(Process(party, pid, start_s), tid, test, () if location is None else (location,), attribution)
+    return Caller(Process(party, pid, start_s), tid, test, at(line), attribution)
+
+
+def at(line: str) -> tuple[Location, ...]:
+    """The frames of a call, innermost first: "file:line:function", several of them separated by spaces."""
+    return tuple(place for text in line.split() if (place := Location.parse(text)))
+
+
+def a_side(copy: int | None = 0, role: Role = Role.HOLDER, *, worker: str = "", line: str = "", **more: Any) -> Side:
+    """What a process of *copy* (None: outside the run) did, at *line* as in `at`."""
+    party = None if copy is None else Party(copy, worker)
+    return replace(Side(role=role, party=party, frames=at(line)), **more)
+
+
+_TCP_8025 = Endpoint(Protocol.TCP, "127.0.0.1", 8025)
+
+
+def an_effect(kind: EffectKind = EffectKind.REFUSED, *sides: Side, **more: Any) -> Effect:
+    """An effect on port 8025; copy 1 wanted what copy 0 held unless *sides* say who did what."""
+    made = Effect(
+        kind=kind,
+        severity=kind.info.severity,
+        evidence=Evidence.EXACT,
+        endpoint=_TCP_8025,
+        sides=sides or (a_side(1, Role.WANTED), a_side(0, Role.HELD)),
+    )
+    return replace(made, **more)
+
+
+def a_finding(cause: Cause = Cause.HARD_CODED, **changes: Any) -> Finding:
+    """A finding of two copies about port 8025, with no effect yet, with *changes*."""
+    made = Finding(
+        id="0123456789",
+        cause=cause,
+        severity=cause.info.severity,
+        evidence=Evidence.EXACT,
+        title=cause.info.title,
+        hint=cause.info.hint,
+        endpoint=_TCP_8025,
+        parties=(Party(0), Party(1)),
+        sides=(a_side(0), a_side(1)),
+        port=8025 if cause is Cause.HARD_CODED else 0,
+    )
+    return replace(made, **changes)
+
+
+def a_report(**changes: Any) -> Report:
+    """A run of two copies that passed, with *changes*."""
+    made = Report(
+        run_id="20261122T095746Z-k3f9",
+        folder=".parasuite/runs/20261122T095746Z-k3f9",
+        target="pytest tests/",
+        wall="2026-11-22T09:57:46",
+        host="host",
+        duration_s=12.3456,
+        start_ns=0,
+        fail_on="error",
+        copy_ends=[CopyEnd(copy=number, how=CopyPhase.EXITED, status=0) for number in range(2)],
+        results=[[], []],
+        findings=(),
+        health=Health(sensors={"sampler": SensorStatus.DOWN}, samples=3, listeners=2),
+        verdict=Verdict(code=ExitCode.PASSED, reason="passed"),
+        cannot_see=("a listener that lives for a moment",),
+    )
+    return replace(made, **changes)

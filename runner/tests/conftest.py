@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from runner.tests.findings_schema import VALIDATOR
+
 # Off the clock: a deadline, and a health check of speed, would measure the load of the machine.
 settings.register_profile("runner", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("runner")
@@ -52,7 +54,10 @@ class Finished:
 
     @property
     def findings(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads((self.folder / "findings.json").read_text())
+        """The findings of the run, from a findings.json that must be valid."""
+        written: dict[str, Any] = json.loads((self.folder / "findings.json").read_text())
+        VALIDATOR.validate(written)
+        found: list[dict[str, Any]] = written["findings"]
         return found
 
     @property
@@ -146,4 +151,9 @@ def planted(name: str) -> str:
 
 def kinds(finished: Finished) -> Sequence[str]:
     """The kinds of the findings, sorted, one each time it stands there."""
-    return sorted(finding["kind"] for finding in finished.findings)
+    return sorted(
+        kind
+        for finding in finished.findings
+        if finding["severity"] != "note"
+        for kind in [finding["cause"], *{effect["kind"] for effect in finding["effects"]}]
+    )

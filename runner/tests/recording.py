@@ -14,6 +14,7 @@ from parasuite.record.recorder_files import FOLDERS, recorded
 
 RECORDER = Path(next(iter(recorder_package.__path__)))
 PATIENCE_S = 120  # A safety net only.
+PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-q", "test_suite.py")
 SUITE_HEAD = "import os, socket, subprocess, sys, threading, unittest\n"
 
 

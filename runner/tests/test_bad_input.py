@@ -16,6 +16,8 @@ from parasuite.judge.copy_results import NO_TEST_IN_COPY
 from parasuite.judge.report import COPY_ITSELF
 from parasuite.judge.verdict import NO_TEST_RAN, PARASUITE_FAILED
 from parasuite.model.words import TestOutcome
+from parasuite.plan.interpreter import find_interpreter
+from parasuite.plan.targets import PytestTree
 
 from runner.tests.conftest import Parasuite
 from runner.tests.reported import bad_test, counted
@@ -162,7 +164,7 @@ def test_an_unknown_key_in_pyproject_is_refused_by_name(parasuite: Parasuite, su
     finished = parasuite.run_pytest("tests/")
     assert (
         finished.code,
-        "unknown setting 'nonsense' in [tool.parasuite] (known: collect-junit, command," in finished.stderr,
+        "unknown setting 'nonsense' in [tool.parasuite] (known: ambient, collect-junit, command," in finished.stderr,
     ) == (2, True)
 
 
@@ -295,6 +297,30 @@ def test_the_interpreter_of_an_active_environment_is_found(parasuite: Parasuite,
     assert finished.run["interpreter"] == str(Path(sys.prefix) / "bin" / "python")
 
 
+def test_the_interpreter_of_the_projects_own_environment_is_found_and_named_in_the_first_line(
+    parasuite: Parasuite, suite: Write
+) -> None:
+    suite("def test_one(): pass\n")
+    own = parasuite.cwd / ".venv" / "bin" / "python"
+    own.parent.mkdir(parents=True)
+    own.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    own.chmod(0o755)
+    finished = parasuite("run", "-j", "1", "tests/")
+    assert finished.run["interpreter"] == str(own)
+    assert finished.stderr.startswith("1 copy of pytest tests/, run by .venv/bin/python;")
+
+
+def test_the_environment_that_parasuite_was_started_from_comes_before_dot_venv_if_it_lies_in_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / ".venv" / "bin" / "python"
+    other.parent.mkdir(parents=True)
+    other.write_text("#!/bin/sh\nexit 1\n")
+    tree = PytestTree.at(str(tmp_path))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "env"))
+    assert find_interpreter(tree, None, {}, tmp_path) == sys.executable
+
+
 def test_a_report_that_cannot_be_written_fails_the_run_and_the_others_are_written(
     parasuite: Parasuite, suite: Write
 ) -> None:
@@ -309,7 +335,7 @@ def test_a_report_that_cannot_be_written_fails_the_run_and_the_others_are_writte
         PARASUITE_FAILED.format(why="junit.xml could not be written: Is a directory: ")
     )
     assert "junit.xml could not be written" in finished.stderr
-    assert json.loads((folder / "findings.json").read_text()) == []
+    assert json.loads((folder / "findings.json").read_text())["findings"] == []
     assert "junit.xml could not be written" in (folder / "junit-merged.xml").read_text()
     (folder / "junit.xml").rmdir()
     again = parasuite("report")

@@ -59,6 +59,12 @@ holders = st.builds(
 locations = st.text(min_size=1, max_size=20).map(Location.parse) | st.builds(
     Location, st.text(max_size=9), st.integers(1, 9), st.just("function")
 )
+ancestors = st.builds(
+    events.Ancestor,
+    pid=st.integers(0, 9),
+    start_s=st.floats(allow_nan=False, allow_infinity=False),
+    environment=st.lists(st.text(max_size=5), max_size=2).map(tuple),
+)
 callers = st.builds(
     Caller,
     process=st.builds(
@@ -83,6 +89,7 @@ VALUES = {
     "Network": networks,
     "Caller": callers,
     "tuple[Holder, ...]": st.lists(holders, max_size=2).map(tuple),
+    "tuple[Ancestor, ...]": st.lists(ancestors, max_size=2).map(tuple),
     "Endpoint": endpoints,
     "Endpoint | None": st.one_of(st.none(), endpoints),
 }

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from parasuite.judge.findings import Finding, find
+from parasuite.judge.findings import Effect, Finding, find
+from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted, Send
-from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.network import Network
 from parasuite.model.party import Party
 from parasuite.model.words import Protocol, Role, Severity, SocketOption, SocketState
@@ -20,10 +20,18 @@ MET = 25000
 DRAWN = {0: (21001, 21002, 21003, MET), 1: (22001, 22002, 22003)}
 
 
-def told(events: list[Event]) -> list[tuple[str, str]]:
-    return [
-        (finding.kind, finding.severity) for finding in find(sorted(events, key=lambda event: event.t_ns)).findings
-    ]
+def found(events: list[Event]) -> tuple[Finding, ...]:
+    return find(sorted(events, key=lambda event: event.t_ns)).findings
+
+
+def causes(events: list[Event]) -> list[tuple[str, str]]:
+    """(cause, severity) of every finding."""
+    return [(finding.cause, finding.severity) for finding in found(events)]
+
+
+def effects(events: list[Event]) -> list[tuple[str, str]]:
+    """(kind, severity) of every effect."""
+    return [(effect.kind, effect.severity) for finding in found(events) for effect in finding.effects]
 
 
 def at(port: int) -> Endpoint:
@@ -48,21 +56,22 @@ def refused(source_line: str = RESOLVER) -> Event:
 
 def test_a_client_that_draws_its_numbers_and_meets_another_copys_by_chance_is_no_finding() -> None:
     clients = [event for copy, ports in DRAWN.items() for event in sockets(copy, ports, connected=True)]
-    assert told([*clients, refused()]) == []
+    assert effects([*clients, refused()]) == []
 
 
 def test_a_server_that_draws_its_numbers_is_refused_all_the_same() -> None:
     servers = [event for copy, ports in DRAWN.items() for event in sockets(copy, ports, connected=False)]
-    assert told([*servers, refused()]) == [("refused", "error")]
+    assert effects([*servers, refused()]) == [("refused", "error")]
 
 
 def test_a_client_of_one_fixed_number_is_refused() -> None:
-    assert told([*sockets(0, DRAWN[0], connected=True), refused("suite/other.py:3:ask")]) == [("refused", "error")]
+    assert effects([*sockets(0, DRAWN[0], connected=True), refused("suite/other.py:3:ask")]) == [("refused", "error")]
 
 
 def test_clients_that_walk_the_same_numbers_in_every_copy_are_refused() -> None:
     clients = [event for copy in (0, 1) for event in sockets(copy, DRAWN[0][:3], connected=True)]
-    assert told([*clients, *list(sockets(0, DRAWN[0], connected=True))[-3:], refused()])[0] == ("refused", "error")
+    events = [*clients, *list(sockets(0, DRAWN[0], connected=True))[-3:], refused()]
+    assert ("refused", "error") in effects(events)
 
 
 def pair(*more: Event) -> list[Event]:
@@ -82,13 +91,13 @@ def pair(*more: Event) -> list[Event]:
 def test_who_wants_one_number_of_both_families_may_be_refused_and_draw_again() -> None:
     anywhere = Endpoint(Protocol.TCP, "0.0.0.0")
     again = Bind(t_ns=5, caller=by(1, pid=1), cookie=3, asked=anywhere, got=anywhere._replace(port=42000))
-    assert told(pair(Release(t_ns=4, cookie=1), again)) == []
+    assert causes(pair(Release(t_ns=4, cookie=1), again)) == []
 
 
 def test_who_is_refused_the_second_family_and_gives_up_is_told_why() -> None:
     (finding,) = find(pair()).findings
-    assert (finding.kind, finding.severity) == ("refused", "error")
-    assert "assigned and holds on another address" in finding.message
+    assert (finding.cause, finding.severity, finding.effects[0].kind) == ("lost-port", "error", "refused")
+    assert "the kernel assigned it for only one of them" in finding.hint
 
 
 def attempt(errno: str, *, protocol: Protocol = Protocol.TCP) -> list[Event]:
@@ -105,22 +114,24 @@ def attempt(errno: str, *, protocol: Protocol = Protocol.TCP) -> list[Event]:
 
 def test_the_recorder_tells_that_a_bind_was_refused_and_the_table_by_whom() -> None:
     (finding,) = find(attempt("EADDRINUSE")).findings
-    assert (finding.kind, finding.evidence, finding.count) == ("foreign", "attempted", 1)
+    assert [(effect.kind, effect.evidence, effect.count) for effect in finding.effects] == [
+        ("foreign", "attempted", 1)
+    ]
 
 
 def test_who_stood_where_a_bind_succeeded_was_not_in_its_way() -> None:
-    assert told(attempt("")) == told(attempt("", protocol=Protocol.UDP)) == []
+    assert effects(attempt("")) == effects(attempt("", protocol=Protocol.UDP)) == []
 
 
 def test_an_attempt_of_which_nothing_more_is_told_was_refused_by_who_stood_there() -> None:
-    assert told(attempt("EADDRINUSE")[:1]) == [("foreign", "warning")]
+    assert effects(attempt("EADDRINUSE")[:1]) == [("foreign", "warning")]
 
 
 def notes_of(*holders: Holder) -> tuple[str, ...]:
     """What is said of one refusal that met *holders* where no copy ever was."""
     wanted = Endpoint(Protocol.TCP, "127.0.0.1", MET)
     judgement = find([Bind(t_ns=1, caller=by(0, pid=1), asked=wanted, errno="EADDRINUSE", holders=holders)])
-    assert judgement.findings == ()
+    assert [finding.effects for finding in judgement.findings] == [()]
     return judgement.notes
 
 
@@ -143,14 +154,12 @@ def test_crosstalk_is_only_with_an_address_of_this_host() -> None:
         Listen(t_ns=2, caller=by(0, pid=9), cookie=1, got=every),
     ]
 
-    def kinds_with(address: str) -> list[str]:
+    def effects_with(address: str) -> list[tuple[str, str]]:
         client = Connect(t_ns=3, caller=by(1, pid=8), destination=Endpoint(Protocol.TCP, address, MET))
-        return [
-            kind for kind, _ in told([RunStarted(t_ns=0, wall_ns=1, addresses=("198.51.100.7",)), *server, client])
-        ]
+        return effects([RunStarted(t_ns=0, wall_ns=1, addresses=("198.51.100.7",)), *server, client])
 
-    assert kinds_with("198.51.100.7") == kinds_with("127.0.0.1") == ["crosstalk", "exposed"]
-    assert kinds_with("192.0.2.1") == ["exposed"]
+    assert effects_with("198.51.100.7") == effects_with("127.0.0.1") == [("crosstalk", "error")]
+    assert effects_with("192.0.2.1") == []
 
 
 HELD = Endpoint(Protocol.TCP, "127.0.0.1", 41500)
@@ -170,22 +179,25 @@ def stolen_hold(*more: Event) -> list[Event]:
     ]
 
 
-def refusal_in(events: list[Event]) -> Finding:
-    (finding,) = [finding for finding in find(events).findings if finding.kind == "refused"]
-    return finding
+def refusal_in(events: list[Event]) -> tuple[Finding, Effect]:
+    """The one finding with a refusal, and that refusal."""
+    ((finding, effect),) = [(finding, effect) for finding in find(events).findings for effect in finding.effects]
+    assert effect.kind == EffectKind.REFUSED
+    return finding, effect
 
 
 def test_a_number_that_was_held_and_taken_beside_the_hold_is_refused_by_the_thief() -> None:
-    finding = refusal_in(stolen_hold())
-    assert (finding.severity, [side.party for side in finding.sides]) == ("error", [Party(1), Party(0)])
-    assert "a number that this copy holds, with SO_REUSEADDR" in finding.message
+    finding, effect = refusal_in(stolen_hold())
+    assert (effect.severity, [side.party for side in effect.sides]) == ("error", [Party(1), Party(0)])
+    assert (finding.cause, finding.port) == (Cause.HARD_CODED, 41500)
+    assert "a hold that the server can bind through" in finding.hint
 
 
 def test_a_server_that_lost_its_held_number_and_steps_on_has_recovered() -> None:
     other = HELD._replace(port=41501)
     stepped_on = Bind(t_ns=5, caller=by(1, pid=2), cookie=2, asked=other, got=other, options=REUSING)
-    finding = refusal_in(stolen_hold(stepped_on))
-    assert (finding.severity, "it recovered on 127.0.0.1:41501" in finding.message) == ("warning", True)
+    _, effect = refusal_in(stolen_hold(stepped_on))
+    assert (effect.severity, effect.recovered) == ("warning", True)
 
 
 def test_a_copy_that_is_in_its_own_way_is_no_finding() -> None:
@@ -195,7 +207,7 @@ def test_a_copy_that_is_in_its_own_way_is_no_finding() -> None:
         Listen(t_ns=2, caller=by(1, pid=1), cookie=1, got=HELD),
         Bind(t_ns=3, caller=by(1, pid=1), asked=HELD, errno="EADDRINUSE", holders=(own,), options=REUSING),
     ]
-    assert told(events) == []
+    assert causes(events) == []
 
 
 def server_of_both(copy: int, port: int, *, first_ns: int) -> list[Event]:
@@ -211,7 +223,7 @@ def server_of_both(copy: int, port: int, *, first_ns: int) -> list[Event]:
 
 
 def test_a_number_that_was_given_for_one_protocol_is_not_hard_coded_for_the_other() -> None:
-    assert told([*server_of_both(0, 41600, first_ns=1), *server_of_both(1, 41600, first_ns=10)]) == []
+    assert causes([*server_of_both(0, 41600, first_ns=1), *server_of_both(1, 41600, first_ns=10)]) == []
 
 
 def test_who_wants_one_number_of_both_protocols_may_be_refused_and_draw_again() -> None:
@@ -221,8 +233,8 @@ def test_who_wants_one_number_of_both_protocols_may_be_refused_and_draw_again() 
     holder = Holder(party=Party(0), pid=7, state=SocketState.UNCONNECTED, cookie=70)
     lost = Bind(t_ns=3, caller=by(1, pid=1), asked=udp, errno="EADDRINUSE", holders=(holder,))
     again = Bind(t_ns=4, caller=by(1, pid=1), cookie=2, asked=tcp._replace(port=0), got=tcp._replace(port=41602))
-    assert told([other, given, lost, again]) == []
-    assert "on another address or protocol" in refusal_in([other, given, lost]).message
+    assert causes([other, given, lost, again]) == []
+    assert refusal_in([other, given, lost])[0].cause == Cause.LOST_PORT
 
 
 def fixed(copy: int, *ports: int) -> Iterator[Event]:
@@ -240,11 +252,12 @@ def fixed(copy: int, *ports: int) -> Iterator[Event]:
 
 def test_numbers_are_hard_coded_though_one_copy_did_not_come_far() -> None:
     events = [*fixed(0, 8001, 8002, 8003, 8004, 8005), *fixed(1, 8001)]
-    assert [finding.endpoint.port for finding in find(events).findings] == [8001]
+    shared = [finding.port for finding in find(events).findings if finding.severity == Severity.WARNING]
+    assert shared == [8001]
 
 
 def test_numbers_drawn_at_random_in_every_copy_may_meet_by_chance() -> None:
-    assert told([*fixed(0, 8001, 8002, 8003), *fixed(1, 8004, 8005, 8003)]) == []
+    assert causes([*fixed(0, 8001, 8002, 8003), *fixed(1, 8004, 8005, 8003)]) == []
 
 
 @pytest.mark.parametrize("below", ["b/test_plugin0/conftest.py", "conftest.py"])
@@ -252,7 +265,7 @@ def test_a_file_in_the_copys_temporary_folder_has_one_name_in_every_run(below: s
     def id_and_location(scratch: str, copy: int) -> tuple[str, str]:
         there = Endpoint(Protocol.TCP, "0.0.0.0", 8025)
         line = f"{scratch}/{copy}/{below}:7:serve"
-        (finding,) = find(
+        (finding, _) = find(
             [
                 RunStarted(t_ns=0, wall_ns=1, scratch=scratch),
                 Bind(t_ns=1, caller=by(copy, pid=1, line=line), cookie=1, asked=there, got=there),
@@ -265,19 +278,23 @@ def test_a_file_in_the_copys_temporary_folder_has_one_name_in_every_run(below: s
     assert id_and_location("/tmp/ps-abc", 0)[1] == f"$TMPDIR/{below}:7:serve"
 
 
-def test_a_finding_is_told_by_its_gravest_occurrence() -> None:
-    """Copy 1 is refused the same number twice by copy 0: it steps on the first time, and gives up the second."""
+def test_a_finding_is_as_grave_as_its_gravest_effect() -> None:
+    """Copy 1 is refused the same port twice by copy 0: it steps on the first time, and gives up the second."""
     there, other = Endpoint(Protocol.TCP, "127.0.0.1", 8025), Endpoint(Protocol.TCP, "127.0.0.1", 8026)
     holder = Holder(party=Party(0), pid=7, state=SocketState.LISTEN, cookie=70)
     events: list[Event] = [
         Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=there, got=there),
         Listen(t_ns=2, caller=by(0, pid=7), cookie=70, got=there),
-        Bind(t_ns=3, caller=by(1, pid=1), asked=there, errno="EADDRINUSE", holders=(holder,)),
-        Bind(t_ns=4, caller=by(1, pid=1), cookie=2, asked=other, got=other),
-        Bind(t_ns=5, caller=by(1, pid=1), asked=there, errno="EADDRINUSE", holders=(holder,)),
+        Bind(t_ns=3, caller=by(1, pid=1, line="s.py:1:f"), asked=there, errno="EADDRINUSE", holders=(holder,)),
+        Bind(t_ns=4, caller=by(1, pid=1, line="s.py:1:f"), cookie=2, asked=other, got=other),
+        Bind(t_ns=5, caller=by(1, pid=2, line="s.py:9:g"), asked=there, errno="EADDRINUSE", holders=(holder,)),
     ]
-    finding = refusal_in(events)
-    assert (finding.severity, finding.count, "recovered" in finding.message) == ("error", 2, False)
+    (finding,) = [finding for finding in find(events).findings if finding.effects]
+    assert finding.severity == "error"
+    assert [(effect.severity, effect.recovered) for effect in finding.effects] == [
+        ("error", False),
+        ("warning", True),
+    ]
 
 
 def test_what_another_copys_server_answers_is_no_second_crosstalk() -> None:
@@ -289,8 +306,9 @@ def test_what_another_copys_server_answers_is_no_second_crosstalk() -> None:
         Send(t_ns=4, caller=by(0, pid=7), cookie=70, destination=client),
     ]
     (finding,) = find(events).findings
-    assert (finding.kind, [(side.role, side.party) for side in finding.sides]) == (
-        FindingKind.CROSSTALK,
+    (effect,) = finding.effects
+    assert (effect.kind, [(side.role, side.party) for side in effect.sides]) == (
+        EffectKind.CROSSTALK,
         [(Role.CLIENT, Party(1)), (Role.SERVER, Party(0))],
     )
 
@@ -306,11 +324,11 @@ def test_each_window_of_a_restarted_server_begins_with_its_last_release() -> Non
             Release(t_ns=start_ns + 1_000_000, cookie=cookie),
         ]
 
-    events = [*lived(1, 0, 0, "a"), *lived(2, 3_000_000, 41800, "b"), *lived(3, 9_000_000, 41800, "c")]
-    assert [(finding.kind, finding.sides[0].test, finding.window_ms) for finding in find(events).findings] == [
-        ("rebind", "b", 2.0),
-        ("rebind", "c", 5.0),
-    ]
+    first, second = lived(2, 3_000_000, 41800, "b"), lived(3, 9_000_000, 41800, "c")
+    assert [finding.window_ms for finding in found([*lived(1, 0, 0, "a"), *first])] == [2.0]
+    assert [finding.window_ms for finding in found([*lived(1, 0, 0, "a"), *first, *second])] == [2.0]
+    later = lived(3, 4_500_000, 41800, "c")
+    assert [finding.window_ms for finding in found([*lived(1, 0, 0, "a"), *first, *later])] == [0.5]
 
 
 OWN_NETWORKS = {0: 4026532000, 1: 4026532001}
@@ -332,16 +350,16 @@ def servers(networks: dict[int, int]) -> list[Event]:
 
 
 def test_a_fixed_port_in_networks_that_the_copies_made_themselves_meets_nobody() -> None:
-    assert told(servers(OWN_NETWORKS)) == []
+    assert causes(servers(OWN_NETWORKS)) == []
 
 
 @pytest.mark.parametrize("netns", [0, 4026532000])
 def test_a_fixed_port_in_one_network_is_hard_coded(netns: int) -> None:
-    assert told(servers({0: netns, 1: netns})) == [("hard-coded", "warning")]
+    assert causes(servers({0: netns, 1: netns})) == [("hard-coded", "warning")]
 
 
 def test_a_port_that_is_fixed_on_the_host_and_in_networks_of_ones_own_is_hard_coded() -> None:
-    assert told([*servers(OWN_NETWORKS), *servers({2: 0, 3: 0})]) == [("hard-coded", "warning")]
+    assert causes([*servers(OWN_NETWORKS), *servers({2: 0, 3: 0})]) == [("hard-coded", "warning")]
 
 
 def test_a_release_that_was_not_timed_gives_no_window() -> None:
@@ -352,8 +370,7 @@ def test_a_release_that_was_not_timed_gives_no_window() -> None:
         Bind(t_ns=9, caller=by(0, pid=1), cookie=2, asked=there, got=there),
     ]
     (finding,) = find(events).findings
-    assert (finding.kind, finding.window_ms) == (FindingKind.REBIND, None)
-    assert finding.message.endswith("released, and bound again by number; its release was not timed")
+    assert (finding.cause, finding.window_ms) == (Cause.LOST_PORT, None)
 
 
 ASKED = Endpoint(Protocol.TCP, "127.0.0.1", 8025)
@@ -368,8 +385,9 @@ def severity_of_a_refusal_before(got: Endpoint, *, asked_port: int = 0, test: st
         Bind(t_ns=2, caller=caller, asked=ASKED, errno="EADDRINUSE", holders=(holder,)),
         Bind(t_ns=3, caller=caller, cookie=2, asked=got._replace(port=asked_port), got=got),
     ]
-    (severity,) = [found.severity for found in find(events).findings if found.kind == FindingKind.REFUSED]
-    return severity
+    _, effect = refusal_in(events)
+    assert effect.recovered == (effect.severity == Severity.WARNING)
+    return effect.severity
 
 
 def test_a_refused_bind_recovers_on_another_port_of_the_same_function_and_test() -> None:

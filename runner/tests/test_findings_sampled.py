@@ -9,8 +9,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.findings import Finding, find
+from parasuite.judge.findings import Effect, Finding, find
 from parasuite.judge.ledger import Hold, holds
+from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import (
     Bind,
     CopyState,
@@ -27,7 +28,7 @@ from parasuite.model.events import (
 from parasuite.model.network import Network
 from parasuite.model.overlap import overlaps
 from parasuite.model.party import Party
-from parasuite.model.words import CopyPhase, Protocol, SocketOption
+from parasuite.model.words import CopyPhase, Protocol, Severity, SocketOption
 
 from runner.tests.building import by
 
@@ -50,13 +51,21 @@ def unseen(t_ns: int, copy: int | None, socket: int, endpoint: Endpoint) -> Unse
 
 def told(*events: Event) -> list[tuple[str, str, tuple[int, ...]]]:
     return [
-        (f.kind, str(f.endpoint), tuple(party.copy for party in f.parties)) for f in find([RUN, *events]).findings
+        (_what(found), str(found.endpoint), tuple(party.copy for party in found.parties))
+        for found in find([RUN, *events]).findings
+        if found.severity != Severity.NOTE
     ]
+
+
+def _what(found: Finding) -> str:
+    """Its cause, and its effects if it has any: "unknown: shared"."""
+    kinds = sorted({effect.kind for effect in found.effects})
+    return f"{found.cause}: {', '.join(kinds)}" if kinds else found.cause
 
 
 def test_two_copies_on_one_port_in_one_sample_share_it() -> None:
     here = at("127.0.0.1", DRAWN)
-    assert told(seen(10, 0, 1, here), seen(10, 1, 2, here)) == [("shared", f"127.0.0.1:{DRAWN}", (0, 1))]
+    assert told(seen(10, 0, 1, here), seen(10, 1, 2, here)) == [("unknown: shared", f"127.0.0.1:{DRAWN}", (0, 1))]
 
 
 def test_two_copies_that_follow_each_other_share_nothing() -> None:
@@ -66,7 +75,7 @@ def test_two_copies_that_follow_each_other_share_nothing() -> None:
 
 def test_a_wildcard_over_a_specific_address_is_shared() -> None:
     assert told(seen(10, 0, 1, at("127.0.0.1", DRAWN)), seen(10, 1, 2, at("::ffff:127.0.0.1", DRAWN))) == [
-        ("shared", f"127.0.0.1:{DRAWN}", (0, 1))
+        ("unknown: shared", f"127.0.0.1:{DRAWN}", (0, 1))
     ]
 
 
@@ -105,7 +114,7 @@ def test_a_program_that_draws_its_own_numbers_is_not_called_hard_coded_for_a_coi
         seen(10, copy, 100 * copy + n, at("127.0.0.1", 9000 + 50 * copy + n)) for copy in range(8) for n in range(20)
     ]
     coincidence = seen(20, 7, 9999, at("127.0.0.1", 9000))
-    assert [kind for kind, _, _ in told(*events, coincidence)] == ["shared"]
+    assert [kind for kind, _, _ in told(*events, coincidence)] == ["hard-coded: shared"]
 
 
 def test_a_number_that_most_copies_use_is_hard_coded_among_any_others() -> None:
@@ -155,8 +164,8 @@ def test_a_number_outside_the_range_of_an_unknown_host_is_not_guessed_at() -> No
         seen(t, copy, t, at("127.0.0.1", port)) for t, (copy, port) in enumerate(itertools.product((0, 1), ports), 1)
     ]
     unknown = replace(RUN, ephemeral_first=0, ephemeral_last=0)
-    kinds = {(f.kind, f.endpoint.port) for f in find([unknown, *events]).findings if f.kind == "hard-coded"}
-    assert kinds == {("hard-coded", FIXED)}
+    found = find([unknown, *events]).findings
+    assert {finding.port for finding in found if finding.cause == Cause.HARD_CODED} == {FIXED}
 
 
 def test_what_outlives_its_copys_main_process_is_an_orphan() -> None:
@@ -166,9 +175,9 @@ def test_what_outlives_its_copys_main_process_is_an_orphan() -> None:
     found = find(
         [RUN, seen(10, 1, 1, here), process, CopyState(t_ns=20, copy=1, state=CopyPhase.EXITED), orphaned]
     ).findings
-    assert [(f.kind, f.severity, f.evidence, f.sides[0].process, f.sides[0].role) for f in found] == [
-        ("orphan", "error", "sampled", "node", "holder")
-    ]
+    (orphan,) = [finding for finding in found if finding.cause == Cause.ORPHAN]
+    (side,) = orphan.sides
+    assert (orphan.severity, orphan.evidence, side.process, side.role) == ("error", "sampled", "node", "holder")
 
 
 def shared_by(*copies: int, pids: int = 1000, port: int = FIXED) -> Finding:
@@ -177,7 +186,7 @@ def shared_by(*copies: int, pids: int = 1000, port: int = FIXED) -> Finding:
     events += [ProcessSeen(t_ns=1, caller=by(copy, pid=pids + copy), name="server") for copy in copies]
     for copy in copies:
         events.append(Seen(t_ns=10, caller=by(copy, pid=pids + copy), endpoint=here, socket=f"inode:{pids + copy}"))
-    return next(f for f in find(events).findings if f.kind == "shared")
+    return next(found for found in find(events).findings if found.effects)
 
 
 def test_an_id_is_the_same_whatever_the_copies_and_pids() -> None:
@@ -188,7 +197,8 @@ def test_an_id_is_the_same_whatever_the_copies_and_pids() -> None:
 
 def test_repeats_are_counted_and_their_copies_joined() -> None:
     found = shared_by(0, 1, 2)
-    assert (found.count, found.parties) == (3, (Party(0), Party(1), Party(2)))
+    assert sum(effect.count for effect in found.effects) == 3
+    assert found.parties == (Party(0), Party(1), Party(2))
 
 
 ADDRESSES = ["127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::"]
@@ -232,13 +242,17 @@ def brute_force(found: list[Hold]) -> set[tuple[Party, ...]]:
     }
 
 
+def _parties(effect: Effect) -> tuple[Party, ...]:
+    return tuple(sorted(side.party for side in effect.sides if side.party is not None))
+
+
 @given(st.lists(samples, max_size=6))
 def test_the_sweep_finds_the_pairs_that_brute_force_finds(
     seen_at: list[dict[tuple[int | None, int], tuple[str, int]]],
 ) -> None:
     events = story(seen_at)
-    # Each socket has a process, and each process a name, so that every two of them have a finding of their own.
-    pairs = {finding.parties for finding in find(events).findings if finding.kind == "shared"}
+    effects = [effect for finding in find(events).findings for effect in finding.effects]
+    pairs = {_parties(effect) for effect in effects if effect.kind == EffectKind.SHARED}
     assert pairs == brute_force(holds(events))
 
 
@@ -269,5 +283,6 @@ def test_what_the_sampler_saw_of_other_copies_stands_beside_an_exact_finding_of_
             Release(t_ns=12, cookie=copy + 1),
         ]
     exact.sort(key=lambda event: event.t_ns)
-    shared = [found for found in told(*exact, seen(20, 2, 8, here), seen(20, 3, 9, here)) if found[0] == "shared"]
-    assert sorted(copies for _, _, copies in shared) == [(0, 1), (2, 3)]
+    findings = find([RUN, *exact, seen(20, 2, 8, here), seen(20, 3, 9, here)]).findings
+    effects = [effect for finding in findings for effect in finding.effects]
+    assert sorted(_parties(effect) for effect in effects) == [(Party(0), Party(1)), (Party(2), Party(3))]

@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from parasuite.explain import page_lines
+from parasuite.model.causes import Cause, EffectKind
 
 from runner.tests.conftest import Parasuite
 
@@ -31,6 +33,16 @@ def test_a_wheel_holds_three_packages_an_entry_point_and_no_package_s_tests(whee
     assert {name.partition("/")[0] for name in names} == packages | {"netsupport_entry.py"}
     assert not [name for name in names if "/tests/" in name or "/benchmarks/" in name]
     assert {"converted_tests/pytest.ini", "parasuite/py.typed", "netsupport/py.typed"} <= set(names)
+    pages = {name for name in names if name.startswith("parasuite/") and name.endswith(".md")}
+    assert pages == {f"parasuite/pages/{word}.md" for word in (*Cause, *EffectKind)}
+
+
+@pytest.mark.parametrize("word", [Cause.HARD_CODED, EffectKind.REFUSED])
+def test_an_installed_wheel_explains_a_word(wheel: Path, parasuite: Parasuite, word: str) -> None:
+    site = parasuite.cwd / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    explained = parasuite("explain", word, environ={"PYTHONPATH": str(site)})
+    assert (explained.code, explained.stdout.splitlines()) == (0, list(page_lines(word))), explained.stderr
 
 
 def test_the_corpus_runs_from_an_installed_wheel_in_a_read_only_folder(wheel: Path, parasuite: Parasuite) -> None:

@@ -11,18 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
-from parasuite.judge.findings import Finding, Side
-from parasuite.judge.health import Health
+from parasuite.judge.findings import Explanation, Finding
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode, Verdict
+from parasuite.model.causes import Cause
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import Endpoint
-from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party
 from parasuite.model.results import TestResult
-from parasuite.model.words import CopyPhase, Evidence, Protocol, Role, SensorStatus, Severity, TestOutcome
+from parasuite.model.words import CopyPhase, Evidence, Protocol, Severity, TestOutcome
 from parasuite.reports.junit_xml import clean, junit, junit_merged, split_id
-from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING
+from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, explained_by
+
+from runner.tests.building import a_finding, a_report, a_side, an_effect
 
 Layout = Callable[[Report], str]
 SCHEMA = etree.XMLSchema(etree.parse(Path(__file__).parent / "schemas" / "junit-10.xsd"))
@@ -30,40 +31,13 @@ NASTY = "esc \x1b nul \x00 surrogate \udc80 end ]]> <&\"'> \ufffe line\r\nnext\t
 
 
 def report(*results: list[TestResult], findings: tuple[Finding, ...] = ()) -> Report:
-    return Report(
-        run_id="r",
-        folder=".parasuite/runs/r",
-        target="pytest tests",
-        wall="2026-11-22T09:57:46",
-        host="host",
-        duration_s=12.3456,
-        start_ns=0,
-        fail_on="error",
-        copy_ends=[CopyEnd(copy=number, how=CopyPhase.EXITED, status=0) for number in range(len(results))],
-        results=results,
-        findings=findings,
-        health=Health(sensors={"sampler": SensorStatus.DOWN}, samples=3, listeners=2),
-        verdict=Verdict(code=ExitCode.PASSED, reason="passed"),
-        cannot_see=("a listener that lives for a moment",),
-    )
+    ends = [CopyEnd(copy=number, how=CopyPhase.EXITED, status=0) for number in range(len(results))]
+    return a_report(copy_ends=ends, results=results, findings=findings)
 
 
 def finding(severity: Severity = Severity.ERROR) -> Finding:
-    return Finding(
-        id="0123456789",
-        kind=FindingKind.SHARED,
-        severity=severity,
-        evidence=Evidence.SAMPLED,
-        endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 8025),
-        parties=(Party(0), Party(1)),
-        count=1,
-        message=NASTY,
-        hint="bind port 0",
-        sides=(
-            Side(role=Role.HOLDER, party=Party(0), test=NASTY, command=NASTY),
-            Side(role=Role.HOLDER, party=Party(1)),
-        ),
-    )
+    side = a_side(0, test=NASTY, command=NASTY, line="tests/conftest.py:12:server tests/test_it.py:40:test_quit")
+    return a_finding(severity=severity, title=NASTY, sides=(side, a_side(1)), effects=(an_effect(),) * 9)
 
 
 def found(root: etree._Element, path: str) -> etree._Element:
@@ -137,15 +111,90 @@ def test_the_merged_file_has_one_case_per_test_that_says_in_how_many_copies_it_p
     assert found(case, "failure").get("message") == "2 of 4 passed; failed in copy 1, 3: no"
 
 
-@pytest.mark.parametrize("severity", Severity)
-def test_a_finding_is_a_failure_from_the_severity_that_fails_the_run_and_else_skipped(severity: Severity) -> None:
-    root = parsed(junit(report([], findings=(finding(severity),))))
-    (case,) = root.iterfind(".//testsuite[@name='parasuite.ports']/testcase")
-    (verdict,) = case
-    assert (case.get("name"), verdict.tag) == (
-        "shared 127.0.0.1:8025 0123456789",
-        "failure" if severity == Severity.ERROR else "skipped",
+def port_cases(shown: Report) -> list[etree._Element]:
+    return parsed(junit(shown)).findall(".//testsuite[@name='parasuite.ports']/testcase")
+
+
+@pytest.mark.parametrize(
+    ("severity", "element"),
+    [(Severity.ERROR, "failure"), (Severity.WARNING, "skipped"), (Severity.NOTE, "system-out")],
+)
+def test_a_finding_is_a_failure_from_the_severity_that_fails_the_run_and_a_note_has_passed(
+    severity: Severity, element: str
+) -> None:
+    (case,) = port_cases(report([], findings=(finding(severity),)))
+    assert [child.tag for child in case] == [element]
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        pytest.param(a_finding(), "hard-coded tcp 8025 0123456789", id="port"),
+        pytest.param(
+            a_finding(endpoint=Endpoint(Protocol.UNIX, "/tmp/it.sock"), port=0),
+            "hard-coded unix /tmp/it.sock 0123456789",
+            id="path",
+        ),
+        pytest.param(a_finding(Cause.LOST_PORT), "lost-port 0123456789", id="assigned port"),
+        pytest.param(
+            a_finding(Cause.LEAKED, endpoint=Endpoint(Protocol.UNIX, "/tmp/pytest-3/x.sock")),
+            "leaked 0123456789",
+            id="path in a temporary folder",
+        ),
+    ],
+)
+def test_the_case_of_a_finding_is_named_by_cause_fixed_port_and_id(made: Finding, name: str) -> None:
+    assert [case.get("name") for case in port_cases(report([], findings=(made,)))] == [name]
+
+
+def test_the_text_of_a_finding_has_what_a_terminal_leaves_out() -> None:
+    lines = "tests/conftest.py:12:server tests/test_it.py:40:test_quit"
+    sides = [a_side(copy, line=lines, command=f"python -m pytest {copy}") for copy in range(4)]
+    (case,) = port_cases(report([], findings=(a_finding(sides=tuple(sides)),)))
+    text = str(found(case, "skipped").text)
+    assert [text.count(each) for each in ("called from tests/test_it.py:40 test_quit", "python -m pytest ")] == [4, 4]
+
+
+def test_of_many_effects_the_first_five_are_quoted_and_the_others_counted() -> None:
+    (case,) = port_cases(report([], findings=(a_finding(effects=(an_effect(),) * 7),)))
+    text = str(found(case, "skipped").text)
+    assert (text.count("wanted: copy 1"), "and 2 more pairs of sides" in text) == (5, True)
+
+
+def test_the_names_of_cases_are_equal_in_two_runs_that_differ_in_everything_else() -> None:
+    one = a_finding(Cause.LOST_PORT, sides=(a_side(0, pid=1, at_ns=1),), effects=(an_effect(),))
+    other = a_finding(
+        Cause.LOST_PORT,
+        severity=Severity.ERROR,
+        evidence=Evidence.SAMPLED,
+        title="port 40002 was lost",
+        endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 40002),
+        parties=(Party(2, "gw1"), Party(3)),
+        sides=(a_side(3, pid=2, at_ns=2),),
+        effects=(),
     )
+    names = [[case.get("name") for case in port_cases(report([], findings=(each,)))] for each in (one, other)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("layout", [junit, junit_merged])
+@pytest.mark.parametrize("is_certain", [True, False])
+def test_the_text_of_a_failed_test_ends_with_the_finding_that_explains_it(layout: Layout, is_certain: bool) -> None:
+    failed = TestResult(id="t.py::test", outcome=TestOutcome.FAILED, text="traceback")
+    explained = replace(
+        report([failed], findings=(a_finding(),)),
+        explanations={(0, "t.py::test"): Explanation("0123456789", is_certain)},
+    )
+    failure = found(parsed(layout(explained)), ".//testcase[@name='test']/failure")
+    assert str(failure.text).endswith(f"traceback\n\n{explained_by(a_finding(), is_certain=is_certain)}")
+
+
+def test_a_test_that_passed_is_not_explained() -> None:
+    passed = TestResult(id="t.py::test", outcome=TestOutcome.PASSED)
+    explained = replace(
+        report([passed], findings=(a_finding(),)), explanations={(0, "t.py::test"): Explanation("0123456789", True)}
+    )
+    assert list(found(parsed(junit(explained)), ".//testcase[@name='test']")) == []
 
 
 @pytest.mark.parametrize("layout", [junit, junit_merged])

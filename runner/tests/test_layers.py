@@ -26,6 +26,9 @@ IMPORTED_LATE = {
     ("sitecustomize", "_parasuite_failures"): _COSTS,
     ("_parasuite_guard", "_parasuite_failures"): _COSTS,
     ("_parasuite_recorder", "_parasuite_log"): _COSTS,
+    ("_parasuite_recorder", "_parasuite_sessions"): _COSTS,
+    ("_parasuite_recorder", "_parasuite_unittest"): _COSTS,
+    ("_parasuite_sessions", "_parasuite_pytest"): "it imports pytest",
     ("_parasuite_clock", "_parasuite_libc"): _NO_LIBC,
     ("_parasuite_page", "_parasuite_libc"): _NO_LIBC,
     (

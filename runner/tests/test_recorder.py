@@ -13,9 +13,7 @@ from parasuite.model.events import Bind, Connect, Listen, ProcessSeen, Release, 
 from parasuite.model.party import Fixture, Party
 from parasuite.model.words import FixtureScope
 
-from runner.tests.recording import PATIENCE_S, binds, environment, record
-
-PYTEST = ("-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "-q", "test_suite.py")
+from runner.tests.recording import PATIENCE_S, PYTEST, binds, environment, record
 
 
 def test_a_listener_is_written_down_from_bind_to_release(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from parasuite.model.words import FixtureScope
 from parasuite.record.recorder_files import recorded
 
 from runner.tests.conftest import Parasuite
-from runner.tests.recording import PATIENCE_S, RECORDER, SUITE_HEAD, binds, environment, record
-from runner.tests.test_recorder import PYTEST
+from runner.tests.recording import PATIENCE_S, PYTEST, RECORDER, SUITE_HEAD, binds, environment, record
 
 BINDS = "import socket; socket.create_server(('127.0.0.1', 0)).close()"
 SEEN = "import json, os, sys; print(json.dumps([sys.path, sys.argv, sys.orig_argv, dict(os.environ)]))"

@@ -6,16 +6,18 @@ import os
 import socket
 import sys
 
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.model.events import Seen
+from parasuite.model.events import Endpoint, Event, Seen, StrangerSeen
+from parasuite.model.words import Protocol, SocketState
 from parasuite.sensors import sampler
 
 
 def own() -> sampler.Sampler:
     """A sampler for which this process is copy 3."""
-    return sampler.Sampler(lambda: {os.getpid(): 3}, lambda _copy: "")
+    return sampler.Sampler(lambda: {os.getpid(): 3}, lambda _copy: "", with_strangers=True)
 
 
 def ports(made: sampler.Sampler) -> set[int]:
@@ -33,6 +35,31 @@ def test_a_listener_of_a_copy_is_seen(family: int, host: str, kind: socket.Socke
         if kind == socket.SOCK_STREAM:
             sock.listen()
         assert sock.getsockname()[1] in ports(own())
+
+
+def strangers(events: list[Event], port: int) -> list[StrangerSeen]:
+    return [event for event in events if isinstance(event, StrangerSeen) and event.endpoint.port == port]
+
+
+def test_a_listener_of_a_process_outside_the_run_is_reported_with_its_name_until_it_is_gone() -> None:
+    made = sampler.Sampler(dict, lambda _copy: "", with_strangers=True)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = Endpoint(Protocol.TCP, *listener.getsockname())
+        (seen,) = strangers(made.sample(), endpoint.port)
+        (holder,) = seen.holders
+        assert (seen.endpoint, holder.party, holder.pid) == (endpoint, None, os.getpid())
+        assert (holder.name, holder.state) == (psutil.Process().name(), SocketState.LISTEN)
+        assert holder.command
+        assert holder.start_s == psutil.Process().create_time()
+        assert strangers(made.sample(), endpoint.port) == []
+    (gone,) = strangers(made.sample(), endpoint.port)
+    assert (gone.is_gone, gone.socket, gone.holders) == (True, seen.socket, ())
+
+
+@pytest.mark.parametrize("made", [own(), sampler.Sampler(dict, lambda _copy: "")], ids=["a copy's", "not asked for"])
+def test_a_listener_of_a_copy_and_one_that_was_not_asked_for_are_no_strangers(made: sampler.Sampler) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert strangers(made.sample(), listener.getsockname()[1]) == []
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux names a socket by its inode")

@@ -224,6 +224,22 @@ def test_a_target_or_command_that_cannot_be_used_is_named_in_the_error(
         read_project(project.parent)
 
 
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("target = 'no/tests'", "no such file or folder: no/tests"),
+        ("command = './no.sh'", "no such command: ./no.sh"),
+        ("command = 'no-such-command x'", "no such command: no-such-command"),
+    ],
+)
+def test_a_target_or_command_that_does_not_exist_is_named_with_the_file_that_names_it(
+    project: Path, line: str, complaint: str
+) -> None:
+    project.write_text(f"[tool.parasuite]\n{line}\n")
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'{project}: {complaint}')}$"):
+        read_project(project.parent).chosen_target()
+
+
 def test_a_folder_that_is_called_pyproject_toml_is_an_error(project: Path) -> None:
     project.unlink()
     project.mkdir()

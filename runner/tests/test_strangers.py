@@ -101,7 +101,12 @@ def test_a_strangers_connection_that_refuses_a_bind_is_one_and_says_with_whom() 
 def variables(run_folder: Path, **more: str) -> dict[str, str]:
     """What the environment of a process of copy 3 of a run in *run_folder* says."""
     folder = run_folder / "copies" / "003"
-    return {**environment(folder, "pages"), "PARASUITE_RUN_ID": "20261122T095746Z-k3f9", **more}
+    return {
+        **environment(folder, "pages"),
+        "PARASUITE_RUN_ID": "20261122T095746Z-k3f9",
+        "PARASUITE_COPY": "3",
+        **more,
+    }
 
 
 def test_a_stranger_under_another_parasuite_is_named_with_its_run_and_the_test_that_started_it(

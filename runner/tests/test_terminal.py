@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.findings import Finding, Side
+from parasuite.judge.findings import Explanation, Finding
 from parasuite.judge.health import Health
 from parasuite.judge.report import COPY_ITSELF, Report
 from parasuite.judge.verdict import ExitCode, Verdict
+from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import Endpoint
-from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.location import Location
-from parasuite.model.party import Party
 from parasuite.model.results import Attempt, TestResult
-from parasuite.model.words import CopyPhase, Evidence, Protocol, Role, SensorStatus, Severity, TestOutcome
+from parasuite.model.words import (
+    AttributedBy,
+    CopyPhase,
+    Protocol,
+    Role,
+    SensorStatus,
+    Severity,
+    SocketState,
+    TestOutcome,
+)
 from parasuite.reports.terminal import terminal
-from parasuite.reports.wording import printable
+from parasuite.reports.wording import (
+    EXPLAINS,
+    ID,
+    NOTES_COUNTED,
+    WINDOW,
+    effects_counted,
+    explained_by,
+    failures_explained,
+    plural,
+    printable,
+)
 
+from runner.tests.building import a_finding, a_report, a_side, an_effect
 from runner.tests.conftest import Parasuite
 
 FORGED = "passed: everything fine"
@@ -30,18 +50,23 @@ FORGED = "passed: everything fine"
 
 def report(name: str) -> Report:
     """A report with *name* in every place whose text comes from outside parasuite."""
-    side = Side(
-        role=Role.HOLDER, party=Party(0), process=name, command=name, test=name, location=Location(name, 0, "")
+    side = a_side(0, process=name, command=name, test=name, frames=(Location(name, 0, name),), stranger=name)
+    found = a_finding(
+        id=name,
+        severity=Severity.ERROR,
+        endpoint=Endpoint(Protocol.UNIX, name),
+        title=name,
+        hint=name,
+        sides=(side, side),
+        related=(name,),
+        failed_tests=(name, name),
     )
-    return Report(
-        run_id="r",
+    effect = an_effect(EffectKind.SHARED, side, side, endpoint=Endpoint(Protocol.UNIX, name + "2"))
+    return a_report(
         folder=name,
         target=name,
-        wall="2026-11-22T09:57:46",
         host=name,
         duration_s=1.0,
-        start_ns=0,
-        fail_on="error",
         copy_ends=[
             CopyEnd(copy=0, how=CopyPhase.FAILED, why=name),
             CopyEnd(copy=1, how=CopyPhase.EXITED, status=0, left_behind=1),
@@ -52,34 +77,218 @@ def report(name: str) -> Report:
                 TestResult(id="u" + name, outcome=TestOutcome.PASSED),
             ],
             [
-                TestResult(id=COPY_ITSELF, outcome=TestOutcome.ERROR, message=name, text=name),
+                TestResult(id=COPY_ITSELF, outcome=TestOutcome.ERROR, message=name, text=name, is_of_copy=True),
                 TestResult(id="u" + name, outcome=TestOutcome.SKIPPED, message=name, attempts=(Attempt(name),)),
             ],
         ],
-        findings=[
-            Finding(
-                id=name,
-                kind=FindingKind.SHARED,
-                severity=Severity.ERROR,
-                evidence=Evidence.EXACT,
-                endpoint=Endpoint(Protocol.UNIX, name),
-                parties=(Party(0), Party(1)),
-                count=1,
-                message=name,
-                hint=name,
-                sides=(side, side),
-            )
-        ],
+        findings=[found, a_finding(id=name, title=name, hint=name, sides=(side,), effects=(effect, effect))],
         health=Health(sensors={name: SensorStatus.DOWN}, calls=1, proven=name),
         verdict=Verdict(code=ExitCode.BLIND, reason=name),
         cannot_see=[name],
         notes=[name],
+        explanations={(0, name): Explanation(name, True), (1, COPY_ITSELF): Explanation(name, False)},
+        stacks=[(name,), ()],
     )
+
+
+def printed(shown: Report) -> list[str]:
+    return [line.plain for line in terminal(shown)]
+
+
+def block(*findings: Finding, start_ns: int = 0) -> list[str]:
+    """The lines about *findings*: all that a report without them lacks."""
+    usual = printed(a_report())
+    return [line for line in printed(a_report(findings=findings, start_ns=start_ns)) if line not in usual][:-1]
+
+
+def last_line(finding: Finding) -> str:
+    return "    " + ID.format(id=finding.id, evidence=finding.evidence, cause=finding.cause)
+
+
+def test_a_finding_without_an_effect_says_where_it_is_and_who_does_it() -> None:
+    found = a_finding(
+        title="port 8025 is hard-coded: 2 copies use it",
+        hint="bind port 0",
+        window_ms=1.25,
+        related=("aaaaaaaaaa",),
+        sides=(
+            a_side(
+                0, worker="gw3", line="tests/conftest.py:12:server", pid=4711, process="python", at_ns=2_500_000_000
+            ),
+            a_side(1, line="tests/conftest.py:12:server", test="tests/test_it.py::test_quit"),
+            a_side(2),
+        ),
+    )
+    assert block(found, start_ns=500_000_000) == [
+        "warning [hard-coded] port 8025 is hard-coded: 2 copies use it",
+        "    at tests/conftest.py:12 server",
+        "    holder: copy 0, gw3, python pid 4711, tests/conftest.py:12 server, at +2.00 s",
+        "    holder: copy 1, tests/test_it.py::test_quit, tests/conftest.py:12 server",
+        "    and 1 more side: see findings.json",
+        f"    {WINDOW.format(ms='1.2')}",
+        "    see also: aaaaaaaaaa",
+        "    hint: bind port 0",
+        last_line(found),
+    ]
+
+
+def test_the_effects_of_one_kind_are_one_line_with_the_sides_of_the_first() -> None:
+    held = a_side(0, Role.HELD, worker="gw0", pid=1, process="python", state=SocketState.LISTEN)
+    refused = [
+        an_effect(
+            EffectKind.REFUSED,
+            a_side(copy, Role.WANTED, worker=f"gw{number}", test=f"test_{number}"),
+            held,
+            count=2,
+            window_ms=3.0 if number == 0 else None,
+        )
+        for copy in (1, 2)
+        for number in range(3)
+    ]
+    talked = an_effect(EffectKind.CROSSTALK, a_side(1, Role.CLIENT), a_side(0, Role.SERVER))
+    found = a_finding(title="t", hint="h", effects=(*refused, talked), failed_tests=("test_0", "test_1", "test_2"))
+    assert effects_counted(refused) == "refused 12 times, in 3 tests of 6 workers"
+    assert block(found) == [
+        "warning [hard-coded] t",
+        f"    {effects_counted(refused)}; first:",
+        "      wanted: copy 1, gw0, test_0",
+        "      held: copy 0, gw0, python pid 1 (listen)",
+        f"      {WINDOW.format(ms='3.0')}",
+        f"    {effects_counted([talked])}; first:",
+        "      client: copy 1",
+        "      server: copy 0",
+        f"    {EXPLAINS.format(tests='test_0 and 2 more tests')}",
+        "    hint: h",
+        last_line(found),
+    ]
+
+
+def test_what_a_program_recovered_from_is_counted_apart() -> None:
+    lost = an_effect(EffectKind.REFUSED)
+    recovered = an_effect(EffectKind.REFUSED, recovered=True, severity=Severity.WARNING)
+    lines = block(a_finding(effects=(lost, recovered, recovered)))
+    assert f"    {effects_counted([lost])}; first:" in lines
+    assert f"    {effects_counted([recovered, recovered])}; first:" in lines
+    assert effects_counted([lost]) != effects_counted([recovered])
+
+
+def test_an_effect_on_another_endpoint_than_the_finding_names_it() -> None:
+    walked = an_effect(endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 9001))
+    assert "      on 127.0.0.1:9001" in block(a_finding(effects=(walked,)))
+
+
+def test_a_process_outside_the_run_is_named() -> None:
+    stranger = a_side(None, Role.HELD, process="redis-server", pid=12, stranger="redis of user redis")
+    lines = block(a_finding(Cause.STRANGER, effects=(an_effect(EffectKind.FOREIGN, stranger),)))
+    assert "      held: outside the run, redis of user redis, redis-server pid 12" in lines
+
+
+def test_a_test_that_only_happened_to_run_is_marked_as_a_guess() -> None:
+    sides = [a_side(0, test="a", attribution=how) for how in (AttributedBy.THREAD, AttributedBy.FIRST_SAMPLE)]
+    assert block(a_finding(sides=tuple(sides)))[1:3] == [
+        "    holder: copy 0, a",
+        f"    holder: copy 0, a ({AttributedBy.FIRST_SAMPLE})",
+    ]
+
+
+def test_notes_are_only_counted() -> None:
+    notes = [a_finding(severity=Severity.NOTE)] * 3
+    counted = NOTES_COUNTED.format(notes=plural(3, "note"))
+    assert [line for line in printed(a_report(findings=notes)) if line not in printed(a_report())] == [counted]
+
+
+def on_port(port: int, number: int) -> Finding:
+    """A finding about *port*, with an id of its own."""
+    return a_finding(id=f"{number:010x}", title=f"port {port}", port=port)
+
+
+def headings(lines: Sequence[str]) -> list[str]:
+    return [line.partition("] ")[2] for line in lines if line.startswith(("error [", "warning ["))]
+
+
+def test_at_most_twenty_findings_are_printed_and_each_port_is_among_them() -> None:
+    many = [on_port(8130, number) for number in range(25)] + [on_port(8131, 25), on_port(8132, 26)]
+    lines = block(*many)
+    assert headings(lines) == ["port 8130"] * 18 + ["port 8131", "port 8132"]
+    assert lines[-1] == "... and 7 more findings: see findings.json"
+
+
+def test_ports_beyond_twenty_are_listed_by_cause() -> None:
+    exposed = a_finding(Cause.EXPOSED, title="listener of tests/a.py:serve is exposed")
+    lines = block(*(on_port(8100 + number, number) for number in range(22)), exposed)
+    assert (len(headings(lines)), lines[-3:]) == (
+        20,
+        [
+            "... and 3 more findings: see findings.json",
+            "    hard-coded: tcp 8120, tcp 8121",
+            "    exposed: listener of tests/a.py:serve is exposed",
+        ],
+    )
+
+
+def failures(
+    explanations: Mapping[tuple[int, str], Explanation], *tests: str, findings: Sequence[Finding] = (a_finding(),)
+) -> Report:
+    """A report of two copies in which *tests* failed, or passed if their name says so."""
+    results = [
+        TestResult(id=test, outcome=TestOutcome.PASSED if "pass" in test else TestOutcome.FAILED, message="no")
+        for test in tests
+    ]
+    return a_report(results=[results, results], explanations=explanations, findings=findings)
+
+
+CERTAIN, POSSIBLE = Explanation("0123456789", True), Explanation("0123456789", False)
+
+
+def test_a_failed_test_names_the_finding_that_explains_it() -> None:
+    found = a_finding(title="TCP port 8025 is fixed: 2 parties asked for it")
+    explanations = {(0, "a"): CERTAIN, (1, "a"): CERTAIN, (0, "b"): POSSIBLE}
+    lines = printed(failures(explanations, "a", "b", "c", findings=[found]))
+    named = replace(found, title="TCP port 8025 is fixed")
+    start = lines.index("failed a in 2 of 2 copies (0, 1)")
+    assert lines[start:-3] == [
+        "failed a in 2 of 2 copies (0, 1)",
+        "    no",
+        f"    {explained_by(named, is_certain=True)}",
+        "failed b in 2 of 2 copies (0, 1)",
+        "    no",
+        f"    {explained_by(named, is_certain=False)} (in 1 of 2 copies (0))",
+        "failed c in 2 of 2 copies (0, 1)",
+        "    no",
+    ]
+
+
+def test_findings_come_first_then_failures_and_the_verdict_last() -> None:
+    lines = printed(failures({(0, "a"): CERTAIN}, "a", "pass"))
+    finding = lines.index(f"warning [hard-coded] {a_finding().title}")
+    failure = lines.index("failed a in 2 of 2 copies (0, 1)")
+    assert (finding, finding < failure, lines[-1].startswith("passed: ")) == (0, True, True)
+
+
+@pytest.mark.parametrize(
+    ("explanations", "said"),
+    [
+        pytest.param([], "", id="none"),
+        pytest.param([CERTAIN] * 3, "3 of 4 failures explained by 1 finding", id="certain"),
+        pytest.param([CERTAIN, Explanation("b", True)], "2 of 4 failures explained by 2 findings", id="two findings"),
+        pytest.param([POSSIBLE], "1 of 4 failures may be explained by 1 finding", id="possible"),
+        pytest.param(
+            [CERTAIN, POSSIBLE, POSSIBLE], "1 of 4 failures explained by 1 finding, 2 more may be", id="both"
+        ),
+    ],
+)
+def test_how_many_failures_are_explained_is_counted(explanations: list[Explanation], said: str) -> None:
+    assert failures_explained(4, explanations) == said
+
+
+def test_the_verdict_says_how_many_failures_are_explained_and_counts_no_test_that_passed() -> None:
+    explanations = {(0, "a"): CERTAIN, (1, "a"): CERTAIN, (0, "b"): CERTAIN, (0, "pass"): CERTAIN}
+    assert f"; {failures_explained(4, [CERTAIN] * 3)};" in printed(failures(explanations, "a", "b", "pass"))[-1]
 
 
 @given(st.text(max_size=20))
 def test_each_line_of_the_report_is_one_printable_line_whatever_a_name_contains(name: str) -> None:
-    lines = [line.plain for line in terminal(report(name))]
+    lines = printed(report(name))
     assert all(line.isprintable() for line in lines)
     usual = list(terminal(report("x")))
     # A name of several lines does not add lines. Only the end of a copy's output may have several.
@@ -88,7 +297,7 @@ def test_each_line_of_the_report_is_one_printable_line_whatever_a_name_contains(
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\v", "\f", "\x1b[1A", "\x85", "\u2028", "\b" * 80])
 def test_no_name_can_forge_a_line(end: str) -> None:
-    lines = [line.plain for line in terminal(report(f"name{end}{FORGED}"))]
+    lines = printed(report(f"name{end}{FORGED}"))
     assert not [line for line in lines if line.lstrip().startswith(FORGED)]
 
 

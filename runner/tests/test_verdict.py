@@ -9,21 +9,18 @@ from parasuite.judge.findings import Finding
 from parasuite.judge.health import Health
 from parasuite.judge.verdict import RECORD_HAS_CHANGED, ExitCode, Verdict, as_recorded, decide, with_problems
 from parasuite.model.copy_life import CopyEnd
-from parasuite.model.events import Endpoint
-from parasuite.model.finding_kinds import FindingKind
-from parasuite.model.party import Party
 from parasuite.model.results import TestResult
 from parasuite.model.words import (
     CopyPhase,
-    Evidence,
     ExitCodeFrom,
     FailOn,
-    Protocol,
     RunEnd,
     SensorStatus,
     Severity,
     TestOutcome,
 )
+
+from runner.tests.building import a_finding
 
 GOOD = CopyEnd(copy=0, how=CopyPhase.EXITED, status=0)
 COLLECTED_NOTHING = CopyEnd(copy=1, how=CopyPhase.EXITED, status=5)
@@ -34,18 +31,7 @@ SKIPPED = TestResult(id="u", outcome=TestOutcome.SKIPPED)
 
 
 def finding(severity: Severity) -> Finding:
-    return Finding(
-        id="x",
-        kind=FindingKind.SHARED,
-        severity=severity,
-        evidence=Evidence.SAMPLED,
-        endpoint=Endpoint(Protocol.TCP, "127.0.0.1", 1),
-        parties=(Party(0), Party(1)),
-        count=1,
-        message="m",
-        hint="h",
-        sides=(),
-    )
+    return a_finding(severity=severity)
 
 
 def verdict(**changes: Any) -> Verdict:

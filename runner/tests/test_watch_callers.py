@@ -108,6 +108,28 @@ def test_only_a_python_without_a_recorder_is_named_in_a_note(
         assert bool(made.watch.notes()) is unrecorded
 
 
+@pytest.mark.parametrize(
+    ("start", "reason"),
+    [
+        ("env -i {python} {script}", "started without parasuite's environment"),
+        ("{python} -X utf8 -sI {script}", "ignore PYTHONPATH"),
+        ("PYTHONPATH=own {python} {script}", "started without parasuite's environment"),
+        ("rm -r {pages}; {python} {script}", "older than Python 3.8, or may not write"),
+    ],
+)
+def test_a_python_without_a_recorder_is_named_once_with_its_command_and_the_reason(
+    tmp_path: Path, start: str, reason: str
+) -> None:
+    script = tmp_path / "program.py"
+    script.write_text("import socket\nsocket.create_server(('127.0.0.1', 0)).close()\n")
+    command = start.format(python=sys.executable, script=script, pages=tmp_path / "pages")
+    with tracer({0: str(tmp_path / "pages")}) as made:
+        made.start(["sh", "-c", f"{command}; {command}"], env=environment(tmp_path, "pages"))
+        assert made.run() == [0]
+        (note,) = made.watch.notes()
+    assert (reason in note, note.count(sys.executable[:40])) == (True, 1)
+
+
 REMEMBERED = 4
 # A process that binds in turn with children of its own, more of them than may be remembered.
 BETWEEN_OTHERS = textwrap.dedent(
@@ -161,6 +183,30 @@ def test_more_callers_than_there_are_descriptors_for_are_all_reported(tmp_path: 
         binds = [event for event in made.events if isinstance(event, Bind)]
         assert (made.watch.failure, len(binds)) == ("", count)
         assert {str(event.caller.location or "").rpartition(":")[2] for event in binds} == {"<module>"}
+
+
+def test_threads_of_a_rust_test_binary_are_known_by_their_names(tmp_path: Path) -> None:
+    program = tmp_path / "deps" / "server-0123456789abcdef"
+    program.parent.mkdir()
+    program.symlink_to(sys.executable)
+    code = """
+        import socket, threading
+        def bind(name):
+            with open(f"/proc/self/task/{threading.get_native_id()}/comm", "w") as stream:
+                stream.write(name)
+            socket.socket().bind(("127.0.0.1", 0))
+        for name in ("tests::answers_every_request", "tokio-runtime-worker"):
+            thread = threading.Thread(target=bind, args=(name,))
+            thread.start(); thread.join()
+    """
+    with tracer() as made:
+        made.start([str(program), "-I", "-S", "-c", textwrap.dedent(code)], env={})
+        assert made.run() == [0]
+        callers_of_binds = [event.caller for event in made.events if isinstance(event, Bind)]
+    assert [(caller.test, caller.attribution) for caller in callers_of_binds] == [
+        ("tests::answers_", "thread's name"),
+        ("", ""),
+    ]
 
 
 @pytest.fixture

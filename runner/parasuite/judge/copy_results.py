@@ -15,23 +15,31 @@ from parasuite.judge.comparison import Comparison, compare
 from parasuite.judge.report import COPY_ITSELF
 from parasuite.judge.verdict import NO_TESTS_COLLECTED, has_run
 from parasuite.model.copy_life import CopyEnd
-from parasuite.model.results import TestResult, with_distinct_ids
+from parasuite.model.results import TestResult
 from parasuite.model.words import CopyPhase, TestOutcome
+from parasuite.record.command_results import TORN_LINES, CommandResults
 from parasuite.record.tally import Tally
 
 # Messages of a copy's own result.
 NO_TEST_IN_COPY = "no test ran in this copy, though others ran some"
 NO_TEST_EXPLAINS = "{end}, and no test result explains it"
+IGNORED_FAILURES = (
+    "copy {copy}: its command ended with exit status 0, so the tests that failed in it ({count}) are not counted"
+)
 FOLDER_WAS_EMPTIED = "its folder was emptied: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class CopyResults:
-    """*tests*: of one copy. *is_complete*: whether they are all. *own*: the result of the copy itself, if needed."""
+    """*tests*: of one copy. *is_complete*: whether they are all. *own*: the result of the copy itself, if needed.
+
+    *note*: for people, "" if there is nothing to say.
+    """
 
     tests: list[TestResult]
     is_complete: bool
     own: TestResult | None = None
+    note: str = ""
 
 
 def of_emptied_copy(reason: str) -> CopyResults:
@@ -47,22 +55,19 @@ def of_pytest_copy(end: CopyEnd, tally: Tally, output: str) -> CopyResults:
     # A line that cannot be read may be the result of a test.
     is_complete = tally.has_ended and not tally.torn_lines
     if tally.torn_lines:
-        torn = f"lines of its results.jsonl that could not be read: {tally.torn_lines}"
-        return CopyResults(tests, is_complete, _of_copy(torn))
+        return CopyResults(tests, is_complete, _of_copy(TORN_LINES.format(count=tally.torn_lines)))
     if end.is_good or _has_failure(tests) or _selected_nothing(end, tests):
         return CopyResults(tests, is_complete)
     message = NO_TEST_EXPLAINS.format(end=end) if end.how is CopyPhase.EXITED else str(end)
     return CopyResults(tests, is_complete, _of_copy(message, tally.internal_error or output))
 
 
-def of_command_copy(
-    end: CopyEnd, program: str, cases: Sequence[TestResult], unreadable: Sequence[str], output: str
-) -> CopyResults:
-    """Of a copy that ran *program*. *cases*: of its JUnit files. *unreadable*: why others of these cannot be read."""
-    tests = with_distinct_ids([*cases, *map(_of_copy, unreadable)])
-    is_complete = end.how is CopyPhase.EXITED and not unreadable
-    if tests and (end.is_good or _has_failure(tests)):
-        return CopyResults(tests, is_complete)
+def of_command_copy(end: CopyEnd, program: str, found: CommandResults, output: str) -> CopyResults:
+    """Of a copy that ran *program*. *output*: the end of what it printed.
+
+    Results that nobody asked for do not overrule the exit status of the command: if it is 0, tests that failed were
+    meant to, or the command ignores them. And if it is not, the command may have stopped before other tests.
+    """
     whole = TestResult(
         id=Path(program).name,
         outcome=TestOutcome.PASSED if end.is_good else TestOutcome.FAILED,
@@ -71,6 +76,14 @@ def of_command_copy(
         text="" if end.is_good else output,
         is_of_copy=True,
     )
+    tests = [*found.tests, *map(_of_copy, found.problems)]
+    if not found.is_asked_for and end.is_good:
+        failed = sum(result.outcome.is_bad for result in found.tests)
+        if failed:
+            return CopyResults([], False, whole, IGNORED_FAILURES.format(copy=end.copy, count=failed))
+    is_complete = (end.how is CopyPhase.EXITED if found.is_asked_for else end.is_good) and not found.problems
+    if tests and (end.is_good or _has_failure(tests)):
+        return CopyResults(tests, is_complete)
     return CopyResults(tests, is_complete, whole)
 
 
@@ -88,7 +101,8 @@ def compared(copies: Sequence[CopyResults]) -> tuple[Comparison, list[list[TestR
     for tests, copy, ran in zip(comparison.results, copies, has_tests, strict=True):
         own = copy.own or (empty if any(has_tests) and not ran else None)
         results.append([*tests, own] if own else tests)
-    return comparison, results
+    notes = [*comparison.notes, *(copy.note for copy in copies if copy.note)]
+    return Comparison(comparison.results, notes), results
 
 
 def _of_copy(message: str, text: str = "") -> TestResult:

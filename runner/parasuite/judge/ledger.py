@@ -16,6 +16,7 @@ from parasuite.model.events import (
     Endpoint,
     Event,
     Listen,
+    ProcessSeen,
     Release,
     RunStarted,
     Seen,
@@ -95,7 +96,7 @@ class Changes:
     closed: list[OpenHold] = field(default_factory=list)
 
 
-_Key: TypeAlias = tuple[Party | None, Network, str]
+_Key: TypeAlias = tuple[int | None, Network, str]  # A copy, where it is needed to name the socket.
 _Port: TypeAlias = tuple[Protocol, int]
 
 
@@ -137,7 +138,7 @@ class Ledger:
             case Seen():
                 self._seen(event, changes)
             case Unseen():
-                self._close((event.party, event.endpoint.network, event.socket), event.t_ns, changes)
+                self._close(_sampled_key(event), event.t_ns, changes)
             case Bind():
                 self._bound(event, changes)
             case Listen():
@@ -154,7 +155,7 @@ class Ledger:
         return changes
 
     def _seen(self, event: Seen, changes: Changes) -> None:
-        key = (event.party, event.endpoint.network, event.socket)
+        key = _sampled_key(event)
         if key not in self._holds:
             hold = OpenHold(
                 endpoint=canonical(event.endpoint),
@@ -271,12 +272,17 @@ def _socket(event: SocketCall) -> str:
     return event.socket or f"inode:{event.inode}"
 
 
+def _sampled_key(event: Seen | Unseen) -> _Key:
+    # Not by worker: which one it is may become known while the socket is open.
+    return (None if event.party is None else event.party.copy, event.endpoint.network, event.socket)
+
+
 def _key(event: SocketCall) -> _Key:
     # Not by copy: a socket passed to another copy is the same socket, and its release names no copy.
     return (None, event.network, _socket(event))
 
 
-_RANK: dict[type[Event], int] = {RunStarted: 0, Release: 1, Unseen: 1}
+_RANK: dict[type[Event], int] = {RunStarted: 0, ProcessSeen: 0, Release: 1, Unseen: 1}
 _LAST = 3
 
 
@@ -290,8 +296,9 @@ def _rank(event: Event) -> tuple[int, str, str]:
 def in_order(events: Iterable[Event]) -> Iterator[Event]:
     """*events*, sorted by time, with those of one instant in an order that depends on what they say alone.
 
-    Ends come before beginnings, so that half-open holds that only touch do not overlap. Raises ValueError for events
-    that are not sorted: what they would prove depends on the order in which processes wrote.
+    Ends come before beginnings, so that half-open holds that only touch do not overlap, and what a process is before
+    what it does. Raises ValueError for events that are not sorted: what they would prove depends on the order in
+    which processes wrote.
     """
     last_ns = None
     for t_ns, instant in groupby(events, key=lambda event: event.t_ns):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from parasuite.judge.findings import Finding
+from parasuite.judge.findings import Explanation, Finding
 from parasuite.judge.health import Health
 from parasuite.judge.verdict import Verdict
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
+from parasuite.model.words import RunEnd
 
 COPY_ITSELF = "copy"
 """The id of the result that stands for a copy as a whole, where no test explains how it ended."""
@@ -22,7 +23,9 @@ class Report:
 
     *wall*: when the run began, ISO 8601, UTC. *start_ns*: the same moment by CLOCK_MONOTONIC, for comparison with the
     times of events. *cannot_see*: what the sensors of this run are blind to, a phrase each. *notes*: what else a
-    reader must know, a sentence each.
+    reader must know, a sentence each. *explanations*: of failed tests, by copy and the test's id. *ended*: how the
+    run ended. *root*: the folder that it was started in, where relative paths of source files begin. *stacks*: for
+    each copy, if it timed out, where it was then, as from head_of_stacks.
     """
 
     run_id: str
@@ -41,3 +44,7 @@ class Report:
     overlap: Overlap = field(default_factory=Overlap)
     cannot_see: Sequence[str] = ()
     notes: Sequence[str] = ()
+    explanations: Mapping[tuple[int, str], Explanation] = field(default_factory=dict)
+    ended: RunEnd = RunEnd.COMPLETE
+    root: str = ""
+    stacks: Sequence[Sequence[str]] = ()

@@ -80,6 +80,17 @@ class Holder:
     other_run: OtherRun | None = None
 
 
+class Ancestor(NamedTuple):
+    """What a process' parent, or a parent's parent, is; fields as in ProcessSeen and Process."""
+
+    pid: int
+    start_s: float = 0.0
+    name: str = ""
+    command: str = ""
+    environment: tuple[str, ...] = ()
+    xdist_worker: str = ""
+
+
 @dataclass(slots=True, kw_only=True)
 class Event:
     """What every line carries: when, and *source*, the name of the sensor or process that wrote it."""
@@ -140,13 +151,21 @@ class CopyState(Event):
 
 @dataclass(slots=True, kw_only=True)
 class ProcessSeen(ProcessEvent):
-    """What a process is: written once, when one of its sockets is first seen."""
+    """What a process is: written when one of its sockets is first seen, and again once it runs another program.
+
+    *environment*: "NAME=value" of the variables in `workers.VARIABLES` that it was started with. *xdist_worker*: as
+    a recorder saw it, since pytest-xdist sets the variable in a process that runs already. *ancestors*: up to the
+    copy's main process or its init, the nearest first; () where the sensor does not look for them.
+    """
 
     kind = "process"
 
     name: str = ""
     command: str = ""
     parent: int = 0
+    environment: tuple[str, ...] = ()
+    xdist_worker: str = ""
+    ancestors: tuple[Ancestor, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -249,6 +268,21 @@ class Unseen(ProcessEvent):
 
     endpoint: Endpoint
     socket: str
+
+
+@dataclass(slots=True, kw_only=True)
+class StrangerSeen(Event):
+    """A listener of a process outside the run that the sampler sees for the first time, or (*is_gone*) no more.
+
+    *socket*: as in Seen. *holders*: the process, one; () when it is gone.
+    """
+
+    kind = "stranger"
+
+    endpoint: Endpoint
+    socket: str
+    holders: tuple[Holder, ...] = ()
+    is_gone: bool = False
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from parasuite.model.events import (
+    Ancestor,
     Bind,
     Connect,
     CopyState,
@@ -30,6 +31,7 @@ from parasuite.model.events import (
     Send,
     SensorState,
     SocketCall,
+    StrangerSeen,
     Unseen,
 )
 from parasuite.model.location import FRAMES_MAX, Location
@@ -55,6 +57,7 @@ _KINDS: dict[str, type[Event]] = {
         Release,
         Seen,
         Unseen,
+        StrangerSeen,
         Orphaned,
         SensorState,
     )
@@ -226,6 +229,16 @@ def _endpoint(value: Any) -> Endpoint:
     return Endpoint(Protocol(_text(protocol)), _text(address), _whole(port), Network(_whole(namespace)), v6only)
 
 
+def _ancestors(value: Any) -> tuple[Ancestor, ...]:
+    return tuple(_ancestor(*_list(ancestor)) for ancestor in _list(value))
+
+
+def _ancestor(pid: Any, start_s: Any, name: Any, command: Any, environment: Any, xdist_worker: Any) -> Ancestor:
+    return Ancestor(
+        _whole(pid), _number(start_s), _text(name), _text(command), _texts(environment), _text(xdist_worker)
+    )
+
+
 def _holders(value: Any) -> tuple[Holder, ...]:
     return tuple(_holder(*_list(holder)) for holder in _list(value))
 
@@ -290,6 +303,7 @@ _FROM_JSON: dict[str, Callable[[Any], object]] = {  # By the type of the field, 
     "tuple[str, ...]": _texts,
     "tuple[SocketOption, ...]": _options,
     "tuple[Holder, ...]": _holders,
+    "tuple[Ancestor, ...]": _ancestors,
     "Network": lambda value: Network(_whole(value)),
     "CopyPhase": lambda value: CopyPhase(_text(value)),
     "SensorStatus": lambda value: SensorStatus(_text(value)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import combinations
 from typing import NamedTuple
 
 from parasuite.model.location import Location
@@ -11,15 +13,32 @@ from parasuite.model.words import AttributedBy, FixtureScope
 class Party(NamedTuple):
     """A copy of the suite, or one worker of a copy.
 
-    *copy*: its number, from 0. *worker*: the name that its runner gives a worker ("gw3"); "" for the copy as a whole.
+    *copy*: its number, from 0. *worker*: the names of the workers, from the copy's main process down, joined by "/"
+    ("py311/gw0": the xdist worker gw0 of tox's environment py311); "" for what belongs to no worker.
     """
 
     copy: int
     worker: str = ""
 
     def meets(self, other: Party | None) -> bool:
-        """Whether this party and *other* collide if they use one port. A stranger (None) is no party."""
-        return other is not None and self != other
+        """Whether this party and *other* collide if they use one port.
+
+        Copies do. Workers of one copy do, unless one is the other's: what starts workers, or serves all of them, is
+        not a party beside them. A stranger (None) is no party.
+        """
+        if other is None:
+            return False
+        if self.copy != other.copy:
+            return True
+        if not self.worker or not other.worker or self.worker == other.worker:
+            return False
+        # A "/" at the end, so that gw1 is not taken for the beginning of gw10.
+        mine, others = f"{self.worker}/", f"{other.worker}/"
+        return not mine.startswith(others) and not others.startswith(mine)
+
+    def is_within(self, other: Party) -> bool:
+        """Whether this is *other*, or a worker below it."""
+        return self.copy == other.copy and f"{self.worker}/".startswith(f"{other.worker}/" if other.worker else "")
 
     def is_of(self, copy: int) -> bool:
         """Whether this is the copy with that number, or a worker of it."""
@@ -27,6 +46,11 @@ class Party(NamedTuple):
 
     def __str__(self) -> str:
         return f"copy {self.copy}, {self.worker}" if self.worker else f"copy {self.copy}"
+
+
+def some_meet(parties: Iterable[Party]) -> bool:
+    """Whether two of *parties* meet."""
+    return any(one.meets(other) for one, other in combinations(parties, 2))
 
 
 class Process(NamedTuple):

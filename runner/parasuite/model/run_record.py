@@ -94,9 +94,10 @@ class RunRecord:
     load of the machine. *sensors*: as asked for; *sensors_by_name*: those that `--sensors` names, whose absence makes
     the run blind. *ambient*: services outside the run that the suite is meant to use. *no_new_privs*: whether
     programs were denied new privileges for the seccomp sensor. *origins*: setting -> where its value came from.
-    *collected*: for each copy of a command, its JUnit files, relative to the run folder. *errors*: failures of
-    parasuite itself. *exit_code*: what parasuite exited with; None until the run is judged. *verdict_code*: the same,
-    unless *exit_code* is the suite's own (*exit_code_from*). *verdict*: its reason.
+    *root*: the folder that the run was started in. *collected*: for each copy of a command, its JUnit files, relative
+    to the run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited with; None until the
+    run is judged. *verdict_code*: the same, unless *exit_code* is the suite's own (*exit_code_from*). *verdict*: its
+    reason.
     """
 
     run_id: str
@@ -121,6 +122,7 @@ class RunRecord:
     pytest_args: tuple[str, ...]
     collect_junit: str | None
     origins: Mapping[str, str]
+    root: str = ""
     ambient: tuple[AmbientService, ...] = ()
     sensors_in_use: tuple[str, ...] = ()
     no_new_privs: bool = False
@@ -168,6 +170,7 @@ class RunRecord:
             pytest_args=tuple(fields.take("pytest_args", is_texts, [])),
             collect_junit=fields.take("collect_junit", is_text_or_none, None),
             origins=fields.take("origins", is_texts_by_name, {}),
+            root=fields.take("root", is_text, ""),
             ambient=_ambient(fields),
             sensors_in_use=tuple(fields.take("sensors_in_use", is_texts, [])),
             no_new_privs=fields.take("no_new_privs", is_bool, False),

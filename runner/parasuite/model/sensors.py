@@ -83,7 +83,13 @@ def is_inside(source: str) -> bool:
     return source in _INSIDE
 
 
+def is_sampling(source: str) -> bool:
+    """Whether *source*, the writer of an event, is a sensor that looks now and then."""
+    return source in _SAMPLING
+
+
 _INSIDE = frozenset(str(name) for name, info in SENSORS.items() if info.is_inside)
+_SAMPLING = frozenset(str(name) for name, info in SENSORS.items() if info.is_sampling)
 
 
 WITHOUT_PRIVILEGE = (

@@ -44,10 +44,14 @@ class SocketOption(StrEnum):
 
 
 class AttributedBy(StrEnum):
-    """How the test of a call is known, from the surest way to the vaguest."""
+    """How the test of a call is known, from the surest way to the vaguest.
+
+    THREAD_NAME: the runner names the thread after its test; of a long name the system keeps the beginning.
+    """
 
     THREAD = "thread"
     THREAD_START = "thread's start"
+    THREAD_NAME = "thread's name"
     PROCESS = "process"
     ENVIRONMENT = "environment"
     PARENT_PROCESS = "parent process"
@@ -85,6 +89,8 @@ class CopyVariable(StrEnum):
     RECORDER = "PARASUITE_RECORDER"
     CLOCK = "PARASUITE_CLOCK"
     BYTECODE = "PARASUITE_BYTECODE"
+    RESULTS = "PARASUITE_RESULTS"
+    FIXTURE = "PARASUITE_FIXTURE"
 
 
 class CopyPhase(StrEnum):
@@ -158,8 +164,9 @@ def weaker(*evidence: Evidence) -> Evidence:
 
 
 class Severity(StrEnum):
-    """How grave a finding is, the least grave first."""
+    """How grave a finding is, the least grave first. NOTE: in every report, but only counted on a terminal."""
 
+    NOTE = "note"
     WARNING = "warning"
     ERROR = "error"
 
@@ -188,8 +195,9 @@ class ExitCodeFrom(StrEnum):
 
 
 class Role(StrEnum):
-    """What one side of a finding did."""
+    """What one side of a finding did. DREW: was assigned the port by the kernel, and released it."""
 
+    DREW = "drew"
     WANTED = "wanted"
     HELD = "held"
     CLIENT = "client"

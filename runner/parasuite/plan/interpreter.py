@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from parasuite.plan.targets import Interpreter, Target
 _OLDEST_PYTHON = (3, 9)
 _OLDEST_PYTEST = 7
 _ANSWER_WITHIN_S = 60.0
+_PROGRAM = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
 _PROBE = """
 import importlib.util, json, sys
 try:
@@ -29,20 +31,23 @@ print(json.dumps([sys.version_info[:2], version, missing]))
 """
 
 
-def find_interpreter(target: Target, chosen: str | None, environ: Mapping[str, str]) -> str:
+def find_interpreter(target: Target, chosen: str | None, environ: Mapping[str, str], project: Path) -> str:
     """The Python to run *target* with, after a check that it works and has what is needed; "" if none is needed.
 
-    *chosen* (--python) comes first. Without it, the corpus is run with parasuite's own Python, and a pytest tree with
-    that of VIRTUAL_ENV or CONDA_PREFIX, or with `python3` or `python` on PATH. Raises ConfigError.
+    *chosen* (--python) comes first. Without it, the corpus is run with parasuite's own Python. A pytest tree is run
+    with the project's: that of VIRTUAL_ENV or CONDA_PREFIX, parasuite's own if its environment lies in the folder
+    *project*, that of `.venv` there, else `python3` or `python` on PATH. Raises ConfigError.
     """
     if target.interpreter is Interpreter.NONE:
         return ""
-    path, origin = _candidate(target.interpreter, chosen, environ)
+    path, origin = _candidate(target.interpreter, chosen, environ, project)
     _check(path, f"the interpreter {path} ({origin})", target)
     return path
 
 
-def _candidate(interpreter: Interpreter, chosen: str | None, environ: Mapping[str, str]) -> tuple[str, str]:
+def _candidate(
+    interpreter: Interpreter, chosen: str | None, environ: Mapping[str, str], project: Path
+) -> tuple[str, str]:
     """A path, and where it comes from."""
     if chosen is not None:
         return chosen, "named by --python"
@@ -50,8 +55,12 @@ def _candidate(interpreter: Interpreter, chosen: str | None, environ: Mapping[st
         return sys.executable, "parasuite's own"
     for variable in ("VIRTUAL_ENV", "CONDA_PREFIX"):
         if folder := environ.get(variable):
-            program = "Scripts/python.exe" if sys.platform == "win32" else "bin/python"
-            return str(Path(folder) / program), f"from ${variable}"
+            return str(Path(folder) / _PROGRAM), f"from ${variable}"
+    if Path(sys.prefix).is_relative_to(project):
+        return sys.executable, "parasuite's own, in the project"
+    # os.path.exists raises no error in a folder that may not be searched.
+    if os.path.exists(project / ".venv" / _PROGRAM):
+        return str(project / ".venv" / _PROGRAM), "from .venv"
     for name in ("python3", "python"):
         if found := shutil.which(name, path=environ.get("PATH")):
             return found, "first on PATH"

@@ -68,6 +68,8 @@ def launches(
                 CopyVariable.COPIES: str(copies),
                 "CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}",
                 **({CopyVariable.CLOCK: clock} if recorder_mode else {}),
+                # Empty rather than unset: parasuite may itself run in a copy of another parasuite.
+                CopyVariable.RESULTS: "1" if recorder_mode and target.results is ResultSource.JUNIT else "",
             },
             recorder_mode=recorder_mode,
         )

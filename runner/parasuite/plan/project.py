@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from parasuite.model.ambient import AmbientService
+from parasuite.model.json_fields import is_texts
 from parasuite.plan.ambient import AMBIENT, ambient_services
 from parasuite.plan.errors import ConfigError, did_you_mean
 from parasuite.plan.settings import SETTINGS, Origin
 from parasuite.plan.targets import Command, PytestTree, Target
 
+FILE_NAME = "pyproject.toml"
 _TABLE = "[tool.parasuite]"
 _TARGET, _COMMAND = "target", "command"
 
@@ -35,9 +37,12 @@ class Project:
 
     def chosen_target(self) -> Target | None:
         """What the project itself wants to be run; None if it names nothing. Raises ConfigError."""
-        if self.target:
-            return PytestTree.at(self.target, str(self.folder))
-        return Command.of(self.command, str(self.folder)) if self.command else None
+        try:
+            if self.target:
+                return PytestTree.at(self.target, str(self.folder))
+            return Command.of(self.command, str(self.folder)) if self.command else None
+        except ConfigError as error:
+            raise ConfigError(f"{self.folder / FILE_NAME}: {error}") from error
 
 
 def read_project(folder: Path) -> Project:
@@ -100,16 +105,14 @@ def _command(value: object) -> tuple[str, ...]:
         words = shlex.split(value) if isinstance(value, str) else value
     except ValueError:  # A quotation mark without its other one.
         words = None
-    if not isinstance(words, list) or not words or not words[0]:
-        raise must_be(f"{_TABLE} {_COMMAND}", "a command line, or a list of its words", value)
-    if not all(isinstance(word, str) and "\0" not in word for word in words):
+    if not is_texts(words) or not words or not words[0] or "\0" in "".join(words):
         raise must_be(f"{_TABLE} {_COMMAND}", "a command line, or a list of its words", value)
     return tuple(words)
 
 
 def _project_file(folder: Path) -> Path | None:
     for candidate in (folder, *folder.parents):
-        path = candidate / "pyproject.toml"
+        path = candidate / FILE_NAME
         # Path.is_file raises an error in a folder that may not be searched; then there is no project to be found.
         if os.path.isfile(path):
             return path

@@ -151,9 +151,8 @@ class PytestTree(PytestTarget):
         try:
             os.stat(file)
         except (FileNotFoundError, NotADirectoryError):
-            raise ConfigError(
-                f"no such file or folder: {path}; put a command after --: parasuite run -- {path}"
-            ) from None
+            hint = "" if folder else f"; put a command after --: parasuite run -- {shlex.quote(path)}"
+            raise ConfigError(f"no such file or folder: {path}{hint}") from None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
         if not os.access(file, os.R_OK):

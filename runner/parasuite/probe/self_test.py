@@ -24,10 +24,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from parasuite.judge.findings import find
+from parasuite.model.causes import EffectKind
 from parasuite.model.events import Bind, Event
-from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.party import Party
-from parasuite.model.words import Role
 from parasuite.plan.launch import recorder_variable
 from parasuite.probe import native
 from parasuite.probe.self_test_result import SelfTestResult
@@ -167,11 +166,11 @@ class _Stage:
     def proves(self, attributed: bool) -> bool:
         """Whether judging finds the planted collision and no other; if *attributed*, with the right test."""
         in_time = sorted(self.events, key=lambda event: event.t_ns)
-        found = [finding for finding in find(in_time).findings if finding.kind == FindingKind.REFUSED]
-        if [finding.parties for finding in found] != [(Party(0), Party(1))]:
+        effects = [effect for finding in find(in_time).findings for effect in finding.effects]
+        if [effect.kind for effect in effects] != [EffectKind.REFUSED]:
             return False
-        sides = {side.role: side for side in found[0].sides}
-        return not attributed or sides[Role.HELD].test == _TEST
+        wanted, held = effects[0].sides
+        return {wanted.party, held.party} == {Party(0), Party(1)} and (not attributed or held.test == _TEST)
 
 
 def _python(env: dict[str, str], code: str, *arguments: str) -> None:

@@ -23,7 +23,7 @@ from parasuite.record.result_lines import (
     Started,
     read_result_line,
 )
-from parasuite.record.untrusted import Reader, Unreadable, lines
+from parasuite.record.untrusted import Missing, Reader, Unreadable, lines
 
 WAS_RUNNING = "lost: it was running when its copy ended"
 NEVER_BEGAN = "lost: its copy ended before it began"
@@ -64,7 +64,7 @@ class Tally:
 
     *internal_error*: the traceback of a runner that failed itself. *seeds*: by the name of the plug-in that drew
     them. *torn_lines*: how many lines could not be read. *unreadable*: why the file could not be read to its end,
-    "" if it could.
+    "" if it could. *is_missing*: that is because there is none.
     """
 
     def __init__(self) -> None:
@@ -73,6 +73,7 @@ class Tally:
         self.seeds: Mapping[str, int | str] = {}
         self.torn_lines = 0
         self.unreadable = ""
+        self.is_missing = False
         self._runners: dict[str, _Runner] = {}
         self._collected = 0
         self._results: dict[str, TestResult] = {}
@@ -241,5 +242,5 @@ def tally_of(root: Path, name: str) -> Tally:
             if line.endswith(b"\n"):
                 tally.feed(line)
     except Unreadable as error:
-        tally.unreadable = str(error)
+        tally.unreadable, tally.is_missing = str(error), isinstance(error, Missing)
     return tally

@@ -1,36 +1,111 @@
-"""findings.json: the findings for machines, one object each, sorted by severity, kind and id."""
+"""findings.json, format 2: the run and its findings, for machines. docs/findings.schema.json is its schema."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 
-from parasuite.judge.findings import Finding, Side
+from parasuite.judge.findings import Effect, Finding, Side
 from parasuite.judge.report import Report
+from parasuite.model.causes import docs_page
 from parasuite.model.events import Endpoint
+from parasuite.model.location import Location
+from parasuite.model.party import Party
 from parasuite.model.words import Protocol
+
+FORMAT = 2
+"""Raised by one when a reader of the older format would misread the file. Format 1 was an array without a number."""
+# Copies share the network of the host: there is no other way to run them yet.
+_NETWORK = "host"
 
 
 def findings_json(report: Report) -> str:
-    """A JSON array; its fields are described in docs/architecture.md."""
-    return json.dumps([_finding(finding) for finding in report.findings], indent=1) + "\n"
+    """A JSON object; findings are in the order of the report, the gravest first."""
+    found = [_finding(finding, report.start_ns) for finding in report.findings]
+    return json.dumps({"format": FORMAT, "run": _run(report), "findings": found}, indent=1) + "\n"
 
 
-def _finding(finding: Finding) -> dict[str, object]:
-    fields: dict[str, object] = {
+def _run(report: Report) -> dict[str, object]:
+    health = report.health
+    return {
+        "id": report.run_id,
+        "started_at": report.wall + "Z",
+        "ended": report.ended,
+        "exit_code": int(report.verdict.code),
+        "verdict": report.verdict.reason,
+        "target": report.target,
+        "copies": len(report.copy_ends),
+        "root": report.root,
+        "network": _NETWORK,
+        "visibility": {
+            "sensors": dict(health.sensors),
+            "proven": health.proven,
+            "blind": health.blind,
+            "cannot_see": list(report.cannot_see),
+        },
+    }
+
+
+def _finding(finding: Finding, start_ns: int) -> dict[str, object]:
+    return {
         "id": finding.id,
-        "kind": finding.kind,
+        "cause": finding.cause,
         "severity": finding.severity,
         "evidence": finding.evidence,
-        "endpoint": _endpoint(finding.endpoint),
-        "copies": [party.copy for party in finding.parties],
-        "count": finding.count,
-        "message": finding.message,
+        "title": finding.title,
         "hint": finding.hint,
-        "sides": [_side(side) for side in finding.sides],
+        "docs": docs_page(finding.cause),
+        "related": list(finding.related),
+        # Always null: nothing proves or suppresses a finding yet. The keys are there so that readers expect them.
+        "proof": None,
+        "endpoint": _endpoint(finding.endpoint),
+        "ephemeral_range": finding.is_ephemeral,
+        "parties": [_party(party) for party in finding.parties],
+        "places": _places(finding.places),
+        "tests": list(finding.tests),
+        "failed_tests": list(finding.failed_tests),
+        "suppressed": None,
+        "window_ms": _rounded(finding.window_ms),
+        "sides": [_side(side, start_ns) for side in finding.sides],
+        "effects": [_effect(effect, start_ns) for effect in finding.effects],
     }
-    if finding.window_ms is not None:
-        fields["window_ms"] = round(finding.window_ms, 3)
+
+
+def _effect(effect: Effect, start_ns: int) -> dict[str, object]:
+    return {
+        "kind": effect.kind,
+        "severity": effect.severity,
+        "recovered": effect.recovered,
+        "count": effect.count,
+        "window_ms": _rounded(effect.window_ms),
+        "sides": [_side(side, start_ns) for side in effect.sides],
+    }
+
+
+def _side(side: Side, start_ns: int) -> dict[str, object]:
+    fields: dict[str, object] = {
+        "role": side.role,
+        "party": None if side.party is None else _party(side.party),
+        "process": {"pid": side.pid, "name": side.process, "command": side.command},
+        "test": side.test,
+        "attribution": side.attribution,
+        "frames": _places(side.frames),
+        "at_s": None if side.at_ns is None else round((side.at_ns - start_ns) / 1e9, 6),
+        "options": list(side.options),
+    }
+    if side.state is not None:
+        fields["state"] = side.state
+    if side.stranger:
+        fields["stranger"] = side.stranger
     return fields
+
+
+def _party(party: Party) -> dict[str, object]:
+    return {"copy": party.copy, "worker": party.worker}
+
+
+def _places(locations: Iterable[Location]) -> list[dict[str, object]]:
+    return [location._asdict() for location in locations]
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, object]:
@@ -39,16 +114,5 @@ def _endpoint(endpoint: Endpoint) -> dict[str, object]:
     return {"protocol": endpoint.protocol, "address": endpoint.address, "port": endpoint.port}
 
 
-def _side(side: Side) -> dict[str, object]:
-    return {
-        "role": side.role,
-        "copy": None if side.party is None else side.party.copy,
-        "pid": side.pid,
-        "process": side.process,
-        "command": side.command,
-        "test": side.test,
-        "attribution": side.attribution,
-        "source": "" if side.location is None else str(side.location),
-        "since_ns": side.since_ns,
-        "options": list(side.options),
-    }
+def _rounded(window_ms: float | None) -> float | None:
+    return None if window_ms is None else round(window_ms, 3)

@@ -4,6 +4,10 @@ Two layouts. `junit`: every test of every copy, the copy in `classname`, since G
 cases with equal (classname, name). `junit_merged`: one case per test, failing if it failed in any copy. Both end with
 the suites `parasuite.ports` (a case per finding) and `parasuite.audit` (whether the run proves anything, and what its
 sensors cannot see).
+
+The case of a finding is named by its cause, its fixed port and its id, which are equal in every run of the same
+defect, so a consumer's history by name works. It is a failure if it fails the run, else skipped; a note is a passed
+case with a text, since some consumers have a limit for skipped tests.
 """
 
 from __future__ import annotations
@@ -11,15 +15,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from xml.sax.saxutils import escape, quoteattr
 
 from parasuite.judge.findings import Finding
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import has_run, is_failing
 from parasuite.model.results import Attempt, TestResult
-from parasuite.model.words import TestOutcome
-from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, finding_lines
+from parasuite.model.words import Severity, TestOutcome
+from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, explained_by, finding_lines, subject
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -64,7 +68,7 @@ def junit(report: Report) -> str:
     """All copies in one file, a suite `tests@copy-N` each."""
     suites = [
         (f"tests@copy-{copy}", [_case_of(result, f"copy-{copy}.") for result in results])
-        for copy, results in enumerate(report.results)
+        for copy, results in enumerate(_explained(report))
     ]
     return "".join(_document(report, [*suites, *_audit_suites(report)]))
 
@@ -72,11 +76,26 @@ def junit(report: Report) -> str:
 def junit_merged(report: Report) -> str:
     """One case per test over all copies."""
     by_id: dict[str, list[tuple[int, TestResult]]] = {}
-    for copy, results in enumerate(report.results):
+    for copy, results in enumerate(_explained(report)):
         for result in results:
             by_id.setdefault(result.id, []).append((copy, result))
     merged = [_merged_case(runs, len(report.results)) for runs in by_id.values()]
     return "".join(_document(report, [("tests", merged), *_audit_suites(report)]))
+
+
+def _explained(report: Report) -> Iterator[list[TestResult]]:
+    """The results of each copy; the text of a failed test ends with the finding that explains it."""
+    by_id = {finding.id: finding for finding in report.findings}
+    for copy, results in enumerate(report.results):
+        explained = []
+        for result in results:
+            explanation = report.explanations.get((copy, result.id))
+            finding = by_id.get(explanation.finding) if explanation and result.outcome.is_bad else None
+            if explanation and finding:
+                reason = explained_by(finding, is_certain=explanation.is_certain)
+                result = replace(result, text=f"{result.text}\n\n{reason}".lstrip("\n"))
+            explained.append(result)
+        yield explained
 
 
 def split_id(test_id: str) -> tuple[str, str]:
@@ -149,10 +168,12 @@ def _coverage_case(report: Report) -> _Case:
 
 
 def _finding_case(finding: Finding, report: Report) -> _Case:
+    name = " ".join(part for part in (finding.cause, subject(finding), finding.id) if part)
+    text = "\n".join(finding_lines(finding, report.start_ns, is_brief=False))
+    if finding.severity is Severity.NOTE:
+        return _Case(_PORTS, name, note=f"{finding.severity}: {text}")
     element = "failure" if is_failing(finding, report.fail_on) else "skipped"
-    name = f"{finding.kind} {finding.endpoint} {finding.id}"
-    text = "\n".join(finding_lines(finding, report.start_ns))
-    return _Case(_PORTS, name, 0.0, element, f"{finding.severity}: {finding.message}", text)
+    return _Case(_PORTS, name, 0.0, element, f"{finding.severity}: {finding.title}", text)
 
 
 def _document(report: Report, suites: Iterable[tuple[str, Sequence[_Case]]]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The report on a terminal: what failed, what collided, what could not be seen, and the verdict as the last line."""
+"""The report on a terminal: findings, what failed and why, what could not be seen, and last of all the verdict."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.text import Text
 
-from parasuite.judge.report import COPY_ITSELF, Report
+from parasuite.judge.findings import Explanation, Finding
+from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
+from parasuite.model.causes import Cause
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.words import CopyPhase, Severity, TestOutcome
 from parasuite.reports import wording
-from parasuite.reports.wording import finding_lines, plural, printable
+from parasuite.reports.wording import explained_by, failures_explained, finding_lines, plural, printable, subject
 
 _TESTS_SHOWN = 20
 _FINDINGS_SHOWN = 20
-_SIDES_SHOWN = 2
-_OUTPUT_LINES_SHOWN = 5
+_OUTPUT_LINES_SHOWN = 20
 _MESSAGE_MAX = 200
 _COLOUR_OF = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
@@ -28,12 +29,12 @@ _Runs = list[tuple[int, TestResult]]
 
 def terminal(report: Report) -> Iterator[Text]:
     """The report, a line at a time, printable; colour only repeats what the words say."""
+    yield from _findings(report)
     yield from _failures(report)
     yield from _uneven_skips(report)
     yield from _reruns(report)
     for end in report.copy_ends:
-        yield from _bad_copy(end, f"{report.folder}/copies/{end.copy:03d}")
-    yield from _findings(report)
+        yield from _bad_copy(end, _copy_folder(report, end.copy), report.stacks[end.copy] if report.stacks else ())
     for note in report.notes:
         yield _line(wording.NOTE.format(note=note))
     yield from _not_seen(report)
@@ -68,17 +69,49 @@ def _first_line(message: str) -> str:
 
 def _failures(report: Report) -> Iterator[Text]:
     failed = _tests(report, lambda result: result.outcome.is_bad)
-    for test_id, runs in list(failed.items())[:_TESTS_SHOWN]:
+    # Tests that never began when their copy died say least, and a test that was running then may say why.
+    by_weight = sorted(failed.items(), key=lambda item: all(_never_began(result) for _, result in item[1]))
+    for test_id, runs in by_weight[:_TESTS_SHOWN]:
         outcome = Counter(result.outcome for _, result in runs).most_common(1)[0][0]
         yield _line((outcome, "red"), f" {test_id} in {_where(report, runs)}")
-        result = runs[0][1]
+        copy, result = runs[0]
         if message := _first_line(result.message):
             yield _line(f"    {message}")
-        if test_id == COPY_ITSELF:
-            # No test explains how the copy ended; the end of its output may.
-            for line in result.text.rstrip().splitlines()[-_OUTPUT_LINES_SHOWN:]:
-                yield _line(f"    | {line[:_MESSAGE_MAX]}")
+        if result.is_of_copy:
+            yield from _end_of_output(report, copy, result.text)
+        yield from _explanations(report, runs)
     yield from _more(len(failed) - _TESTS_SHOWN, "more test", "")
+
+
+def _end_of_output(report: Report, copy: int, output: str) -> Iterator[Text]:
+    """The end of what a copy printed: no test explains how it ended. Of stacks, the head is shown elsewhere."""
+    if report.stacks and report.stacks[copy]:
+        return
+    for line in output.rstrip().splitlines()[-_OUTPUT_LINES_SHOWN:]:
+        yield _line(f"    | {line[:_MESSAGE_MAX]}")
+    if output and not _is_abnormal(report.copy_ends[copy]):
+        yield _line("    " + wording.ALL_OUTPUT.format(path=f"{_copy_folder(report, copy)}/output.log"))
+
+
+def _never_began(result: TestResult) -> bool:
+    return result.outcome is TestOutcome.LOST and not result.started_ns
+
+
+def _copy_folder(report: Report, copy: int) -> str:
+    return f"{report.folder}/copies/{copy:03d}"
+
+
+def _explanations(report: Report, runs: _Runs) -> Iterator[Text]:
+    """The findings that explain why a test failed, with the copies if they do not explain it in all."""
+    copies_of: dict[Explanation, list[int]] = {}
+    for copy, result in runs:
+        if explanation := report.explanations.get((copy, result.id)):
+            copies_of.setdefault(explanation, []).append(copy)
+    by_id = {finding.id: finding for finding in report.findings}
+    for explanation, copies in copies_of.items():
+        if finding := by_id.get(explanation.finding):
+            where = f" (in {wording.in_copies(copies, len(report.results))})" if len(copies) < len(runs) else ""
+            yield _line("    " + explained_by(finding, is_certain=explanation.is_certain, is_brief=True) + where)
 
 
 def _more(count: int, noun: str, ending: str) -> Iterator[Text]:
@@ -111,12 +144,21 @@ def _reruns(report: Report) -> Iterator[Text]:
     yield from _more(len(rerun) - _TESTS_SHOWN, "more test", " run again")
 
 
-def _bad_copy(end: CopyEnd, folder: str) -> Iterator[Text]:
+def _is_abnormal(end: CopyEnd) -> bool:
+    """Whether the copy ended otherwise than by its main process's own exit."""
+    return end.how != CopyPhase.EXITED or (end.status or 0) < 0
+
+
+def _bad_copy(end: CopyEnd, folder: str, stack: Sequence[str]) -> Iterator[Text]:
     name = f"copy {end.copy}"
-    if end.how != CopyPhase.EXITED or (end.status or 0) < 0:
+    if _is_abnormal(end):
         yield _line((name, "red"), f" {end}; its output: {folder}/output.log")
     if end.how == CopyPhase.TIMED_OUT and end.why:
         yield _line(f"    its processes and listeners then: {folder}/processes.txt")
+    if stack:
+        yield _line(f"    {wording.STACK_THEN}")
+        for frame in stack:
+            yield _line(f"    | {frame[:_MESSAGE_MAX]}")
     if end.left_behind:
         yield _line(wording.left_behind(end.copy, end.left_behind, all_ended=not end.unkillable))
     if end.unkillable:
@@ -124,14 +166,37 @@ def _bad_copy(end: CopyEnd, folder: str) -> Iterator[Text]:
 
 
 def _findings(report: Report) -> Iterator[Text]:
-    for finding in report.findings[:_FINDINGS_SHOWN]:
-        first, *others = finding_lines(finding, report.start_ns, sides_max=_SIDES_SHOWN)
-        colour = _COLOUR_OF[finding.severity]
-        yield _line((f"{finding.severity} [{finding.kind}] ", colour), first)
+    grave = [finding for finding in report.findings if finding.severity is not Severity.NOTE]
+    shown, hidden = _selected(grave)
+    for finding in shown:
+        first, *others = finding_lines(finding, report.start_ns, is_brief=True)
+        yield _line((f"{finding.severity} [{finding.cause}] ", _COLOUR_OF[finding.severity]), first)
         for line in others:
             yield _line("    " + line)
-    if len(report.findings) > _FINDINGS_SHOWN:
-        yield _line(f"... and {plural(len(report.findings) - _FINDINGS_SHOWN, 'more finding')}: see findings.json")
+    if len(grave) > len(shown):
+        yield _line(f"... and {plural(len(grave) - len(shown), 'more finding')}: see findings.json")
+        for cause, names in hidden.items():
+            yield _line(f"    {cause}: {', '.join(names)}")
+    if notes := len(report.findings) - len(grave):
+        yield _line(wording.NOTES_COUNTED.format(notes=plural(notes, "note")))
+
+
+def _selected(findings: Sequence[Finding]) -> tuple[list[Finding], dict[Cause, list[str]]]:
+    """The findings to show in full; and, by cause, the ports of which none is shown.
+
+    The first about each port comes before the second about any: no port may be hidden by another.
+    """
+    first_of: dict[tuple[Cause, str], int] = {}
+    for number, finding in enumerate(findings):
+        first_of.setdefault((finding.cause, subject(finding)), number)
+    firsts = set(first_of.values())
+    by_rank = [*first_of.values(), *(number for number in range(len(findings)) if number not in firsts)]
+    shown = sorted(by_rank[:_FINDINGS_SHOWN])
+    hidden: dict[Cause, list[str]] = {}
+    for (cause, name), number in first_of.items():
+        if number not in shown:
+            hidden.setdefault(cause, []).append(name or findings[number].title)
+    return [findings[number] for number in shown], hidden
 
 
 def _not_seen(report: Report) -> Iterator[Text]:
@@ -147,11 +212,25 @@ def _verdict(report: Report) -> Text:
     found = " and ".join(plural(findings[severity], severity) for severity in severities)
     colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
     good = sum(end.is_good for end in report.copy_ends)
-    return _line(
-        (report.verdict.reason, f"bold {colour}"),
-        f": {good} of {len(report.copy_ends)} copies ended well; {_tests_counted(report.results)}; "
-        f"ports: {found or 'no finding'}, {_seen(report)}; {report.duration_s:.1f} s; {report.folder}",
-    )
+    facts = [
+        f"{good} of {len(report.copy_ends)} copies ended well",
+        _tests_counted(report.results),
+        _explained(report),
+        f"ports: {found or 'no finding'}, {_seen(report)}",
+        f"{report.duration_s:.1f} s",
+        report.folder,
+    ]
+    return _line((report.verdict.reason, f"bold {colour}"), ": " + "; ".join(fact for fact in facts if fact))
+
+
+def _explained(report: Report) -> str:
+    failed = {
+        (copy, result.id)
+        for copy, results in enumerate(report.results)
+        for result in results
+        if result.outcome.is_bad
+    }
+    return failures_explained(len(failed), [why for case, why in report.explanations.items() if case in failed])
 
 
 def _tests_counted(results: Sequence[Sequence[TestResult]]) -> str:

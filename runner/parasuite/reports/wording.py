@@ -6,16 +6,33 @@ Tests that look for a phrase in a report take it from here, so that a phrase can
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from parasuite.judge.findings import Finding
-from parasuite.model.words import TestOutcome
+from parasuite.judge.findings import Effect, Explanation, Finding, Side
+from parasuite.judge.findings.programs import program_name
+from parasuite.model.causes import Cause, EffectKind
+from parasuite.model.location import Location
+from parasuite.model.words import AttributedBy, Protocol, Role, TestOutcome
 
 NOTE = "note: {note}"
+ALL_OUTPUT = "all of its output: {path}"
+STACK_THEN = "where its first Python process was then, innermost first; all stacks are in its output:"
 NO_SENSOR = "no sensor looked (--sensors none)"
 NOT_SEEN_BY = "not seen by {sensors}:"
 CANNOT_SEE = "what the {sensors} cannot see"
 PROVES_NOTHING = "the run proves nothing: {reason}"
+EXPLAINED_BY = "explained by {label} {title}"
+MAYBE_EXPLAINED_BY = "may be explained by {label} {title}"
+EXPLAINS = "explains the failure of {tests}"
+RECOVERED = ", and went on with another port"
+WINDOW = "the port had been free for {ms} ms"
+NOTES_COUNTED = "{notes}: see findings.json"
+ID = "id {id}, evidence {evidence}; more: `parasuite explain {cause}`"
+_TITLE_END = re.compile("[:;] ")
+_PLACES_SHOWN = 3
+_SIDES_SHOWN = 2
+_COMMAND_MAX = 120
+_EFFECTS_QUOTED = 5
 
 # Characters that are letters or marks to str.isprintable, and that no font draws: Default_Ignorable_Code_Point of
 # Unicode's DerivedCoreProperties.txt, as far as it is not of category Cf.
@@ -98,28 +115,160 @@ def listeners_seen(listeners: int, *, calls: int | None = None, samples: int | N
     return f"{plural(listeners, 'listener')} seen in {' and '.join(how) or 'no call'}"
 
 
-def finding_lines(finding: Finding, start_ns: int, *, sides_max: int | None = None) -> Iterator[str]:
-    """A finding in plain text: what happened, its sides, how often, what to write instead.
+def subject(finding: Finding) -> str:
+    """The port or path that the suite insists on, the same in every run: `tcp 8025`, `unix /tmp/it.sock`; else ""."""
+    protocol = finding.endpoint.protocol
+    if finding.port:
+        return f"{protocol} {finding.port}"
+    if protocol is Protocol.UNIX and finding.cause is Cause.HARD_CODED:
+        return f"{protocol} {finding.endpoint.address}"
+    return ""
 
-    With *sides_max*, at most that many sides and no command lines: for a reader at a terminal.
+
+def label(finding: Finding) -> str:
+    """`0123456789 [hard-coded]`: how other parts of a report name it."""
+    return f"{finding.id} [{finding.cause}]"
+
+
+def explained_by(finding: Finding, *, is_certain: bool, is_brief: bool = False) -> str:
+    """What is said of a test whose failure *finding* explains, or may explain.
+
+    *is_brief*: for a report that shows the finding's whole title elsewhere.
     """
-    yield finding.message
-    shown = finding.sides[:sides_max]
-    for side in shown:
-        owner = "outside the run" if side.party is None else str(side.party)
-        location = "" if side.location is None else str(side.location)
-        details = [f"pid {side.pid}" if side.pid else "", side.process, side.test, location]
-        if side.since_ns is not None:
-            details.append(f"since {(side.since_ns - start_ns) / 1e9:.2f} s")
-        if side.options:
-            details.append("+".join(side.options))
-        attribution = f" ({side.attribution})" if side.attribution else ""
-        yield f"  {side.role}: {owner}, " + ", ".join(detail for detail in details if detail) + attribution
-        if side.command and sides_max is None:
-            yield f"      {side.command}"
-    if len(finding.sides) > len(shown):
-        yield f"  and {plural(len(finding.sides) - len(shown), 'more side')}: see findings.json"
+    title = _TITLE_END.split(finding.title)[0] if is_brief else finding.title
+    return (EXPLAINED_BY if is_certain else MAYBE_EXPLAINED_BY).format(label=label(finding), title=title)
+
+
+def failures_explained(failures: int, explanations: Collection[Explanation]) -> str:
+    """`3 of 4 failures explained by 1 finding`, and how many more may be; "" if none is and none may be."""
+    certain = [each.finding for each in explanations if each.is_certain]
+    maybe = [each.finding for each in explanations if not each.is_certain]
+    if certain:
+        more = f", {len(maybe)} more may be" if maybe else ""
+        return f"{_share(certain, failures)} explained by {plural(len(set(certain)), 'finding')}{more}"
+    return f"{_share(maybe, failures)} may be explained by {plural(len(set(maybe)), 'finding')}" if maybe else ""
+
+
+def _share(explained: Sequence[str], failures: int) -> str:
+    return f"{len(explained)} of {plural(failures, 'failure')}"
+
+
+def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool) -> Iterator[str]:
+    """A finding in plain text: what is wrong and where, who did what, what came of it, what to write instead.
+
+    *is_brief*: for a reader at a terminal, the first of each kind of effect, few sides, and no command lines.
+    """
+    yield finding.title
+    yield from _place_lines(finding.places, is_brief=is_brief)
+    if not finding.effects:
+        yield from _sides(finding.sides, start_ns, is_brief=is_brief)
     if finding.window_ms is not None:
-        yield f"  window: {finding.window_ms:.1f} ms"
-    yield f"  evidence: {finding.evidence}, seen {plural(finding.count, 'time')}, id {finding.id}"
+        yield WINDOW.format(ms=f"{finding.window_ms:.1f}")
+    for effects in _by_kind(finding.effects):
+        yield from _effect_lines(finding, effects, start_ns, is_brief=is_brief)
+    if finding.failed_tests:
+        first, *others = finding.failed_tests
+        yield EXPLAINS.format(tests=first + (f" and {plural(len(others), 'more test')}" if others else ""))
+    if finding.related:
+        yield f"see also: {', '.join(finding.related)}"
     yield f"hint: {finding.hint}"
+    yield ID.format(id=finding.id, evidence=finding.evidence, cause=finding.cause)
+
+
+def _place_lines(places: Sequence[Location], *, is_brief: bool) -> Iterator[str]:
+    shown = places[:_PLACES_SHOWN] if is_brief else places
+    for place in shown:
+        yield f"at {_place(place)}"
+    if len(places) > len(shown):
+        yield f"and {plural(len(places) - len(shown), 'more place')}: see findings.json"
+
+
+def _place(place: Location) -> str:
+    return f"{place.file}:{place.line} {place.function}".rstrip() if place.line else place.file
+
+
+def _by_kind(effects: Iterable[Effect]) -> list[list[Effect]]:
+    """*effects* of one kind together, those that the program recovered from apart, in their order."""
+    groups: dict[tuple[EffectKind, bool], list[Effect]] = {}
+    for effect in effects:
+        groups.setdefault((effect.kind, effect.recovered), []).append(effect)
+    return list(groups.values())
+
+
+def _effect_lines(finding: Finding, effects: Sequence[Effect], start_ns: int, *, is_brief: bool) -> Iterator[str]:
+    """How often something happened, in which tests, and its first occurrences with their sides."""
+    yield effects_counted(effects) + "; first:"
+    shown = effects[: 1 if is_brief else _EFFECTS_QUOTED]
+    for number, effect in enumerate(shown):
+        if number:
+            yield "then:"
+        if effect.endpoint != finding.endpoint:
+            yield f"  on {effect.endpoint}"
+        for line in _sides(effect.sides, start_ns, is_brief=is_brief):
+            yield f"  {line}"
+        if effect.window_ms is not None:
+            yield "  " + WINDOW.format(ms=f"{effect.window_ms:.1f}")
+    if not is_brief and len(effects) > len(shown):
+        yield f"and {plural(len(effects) - len(shown), 'more pair')} of sides: see findings.json"
+
+
+def effects_counted(effects: Sequence[Effect]) -> str:
+    """`refused 24 times, in 12 tests of 4 copies`: effects of one kind, which all recovered or all did not."""
+    count = sum(effect.count for effect in effects)
+    sides = [side for effect in effects for side in _affected(effect)]
+    tests = {side.test for side in sides if side.test}
+    parties = {side.party for side in sides if side.party is not None}
+    places = [plural(len(tests), "test")] if tests else []
+    if parties:
+        places.append(plural(len(parties), "worker" if any(party.worker for party in parties) else "copy"))
+    where = f", in {' of '.join(places)}" if places else ""
+    first = effects[0]
+    recovered = RECOVERED if first.recovered else ""
+    return f"{_HAPPENED[first.kind]} {'once' if count == 1 else plural(count, 'time')}{where}{recovered}"
+
+
+def _affected(effect: Effect) -> Sequence[Side]:
+    """The sides that wanted something; all, where no side is more to blame than another."""
+    return [side for side in effect.sides if side.role in (Role.WANTED, Role.CLIENT)] or effect.sides
+
+
+_HAPPENED = {
+    EffectKind.REFUSED: "refused",
+    EffectKind.SHARED: "shared",
+    EffectKind.CROSSTALK: "reached another's server",
+    EffectKind.FOREIGN: "refused by a process outside the run",
+}
+
+
+def _sides(sides: Sequence[Side], start_ns: int, *, is_brief: bool) -> Iterator[str]:
+    shown = sides[:_SIDES_SHOWN] if is_brief else sides
+    for side in shown:
+        yield _side(side, start_ns, is_brief=is_brief)
+        if not is_brief:
+            yield from (f"    called from {_place(frame)}" for frame in side.frames[1:])
+            if side.command:
+                yield f"    {side.command}"
+    if len(sides) > len(shown):
+        yield f"and {plural(len(sides) - len(shown), 'more side')}: see findings.json"
+
+
+def _side(side: Side, start_ns: int, *, is_brief: bool) -> str:
+    owner = "outside the run" if side.party is None else str(side.party)
+    # Where no line is known, the script says more than the interpreter that runs it.
+    name = side.process if side.location is not None else program_name(side.process, side.command)
+    process = [name, f"pid {side.pid}" if side.pid else "", f"({side.state})" if side.state else ""]
+    test = side.test
+    # A test that was only seen to run at the time is a guess, and a reader must know that. The rest is detail.
+    if side.attribution and not (is_brief and side.attribution is not AttributedBy.FIRST_SAMPLE):
+        test += f" ({side.attribution})"
+    details = [
+        owner,
+        side.stranger,
+        " ".join(part for part in process if part),
+        side.command[:_COMMAND_MAX] if is_brief and side.party is None else "",
+        test,
+        "" if side.location is None else _place(side.location),
+        "" if side.at_ns is None else f"at {(side.at_ns - start_ns) / 1e9:+.2f} s",
+        "+".join(side.options),
+    ]
+    return f"{side.role}: " + ", ".join(detail for detail in details if detail)

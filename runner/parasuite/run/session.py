@@ -61,7 +61,7 @@ def run(
     """
     with Signals() as signals:
         folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
-        record = _new_record(spec, python, folder, environ)
+        record = _new_record(spec, python, folder, environ, cwd)
         try:
             # Before anything that takes time: a folder without run.json can be neither reported nor pruned.
             folder.write_record(record)
@@ -73,7 +73,10 @@ def run(
             ) from error
         what = f"{plural(spec.copies, 'copy')} of {spec.target.description}"
         hint = f" ({spec.target.hint})" if spec.target.hint else ""
-        progress.say(f"{what}{hint}; {display_path(folder.path, cwd)}")
+        # The path is not resolved: the python of a virtual environment is a link to one without its packages.
+        shown = os.path.relpath(python, cwd) if Path(python).is_relative_to(cwd) else python
+        run_by = f", run by {shown}" if python else ""
+        progress.say(f"{what}{hint}{run_by}; {display_path(folder.path, cwd)}")
         for note in folder.notes:
             progress.say(note)
         scratch = new_scratch_dir()
@@ -228,7 +231,7 @@ class _Session:
         return replace(report, verdict=with_problems(decided, problems)), problems
 
 
-def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[str, str]) -> RunRecord:
+def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[str, str], cwd: Path) -> RunRecord:
     return RunRecord(
         run_id=folder.run_id,
         parasuite=__version__,
@@ -252,6 +255,7 @@ def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[
         pytest_args=_pytest_args(spec),
         collect_junit=spec.collect_junit,
         origins=dict(spec.origins),
+        root=str(cwd),
         ambient=spec.ambient,
     )
 

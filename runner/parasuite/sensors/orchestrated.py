@@ -90,7 +90,9 @@ def orchestrated_sensors(
     sensors: list[OrchestratedSensor] = []
     for name in names:
         if SENSORS[name].is_sampling:
-            sensors.append(_Sampling(sampler.Sampler(init_pids, test_of), is_second=is_second))
+            # A sensor that sees every call also names the strangers that matter: those that copies meet.
+            made = sampler.Sampler(init_pids, test_of, with_strangers=not is_second)
+            sensors.append(_Sampling(made, is_second=is_second))
         elif SENSORS[name].is_inside:
             sensors.append(_InsideCopies(name))
     return sensors

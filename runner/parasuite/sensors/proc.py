@@ -26,12 +26,16 @@ _WINDOW_PAGES = 16
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What /proc/PID/stat says. *state*: a letter, "Z" for a zombie. *start_ticks*: in clock ticks since boot."""
+    """What /proc/PID/stat says. *state*: a letter, "Z" for a zombie. *start_ticks*: in clock ticks since boot.
+
+    *stack*: where its stack begins, another place after each execve(2); 0 if it may not be inspected.
+    """
 
     name: str
     state: str
     parent: int
     start_ticks: int
+    stack: int = 0
 
 
 def stat(pid: int) -> Stat:
@@ -44,6 +48,7 @@ def stat(pid: int) -> Stat:
         state=fields[0].decode("ascii"),
         parent=int(fields[1]),
         start_ticks=int(fields[19]),
+        stack=int(fields[25]),
     )
 
 

@@ -18,12 +18,25 @@ from typing import Any
 
 import psutil
 
-from parasuite.model.events import Endpoint, Event, Orphaned, ProcessSeen, Seen, SensorState, Unseen
+from parasuite.model.events import (
+    Endpoint,
+    Event,
+    Holder,
+    Orphaned,
+    ProcessSeen,
+    Seen,
+    SensorState,
+    StrangerSeen,
+    Unseen,
+)
 from parasuite.model.overlap import canonical_address
 from parasuite.model.party import Caller, Party, Process
 from parasuite.model.sensors import SensorName
-from parasuite.model.words import AttributedBy, Protocol, SensorStatus
+from parasuite.model.words import AttributedBy, Protocol, SensorStatus, SocketState
 from parasuite.sensors import netlink, proc
+
+if sys.platform == "linux":
+    from parasuite.sensors.strangers import Strangers
 
 _COMMAND_MAX = 500
 NAME = SensorName.SAMPLER
@@ -44,10 +57,20 @@ class Sampler:
     """Takes samples and returns what has changed, as events.
 
     *inits*: called at each sample, {pid of a copy's init: copy}; a process belongs to the copy whose init is one of
-    its ancestors. *test_of*: the test that a copy runs now, "" if it is not exactly one.
+    its ancestors. *test_of*: the test that a copy runs now, "" if it is not exactly one. *with_strangers*: whether
+    listeners of processes outside the run are reported, too.
     """
 
-    def __init__(self, inits: Callable[[], dict[int, int]], test_of: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        inits: Callable[[], dict[int, int]],
+        test_of: Callable[[int], str],
+        *,
+        with_strangers: bool = False,
+    ) -> None:
+        self._with_strangers = with_strangers
+        self._runs = Strangers() if with_strangers and sys.platform == "linux" else None
+        self._strangers: dict[tuple[str, Endpoint], StrangerSeen] = {}
         self._inits = inits
         self._test_of = test_of
         self._copy_of: dict[tuple[int, float], int | None] = {}
@@ -71,7 +94,21 @@ class Sampler:
         self.samples += 1
         events: list[Event] = []
         now: dict[str, Seen] = {}
+        strangers: dict[tuple[str, Endpoint], StrangerSeen] = {}
         for endpoint, socket_id, process, copy in rows:
+            if copy is None:
+                stranger = self._strangers.get((socket_id, endpoint))
+                if stranger is None:
+                    stranger = StrangerSeen(
+                        t_ns=t_ns,
+                        source=NAME,
+                        endpoint=endpoint,
+                        socket=socket_id,
+                        holders=(self._holder(endpoint, process),),
+                    )
+                    events.append(stranger)
+                strangers[socket_id, endpoint] = stranger
+                continue
             known = self._known.get(socket_id)
             if known is None or known.endpoint != endpoint:
                 test = self._test_of(copy)
@@ -88,8 +125,14 @@ class Sampler:
             if now.get(socket_id) is not old
         ]
         self._known = now
+        events += [
+            StrangerSeen(t_ns=t_ns, source=NAME, endpoint=old.endpoint, socket=old.socket, is_gone=True)
+            for key, old in self._strangers.items()
+            if key not in strangers
+        ]
+        self._strangers = strangers
         # In the order in which it happened: a socket leaves its endpoint before another one is seen there.
-        return sorted(events, key=lambda event: isinstance(event, Seen | ProcessSeen))
+        return sorted(events, key=_appears)
 
     def orphans(self, copy: int) -> list[Event]:
         """Take a sample now; what it changed, and an Orphaned for each endpoint that *copy* still holds."""
@@ -112,6 +155,20 @@ class Sampler:
             t_ns=time.monotonic_ns(), source=NAME, sensor=NAME, state=state, why=why, samples=self.samples
         )
 
+    def _holder(self, endpoint: Endpoint, process: Process) -> Holder:
+        """The socket of a stranger. On Linux with the other run of parasuite that its process belongs to."""
+        name, command, _ = _described(process.pid)
+        stranger = self._runs.described(process.pid) if self._runs is not None else None
+        return Holder(
+            party=None,
+            pid=process.pid,
+            state=SocketState.LISTEN if endpoint.protocol == Protocol.TCP else SocketState.UNCONNECTED,
+            command=command,
+            name=name,
+            start_s=process.start_s,
+            other_run=stranger.other_run if stranger is not None else None,
+        )
+
     def _introduction(self, seen: Seen) -> list[Event]:
         process = seen.caller.process
         if process in self._introduced:
@@ -129,8 +186,8 @@ class Sampler:
             )
         ]
 
-    def _rows(self) -> Iterable[tuple[Endpoint, str, Process, int]]:
-        """Every listener of a copy: (endpoint, socket id, process, copy).
+    def _rows(self) -> Iterable[tuple[Endpoint, str, Process, int | None]]:
+        """Every listener of a copy: (endpoint, socket id, process, copy). With strangers, theirs too, of no copy.
 
         psutil reports an address and a descriptor. A moment later a busy process may have another socket at that
         descriptor, so the kernel's table decides which socket has which address.
@@ -142,7 +199,7 @@ class Sampler:
             if not places or not socket_id.startswith("inode:") or places.get(socket_id) == _place(endpoint):
                 yield row
 
-    def _candidates(self) -> Iterable[tuple[Endpoint, str, Process, int]]:
+    def _candidates(self) -> Iterable[tuple[Endpoint, str, Process, int | None]]:
         inits = self._inits()
         for row in self._connections(inits):
             is_udp = row.type == socket.SOCK_DGRAM
@@ -152,13 +209,14 @@ class Sampler:
                 process = psutil.Process(row.pid)
                 process_start = process.create_time()
                 copy = self._owner(process, process_start, inits)
-                if copy is None:
+                if copy is None and not self._with_strangers:
                     continue
                 protocol = Protocol.UDP if is_udp else Protocol.TCP
                 endpoint = Endpoint(protocol, row.laddr.ip, row.laddr.port)
                 socket_id = _socket_id(row.pid, row.fd)
                 if socket_id:
-                    yield endpoint, socket_id, Process(Party(copy), row.pid, process_start), copy
+                    party = None if copy is None else Party(copy)
+                    yield endpoint, socket_id, Process(party, row.pid, process_start), copy
 
     def _connections(self, inits: dict[int, int]) -> Iterable[Any]:
         if sys.platform != "darwin" or os.geteuid() == 0:
@@ -174,18 +232,20 @@ class Sampler:
         return found
 
     def _owner(self, process: psutil.Process, process_start: float, inits: dict[int, int]) -> int | None:
-        """The copy of a process. It never changes, since an orphan is reparented to the init of its own copy."""
+        """The copy of a process, None outside the run. It never changes, since an orphan is reparented to the init of
+        its own copy. Raises psutil.NoSuchProcess if a parent ends between two look-ups; the next sample tries again.
+        """
         identity = (process.pid, process_start)
         if identity not in self._copy_of:
             line = [process.pid]
-            try:
-                while line[-1] not in inits and line[-1] > 1:
-                    line.append(psutil.Process(line[-1]).ppid())
-            except psutil.NoSuchProcess:
-                # Its parent ended between two look-ups; the next sample tries again.
-                return None
+            while line[-1] not in inits and line[-1] > 1:
+                line.append(psutil.Process(line[-1]).ppid())
             self._copy_of[identity] = inits.get(line[-1])
         return self._copy_of[identity]
+
+
+def _appears(event: Event) -> bool:
+    return isinstance(event, Seen | ProcessSeen) or (isinstance(event, StrangerSeen) and not event.is_gone)
 
 
 def _described(pid: int) -> tuple[str, str, int]:

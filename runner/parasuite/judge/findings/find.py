@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from parasuite.judge.findings.crosstalk import Crosstalk
@@ -10,14 +10,18 @@ from parasuite.judge.findings.exposed import Exposed
 from parasuite.judge.findings.finding import Finding
 from parasuite.judge.findings.hard_coded import HardCoded
 from parasuite.judge.findings.knowledge import Knowledge
+from parasuite.judge.findings.leaked import Leaked
+from parasuite.judge.findings.lost_port import LostPort
 from parasuite.judge.findings.orphan import Orphan
-from parasuite.judge.findings.rebind import Rebind
 from parasuite.judge.findings.refused import Refused
 from parasuite.judge.findings.reuse import Reuse
+from parasuite.judge.findings.seen import Detector, Seen
 from parasuite.judge.findings.shared import Shared
-from parasuite.judge.findings.table import Detector, FindingTable
+from parasuite.judge.findings.table import FindingTable
 from parasuite.judge.fusion import fuse
 from parasuite.judge.ledger import in_order
+from parasuite.judge.parties import with_workers
+from parasuite.model.ambient import AmbientService
 from parasuite.model.events import Event
 
 
@@ -29,28 +33,40 @@ class Judgement:
     notes: tuple[str, ...] = ()
 
 
-def find(events: Iterable[Event]) -> Judgement:
-    """What *events*, sorted by time, prove. Reads them once; time and memory are linear in their number."""
+def find(events: Iterable[Event], ambient: Collection[AmbientService] = ()) -> Judgement:
+    """What *events*, sorted by time, prove. Reads them once; time and memory are linear in their number.
+
+    *ambient*: services outside the run that the suite is meant to use; nothing is said of them.
+    """
     knowledge, table, refused = Knowledge(), FindingTable(), Refused()
     detectors: tuple[Detector, ...] = (
+        Leaked(),  # Before `refused`, which asks what has leaked.
         refused,
         Shared(),
         Crosstalk(),
         Orphan(),
         HardCoded(),
-        Rebind(),
+        LostPort(),
         Exposed(),
         Reuse(),
     )
-    for event in fuse(in_order(events)):
+    for event in fuse(with_workers(in_order(events))):
         changes = knowledge.apply(event)
         for detector in detectors:
-            for occurrence in detector.observe(event, changes, knowledge):
-                table.add(occurrence)
+            for seen in detector.observe(event, changes, knowledge):
+                if not _is_meant(seen, ambient):
+                    table.add(seen)
     for detector in detectors:
-        for occurrence in detector.conclude(knowledge):
-            table.add(occurrence)
+        for seen in detector.conclude(knowledge):
+            if not _is_meant(seen, ambient):
+                table.add(seen)
     return Judgement(findings=tuple(table.findings(knowledge)), notes=tuple(_notes(refused)))
+
+
+def _is_meant(seen: Seen, ambient: Collection[AmbientService]) -> bool:
+    """Whether *seen* happened with a service outside the run that the suite is meant to use."""
+    with_stranger = any(side.party is None for side in seen.sides)
+    return with_stranger and any(service.matches(seen.endpoint) for service in ambient)
 
 
 def _notes(refused: Refused) -> Iterable[str]:

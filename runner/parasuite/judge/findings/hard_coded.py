@@ -1,4 +1,4 @@
-"""`hard-coded`: one explicit port, Unix path or VSOCK port in two or more parties."""
+"""`hard-coded`: one explicit port, Unix path or VSOCK port that parties ask for."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import NamedTuple, TypeAlias
 
 from parasuite.judge.findings.finding import Side
 from parasuite.judge.findings.knowledge import Knowledge
-from parasuite.judge.findings.table import Occurrence
+from parasuite.judge.findings.seen import Charge, SeenCause
 from parasuite.judge.ledger import Changes, OpenHold
-from parasuite.model.events import Bind, Endpoint, Event
-from parasuite.model.finding_kinds import FindingKind
+from parasuite.model.causes import Cause
+from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event
 from parasuite.model.network import Network
 from parasuite.model.overlap import overlaps
-from parasuite.model.party import Party
-from parasuite.model.words import Evidence, Protocol, Role, weaker
+from parasuite.model.party import Party, some_meet
+from parasuite.model.words import Evidence, Protocol, Role, Severity, weaker
 
-HARD_CODED_HINT = "bind port 0 and ask the socket for its number; for a program that needs a number, reserve one"
 NAME_HINT = "put the socket into the test's own temporary folder, or make its name unique to the process"
 VSOCK_PORT_ANY = 4294967295
+# Windows reports EACCES where an exclusive owner is in the way, and has its own numbers for both.
+IN_USE = frozenset({"EADDRINUSE", "WSAEADDRINUSE", "WSAEACCES"})
 
 
 class _Use(NamedTuple):
-    """The first time that a party listened on a port at one place."""
+    """The first time that a party asked for a port at one place."""
 
     endpoint: Endpoint
     side: Side
@@ -35,45 +36,89 @@ _Uses: TypeAlias = dict[tuple[Party, _Place], _Use]
 
 
 class HardCoded:
-    """Two parties listen on one explicit port, on endpoints that would exclude each other.
+    """Parties ask for one explicit port, on endpoints that would exclude each other.
 
-    Time does not matter: parties that did not meet this night will meet another night. Ports that are drawn at random
-    coincide by chance (random_ports.py), and are not reported unless most of the parties use them.
+    Time does not matter: parties that did not meet this night will meet another night. A port that only one party
+    asked for is a note, since it may have been drawn, or another party may not have come that far. Nothing is said of
+    it where the same function asked for other ports in other parties: it makes them different on purpose. Ports that
+    are drawn at random coincide by chance (random_ports.py), and are not reported unless most parties use them.
     """
 
     def __init__(self) -> None:
         self._uses: dict[tuple[Protocol, str], _Uses] = defaultdict(dict)
+        self._bound: dict[tuple[Protocol, str], _Uses] = defaultdict(dict)
+        self._parties: dict[tuple[Protocol, str], set[Party]] = defaultdict(set)
 
-    def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[Occurrence]:
+    def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenCause]:
+        for hold in changes.opened:
+            # One that does not listen may be a client's; it counts if another party asks for its port.
+            if hold.endpoint.protocol == Protocol.TCP and not hold.listening:
+                self._add_hold(hold, knowledge, self._bound)
         for hold in changes.listening:
             if hold.endpoint.protocol == Protocol.TCP:
-                self._add_hold(hold, knowledge)
+                self._add_hold(hold, knowledge, self._uses)
         for hold in changes.closed:
             if hold.endpoint.protocol == Protocol.UDP and hold.listening:
-                self._add_hold(hold, knowledge)
-        if isinstance(event, Bind) and _is_named(event.asked):
-            # Sockets of these families appear in no table: that they were asked for is all that is known.
-            self._add(event.asked, knowledge.side_of_caller(Role.HOLDER, event, event.options), Evidence.ATTEMPTED)
+                self._add_hold(hold, knowledge, self._uses)
+        if isinstance(event, Bind):
+            self._add_bind(event, knowledge)
         return iter(())
 
-    def conclude(self, knowledge: Knowledge) -> Iterator[Occurrence]:
+    def conclude(self, knowledge: Knowledge) -> Iterator[SeenCause]:
         for hold in knowledge.ledger.open_holds():
             if hold.endpoint.protocol == Protocol.UDP and hold.listening:
-                self._add_hold(hold, knowledge)
-        for (protocol, _), uses in sorted(self._uses.items()):
+                self._add_hold(hold, knowledge, self._uses)
+        for (protocol, name), listening in sorted(self._uses.items()):
+            uses = self._bound.get((protocol, name), {}) | listening
             overlapping = _overlapping(uses)
             parties = {party for party, _ in overlapping}
-            if len(parties) > 1 and not _is_chance(protocol, parties, overlapping, knowledge):
-                yield _occurrence(protocol, list(overlapping.values()))
+            if len(parties) > 1:
+                if not _is_chance(protocol, parties, overlapping, knowledge):
+                    yield _cause(list(overlapping.values()), Severity.WARNING)
+            else:
+                alone = [use for use in uses.values() if self._is_note(use, knowledge)]
+                for use in alone[:1]:
+                    yield _cause([use], Severity.NOTE)
 
-    def _add_hold(self, hold: OpenHold, knowledge: Knowledge) -> None:
-        if knowledge.explicit_port(hold):
-            self._add(hold.endpoint, knowledge.side_of_hold(Role.HOLDER, hold), hold.evidence)
+    def _is_note(self, use: _Use, knowledge: Knowledge) -> bool:
+        """Whether another party may want what *use* alone asked for."""
+        endpoint, side = use.endpoint, use.side
+        if endpoint.protocol == Protocol.UNIX and knowledge.is_in_scratch(endpoint.address):
+            return False
+        if endpoint.protocol != Protocol.UNIX and not endpoint.network.is_ours:
+            return False
+        if knowledge.port_lists.owner(endpoint.protocol, endpoint.port) is not None:
+            return True
+        return len(self._parties[endpoint.protocol, side.origin]) == 1
 
-    def _add(self, endpoint: Endpoint, side: Side, evidence: Evidence) -> None:
+    def _add_bind(self, event: Bind, knowledge: Knowledge) -> None:
+        asked = event.asked
+        if _is_named(asked):
+            # Sockets of these families appear in no table: that they were asked for is all that is known.
+            if event.errno in ("", ATTEMPTED, *IN_USE):
+                side = knowledge.side_of_call(Role.HOLDER, event, event.options)
+                self._add(asked, side, Evidence.ATTEMPTED, knowledge)
+        elif event.errno in IN_USE and asked.port and not knowledge.was_assigned(event.party, asked.port):
+            side = knowledge.side_of_call(Role.WANTED, event, event.options)
+            self._add(asked, side, Evidence.EXACT, knowledge)
+
+    def _add_hold(self, hold: OpenHold, knowledge: Knowledge, to: dict[tuple[Protocol, str], _Uses]) -> None:
+        if hold.party is not None and knowledge.explicit_port(hold):
+            side = knowledge.side_of_hold(Role.HOLDER, hold)
+            key = (hold.party, (hold.endpoint.address, hold.endpoint.network))
+            uses = to[hold.endpoint.protocol, name_of(hold.endpoint)]
+            uses.setdefault(key, _Use(hold.endpoint, side, hold.evidence))
+            self._note_party(hold.endpoint, side, hold.party, knowledge)
+
+    def _add(self, endpoint: Endpoint, side: Side, evidence: Evidence, knowledge: Knowledge) -> None:
         if side.party is not None:
-            uses = self._uses[endpoint.protocol, _port_or_path(endpoint)]
+            uses = self._uses[endpoint.protocol, name_of(endpoint)]
             uses.setdefault((side.party, (endpoint.address, endpoint.network)), _Use(endpoint, side, evidence))
+            self._note_party(endpoint, side, side.party, knowledge)
+
+    def _note_party(self, endpoint: Endpoint, side: Side, party: Party, knowledge: Knowledge) -> None:
+        self._parties[endpoint.protocol, side.origin].add(party)
+        knowledge.port_lists.asked(endpoint.protocol, side.origin, party, endpoint.port)
 
 
 def _is_named(asked: Endpoint) -> bool:
@@ -86,7 +131,8 @@ def _is_named(asked: Endpoint) -> bool:
     return False
 
 
-def _port_or_path(endpoint: Endpoint) -> str:
+def name_of(endpoint: Endpoint) -> str:
+    """What a finding about a fixed *endpoint* is grouped by: its port, or its path."""
     return endpoint.address if endpoint.protocol == Protocol.UNIX else str(endpoint.port)
 
 
@@ -99,7 +145,7 @@ def _overlapping(uses: _Uses) -> _Uses:
     for place, users in by_place.items():
         endpoint = next(iter(users.values()))
         for other_place, others in by_place.items():
-            if len({*users, *others}) > 1 and overlaps(endpoint, next(iter(others.values()))):
+            if some_meet({*users, *others}) and overlaps(endpoint, next(iter(others.values()))):
                 met.update((place, other_place))
     return {key: uses[key] for key in sorted(uses) if key[1] in met}
 
@@ -114,19 +160,15 @@ def _is_chance(protocol: Protocol, parties: set[Party], uses: _Uses, knowledge: 
     return True
 
 
-def _occurrence(protocol: Protocol, uses: list[_Use]) -> Occurrence:
+def _cause(uses: list[_Use], severity: Severity) -> SeenCause:
     endpoint = uses[0].endpoint
     sides = {use.side.party: use.side for use in reversed(uses)}
-    port = {Protocol.UNIX: endpoint.address, Protocol.VSOCK: f"vsock port {endpoint.port}"}.get(
-        protocol, f"port {endpoint.port}"
-    )
-    sort = "name" if protocol == Protocol.UNIX else "number"
-    return Occurrence(
-        kind=FindingKind.HARD_CODED,
+    return SeenCause(
+        charge=Charge(Cause.HARD_CODED, endpoint.protocol, name_of(endpoint)),
         evidence=weaker(*(use.evidence for use in uses)),
         endpoint=endpoint,
-        port=endpoint.port,
-        message=f"{len(sides)} copies use {port}, a {sort} fixed in the suite or in a program that it starts",
-        hint=NAME_HINT if protocol == Protocol.UNIX else HARD_CODED_HINT,
         sides=tuple(sides[party] for party in sorted(sides, key=lambda party: party or Party(-1))),
+        port=endpoint.port,
+        severity=severity,
+        hint=NAME_HINT if endpoint.protocol == Protocol.UNIX else None,
     )

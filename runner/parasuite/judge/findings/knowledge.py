@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from parasuite.judge.findings.finding import Side
+from parasuite.judge.findings.port_lists import PortLists
 from parasuite.judge.findings.random_ports import RandomPorts
 from parasuite.judge.ledger import Changes, Ledger, OpenHold
+from parasuite.judge.own_ports import OwnPorts
 from parasuite.model.events import Bind, Event, ProcessEvent, ProcessSeen, RunStarted
 from parasuite.model.location import Location
 from parasuite.model.overlap import canonical_address, is_loopback, is_wildcard
@@ -15,21 +19,45 @@ from parasuite.model.words import Protocol, Role, SocketOption
 # 32768-60999), so that no port is called hard-coded for want of a fact.
 EPHEMERAL_UNKNOWN = (32768, 65535)
 NEVER_RELEASED, RELEASED_UNTIMED = -1, -2
-_Slot = tuple[Party | None, Protocol, int]
+_Slot = tuple[int | Party | None, Protocol, int]
+
+
+@dataclass(slots=True)
+class Assignment:
+    """A port that the kernel assigned. *drawn_ns*: when.
+
+    *released_ns*: when it was last released by the copy that has it; RELEASED_UNTIMED where no sensor knows when,
+    NEVER_RELEASED while it is held.
+    """
+
+    drawn_by: Caller
+    drawn_ns: int
+    released_ns: int = NEVER_RELEASED
+
+    @property
+    def is_released(self) -> bool:
+        return self.released_ns != NEVER_RELEASED
+
+    def window_ms(self, t_ns: int) -> float | None:
+        """From the release to *t_ns*; None where that is not known."""
+        return round(max(0, t_ns - self.released_ns) / 1e6, 3) if self.released_ns >= 0 else None
 
 
 class Knowledge:
     """The holds of now, which ports the kernel assigned to whom, what the processes are called.
 
-    *random_ports*: which explicit ports each origin asked for. *assigned*: (party, protocol, port) to
-    the time when that socket was released, RELEASED_UNTIMED where no sensor knows it, or NEVER_RELEASED.
+    *random_ports*: which explicit ports each origin asked for. *port_lists*: which of them belong together.
+    *own_ports*: which ports a worker believes to be its own. *left_behind*: the open holds of tests that are over.
     """
 
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.random_ports = RandomPorts()
-        self.assigned: dict[_Slot, int] = {}
-        self._ephemeral_first, self._ephemeral_last = EPHEMERAL_UNKNOWN
+        self.port_lists = PortLists()
+        self.own_ports = OwnPorts()
+        self.left_behind: set[OpenHold] = set()
+        self.ephemeral = EPHEMERAL_UNKNOWN
+        self._assigned: dict[_Slot, Assignment] = {}
         self._addresses: frozenset[str] = frozenset()
         self._scratch = ""
         self._processes: dict[int, tuple[str, str]] = {}
@@ -38,21 +66,26 @@ class Knowledge:
         """Learn *event*; returns what it did to the holds."""
         if isinstance(event, RunStarted):
             if event.ephemeral_last:
-                self._ephemeral_first, self._ephemeral_last = event.ephemeral_first, event.ephemeral_last
+                self.ephemeral = (event.ephemeral_first, event.ephemeral_last)
             self._addresses = frozenset(canonical_address(address) for address in event.addresses)
             self._scratch = event.scratch
         elif isinstance(event, ProcessSeen):
             self._processes[event.caller.process.pid] = (event.name, event.command)
         changes = self.ledger.apply(event)
+        self.own_ports.learn(event, changes)
+        self.own_ports.learn(event, changes)
         self._learn_explicit_ports(event, changes)
         for hold in changes.closed:
             # Rebinding an assigned port and closing it counts as a new release, unless the socket that the kernel
             # gave the port to is still open.
-            if hold.asked_port == 0 or self.assigned.get(_slot(hold), NEVER_RELEASED) != NEVER_RELEASED:
-                self.assigned[_slot(hold)] = event.t_ns if hold.release_is_timed else RELEASED_UNTIMED
+            for slot in _slots(hold):
+                assignment = self._assigned.get(slot)
+                if assignment is not None and (hold.asked_port == 0 or assignment.is_released):
+                    assignment.released_ns = event.t_ns if hold.release_is_timed else RELEASED_UNTIMED
         for hold in changes.opened:
             if hold.asked_port == 0:
-                self.assigned[_slot(hold)] = NEVER_RELEASED
+                for slot in _slots(hold):
+                    self._assigned[slot] = Assignment(hold.caller, hold.start_ns)
         return changes
 
     def _learn_explicit_ports(self, event: Event, changes: Changes) -> None:
@@ -67,25 +100,42 @@ class Knowledge:
 
     def _learn_explicit_port(self, protocol: Protocol, port: int, caller: Caller) -> None:
         if caller.process.party is not None:
-            location = self._portable(caller.location)
-            origin = location.place if location is not None else self.process(caller.process.pid)[0]
-            self.random_ports.add(protocol, origin, port, caller.process.party)
+            self.random_ports.add(protocol, self.side_of(Role.WANTED, caller).origin, port, caller.process.party)
 
     def is_ephemeral(self, port: int) -> bool:
         """Whether the kernel may assign *port* to a socket that asks for port 0."""
-        return self._ephemeral_first <= port <= self._ephemeral_last
+        first, last = self.ephemeral
+        return first <= port <= last
 
-    def was_assigned(self, party: Party | None, port: int) -> bool:
-        """Whether the kernel has given *port* to *party* before now, for either protocol.
+    def assignment(self, party: Party | None, protocol: Protocol, port: int) -> Assignment | None:
+        """How the copy of *party* was last assigned *port* by the kernel; None if it never was."""
+        return self._assigned.get((_copy_of(party), protocol, port))
+
+    def own_assignment(self, party: Party, protocol: Protocol, port: int) -> Assignment | None:
+        """The same for *party* itself, not for the other workers of its copy."""
+        return self._assigned.get((party, protocol, port))
+
+    def assignment_of_either(self, party: Party | None, protocol: Protocol, port: int) -> Assignment | None:
+        """The same for *protocol*, else for the other.
 
         Either, since a server of both protocols binds the second socket to the port that the first was given.
         """
-        return (party, Protocol.TCP, port) in self.assigned or (party, Protocol.UDP, port) in self.assigned
+        other = Protocol.UDP if protocol == Protocol.TCP else Protocol.TCP
+        return self.assignment(party, protocol, port) or self.assignment(party, other, port)
+
+    def was_assigned(self, party: Party | None, port: int) -> bool:
+        """Whether the kernel has given *port* to the copy of *party* before now, for either protocol."""
+        return self.assignment_of_either(party, Protocol.TCP, port) is not None
 
     def is_this_host(self, address: str) -> bool:
         """Whether what is sent to *address* stays on this host."""
         address = canonical_address(address)
         return is_loopback(address) or is_wildcard(address) or address in self._addresses
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this host is known to have only loopback addresses, so that no other host can reach it."""
+        return bool(self._addresses) and all(map(is_loopback, self._addresses))
 
     def explicit_port(self, hold: OpenHold) -> int:
         """The port that the program insisted on, 0 if the kernel chose. Sampled: any outside the kernel's range."""
@@ -97,17 +147,16 @@ class Knowledge:
 
     def side_of_hold(self, role: Role, hold: OpenHold) -> Side:
         """*hold*'s owner as a side of a finding."""
-        return self._side(role, hold.caller, hold.start_ns, hold.options)
+        return self.side_of(role, hold.caller, hold.start_ns, hold.options)
 
-    def side_of_caller(self, role: Role, event: ProcessEvent, options: tuple[SocketOption, ...] = ()) -> Side:
+    def side_of_call(self, role: Role, event: ProcessEvent, options: tuple[SocketOption, ...] = ()) -> Side:
         """The process that made the call of *event*, as a side of a finding."""
-        return self._side(role, event.caller, event.t_ns, options)
+        return self.side_of(role, event.caller, event.t_ns, options)
 
-    def process(self, pid: int) -> tuple[str, str]:
-        """Name and command line of *pid*, empty where no sensor knew them."""
-        return self._processes.get(pid, ("", ""))
-
-    def _side(self, role: Role, caller: Caller, since_ns: int, options: tuple[SocketOption, ...]) -> Side:
+    def side_of(
+        self, role: Role, caller: Caller, at_ns: int | None = None, options: tuple[SocketOption, ...] = ()
+    ) -> Side:
+        """*caller* as a side of a finding."""
         name, command = self.process(caller.process.pid)
         return Side(
             role=role,
@@ -117,18 +166,34 @@ class Knowledge:
             command=command,
             test=caller.test,
             attribution=caller.attribution,
-            location=self._portable(caller.location),
-            since_ns=since_ns,
+            frames=tuple(map(self._portable, caller.frames)),
+            at_ns=at_ns,
             options=options,
         )
 
-    def _portable(self, location: Location | None) -> Location | None:
+    def is_in_scratch(self, path: str) -> bool:
+        """Whether *path* lies in a folder that parasuite has made for one copy alone, such as its TMPDIR."""
+        return bool(self._scratch) and path.startswith(self._scratch + "/")
+
+    def process(self, pid: int) -> tuple[str, str]:
+        """Name and command line of *pid*, empty where no sensor knew them."""
+        return self._processes.get(pid, ("", ""))
+
+    def _portable(self, location: Location) -> Location:
         """*location*, its file as `$TMPDIR/...` if it lies in its copy's temporary folder: equal in every copy."""
-        if location is None or not self._scratch or self._scratch not in location.file:
+        if not self._scratch or self._scratch not in location.file:
             return location
         _, _, below = location.file.partition(self._scratch + "/")
         return location._replace(file="$TMPDIR/" + below.partition("/")[2])
 
 
-def _slot(hold: OpenHold) -> _Slot:
-    return (hold.party, hold.endpoint.protocol, hold.endpoint.port)
+def _copy_of(party: Party | None) -> int | None:
+    return None if party is None else party.copy
+
+
+def _slots(hold: OpenHold) -> tuple[_Slot, ...]:
+    """Under what *hold*'s port is remembered: its copy, and its party."""
+    protocol, port = hold.endpoint.protocol, hold.endpoint.port
+    if hold.party is None:
+        return ((None, protocol, port),)
+    return ((hold.party.copy, protocol, port), (hold.party, protocol, port))

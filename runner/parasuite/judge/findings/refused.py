@@ -2,7 +2,10 @@
 
 Theory of operation. A refusal is an event with errno EADDRINUSE. Whose socket was in the way is asked, in this order:
 of the kernel's table, which the sensor read at that instant (the event's holders); of the ledger's open holds; of the
-hold that ended there last. A party that stood in its own way is not reported.
+hold that ended there last. A party that stood in its own way is not reported, with three exceptions: a listener that
+outlived an earlier test (leaked.py); an outgoing connection of its own that had been given the fixed port as its
+source port; and a connection that it has closed, which the kernel still keeps (TIME_WAIT) and which is in the way of
+a server without SO_REUSEADDR: that is a note.
 
 A refusal by another party is *pending* until its thread's next bind or listen:
 
@@ -18,51 +21,71 @@ have got that far. If a party held the port, it was refused. If only a stranger 
 the thread's next event, which may be the recorder's report of the same call, with its result.
 
 A datagram client that draws its ports at random and meets another party's is coincidence (random_ports.py), which is
-known only at the end of the run. Refusals that met only closed connections, or no one any more, are counted.
+known only at the end of the run. Refusals that met only closed connections of nobody known, or no one any more, are
+counted. What a refusal is charged to, charges.py says.
+
+Unix sockets are in no table: a refusal counts only if another party bound that path before, since a file that an
+earlier server left there refuses a bind as well.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TypeAlias
 
+from parasuite.judge.findings.charges import Claim, blame
+from parasuite.judge.findings.crosstalk import side_of_holder
 from parasuite.judge.findings.finding import Side
-from parasuite.judge.findings.knowledge import NEVER_RELEASED, Knowledge
-from parasuite.judge.findings.table import Occurrence
+from parasuite.judge.findings.hard_coded import IN_USE, name_of
+from parasuite.judge.findings.knowledge import Knowledge
+from parasuite.judge.findings.leaked import leak_charge
+from parasuite.judge.findings.seen import Charge, SeenEffect
 from parasuite.judge.ledger import Changes, OpenHold
+from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Holder, Listen
-from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.location import Location
 from parasuite.model.overlap import canonical, may_coexist, overlaps
 from parasuite.model.party import Party
 from parasuite.model.sensors import is_inside
 from parasuite.model.words import Evidence, Protocol, Role, Severity, SocketState, weaker
 
-# Windows reports EACCES where an exclusive owner is in the way, and has its own numbers for both.
-IN_USE = frozenset({"EADDRINUSE", "WSAEADDRINUSE", "WSAEACCES"})
-HARD_CODED_HINT = (
-    "bind port 0 instead of a fixed number, or take a number that stays reserved until the server is bound"
-)
-LOST_HINT = (
-    "keep the socket that was given the number until the server is bound, or let the server bind port 0 itself"
-)
 BESIDE_HINT = (
-    "hand the held socket itself to the server, or let the other copy bind port 0: a hold that the server can bind "
-    "through cannot keep out another that binds the very number with SO_REUSEADDR"
+    "hand the held socket itself to the server, or let the other party bind port 0: a hold that the server can bind "
+    "through cannot keep out another that binds the same port with SO_REUSEADDR"
 )
-FOREIGN_HINT = "the number belongs to a process outside the run: bind port 0, or stop that process on this machine"
-_HELD = {SocketState.LISTEN: "listens", SocketState.BOUND: "is bound", SocketState.ESTABLISHED: "has a connection"}
+CLOSED_CONNECTION_HINT = (
+    "set SO_REUSEADDR before the bind, as servers do: the process has closed its connection, and the kernel keeps "
+    "the port in TIME_WAIT for a minute; or bind port 0"
+)
+CONNECTION_HINT = (
+    "bind port 0, or take a port outside the ephemeral range: an outgoing connection was given this port as its own"
+)
+PAIR_HINT = (
+    "draw again until the port is free for both addresses (or protocols): the kernel assigned it for only one of them"
+)
+STRANGER_HINT = "bind port 0: on this machine, a process outside the run has this port"
 
 _Thread: TypeAlias = tuple[int, int]  # Pid and thread id.
 _Call: TypeAlias = Bind | Listen
 
 
 @dataclass(frozen=True, slots=True)
+class _Holder:
+    """Whose socket was in the way, and how well that is known. *hold*: its account, where there is one."""
+
+    side: Side
+    evidence: Evidence
+    hold: OpenHold | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Refusal:
     """*paired*: the kernel gave this party the same port for another address or protocol, where it still holds it."""
 
-    occurrence: Occurrence
+    effect: SeenEffect
     event: _Call
     port: int
     paired: bool
@@ -79,21 +102,22 @@ class Refused:
         self._pending: dict[_Thread, list[_Refusal]] = {}
         self._unresolved: dict[_Thread, _Refusal] = {}
         self._datagram_servers: set[str] = set()
-        self._of_datagrams: list[Occurrence] = []
+        self._of_datagrams: list[SeenEffect] = []
+        self._paths: dict[Endpoint, dict[Party, Side]] = defaultdict(dict)
 
-    def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[Occurrence]:
+    def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect]:
         self._note_datagram_servers(changes.closed, knowledge)
         yield from self._without_datagrams(self._observe(event, changes, knowledge))
 
-    def conclude(self, knowledge: Knowledge) -> Iterator[Occurrence]:
+    def conclude(self, knowledge: Knowledge) -> Iterator[SeenEffect]:
         self._note_datagram_servers(knowledge.ledger.open_holds(), knowledge)
         for thread in list(self._pending):
-            yield from self._without_datagrams(self._flush(thread))
-        yield from self._without_datagrams(attempt.occurrence for attempt in self._unresolved.values())
-        for occurrence in self._of_datagrams:
-            origin = occurrence.sides[0].origin
+            yield from self._without_datagrams(self._flush(thread, knowledge))
+        yield from self._without_datagrams(attempt.effect for attempt in self._unresolved.values())
+        for effect in self._of_datagrams:
+            origin = effect.sides[0].origin
             if origin in self._datagram_servers or not knowledge.random_ports.is_drawn(Protocol.UDP, origin):
-                yield occurrence
+                yield effect
 
     def _note_datagram_servers(self, holds: Iterable[OpenHold], knowledge: Knowledge) -> None:
         """A client connects its socket; one that is left unconnected is a server's, however its port was chosen."""
@@ -101,49 +125,75 @@ class Refused:
             if hold.endpoint.protocol == Protocol.UDP and hold.listening and hold.asked_port:
                 self._datagram_servers.add(knowledge.side_of_hold(Role.HOLDER, hold).origin)
 
-    def _without_datagrams(self, occurrences: Iterable[Occurrence]) -> Iterator[Occurrence]:
+    def _without_datagrams(self, effects: Iterable[SeenEffect]) -> Iterator[SeenEffect]:
         """All but those of datagram sockets with an explicit port, which are kept until the end."""
-        for occurrence in occurrences:
-            if occurrence.endpoint.protocol == Protocol.UDP and occurrence.port:
-                self._of_datagrams.append(occurrence)
+        for effect in effects:
+            if effect.endpoint.protocol == Protocol.UDP and effect.port:
+                self._of_datagrams.append(effect)
             else:
-                yield occurrence
+                yield effect
 
-    def _observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[Occurrence]:
+    def _observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect]:
         if not isinstance(event, Bind | Listen) or event.party is None:
+            return
+        if isinstance(event, Bind) and event.asked.protocol == Protocol.UNIX:
+            yield from self._of_path(event, event.party, knowledge)
             return
         thread = (event.caller.process.pid, event.caller.tid)
         pending = self._pending.get(thread)
         if pending and not _is_same_place(pending[0].event, event):
-            yield from self._flush(thread)
+            yield from self._flush(thread, knowledge)
             pending = None
         attempt = self._unresolved.pop(thread, None)
         if attempt is not None and not _is_result(event, attempt.event):
-            yield attempt.occurrence
+            yield attempt.effect
             attempt = None
         if event.errno in IN_USE or _has_no_result(event):
-            if attempt is not None and _holder(event, attempt.occurrence.endpoint, knowledge) is None:
-                yield attempt.occurrence
+            if attempt is not None and _holder(event, attempt.effect.endpoint, knowledge) is None:
+                yield attempt.effect
             else:
                 yield from self._refused(event, event.party, thread, knowledge)
         elif pending and isinstance(event, Bind) and changes.opened:
-            yield from self._after_success(thread, event, changes.opened[0])
+            yield from self._after_success(thread, event, changes.opened[0], knowledge)
 
-    def _flush(self, thread: _Thread) -> Iterator[Occurrence]:
-        for refusal in self._pending.pop(thread, ()):
-            yield refusal.occurrence
+    def _of_path(self, event: Bind, party: Party, knowledge: Knowledge) -> Iterator[SeenEffect]:
+        """A refused path that another party had bound; and remember who binds which path."""
+        path = event.asked
+        others = [side for other, side in self._paths[path].items() if party.meets(other)]
+        if event.errno in IN_USE and others:
+            wanted = knowledge.side_of_call(Role.WANTED, event)
+            yield SeenEffect(
+                kind=EffectKind.REFUSED,
+                charge=Charge(Cause.HARD_CODED, path.protocol, name_of(path)),
+                evidence=Evidence.EXACT,
+                endpoint=path,
+                sides=(wanted, others[-1]),
+                severity=EffectKind.REFUSED.info.severity,
+            )
+        elif not event.errno:
+            self._paths[path].pop(party, None)
+            self._paths[path][party] = knowledge.side_of_call(Role.HELD, event)
 
-    def _after_success(self, thread: _Thread, event: Bind, hold: OpenHold) -> Iterator[Occurrence]:
-        for refusal in self._pending.pop(thread, ()):
-            occurrence = refusal.occurrence
+    def _flush(self, thread: _Thread, knowledge: Knowledge) -> Iterator[SeenEffect]:
+        refusals = self._pending.pop(thread, [])
+        _note_walk(refusals, [], knowledge)
+        for refusal in refusals:
+            yield refusal.effect
+
+    def _after_success(
+        self, thread: _Thread, event: Bind, hold: OpenHold, knowledge: Knowledge
+    ) -> Iterator[SeenEffect]:
+        refusals = self._pending.pop(thread, [])
+        _note_walk(refusals, [event], knowledge)
+        for refusal in refusals:
+            effect = refusal.effect
             if refusal.paired and refusal.port != hold.endpoint.port:
                 continue
             if _has_recovered(refusal, event, hold):
-                message = f"{occurrence.message}; it recovered on {hold.endpoint}"
-                occurrence = replace(occurrence, severity=Severity.WARNING, message=message)
-            yield occurrence
+                effect = replace(effect, severity=min_severity(effect.severity, Severity.WARNING), recovered=True)
+            yield effect
 
-    def _refused(self, event: _Call, party: Party, thread: _Thread, knowledge: Knowledge) -> Iterator[Occurrence]:
+    def _refused(self, event: _Call, party: Party, thread: _Thread, knowledge: Knowledge) -> Iterator[SeenEffect]:
         endpoint = event.asked if isinstance(event, Bind) else event.got
         if endpoint is None:
             return
@@ -155,21 +205,28 @@ class Refused:
             elif endpoint.port:  # Port 0 is refused when every port of the range is taken, by no one in particular.
                 self.without_holder += 1
             return
-        side, evidence = holder
-        if side.party == party:
+        is_own = holder.side.party is not None and not party.meets(holder.side.party)
+        has_leaked = holder.hold in knowledge.left_behind and holder.side.test != event.caller.test
+        if is_own and not has_leaked and not _is_connection(holder.side):
             return
-        describe = _foreign if side.party is None else _collision
-        occurrence = replace(describe(event, endpoint, side, knowledge), evidence=evidence)
-        refusal = _Refusal(occurrence, event, endpoint.port, _is_paired(event, endpoint, knowledge))
+        effect = _effect(event, endpoint, holder, party, knowledge)
+        if is_own and has_leaked and holder.hold is not None:
+            effect = replace(effect, charge=leak_charge(holder.hold, knowledge), port=0, hint=None, drawn_by=None)
+        refusal = _Refusal(effect, event, endpoint.port, _is_paired(event, endpoint, knowledge))
         if event.errno == ATTEMPTED and all(each.party is None for each in event.holders):
             self._unresolved[thread] = refusal
-        elif side.party is None:
-            yield occurrence
+        elif holder.side.party is None:
+            yield effect
         else:
             self._pending.setdefault(thread, []).append(refusal)
 
 
 # --- what is known of a refusal -------------------------------------------------------------------------------------
+
+
+def min_severity(first: Severity, second: Severity) -> Severity:
+    """The less grave of the two."""
+    return min(first, second, key=lambda severity: severity.rank)
 
 
 def _has_no_result(event: _Call) -> bool:
@@ -185,17 +242,23 @@ def _is_result(event: _Call, attempt: _Call) -> bool:
 
 
 def _is_held(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
-    """Whether another socket of the party holds what *event* wanted: a port kept until its server is bound."""
+    """Whether the party was assigned what *event* wanted, and keeps it by another socket until its server is bound.
+
+    A socket of its own that asked for the port by number is no such hold: it may be one whose listen was refused.
+    """
     return any(
-        hold.party == event.party and hold is not knowledge.ledger.of(event) and overlaps(hold.endpoint, endpoint)
+        hold.party == event.party
+        and hold is not knowledge.ledger.of(event)
+        and not knowledge.explicit_port(hold)
+        and overlaps(hold.endpoint, endpoint)
         for hold in knowledge.ledger.at(endpoint.protocol, endpoint.port)
     )
 
 
 def _is_paired(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
     """Whether the party was assigned the port for another address or protocol, and has it there."""
-    slots = ((event.party, protocol, endpoint.port) for protocol in (Protocol.TCP, Protocol.UDP))
-    is_assigned = any(knowledge.assigned.get(slot) == NEVER_RELEASED for slot in slots)
+    found = (knowledge.assignment(event.party, each, endpoint.port) for each in (Protocol.TCP, Protocol.UDP))
+    is_assigned = any(assignment is not None and not assignment.is_released for assignment in found)
     return is_assigned and not _is_held(event, endpoint, knowledge)
 
 
@@ -204,9 +267,21 @@ def _is_same_place(first: _Call, second: _Call) -> bool:
     return first.caller.test == second.caller.test and _place(first.caller.location) == _place(second.caller.location)
 
 
+def _note_walk(refusals: list[_Refusal], then: list[Bind], knowledge: Knowledge) -> None:
+    """Whatever one call stack asked for right after a refusal is in one list of ports with what was refused."""
+    calls = [*(refusal.event for refusal in refusals), *then]
+    for first, second in pairwise(calls):
+        if not isinstance(first, Bind) or not isinstance(second, Bind) or first.asked.port == second.asked.port:
+            continue
+        is_loop = bool(first.caller.frames) and first.caller.frames == second.caller.frames
+        if second.asked.port and (is_loop or second.asked.port == first.asked.port + 1):
+            origin = knowledge.side_of_call(Role.WANTED, first).origin
+            knowledge.port_lists.walked(first.asked.protocol, origin, first.asked.port, second.asked.port)
+
+
 def _has_recovered(refusal: _Refusal, event: Bind, hold: OpenHold) -> bool:
     """Whether *event*, which opened *hold*, is the refused program's own way out."""
-    wanted, got = refusal.occurrence.endpoint, hold.endpoint
+    wanted, got = refusal.effect.endpoint, hold.endpoint
     if (wanted.protocol, wanted.address) != (got.protocol, got.address) or wanted.port == got.port:
         return False
     caller = event.caller
@@ -217,8 +292,13 @@ def _place(location: Location | None) -> str:
     return "" if location is None else location.place
 
 
-def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> tuple[Side, Evidence] | None:
-    """Whose socket was in the way, and how well that is known: the weaker evidence of the refusal and the hold.
+def _is_connection(side: Side) -> bool:
+    """Whether what was in the way is a connection, open or closed: nothing that a party does on purpose."""
+    return side.state in (SocketState.ESTABLISHED, SocketState.TIME_WAIT)
+
+
+def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> _Holder | None:
+    """Whose socket was in the way: the weaker evidence of the refusal and the hold.
 
     The caller's own party comes first, then another party, then a stranger. None if no one is known.
     """
@@ -227,15 +307,44 @@ def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> tuple[Sid
     permitted = {hold.socket for hold in holds_at_port if _permits(hold, endpoint, event)}
     holders = [holder for holder in event.holders if holder.state.is_owned]
     refusers = [holder for holder in holders if f"cookie:{holder.cookie}" not in permitted] or holders
-    sides = [(_side_of_holder(holder, knowledge, endpoint), refusal) for holder in refusers]
-    if not sides:
+    found = []
+    for holder in refusers:
+        hold = _hold_of(holder, holds_at_port)
+        side = (
+            side_of_holder(Role.HELD, holder, knowledge) if hold is None else knowledge.side_of_hold(Role.HELD, hold)
+        )
+        found.append(_Holder(replace(side, state=holder.state), refusal, hold))
+    if not found:
         overlapping = [hold for hold in holds_at_port if overlaps(hold.endpoint, endpoint)]
         refusing_holds = [hold for hold in overlapping if hold.socket not in permitted] or overlapping
         last = knowledge.ledger.last.get((endpoint.protocol, endpoint.port))
         if not refusing_holds and last is not None and overlaps(last.endpoint, endpoint):
             refusing_holds = [last]
-        sides = [(knowledge.side_of_hold(Role.HELD, hold), weaker(refusal, hold.evidence)) for hold in refusing_holds]
-    return min(sides, key=lambda known: (known[0].party != event.party, known[0].party is None), default=None)
+        closed = {holder.state for holder in event.holders}
+        for hold in refusing_holds:
+            side = knowledge.side_of_hold(Role.HELD, hold)
+            if SocketState.TIME_WAIT in closed:
+                side = replace(side, state=SocketState.TIME_WAIT)
+            elif closed or hold is last:
+                side = replace(side, state=SocketState.GONE)
+            found.append(_Holder(side, weaker(refusal, hold.evidence), hold))
+    return min(found, key=lambda known: _distance(event.party, known.side.party), default=None)
+
+
+def _distance(party: Party | None, other: Party | None) -> int:
+    """0 for the caller's own party, or one that it does not meet, 1 for one that it meets, 2 for a stranger."""
+    if party is None or other is None:
+        return 2
+    return int(party.meets(other))
+
+
+def _hold_of(holder: Holder, holds_at_port: list[OpenHold]) -> OpenHold | None:
+    for hold in holds_at_port:
+        if holder.cookie and hold.socket == f"cookie:{holder.cookie}":
+            return hold
+    if holder.party is None or holder.state == SocketState.ESTABLISHED:
+        return None
+    return next((hold for hold in holds_at_port if hold.party == holder.party), None)
 
 
 def _permits(hold: OpenHold, endpoint: Endpoint, event: _Call) -> bool:
@@ -243,68 +352,39 @@ def _permits(hold: OpenHold, endpoint: Endpoint, event: _Call) -> bool:
     return may_coexist(hold.endpoint, hold.options, hold.listening, endpoint, event.options)
 
 
-def _side_of_holder(holder: Holder, knowledge: Knowledge, endpoint: Endpoint) -> Side:
-    holds_at_port = list(knowledge.ledger.at(endpoint.protocol, endpoint.port))
-    for hold in holds_at_port:
-        if holder.cookie and hold.socket == f"cookie:{holder.cookie}":
-            return knowledge.side_of_hold(Role.HELD, hold)
-    if holder.party is not None:
-        for hold in holds_at_port:
-            if hold.party == holder.party:
-                return knowledge.side_of_hold(Role.HELD, hold)
-    name, command = knowledge.process(holder.pid)
-    return Side(role=Role.HELD, party=holder.party, pid=holder.pid, process=name, command=holder.command or command)
-
-
 # --- what is said of it ---------------------------------------------------------------------------------------------
 
 
-def _what_it_did(event: _Call, side: Side) -> str:
-    for holder in event.holders:
-        if holder.party == side.party and holder.state in _HELD:
-            return _HELD[holder.state]
-    is_gone = not event.holders or not all(holder.state.is_owned for holder in event.holders)
-    return "was" if is_gone else "is bound"
-
-
-def _verb(event: _Call) -> str:
-    return "bind" if isinstance(event, Bind) else "listen"
-
-
-def _collision(event: _Call, endpoint: Endpoint, holder: Side, knowledge: Knowledge) -> Occurrence:
-    assigned = knowledge.was_assigned(event.party, endpoint.port)
-    hint = LOST_HINT
-    if _is_held(event, endpoint, knowledge):
-        origin, hint = "a number that this copy holds, with SO_REUSEADDR, which lets others in beside it", BESIDE_HINT
+def _effect(event: _Call, endpoint: Endpoint, holder: _Holder, party: Party, knowledge: Knowledge) -> SeenEffect:
+    wanted = knowledge.side_of_call(Role.WANTED, event, event.options)
+    is_stranger = holder.side.party is None
+    kind = EffectKind.FOREIGN if is_stranger else EffectKind.REFUSED
+    claims = [Claim(side=wanted, endpoint=endpoint, t_ns=event.t_ns, is_call=True)]
+    if not is_stranger:
+        claims.append(
+            Claim(side=holder.side, endpoint=endpoint, t_ns=holder.side.at_ns or event.t_ns, hold=holder.hold)
+        )
+    to = blame(kind, tuple(claims), knowledge)
+    severity, hint = kind.info.severity, to.hint
+    if not is_stranger and not party.meets(holder.side.party) and holder.side.state == SocketState.TIME_WAIT:
+        severity, hint = Severity.NOTE, CLOSED_CONNECTION_HINT
+    elif holder.side.state == SocketState.ESTABLISHED:
+        hint = CONNECTION_HINT
+    elif is_stranger:
+        hint = STRANGER_HINT
+    elif _is_held(event, endpoint, knowledge):
+        hint = BESIDE_HINT
     elif _is_paired(event, endpoint, knowledge):
-        origin = "a number that this copy was assigned and holds on another address or protocol"
-    elif assigned:
-        origin = "a number that this copy had been assigned, released and lost"
-    else:
-        origin, hint = "a hard-coded number", HARD_CODED_HINT
-    since = ""
-    if holder.since_ns is not None and holder.since_ns <= event.t_ns:
-        since = f" since {(event.t_ns - holder.since_ns) / 1e6:.1f} ms"
-    return Occurrence(
-        kind=FindingKind.REFUSED,
-        evidence=Evidence.EXACT,
+        hint = PAIR_HINT
+    return SeenEffect(
+        kind=kind,
+        charge=to.charge,
+        evidence=holder.evidence,
         endpoint=endpoint,
-        port=0 if assigned else endpoint.port,
-        message=f"{_verb(event)} on {endpoint} refused: {origin}; "
-        f"another copy {_what_it_did(event, holder)} there{since}",
+        sides=(wanted, holder.side),
+        severity=severity,
+        port=to.port,
         hint=hint,
-        sides=(knowledge.side_of_caller(Role.WANTED, event, event.options), holder),
-    )
-
-
-def _foreign(event: _Call, endpoint: Endpoint, holder: Side, knowledge: Knowledge) -> Occurrence:
-    assigned = knowledge.was_assigned(event.party, endpoint.port)
-    return Occurrence(
-        kind=FindingKind.FOREIGN,
-        evidence=Evidence.EXACT,
-        endpoint=endpoint,
-        port=0 if assigned else endpoint.port,
-        message=f"{_verb(event)} on {endpoint} refused: a process outside the run holds it",
-        hint=LOST_HINT if assigned else FOREIGN_HINT,
-        sides=(knowledge.side_of_caller(Role.WANTED, event, event.options), holder),
+        window_ms=to.window_ms,
+        drawn_by=to.drawn_by,
     )

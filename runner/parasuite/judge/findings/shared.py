@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from parasuite.judge.findings.charges import Claim, blame
 from parasuite.judge.findings.knowledge import Knowledge
-from parasuite.judge.findings.table import Occurrence
+from parasuite.judge.findings.seen import SeenEffect
 from parasuite.judge.ledger import Changes, OpenHold
+from parasuite.model.causes import EffectKind
 from parasuite.model.events import Event
-from parasuite.model.finding_kinds import FindingKind
 from parasuite.model.overlap import overlaps
 from parasuite.model.words import Evidence, Protocol, Role, weaker
-
-SHARED_HINT = (
-    "bind port 0 and hand the number on, or drop SO_REUSEPORT (UDP: SO_REUSEADDR too) so that the second bind fails"
-)
 
 
 class Shared:
@@ -24,16 +21,16 @@ class Shared:
     If it listens later, that call is refused.
     """
 
-    def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[Occurrence]:
+    def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect]:
         del event
         for hold in changes.listening:
             yield from self._met(hold, knowledge)
 
-    def conclude(self, knowledge: Knowledge) -> Iterable[Occurrence]:
+    def conclude(self, knowledge: Knowledge) -> Iterable[SeenEffect]:
         del knowledge
         return ()
 
-    def _met(self, hold: OpenHold, knowledge: Knowledge) -> Iterator[Occurrence]:
+    def _met(self, hold: OpenHold, knowledge: Knowledge) -> Iterator[SeenEffect]:
         """The first meeting of *hold*, which begins to accept, with each other party."""
         if hold.party is None:
             return
@@ -43,7 +40,7 @@ class Shared:
                 continue
             if other.socket != hold.socket and self._collide(hold, other):
                 reported.add(other.party)
-                yield self._occurrence(other, hold, knowledge)
+                yield self._effect(other, hold, knowledge)
 
     def _collide(self, hold: OpenHold, other: OpenHold) -> bool:
         # We do not know whether an attempted bind succeeded. A TCP socket that goes on to listen was bound; a
@@ -52,16 +49,19 @@ class Shared:
             return False
         return other.listening and overlaps(hold.endpoint, other.endpoint)
 
-    def _occurrence(self, earlier: OpenHold, later: OpenHold, knowledge: Knowledge) -> Occurrence:
-        ports = {knowledge.explicit_port(earlier), knowledge.explicit_port(later)}
-        same = earlier.endpoint.address == later.endpoint.address
-        where = f"{later.endpoint}" if same else f"{earlier.endpoint} and {later.endpoint}"
-        return Occurrence(
-            kind=FindingKind.SHARED,
+    def _effect(self, earlier: OpenHold, later: OpenHold, knowledge: Knowledge) -> SeenEffect:
+        claims = tuple(
+            Claim(side=knowledge.side_of_hold(Role.HELD, hold), endpoint=hold.endpoint, t_ns=hold.start_ns, hold=hold)
+            for hold in (later, earlier)
+        )
+        to = blame(EffectKind.SHARED, claims, knowledge)
+        return SeenEffect(
+            kind=EffectKind.SHARED,
+            charge=to.charge,
             evidence=weaker(earlier.evidence, later.evidence),
             endpoint=later.endpoint,
-            port=ports.pop() if len(ports) == 1 else 0,
-            message=f"two copies held {where} at the same time and nothing failed; a client may reach either",
-            hint=SHARED_HINT,
-            sides=(knowledge.side_of_hold(Role.HELD, earlier), knowledge.side_of_hold(Role.HELD, later)),
+            sides=(claims[1].side, claims[0].side),
+            severity=EffectKind.SHARED.info.severity,
+            port=to.port,
+            drawn_by=to.drawn_by,
         )

@@ -30,7 +30,7 @@ hidden: dict[str, str] = {}
 """The values of the variables that the program does not see."""
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_OURS = ("PARASUITE_RECORDER", "PARASUITE_CLOCK", "PARASUITE_BYTECODE", "PARASUITE_FIXTURE")
+_OURS = ("PARASUITE_RECORDER", "PARASUITE_CLOCK", "PARASUITE_BYTECODE", "PARASUITE_FIXTURE", "PARASUITE_RESULTS")
 _PATH, _FIXTURE = "PYTHONPATH", "PARASUITE_FIXTURE"
 # Every environment that was made from os.environ has it: programs may read it.
 _INHERITED = "PARASUITE_COPY_DIR"

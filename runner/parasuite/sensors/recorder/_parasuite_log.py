@@ -43,6 +43,18 @@ _FOLLOWED = (0, _socket.IPPROTO_TCP, _socket.IPPROTO_UDP, 262)
 _PROTOCOLS = {_socket.SOCK_STREAM: "tcp", _socket.SOCK_DGRAM: "udp"}
 _SO_COOKIE = 57
 _NO_CALL_SITE = ("", "", 0, "")
+# Those that tell a worker of a test runner (parasuite.model.workers), but for the test that runs.
+WORKER_VARIABLES = (
+    "JEST_WORKER_ID",
+    "MOCHA_WORKER_ID",
+    "NODE_TEST_CONTEXT",
+    "NEXTEST_EXECUTION_MODE",
+    "PARALLEL_SEQ",
+    "TOX_ENV_NAME",
+    "TEST_SHARD_INDEX",
+    "TEST_TARGET",
+    "CTEST_PARALLEL_LEVEL",
+)
 _ATTRIBUTIONS = ("thread", "thread's start", "process")
 _OPTIONS = tuple(
     (name, getattr(_socket, constant))
@@ -171,7 +183,8 @@ class Log:
         lines = self._lines
         if not self._is_introduced:
             self._is_introduced = True
-            lines.add(_line(self._introduction()))
+            # At the time of the event: what a process is must be known before what it did.
+            lines.add(_line({**self._introduction(), "t_ns": fields["t_ns"]}))
         lines.add(_line(fields))
 
     def _introduction(self) -> dict[str, Any]:
@@ -179,6 +192,12 @@ class Log:
         command = " ".join([program, *map(str, getattr(sys, "argv", None) or ())])[:500]
         fields = self._event("process", _NO_CALL_SITE)
         fields.update(name=os.path.basename(program), command=command, parent=getattr(os, "getppid", int)())
+        environment = [f"{name}={os.environ[name]}" for name in WORKER_VARIABLES if name in os.environ]
+        if environment:
+            fields["environment"] = environment
+        worker = tests.xdist_worker()
+        if worker:
+            fields["xdist_worker"] = worker
         return fields
 
     def _event(self, kind: str, call_site: CallSite) -> dict[str, Any]:

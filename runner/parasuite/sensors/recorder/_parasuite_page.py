@@ -7,6 +7,7 @@ Python 3.8 or newer.
 
     0     "PSPAGE1" and a NUL (all zeroes: the page is stale)
     8     the process's start in clock ticks since boot, and where its stack begins (u64 each; 0 if unknown)
+    24    the worker of pytest-xdist that the process is, ended by a NUL
     64    64 thread ids (u32), one for each slot; slot 0 belongs to the process as a whole
     512   64 slots of 1 kB: descriptor (i32), kind of call (u8), attribution (u8), lengths of test, frames and
           fixture (u16 each), and at 16 these three texts; frames are separated by newlines
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MAGIC = b"PSPAGE1\0"
-TIDS_AT, SLOTS_AT = 64, 512
+WORKER_AT, TIDS_AT, SLOTS_AT = 24, 64, 512
 SLOTS, SLOT_SIZE = 64, 1024
 SIZE = SLOTS_AT + SLOTS * SLOT_SIZE
 # Disk space taken at first: enough for a few threads, as most processes have. There may be thousands of processes.
@@ -58,6 +59,28 @@ def _in_stat(pid: Any, field: int) -> int:
             return int(stream.read().rpartition(b")")[2].split()[field - 3])
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def parent_of(pid: Any) -> int:
+    """The process that started *pid*, or that took it over; 0 if unknown."""
+    return _in_stat(pid, 4)
+
+
+def published_work(folder: str, pid: int) -> str:
+    """The test that the process *pid* runs, or the fixture at work there, as its page in *folder* says; else ""."""
+    try:
+        with open(os.path.join(folder, str(pid)), "rb") as stream:
+            head = stream.read(SLOTS_AT)
+            slot = stream.read(SLOT_SIZE)
+    except OSError:
+        return ""
+    if head[: len(MAGIC)] != MAGIC or len(slot) < SLOT_SIZE:
+        return ""
+    started = struct.unpack_from("=Q", head, 8)[0]
+    if started and started != start_ticks(pid):
+        return ""  # Of an earlier process with this pid.
+    _, _, _, test, frames, fixture = HEAD.unpack_from(slot)
+    return slot[TEXT_AT : TEXT_AT + (test or frames + fixture)].decode("utf-8", "replace")
 
 
 def mapped(path: str, size: int, room: int) -> Any:
@@ -160,6 +183,11 @@ class Page:
         self._claiming = allocate_lock()
         _make_void(path)
         os.replace(aside, path)
+
+    def publish_worker(self, name: str) -> None:
+        """Publish which worker of pytest-xdist this process is."""
+        room = TIDS_AT - WORKER_AT - 1
+        self._memory[WORKER_AT:TIDS_AT] = _cut(name, room).ljust(room + 1, b"\0")
 
     def publish(
         self, tid: int, kind: int, descriptor: int, test: str, frames: str, attribution: int, fixture: str = ""

@@ -1,91 +1,47 @@
 """The pytest plug-in of a copy: appends every collected id and every result to results.jsonl as it happens.
 
-Loaded by `-p _parasuite_pytest` into whatever pytest the project has (pytest 7 or newer, Python 3.9 or newer), so it
-imports nothing but the standard library and pytest. With xdist only the controller writes; forked children and pytest
+Loaded by `-p _parasuite_pytest` into whatever pytest the project has (pytest 7 or newer, Python 3.9 or newer); if a
+command starts pytest, registered when its session starts (_parasuite_sessions). It imports nothing but the standard
+library, pytest and modules of the recorder. With xdist only the controller writes; forked children and pytest
 runs within a test write nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
 import re
 import sys
-import time
 from typing import Any
 
+import _parasuite_tests as tests
 import pytest
 from _parasuite_environment import hidden
+from _parasuite_results import VARIABLE, Stream, both_ends_of, copy_folder, end_of, is_started_by_a_test
 
-_TEXT_MAX = 16_000
 _ATTEMPTS_MAX = 20
+_NAME = "parasuite-results"
 
-if "PARASUITE_BYTECODE" in hidden and sys.pycache_prefix is None:
+if "PARASUITE_BYTECODE" in hidden and not hidden.get(VARIABLE) and sys.pycache_prefix is None:
     # The user wants no compiled files next to the tests. But without them pytest would compile every test file again
     # in each copy, so pytest's go into a folder of parasuite's. Other Python processes of the copy write none.
     sys.dont_write_bytecode, sys.pycache_prefix = False, hidden["PARASUITE_BYTECODE"]
 
 
-class _Stream:
-    """Appends to results.jsonl with one write(2) per line, so that a line is torn only if its writer is killed."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._owner = os.getpid()
-        self._open()
-
-    def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(self._path, flags, 0o666)
-        self._file = self._found()
-
-    def _found(self) -> tuple[int, int] | None:
-        """The file that the descriptor refers to; None if it is closed."""
-        with contextlib.suppress(OSError):
-            found = os.fstat(self._descriptor)
-            return found.st_dev, found.st_ino
-        return None
-
-    def write(self, event: str, **facts: object) -> None:
-        if os.getpid() != self._owner:
-            return
-        line = json.dumps({"event": event, "t_ns": time.monotonic_ns(), **facts}) + "\n"
-        # If the disk is full the result is missing and its test counts as lost; pytest goes on.
-        with contextlib.suppress(OSError):
-            # A test that closes all descriptors (os.closerange) closes this one; a socket may have its number now.
-            if self._found() != self._file:
-                self._open()
-            os.write(self._descriptor, line.encode("ascii"))
-
-
-def _tail(text: str) -> str:
-    """The end of *text*, where a traceback says what happened."""
-    return text if len(text) <= _TEXT_MAX else "[...]\n" + text[-_TEXT_MAX:]
-
-
-def _ends(text: str) -> str:
-    """The beginning and the end of *text*, a message: reports show its first line."""
-    half = _TEXT_MAX // 2
-    return text if len(text) <= _TEXT_MAX else f"{text[:half]}\n[...]\n{text[-half:]}"
-
-
 def _reason(report: Any) -> str:
     """The one line that says why: the skip reason, or the last line of the failure."""
     if getattr(report, "wasxfail", None):
-        return _ends(f"xfail: {report.wasxfail}")
+        return str(both_ends_of(f"xfail: {report.wasxfail}"))
     longrepr = report.longrepr
     if isinstance(longrepr, tuple):
-        return _ends(str(longrepr[2]))
+        return str(both_ends_of(str(longrepr[2])))
     crash = getattr(longrepr, "reprcrash", None)
     message = str(crash.message) if crash is not None else str(longrepr or "")
-    return _ends(message)
+    return str(both_ends_of(message))
 
 
 def _text(report: Any) -> str:
     """The traceback and the captured output."""
     captured = "".join(f"\n--- {title} ---\n{text}" for title, text in report.sections)
-    return _tail(str(report.longrepr)) + _tail(captured)
+    return str(end_of(str(report.longrepr)) + end_of(captured))
 
 
 def _collection_reason(report: Any) -> str:
@@ -105,7 +61,7 @@ class ResultsPlugin:
     it with the outcome "retried" and continues within the same test. flaky makes a failed report that no hook gets.
     """
 
-    def __init__(self, stream: _Stream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self._running: dict[str, dict[str, Any]] = {}
         self._attempts: dict[str, list[dict[str, str]]] = {}
@@ -140,7 +96,7 @@ class ResultsPlugin:
                 outcome="error" if report.failed else "skipped",
                 duration_s=0.0,
                 message=_collection_reason(report) if report.failed else _reason(report),
-                text=_tail(str(report.longrepr)) if report.failed else "",
+                text=end_of(str(report.longrepr)) if report.failed else "",
             )
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -198,7 +154,7 @@ class ResultsPlugin:
             attempts.append({"message": _reason(report), "text": _text(report)})
 
     def pytest_internalerror(self, excrepr: Any) -> None:
-        self._stream.write("internal-error", text=_tail(str(excrepr)))
+        self._stream.write("internal-error", text=end_of(str(excrepr)))
 
     def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
         del session
@@ -207,11 +163,28 @@ class ResultsPlugin:
         for nodeid, result in list(self._running.items()):
             if result["outcome"] in ("failed", "error"):
                 self.pytest_runtest_logfinish(nodeid, None)
-        self._stream.write("ended", status=int(exitstatus))
+        self._stream.write_end(int(exitstatus))
 
 
 def pytest_configure(config: Any) -> None:
-    folder = os.environ.get("PARASUITE_COPY_DIR")
-    if folder and not hasattr(config, "workerinput"):
-        plugin = ResultsPlugin(_Stream(os.path.join(folder, "results.jsonl")))
-        config.pluginmanager.register(plugin, "parasuite-results")
+    folder = copy_folder()
+    if folder:
+        register(config, folder)
+
+
+def register(config: Any, folder: str) -> ResultsPlugin | None:
+    """Have a session's results written into *folder*. None if they are already, or if it is an xdist worker's."""
+    if hasattr(config, "workerinput") or config.pluginmanager.has_plugin(_NAME):
+        return None
+    plugin = ResultsPlugin(Stream(folder))
+    config.pluginmanager.register(plugin, _NAME)
+    return plugin
+
+
+def record_session(session: Any) -> None:
+    """Have the results of a session that has just started written, unless a test runs it."""
+    folder = copy_folder()
+    if folder and not tests.is_within() and not is_started_by_a_test(folder):
+        plugin = register(session.config, folder)
+        if plugin is not None:
+            plugin.pytest_sessionstart(session)

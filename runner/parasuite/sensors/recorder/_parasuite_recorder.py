@@ -42,6 +42,7 @@ class Recorder:
         self._pages = os.path.join(folder, "pages")
         self._page: Page | None = None
         self._kept: list[Any] = []
+        self._worker = ""
         self.log = None
         self._make_page()
         if writes_events:
@@ -62,7 +63,7 @@ class Recorder:
     def _make_page(self) -> None:
         # The old page stays mapped; `mapped` says why.
         self._kept.append(self._page)
-        self._page = None
+        self._page, self._worker = None, ""
         if not os.path.exists(os.path.join(self._pages, str(os.getpid()))) or _is_main_interpreter():
             with contextlib.suppress(OSError):
                 # The disk is full or the run folder has gone: the seccomp sensor counts this process as unrecorded.
@@ -70,7 +71,15 @@ class Recorder:
 
     def _process_test(self, test: str, fixture: str) -> None:
         if self._page is not None:
+            self._publish_worker(self._page)
             self._page.publish(0, 0, -1, test, "", 0, fixture)
+
+    def _publish_worker(self, page: Page) -> None:
+        """Once it is known: what a test may make of the variable later is not the process's worker."""
+        if not self._worker:
+            self._worker = tests.xdist_worker()
+            if self._worker:
+                page.publish_worker(self._worker)
 
     def before_call(self, kind: int, arguments: tuple[Any, ...], frame: Any) -> None:
         """Called by the audit hook: a call of *kind* is about to be made. *arguments*: the socket and the address."""
@@ -90,6 +99,7 @@ class Recorder:
         test, attribution, fixture = tests.current()
         frames = user_frames(frame)
         if self._page is not None:
+            self._publish_worker(self._page)
             self._page.publish(tests.native_id(), kind, _fileno(sock), test, frames, attribution, fixture)
         return test, frames, attribution, fixture
 
@@ -136,10 +146,10 @@ def install(folder: str, copy: int, writes_events: bool) -> None:
     patches = {
         "subprocess": environment.patch_subprocess,
         "threading": tests.patch_threading,
-        "_pytest.runner": tests.patch_pytest,
+        "_pytest.runner": _patch_pytest,
         "_pytest.fixtures": tests.patch_fixtures,
-        "unittest.case": tests.patch_unittest_case,
-        "unittest.suite": tests.patch_unittest_suite,
+        "unittest.case": lambda module: _unittest().patch_case(module),
+        "unittest.suite": lambda module: _unittest().patch_suite(module),
         "socket": lambda module: _patch_socket(module, recorder),
     }
     if sys.platform == "linux":
@@ -149,6 +159,20 @@ def install(folder: str, copy: int, writes_events: bool) -> None:
         if module is not None:
             guarded(patches.pop(name), module)
     sys.meta_path.insert(0, _PatchingFinder(patches))
+
+
+def _unittest() -> Any:
+    import _parasuite_unittest
+
+    return _parasuite_unittest
+
+
+def _patch_pytest(runner: Any) -> None:
+    tests.patch_pytest(runner)
+    if environment.hidden.get("PARASUITE_RESULTS"):
+        from _parasuite_sessions import patch_pytest
+
+        patch_pytest(runner)
 
 
 def _patch_socket(module: Any, recorder: Recorder) -> None:

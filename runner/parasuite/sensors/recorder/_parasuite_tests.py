@@ -8,7 +8,8 @@ A fixture is written as "scope:name". What its own thread does while it is set u
 test that it is set up for. A thread or process that it starts may outlive that test: if the fixture does, they belong
 to the fixture alone.
 
-Standard library only, Python 3.8 or newer; pytest and unittest are patched when the program imports them.
+Standard library only, Python 3.8 or newer; pytest is patched when the program imports it, unittest by
+_parasuite_unittest.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ def _of_what_it_starts() -> tuple[str, str]:
     return ("" if _outlives_test(fixture) else test), fixture
 
 
+def xdist_worker() -> str:
+    """Which worker of pytest-xdist this process is; "" if none. xdist sets it long after the process has started."""
+    return os.environ.get("PYTEST_XDIST_WORKER", "")
+
+
 def _of_thread() -> dict[str, Any]:
     """The attributes of the calling thread, including those that patch_threading set."""
     threading = sys.modules.get("threading")
@@ -90,23 +96,30 @@ def _process_test() -> str:
     return tests[0] if len(tests) == 1 else ""
 
 
-def _is_within() -> bool:
+def is_within() -> bool:
     """Whether the calling thread works for a test already: runs it, or was started by it."""
-    return bool(_in_context.get()) or get_ident() in _running or _of_thread().get("_parasuite_is_within", False)
+    return (
+        bool(_in_context.get())
+        or get_ident() in _running
+        or bool(_started_by)
+        or _of_thread().get("_parasuite_is_within", False)
+    )
 
 
 @contextlib.contextmanager
 def running(test: str) -> Any:
-    """Within the block *test* runs. Inside the block of another test this changes nothing."""
-    if _is_within():
-        yield
+    """Within the block *test* runs; True for the block. Inside the block of another test this changes nothing, and it
+    is False.
+    """
+    if is_within():
+        yield False
         return
     token = _in_context.set(test)
     _running.pop(0, None)
     _running[get_ident()] = test
     _announce()
     try:
-        yield
+        yield True
     finally:
         _running.pop(get_ident(), None)
         try:
@@ -123,6 +136,11 @@ def _announce() -> None:
         announced = _process_test(), _lasting_fixture
         for listener in _changed:
             listener(*announced)
+
+
+def is_forked_by_fixture() -> bool:
+    """Whether a fixture that outlives its test forked this process."""
+    return bool(_started_by)
 
 
 def forked() -> None:
@@ -199,48 +217,13 @@ def _at_work(method: Any) -> Any:
     return work
 
 
-def patch_unittest_case(case: Any) -> None:
-    """*case*: the module unittest.case."""
-    run = case.TestCase.run
-
-    def run_as_test(self: Any, result: Any = None) -> Any:
-        with running(str(self.id())):
-            return run(self, result)
-
-    run_as_test.__doc__ = run.__doc__
-    run_as_test.__name__ = "run"
-    run_as_test.__qualname__ = "TestCase.run"
-    case.TestCase.run = run_as_test
-
-
-def patch_unittest_suite(suite: Any) -> None:
-    """*suite*: the module unittest.suite. Calls made in setUpClass belong to "CLASS.setUpClass"."""
-    set_up = getattr(suite.TestSuite, "_handleClassSetUp", None)
-    set_up_module = getattr(suite.TestSuite, "_handleModuleFixture", None)
-    if set_up is None or set_up_module is None:
-        return
-
-    def _handleClassSetUp(self: Any, test: Any, result: Any) -> Any:
-        kind = test.__class__
-        name = f"{kind.__module__}.{kind.__qualname__}.setUpClass"
-        with running(name), in_fixture(f"class:{name}"):
-            return set_up(self, test, result)
-
-    def _handleModuleFixture(self: Any, test: Any, result: Any) -> Any:
-        with in_fixture(f"module:{test.__class__.__module__}.setUpModule"):
-            return set_up_module(self, test, result)
-
-    suite.TestSuite._handleClassSetUp = _handleClassSetUp
-    suite.TestSuite._handleModuleFixture = _handleModuleFixture
-
-
 def patch_threading(threading: Any) -> None:
     """*threading*: the module. A thread works for the test of the thread that starts it."""
     start = threading.Thread.start
 
     def belongs(thread: Any) -> None:
         test, fixture = _of_what_it_starts()
-        thread.__dict__.update(_parasuite_test=test, _parasuite_fixture=fixture, _parasuite_is_within=_is_within())
+        thread.__dict__.update(_parasuite_test=test, _parasuite_fixture=fixture, _parasuite_is_within=is_within())
 
     def start_for_test(self: Any) -> None:
         guarded(belongs, self)

@@ -26,10 +26,13 @@ import contextlib
 import os
 import resource
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import InitVar, dataclass, field
 
+from parasuite.model.events import Ancestor
 from parasuite.model.party import Party, Process
 from parasuite.model.words import AttributedBy
+from parasuite.model.workers import CURRENT_TEST, VARIABLES, is_libtest
 from parasuite.sensors import proc
 from parasuite.sensors.seccomp import pages
 from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
@@ -39,6 +42,9 @@ _THREADS_MAX = 512
 _DESCRIPTORS_PER_THREAD = 8
 _COMMAND_MAX = 500
 _ANCESTORS_MAX = 64
+_ANCESTORS_REMEMBERED_MAX = 4096
+_FIXTURE = "PARASUITE_FIXTURE"
+_TELLING = frozenset(name.encode() for name in (*VARIABLES, _FIXTURE))
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -54,8 +60,10 @@ class TracedProcess:
     """A process for as long as it runs one program. *birth_attribution*: the test that ran when it was started, for a
     process that publishes no page.
 
-    *space*: its memory, None if it may not be inspected. *stale_inode*: of the page that an
-    earlier program of the process left. *threads*: how many of its threads are kept; it is forgotten with the last.
+    *environment*: of the variables that tell a worker, "NAME=value". *space*: its memory, None if it may not be
+    inspected. *stale_inode*: of the page that an earlier program of the process left. *threads*: how many of its
+    threads are kept; it is forgotten with the last. *names_threads*: after its tests,
+    which are not within another runner's.
     """
 
     identity: Process
@@ -65,11 +73,13 @@ class TracedProcess:
     parent: int
     pages_folder: pages.Folder | None
     birth_attribution: Attribution
+    environment: tuple[str, ...]
     space: proc.AddressSpace | None
     stale_inode: int = 0
     page: pages.Page | None = None
     is_described: bool = False
     threads: int = 0
+    names_threads: bool = False
 
     @property
     def pid(self) -> int:
@@ -102,6 +112,11 @@ class TracedProcess:
             self.page = self.pages_folder.open_page(self.pid, self.ticks, self.stale_inode)
         return self.page
 
+    def xdist_worker(self) -> str:
+        """The worker of pytest-xdist that it is, as its recorder has it."""
+        page = self._current_page()
+        return "" if page is None else page.xdist_worker()
+
     def attribution_of(self, tid: int, kind: int, descriptor: int) -> Attribution:
         """The test and line of the call that the thread *tid* is in."""
         page = self._current_page()
@@ -123,12 +138,15 @@ class TracedProcess:
 class Thread:
     """A thread that has made a call. *pidfd* stays open. If it *is_own*, it refers to the thread and makes sure that
     *tid* is not reused. Otherwise (before Linux 6.9) it refers to the process, and *tid* may be reused.
+
+    *attribution*: the test that it is named after, None if it is not.
     """
 
     tid: int
     process: TracedProcess
     pidfd: int
     is_own: bool
+    attribution: Attribution | None = None
 
     def is_current(self) -> bool:
         """Whether *tid* is still this thread of this program, as far as using *pidfd* does not show it anyway."""
@@ -141,16 +159,18 @@ class Thread:
 class Callers:
     """The threads that called lately. *pages_folders*: by copy, the folder of its pages, if it has a recorder.
 
-    *threads_max*: how many are remembered.
+    *threads_max*: how many are remembered. *copy_of*: the copy that a pid belongs to, None outside the run.
     """
 
     pages_folders: InitVar[dict[int, str]]
     kernel: Kernel = THIS_KERNEL
+    copy_of: Callable[[int], int | None] = lambda _: None
     threads_max: int = field(default_factory=threads_to_remember)
     _folders: dict[int, pages.Folder] = field(init=False)
     _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
     _processes: dict[int, TracedProcess] = field(default_factory=dict)
     _boot_s: float = field(default_factory=proc.boot_s)
+    _ancestors: OrderedDict[tuple[int, int, int], Ancestor | None] = field(default_factory=OrderedDict)
 
     def __post_init__(self, pages_folders: dict[int, str]) -> None:
         self._folders = {copy: pages.Folder(path) for copy, path in pages_folders.items()}
@@ -172,7 +192,8 @@ class Callers:
             if_it_fails.pop_all()
         if known is not None:
             self.forget(known)
-        thread = self._threads[tid] = Thread(tid, process, pidfd, is_own)
+        attribution = _named_after(tid) if process.names_threads else None
+        thread = self._threads[tid] = Thread(tid, process, pidfd, is_own, attribution)
         process.threads += 1
         self._processes[pid] = process
         return thread
@@ -204,17 +225,58 @@ class Callers:
                 return known
             stale_inode = known.page.inode if known.page is not None else known.stale_inode
         folder = self._folders.get(copy)
+        environment = _environment(pid)
+        command = proc.command(pid, _COMMAND_MAX)
+        birth = _birth_attribution(environment) or _ancestor_attribution(stat.parent, folder)
         return TracedProcess(
             identity=Process(Party(copy), pid, self._boot_s + stat.start_ticks / _TICKS_PER_S),
             ticks=stat.start_ticks,
             name=stat.name,
-            command=proc.command(pid, _COMMAND_MAX),
+            command=command,
             parent=stat.parent,
             pages_folder=folder,
-            birth_attribution=_birth_attribution(pid) or _ancestor_attribution(stat.parent, folder),
+            birth_attribution=birth,
+            environment=environment,
             space=_space(pid),
             stale_inode=stale_inode,
+            names_threads=is_libtest(command) and not birth.test,
         )
+
+    def ancestors(self, process: TracedProcess) -> tuple[Ancestor, ...]:
+        """What its parent is, and so on up to its copy's main process, as far as they live."""
+        found: list[Ancestor] = []
+        pid = process.parent
+        while pid > 1 and len(found) < _ANCESTORS_MAX:
+            try:
+                stat = proc.stat(pid)
+            except OSError:
+                break
+            ancestor = self._ancestor(pid, stat, process.pages_folder)
+            if ancestor is None:
+                break
+            found.append(ancestor)
+            pid = stat.parent
+        return tuple(found)
+
+    def _ancestor(self, pid: int, stat: proc.Stat, folder: pages.Folder | None) -> Ancestor | None:
+        """What *pid* is; None outside the run. Remembered for as long as it runs one program."""
+        key = (pid, stat.start_ticks, stat.stack)
+        if key in self._ancestors:
+            self._ancestors.move_to_end(key)
+            return self._ancestors[key]
+        found = None
+        if self.copy_of(pid) is not None:
+            page = None if folder is None else folder.open_page(pid, stat.start_ticks)
+            worker = "" if page is None else page.xdist_worker()
+            if page is not None:
+                page.close()
+            start_s = self._boot_s + stat.start_ticks / _TICKS_PER_S
+            command = proc.command(pid, _COMMAND_MAX)
+            found = Ancestor(pid, start_s, stat.name, command, _environment(pid), worker)
+        self._ancestors[key] = found
+        if len(self._ancestors) > _ANCESTORS_REMEMBERED_MAX:
+            self._ancestors.popitem(last=False)
+        return found
 
 
 def _space(pid: int) -> proc.AddressSpace | None:
@@ -223,13 +285,32 @@ def _space(pid: int) -> proc.AddressSpace | None:
     return None
 
 
-def _birth_attribution(pid: int) -> Attribution | None:
-    """The test that ran when *pid* was started, or the fixture that outlives it, if its environment says so."""
-    variables = dict(entry.partition(b"=")[::2] for entry in proc.environment(pid))
-    fixture = pages.parsed_fixture(variables.get(b"PARASUITE_FIXTURE", b""))
+def _named_after(tid: int) -> Attribution | None:
+    """The test that the thread *tid* is named after: libtest's names are paths of functions."""
+    try:
+        name = proc.stat(tid).name
+    except OSError:
+        return None
+    is_test = "::" in name or name.startswith("test")
+    return Attribution(name, by=AttributedBy.THREAD_NAME) if is_test else None
+
+
+def _environment(pid: int) -> tuple[str, ...]:
+    """Of what *pid* was started with, the variables that tell a test, a fixture or a worker."""
+    return tuple(
+        entry.decode("utf-8", "backslashreplace")
+        for entry in proc.environment(pid)
+        if entry.partition(b"=")[0] in _TELLING
+    )
+
+
+def _birth_attribution(environment: tuple[str, ...]) -> Attribution | None:
+    """The test that ran when a process was started, or the fixture that outlives it, if its environment says so."""
+    variables = dict(entry.partition("=")[::2] for entry in environment)
+    fixture = pages.parsed_fixture(variables.get(_FIXTURE, "").encode())
     if fixture is not None:
         return Attribution(fixture=fixture)
-    test = variables.get(b"PYTEST_CURRENT_TEST", b"").decode("utf-8", "backslashreplace")
+    test = variables.get(CURRENT_TEST, "")
     if test:
         # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
         return Attribution(test.rpartition(" (")[0] or test, by=AttributedBy.ENVIRONMENT)

@@ -76,6 +76,8 @@ class TrappedCall:
 
     def attribution(self, kind: int) -> Attribution:
         """The test and line of this call, of *kind*."""
+        if self.thread.attribution is not None:
+            return self.thread.attribution
         return self.thread.process.attribution_of(self.notification.tid, kind, self.fd)
 
     def caller(self, attribution: Attribution) -> Caller:

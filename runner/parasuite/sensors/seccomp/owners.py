@@ -227,25 +227,45 @@ class SocketProcesses:
 
     To find it, the descriptors of every process of the host must be looked at: 18 ms for 15,000 of them, while all
     copies wait. So a walk remembers every socket that it sees, and later questions are answered by checking one
-    descriptor. The next walk begins only after 50 times the CPU time that the last one took; until then, the process
-    of a socket that no walk has seen is unknown.
+    descriptor. The next walk begins only after 50 times the CPU time that the last one took.
+
+    Until then a short walk looks at the processes that have been started since, and at those that were found before:
+    beside another run of parasuite, these have nearly all the sockets that are asked for. Short walks have a pause of
+    their own, by the same rule. Sooner than that, the process of a socket that no walk has seen is unknown.
     """
 
     def __init__(self) -> None:
         self._found: dict[int, tuple[int, str]] = {}
-        self._next_walk_s = 0.0
+        self._walked: frozenset[int] = frozenset()
+        self._answered: set[int] = set()
+        self._next_walk_s = self._next_short_walk_s = 0.0
 
     def of(self, inode: int) -> int:
         """The pid of a process that has the socket *inode* open; 0 if none is known that may be inspected."""
         pid = self._checked(inode)
-        now_s = time.monotonic()
-        if pid or now_s < self._next_walk_s:
-            return pid
-        took_s = time.thread_time()
-        self._found = sockets_of(proc.pids())
-        took_s = time.thread_time() - took_s
-        self._next_walk_s = now_s + _WALK_PAUSE * took_s
-        return self._checked(inode)
+        if not pid and time.monotonic() >= self._next_walk_s:
+            self._answered.clear()
+            self._next_walk_s = self._walk()
+            pid = self._checked(inode)
+        elif not pid and time.monotonic() >= self._next_short_walk_s:
+            self._next_short_walk_s = self._short_walk()
+            pid = self._checked(inode)
+        if pid:
+            self._answered.add(pid)
+        return pid
+
+    def _walk(self) -> float:
+        """Look at every process; the time before which there is to be no other such walk."""
+        began_s = time.thread_time()
+        pids = proc.pids()
+        self._found = sockets_of(pids)
+        self._walked = frozenset(pids)
+        return _next_walk_s(began_s)
+
+    def _short_walk(self) -> float:
+        began_s = time.thread_time()
+        self._found |= sockets_of(pid for pid in proc.pids() if pid in self._answered or pid not in self._walked)
+        return _next_walk_s(began_s)
 
     def _checked(self, inode: int) -> int:
         pid, path = self._found.get(inode, (0, ""))
@@ -253,6 +273,11 @@ class SocketProcesses:
             return pid
         del self._found[inode]
         return 0
+
+
+def _next_walk_s(began_s: float) -> float:
+    """When the next walk may begin after one that ends now. *began_s*: this thread's CPU time at its beginning."""
+    return time.monotonic() + _WALK_PAUSE * (time.thread_time() - began_s)
 
 
 def sockets_of(pids: Iterable[int]) -> dict[int, tuple[int, str]]:

@@ -89,6 +89,10 @@ class Page:
                 return attribution
         return self.process_test()
 
+    def xdist_worker(self) -> str:
+        """The worker of pytest-xdist that the process was at the last *refresh*; "" if none."""
+        return self._start[layout.WORKER_AT : layout.TIDS_AT].partition(b"\0")[0].decode("utf-8", "replace")
+
     def process_test(self) -> Attribution:
         """The test that the process as a whole ran at the last *refresh*."""
         slot = self._slot(0)

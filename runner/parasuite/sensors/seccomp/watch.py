@@ -47,6 +47,7 @@ from parasuite.sensors.seccomp.filter import LANDLOCK_RESTRICT_SELF, Installed
 from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
 from parasuite.sensors.seccomp.notify_channel import Notification, NotifyChannel
 from parasuite.sensors.seccomp.owners import Owners
+from parasuite.sensors.seccomp.unrecorded import UnrecordedPythons
 
 NAME = SensorName.SECCOMP
 # Exceptions expected while inspecting a call or its caller. They must not break the run: the kernel performs the
@@ -93,7 +94,8 @@ class SyscallWatch:
     ) -> None:
         self._emit = emit
         self._kernel = kernel
-        self._callers = Callers(pages_folders, kernel, threads_to_remember() if threads_max is None else threads_max)
+        remembered = threads_to_remember() if threads_max is None else threads_max
+        self._callers = Callers(pages_folders, kernel, copy_of, remembered)
         self._owners = Owners(netlink.Table(), copy_of, run_folder)
         self._destroyed = kernel.destroyed()
         self._overflows = 0
@@ -104,7 +106,7 @@ class SyscallWatch:
         self.calls = 0
         self.counts: Counter[str] = Counter()
         self.uninspectable: set[str] = set()
-        self.unrecorded: set[str] = set()
+        self._unrecorded = UnrecordedPythons()
         self.failure = ""
         self._destroyed_fd = self._destroyed.fileno()
         self._poll = poll
@@ -213,9 +215,9 @@ class SyscallWatch:
         except _EXPECTED as error:
             self._continue_unseen(from_copy, notification, error)
             return
-        if not call.thread.process.is_described:
-            self._describe(call.thread)
         try:
+            if not call.thread.process.is_described:
+                self._describe(call.thread)
             self._attempts.look_up_thread(notification.tid)
             reply = self._handlers.handle(call, from_copy.channel)
         except _EXPECTED as error:
@@ -242,7 +244,7 @@ class SyscallWatch:
             self.counts["uninspectable"] += 1
             self.uninspectable.add(call.thread.process.name)
         if call.thread.process.is_unrecorded:
-            self.unrecorded.add(call.thread.process.name)
+            self._unrecorded.add(call.thread.process.pid, call.thread.process.command)
 
     def _continue_unseen(self, from_copy: _CopyChannel, notification: Notification, error: Exception) -> None:
         """Let the kernel perform a call whose caller could not be inspected."""
@@ -280,12 +282,7 @@ class SyscallWatch:
         if self.counts["uninspectable"]:
             names = ", ".join(sorted(self.uninspectable))
             notes.append(f"{self.counts['uninspectable']} calls of processes that may not be looked at ({names})")
-        if self.unrecorded:
-            names = ", ".join(sorted(self.unrecorded))
-            notes.append(
-                "Python processes without test and line, because they ignore the environment, may not write into "
-                f"the run folder or are older than Python 3.8: {names}"
-            )
+        notes += self._unrecorded.notes()
         if self.counts["failed"]:
             times = "once" if self.counts["failed"] == 1 else f"{self.counts['failed']} times"
             notes.append(f"it failed {times}, and each time what it looked at went on unseen: {self.failure}")
@@ -337,6 +334,9 @@ class SyscallWatch:
                 name=process.name,
                 command=process.command,
                 parent=process.parent,
+                environment=process.environment,
+                xdist_worker=process.xdist_worker(),
+                ancestors=self._callers.ancestors(process),
             )
         )
 

@@ -1,0 +1,145 @@
+"""Which worker of its copy each process belongs to: names the parties in the events, before anything is judged.
+
+Theory of operation. Sensors know the copy of a process. What its worker is follows from what the process and those
+above it were started with (model/workers.py), and that is in the ProcessSeen which precedes the process's first call.
+So one reading in order of time is enough.
+
+A process whose ancestors ended before it was seen (a daemon) is known by what was handed down to it in its
+environment: it belongs to the innermost worker seen so far that its environment names. If there is none, it belongs
+to the copy as a whole, which meets none of its workers: better a collision missed than one invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TypeAlias
+
+from parasuite.judge.libtest_threads import TestThreads
+from parasuite.model.events import (
+    Ancestor,
+    Bind,
+    Connect,
+    CopyState,
+    Event,
+    Holder,
+    Listen,
+    ProcessEvent,
+    ProcessSeen,
+    Send,
+)
+from parasuite.model.party import Party
+from parasuite.model.sensors import is_inside, is_sampling
+from parasuite.model.words import CopyPhase
+from parasuite.model.workers import CURRENT_TEST, XDIST_WORKER, Described, Worker, chain, handed_down
+
+_Chain: TypeAlias = tuple[Worker, ...]
+
+
+def with_workers(events: Iterable[Event]) -> Iterator[Event]:
+    """*events*, in order of time, whose parties name the worker as well. Memory grows with the processes."""
+    parties = _Parties()
+    for event in events:
+        yield parties.named(event)
+
+
+class _Parties:
+    """*_chains*: the workers of each process that is in one."""
+
+    def __init__(self) -> None:
+        self._copies: dict[int, _Copy] = {}
+        self._chains: dict[int, _Chain] = {}
+        self._threads = TestThreads()
+
+    def named(self, event: Event) -> Event:
+        """*event* with the workers of its caller and holders."""
+        if isinstance(event, ProcessSeen):
+            self._learn(event)
+        elif isinstance(event, CopyState) and event.state is CopyPhase.STARTED:
+            self._copy(event.copy).main_pid = event.pid
+        if not isinstance(event, ProcessEvent):
+            return event
+        process = event.caller.process
+        party = self._party(process.party, process.pid, self._threads.worker(event))
+        if party is not process.party:
+            event = replace(event, caller=event.caller._replace(process=process._replace(party=party)))
+        if isinstance(event, Bind | Listen | Connect | Send) and event.holders:
+            event = replace(event, holders=tuple(map(self._holder, event.holders)))
+        return event
+
+    def _holder(self, holder: Holder) -> Holder:
+        party = self._party(holder.party, holder.pid)
+        return holder if party is holder.party else replace(holder, party=party)
+
+    def _party(self, party: Party | None, pid: int, thread: Worker | None = None) -> Party | None:
+        """The party of the process *pid* of *party*, and of its *thread*."""
+        chain_of_process = self._chains.get(pid, ())
+        if party is None or (not chain_of_process and thread is None):
+            return party
+        return self._copy(party.copy).named(chain_of_process if thread is None else (*chain_of_process, thread))
+
+    def _copy(self, copy: int) -> _Copy:
+        return self._copies.setdefault(copy, _Copy(copy))
+
+    def _learn(self, event: ProcessSeen) -> None:
+        process = event.caller.process
+        if process.party is None or (is_sampling(event.source) and process.pid in self._chains):
+            return  # The sampler describes again what another sensor knows better.
+        # The pid may have been another process's before, and the process another program.
+        self._chains.pop(process.pid, None)
+        workers = self._copy(process.party.copy).workers_of(event)
+        if workers:
+            self._chains[process.pid] = workers
+
+
+class _Copy:
+    """What is known of one copy's processes. *main_pid*: 0 until it has started."""
+
+    def __init__(self, copy: int) -> None:
+        self.main_pid = 0
+        self._party = Party(copy)
+        self._main_environment: frozenset[str] = frozenset()
+        self._parties: dict[_Chain, Party] = {}
+        self._names: set[str] = set()
+
+    def workers_of(self, event: ProcessSeen) -> _Chain:
+        """The workers that the process which *event* describes is in."""
+        _, pid, start_s = event.caller.process
+        itself = Ancestor(pid, start_s, event.name, event.command, event.environment, event.xdist_worker)
+        lineage = [*reversed(event.ancestors), itself]
+        pids = [ancestor.pid for ancestor in lineage]
+        if self.main_pid in pids or (not self.main_pid and event.ancestors):
+            lineage = lineage[pids.index(self.main_pid) if self.main_pid else 0 :]
+            self._main_environment = frozenset(lineage[0].environment)
+            return chain([self._described(ancestor) for ancestor in lineage])
+        named = handed_down(self._described(lineage[-1]))
+        return named if is_inside(event.source) else self._innermost(named)
+
+    def _described(self, ancestor: Ancestor) -> Described:
+        own: dict[str, str] = {}
+        for entry in ancestor.environment:
+            if entry not in self._main_environment:
+                name, _, value = entry.partition("=")
+                own[name] = value
+        if ancestor.xdist_worker and CURRENT_TEST not in own:
+            own[XDIST_WORKER] = ancestor.xdist_worker
+        return Described(ancestor.pid, ancestor.start_s, ancestor.name, ancestor.command, own)
+
+    def _innermost(self, named: _Chain) -> _Chain:
+        """The longest chain so far of workers that are *named*."""
+        return max((known for known in self._parties if set(known) <= set(named)), key=len, default=())
+
+    def named(self, workers: _Chain) -> Party:
+        """The party of that chain; of another chain with the same names, the later one is numbered."""
+        if not workers:
+            return self._party
+        known = self._parties.get(workers)
+        if known is None:
+            above = self.named(workers[:-1]).worker
+            name = "/".join([*([above] if above else []), workers[-1].name.strip("/").replace("/", ":")])
+            number = 1
+            while (unique := name if number == 1 else f"{name} {number}") in self._names:
+                number += 1
+            self._names.add(unique)
+            known = self._parties[workers] = self._party._replace(worker=unique)
+        return known

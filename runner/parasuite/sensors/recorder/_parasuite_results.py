@@ -1,0 +1,104 @@
+"""Appends the results of a copy's tests to results.jsonl, and decides whose tests are the copy's.
+
+Any number of processes may write into the file at once: a line is appended with one write(2), and names its process.
+A test that runs within another test is not a test of the copy: neither one in the same process, nor one in a process
+that a test or a fixture started. Standard library only, Python 3.8 or newer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+import _parasuite_tests as tests
+from _parasuite_clock import now_ns
+from _parasuite_environment import hidden
+from _parasuite_page import parent_of, published_work
+
+NAME = "results.jsonl"
+VARIABLE = "PARASUITE_RESULTS"
+"""Set in a copy whose results come from whatever test runners its command starts."""
+_TEXT_MAX = 16_000
+_ANCESTORS_MAX = 100
+
+
+def copy_folder() -> str:
+    """The folder of this process's copy; "" outside of one. A program may have been started without the variable."""
+    mode_copy_folder = hidden.get("PARASUITE_RECORDER", "").split(" ", 2)
+    return mode_copy_folder[2] if len(mode_copy_folder) == 3 else os.environ.get("PARASUITE_COPY_DIR", "")
+
+
+class Stream:
+    """Appends to results.jsonl with one write(2) per line, so that a line is torn only if its writer is killed."""
+
+    def __init__(self, folder: str) -> None:
+        self._path = os.path.join(folder, NAME)
+        self._owner = os.getpid()
+        self._runner = f"{self._owner}-{now_ns()}"
+        from json import dumps  # Late: a program that never runs a test should not find it imported.
+
+        self._dumps = dumps
+        self._open()
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+        self._descriptor = os.open(self._path, flags, 0o666)
+        self._file = self._found()
+
+    def _found(self) -> tuple[int, int] | None:
+        """The file that the descriptor refers to; None if it is closed."""
+        with contextlib.suppress(OSError):
+            found = os.fstat(self._descriptor)
+            return found.st_dev, found.st_ino
+        return None
+
+    @property
+    def is_of_this_process(self) -> bool:
+        """False in a forked child of the process that made it."""
+        return os.getpid() == self._owner
+
+    def write(self, event: str, **fields: object) -> None:
+        """Append a line. A forked child of the process that opened the stream writes nothing."""
+        if not self.is_of_this_process:
+            return
+        line = self._dumps({"event": event, "t_ns": now_ns(), "runner": self._runner, **fields}) + "\n"
+        # If the disk is full the result is missing and its test counts as lost; the tests go on.
+        with contextlib.suppress(OSError):
+            # A test that closes all descriptors (os.closerange) closes this one; a socket may have its number now.
+            if self._found() != self._file:
+                self._open()
+            os.write(self._descriptor, line.encode("ascii"))
+
+    def write_end(self, status: int) -> None:
+        """Append that the runner came to its end in order."""
+        self.write("ended", status=status)
+
+
+def end_of(text: str) -> str:
+    """The end of *text*, where a traceback says what happened."""
+    return text if len(text) <= _TEXT_MAX else "[...]\n" + text[-_TEXT_MAX:]
+
+
+def both_ends_of(text: str) -> str:
+    """The beginning and the end of *text*, a message: reports show its first line."""
+    half = _TEXT_MAX // 2
+    return text if len(text) <= _TEXT_MAX else f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
+def is_started_by_a_test(folder: str) -> bool:
+    """Whether a test or a fixture started this process: one is at work in a process that this one descends from, as
+    the pages in the copy's *folder* say.
+
+    A parent that runs several tests at once is not recognised. Only Linux tells the parent's parent.
+    """
+    if tests.is_forked_by_fixture():
+        return True
+    pages = os.path.join(folder, "pages")
+    pid = getattr(os, "getppid", int)()
+    for _ in range(_ANCESTORS_MAX):
+        if pid <= 1:
+            break
+        if published_work(pages, pid):
+            return True
+        pid = parent_of(pid)
+    return False

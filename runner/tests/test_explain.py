@@ -1,0 +1,97 @@
+"""`parasuite explain`: a page about each cause and effect, that is complete and whose code is right."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+from parasuite.explain import UNKNOWN_WORD, overview, page_lines
+from parasuite.model.causes import Cause, EffectKind, docs_page
+from parasuite.plan.errors import ConfigError
+
+from runner.tests.conftest import Parasuite
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "docs" / "findings"
+CURES = ["### Python, with netsupport", "### Python, without it", "### Another language, or a program"]
+SECTIONS = {
+    Cause: ["## What happened", "## How to read it", "## Cures", *CURES, "## When it is innocent"],
+    EffectKind: ["## What happened", "## How to read it", "## What to do", "## When it is innocent"],
+}
+WORDS: list[Cause | EffectKind] = [*Cause, *EffectKind]
+
+
+def python_blocks(word: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", "\n".join(page_lines(word)), re.MULTILINE | re.DOTALL)
+
+
+def test_there_is_a_page_for_each_word_and_no_other() -> None:
+    assert sorted(path.stem for path in PAGES.glob("*")) == sorted(WORDS)
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_the_page_that_a_finding_names_exists(cause: Cause) -> None:
+    assert (ROOT / docs_page(cause)).is_file()
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_page_has_its_sections_in_order_and_is_headed_by_the_title(word: Cause | EffectKind) -> None:
+    first, *rest = page_lines(word)
+    expected = SECTIONS[type(word)]
+    assert first == f"# {word}: {word.info.title}"
+    assert [line for line in rest if line in expected] == expected
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_a_page_fits_a_terminal_of_80_columns(word: str) -> None:
+    assert [line for line in page_lines(word) if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_the_python_on_a_page_compiles_and_imports_what_exists(word: str) -> None:
+    for block in python_blocks(word):
+        for statement in ast.parse(block).body:
+            if isinstance(statement, ast.Import):
+                modules = [importlib.import_module(alias.name) for alias in statement.names]
+                assert len(modules) == len(statement.names)
+            elif isinstance(statement, ast.ImportFrom):
+                module = importlib.import_module(statement.module or "")
+                assert [alias.name for alias in statement.names if not hasattr(module, alias.name)] == []
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_cure_in_python_is_shown_as_code(cause: Cause) -> None:
+    assert len(python_blocks(cause)) >= 2
+
+
+def test_without_a_word_all_are_listed_with_title_and_severity(parasuite: Parasuite) -> None:
+    done = parasuite("explain")
+    assert (done.code, done.stdout.splitlines()) == (0, list(overview()))
+    listed = {tuple(line.split(maxsplit=2)) for line in done.stdout.splitlines()}
+    assert [word for word in WORDS if (word, word.info.severity, word.info.title) not in listed] == []
+
+
+def test_a_word_prints_its_page(parasuite: Parasuite) -> None:
+    done = parasuite("explain", "hard-coded")
+    assert (done.code, done.stdout) == (0, (PAGES / "hard-coded.md").read_text("utf-8"))
+
+
+def test_an_unknown_word_is_wrong_usage_with_a_suggestion(parasuite: Parasuite) -> None:
+    done = parasuite("explain", "hardcoded")
+    message = UNKNOWN_WORD.format(word="'hardcoded'", suggestion="; did you mean hard-coded?")
+    assert (done.code, done.stdout, done.stderr) == (2, "", f"parasuite: {message}\n")
+
+
+@pytest.mark.parametrize("word", ["", "redis", "../../README", "Hard-coded"])
+def test_only_the_words_themselves_have_a_page(word: str) -> None:
+    with pytest.raises(ConfigError):
+        list(page_lines(word))
+
+
+def test_a_shell_completes_the_words(parasuite: Parasuite) -> None:
+    environ = {"_PARASUITE_COMPLETE": "bash_complete", "COMP_WORDS": "parasuite explain re", "COMP_CWORD": "2"}
+    done = parasuite(environ=environ)
+    assert done.stdout.split() == [f"plain,{word}" for word in ("reuse", "refused")], done.stderr

@@ -1,0 +1,113 @@
+"""What workers of one copy do to each other is found, with the real runners; what they may do is not."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netsupport import reserve_port
+from runner.tests.conftest import PLANTED, Finished, Parasuite, kinds, planted
+
+FIXED = ["test_refused", "test_shared"]
+WORKERS = ["--", "-n", "2", "--dist", "loadfile", "-p", "no:randomly"]
+
+
+def found_in(finished: Finished) -> set[tuple[str, frozenset[str]]]:
+    """(cause, effects) of every finding that is no note; an effect as "kind: role test, role test"."""
+    return {
+        (finding["cause"], frozenset(map(_effect, finding["effects"])))
+        for finding in finished.findings
+        if finding["severity"] != "note"
+    }
+
+
+def _effect(effect: dict[str, Any]) -> str:
+    return f"{effect['kind']}: " + ", ".join(sorted(f"{side['role']} {_test(side)}" for side in effect["sides"]))
+
+
+def _test(side: dict[str, Any]) -> str:
+    return str(side["test"]).rpartition("/")[2].replace(".py::test_", ":").removeprefix("test_")
+
+
+@pytest.mark.parametrize("sensors", ["auto", "recorder,sampler"])
+def test_each_defect_between_workers_of_xdist_is_found_in_one_copy(parasuite: Parasuite, sensors: str) -> None:
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    with contextlib.ExitStack() as stack:
+        ports = {name: stack.enter_context(reserve_port(child_reuses_address=False)).port for name in FIXED}
+        environ = {
+            "PLANTED_PORTS": ",".join(f"{name}={port}" for name, port in ports.items()),
+            "PLANTED_NAME": f"planted-{secrets.token_hex(8)}",
+        }
+        suite = planted("workers/defects")
+        finished = parasuite.run_pytest("-j", "1", "--sensors", sensors, suite, *WORKERS, environ=environ)
+    assert found_in(finished) == {
+        ("hard-coded", frozenset({"refused: held first:refused, wanted second:refused"})),
+        ("hard-coded", frozenset({"shared: held first:shared, held second:shared"})),
+        ("hard-coded", frozenset()),  # An abstract name of two workers that never met.
+        ("lost-port", frozenset()),
+        ("closed-port", frozenset({"crosstalk: client first:crosstalk, server second:crosstalk"})),
+    }, finished.stdout[-3000:] + finished.stderr
+    assert "copy 0, gw" in finished.stdout
+
+
+@pytest.mark.parametrize("sensors", ["auto", "recorder,sampler"])
+def test_nothing_is_said_of_what_workers_of_xdist_may_do(parasuite: Parasuite, sensors: str) -> None:
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    finished = parasuite.run_pytest("-j", "1", "--sensors", sensors, planted("workers/innocent"), *WORKERS)
+    assert (finished.code, found_in(finished)) == (0, set()), finished.stdout[-3000:] + finished.stderr
+
+
+@pytest.fixture
+def native(parasuite: Parasuite, port_outside_the_ephemeral_range: int) -> Callable[..., Finished]:
+    """Run a planted suite of another language in one copy; its two workers meet at one port, with *command*."""
+
+    def run(suite: str, *command: str) -> Finished:
+        program = shutil.which(command[0])
+        if program is None:
+            pytest.skip(f"needs {command[0]}")
+        shutil.copytree(PLANTED / "workers" / suite, parasuite.cwd, dirs_exist_ok=True)
+        kept = {
+            name: os.environ.get(name, str(Path.home() / folder))
+            for name, folder in (("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup"))
+        }
+        environ = {"PLANTED_PORT": str(port_outside_the_ephemeral_range), "RUST_TEST_THREADS": "3", **kept}
+        finished = parasuite("run", "-j", "1", "--timeout", "150", "--", *command, environ=environ)
+        assert finished.run["copies"] == 1
+        assert "1 passed" in finished.verdict, finished.stdout[-3000:] + finished.stderr
+        return finished
+
+    return run
+
+
+def owners(finished: Finished) -> set[str]:
+    """The role and worker of each side of an effect."""
+    sides = (side for finding in finished.findings for effect in finding["effects"] for side in effect["sides"])
+    return {f"{side['role']}: copy {side['party']['copy']}, {side['party']['worker']}" for side in sides}
+
+
+def test_files_of_node_s_runner_are_workers(native: Callable[..., Finished]) -> None:
+    finished = native("node", "node", "--test", "--test-concurrency=2", "test/")
+    assert owners(finished) == {"wanted: copy 0, second.test.js", "held: copy 0, first.test.js"}
+    assert kinds(finished) == ["hard-coded", "refused"]
+
+
+def test_packages_of_go_test_are_workers(native: Callable[..., Finished]) -> None:
+    finished = native("go", "go", "test", "-p", "2", "./...")
+    assert owners(finished) == {"wanted: copy 0, second.test", "held: copy 0, first.test"}
+    assert kinds(finished) == ["hard-coded", "refused"]
+
+
+def test_tests_of_one_rust_binary_are_workers_and_the_threads_that_they_start_are_theirs(
+    native: Callable[..., Finished],
+) -> None:
+    finished = native("cargo", "cargo", "test", "--offline", "--lib")
+    owner = "copy 0, planted/tests::"
+    assert owners(finished) == {f"wanted: {owner}second", f"held: {owner}first"}
+    assert kinds(finished) == ["hard-coded", "lost-port", "refused"]
