@@ -188,7 +188,7 @@ def _results_of(folder: RunFolder, end: CopyEnd, target: Target, collected: Sequ
     if target.results is ResultSource.PYTEST:
         return of_pytest_copy(end, tally_of(folder.path, f"{place}/results.jsonl"), output)
     files = collected[end.copy] if end.copy < len(collected) else ()
-    return of_command_copy(end, target.whole_copy, command_results(folder.path, place, files), output)
+    return of_command_copy(end, target.whole_copy, command_results(folder.path, place, files, target.tool), output)
 
 
 def _stacks_of(folder: RunFolder, end: CopyEnd) -> Sequence[str]:

@@ -12,6 +12,7 @@ import pytest
 from parasuite.judge.copy_results import IGNORED_FAILURES
 from parasuite.model.results import TestResult
 from parasuite.model.words import TestOutcome
+from parasuite.record.command_results import TORN_LINES
 from parasuite.record.tally import NEVER_BEGAN, NOT_RUN, WAS_RUNNING, Tally, tally_of
 
 from runner.tests.conftest import Parasuite
@@ -24,7 +25,7 @@ UNITTEST = ("-m", "unittest", "-q")
 def tally_after(tmp_path: Path, *argv: str) -> Tally:
     """What a copy of `python ARGV` in *tmp_path* wrote of its tests; the recorder must not have failed."""
     folder = tmp_path / "copy"
-    environ = {**environment(folder, "pages"), "PARASUITE_RESULTS": "1"}
+    environ = {**environment(folder, "pages"), "PARASUITE_RESULTS": str(folder)}
     done = subprocess.run(
         [sys.executable, *argv], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=PATIENCE_S
     )
@@ -384,6 +385,21 @@ def test_tests_that_a_command_did_not_reach_after_a_failure_are_no_second_failur
     )
     finished = parasuite("run", "-j", "2", "--sensors", "recorder", "--", "sh", "-c", shell)
     assert (finished.code, counted(passed=4, failed=1) in finished.verdict) == (1, True), finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("spoil", "complaint"),
+    [
+        ("mkfifo $PARASUITE_COPY_DIR/results.jsonl", "results.jsonl is a pipe, not a file"),
+        ("echo spoilt > $PARASUITE_COPY_DIR/results.jsonl", TORN_LINES.format(count=1)),
+    ],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell and pipes")
+def test_results_that_a_command_spoils_are_an_error_of_its_copy(
+    parasuite: Parasuite, spoil: str, complaint: str
+) -> None:
+    finished = parasuite("run", "-j", "1", "--sensors", "none", "--", "sh", "-c", spoil)
+    assert (finished.code, complaint in finished.stdout) == (1, True), finished.stdout
 
 
 def test_without_sensors_a_command_is_judged_by_its_exit_status(

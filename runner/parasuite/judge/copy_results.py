@@ -81,7 +81,11 @@ def of_command_copy(end: CopyEnd, program: str, found: CommandResults, output: s
         failed = sum(result.outcome.is_bad for result in found.tests)
         if failed:
             return CopyResults([], False, whole, IGNORED_FAILURES.format(copy=end.copy, count=failed))
-    is_complete = (end.how is CopyPhase.EXITED if found.is_asked_for else end.is_good) and not found.problems
+    is_complete = (
+        (end.how is CopyPhase.EXITED if found.is_asked_for else end.is_good)
+        and not found.problems
+        and found.lists_all
+    )
     if tests and (end.is_good or _has_failure(tests)):
         return CopyResults(tests, is_complete)
     return CopyResults(tests, is_complete, whole)

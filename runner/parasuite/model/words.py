@@ -93,6 +93,17 @@ class CopyVariable(StrEnum):
     FIXTURE = "PARASUITE_FIXTURE"
 
 
+class TestTool(StrEnum):
+    """A tool whose output says which tests it ran. NONE: not known from the command."""
+
+    __test__ = False  # pytest would collect it as a test class because of its name.
+
+    GO = "go"
+    CARGO = "cargo"
+    NODE = "node"
+    NONE = ""
+
+
 class CopyPhase(StrEnum):
     """A step in the life of a copy.
 
@@ -208,8 +219,9 @@ class Role(StrEnum):
 class TestOutcome(StrEnum):
     """How a test ended.
 
-    FAILED: the test itself. ERROR: its setup, its teardown or its collection. LOST: it was started or collected, and
-    its copy died first. NOT_RUN: pytest stopped in order before it. NOT_COLLECTED: other copies collected it.
+    FAILED: the test itself. ERROR: its setup, its teardown or its collection; in unittest any exception but a failed
+    assertion. LOST: it was started or collected, and its copy died first. NOT_RUN: its runner stopped in order before
+    it. NOT_COLLECTED: other copies collected it.
     """
 
     __test__ = False  # pytest would collect it as a test class because of its name.

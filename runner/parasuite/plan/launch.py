@@ -68,8 +68,6 @@ def launches(
                 CopyVariable.COPIES: str(copies),
                 "CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}",
                 **({CopyVariable.CLOCK: clock} if recorder_mode else {}),
-                # Empty rather than unset: parasuite may itself run in a copy of another parasuite.
-                CopyVariable.RESULTS: "1" if recorder_mode and target.results is ResultSource.JUNIT else "",
             },
             recorder_mode=recorder_mode,
         )
@@ -103,6 +101,8 @@ def _launch(
     }
     if recorder_mode:
         env[CopyVariable.RECORDER] = recorder_variable(recorder_mode, copy, folder)
+        if target.results is ResultSource.JUNIT:
+            env[CopyVariable.RESULTS] = str(folder)
     # The pytest plug-in that writes the results is in the same folder as the recorder.
     if target.results is ResultSource.PYTEST or recorder_mode:
         env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))

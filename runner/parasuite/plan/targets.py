@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar, Self
 
 from parasuite.model.run_record import TargetKind, TargetRecord
+from parasuite.model.words import TestTool
 from parasuite.plan.errors import ConfigError
 
 _RUN_YOUR_OWN = "your own suite: parasuite run TESTS, or parasuite run -- COMMAND"
@@ -65,6 +66,11 @@ class Target(ABC):
     def whole_copy(self) -> str:
         """The id of a test result that is about a copy as a whole."""
         return "copy"
+
+    @property
+    def tool(self) -> TestTool:
+        """The tool whose output says which tests ran."""
+        return TestTool.NONE
 
     @abstractmethod
     def argv(self, *, python: str, pytest_args: Sequence[str], folder: Path, scratch: Path) -> tuple[str, ...]:
@@ -205,6 +211,15 @@ class Command(Target):
     @property
     def whole_copy(self) -> str:
         return Path(self.words[0]).name
+
+    @property
+    def tool(self) -> TestTool:
+        """Told by `go test`, `cargo test`, `node --test` alone: a script may change what they print."""
+        program = Path(self.words[0]).stem
+        if program == TestTool.NODE:
+            return TestTool.NODE if "--test" in self.words else TestTool.NONE
+        is_test = "test" in (words := self.words[1:3]) and (words[0] == "test" or words[0].startswith("+"))
+        return TestTool(program) if is_test and program in set(TestTool) else TestTool.NONE
 
     def argv(self, **_: object) -> tuple[str, ...]:
         return self.words

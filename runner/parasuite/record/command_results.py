@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parasuite.model.results import TestResult, with_distinct_ids
+from parasuite.model.words import TestTool
 from parasuite.record.junit_files import ResultsError, junit_results
+from parasuite.record.outputs.read import output_results
 from parasuite.record.tally import tally_of
 
 TORN_LINES = "lines of its results.jsonl that could not be read: {count}"
@@ -18,23 +20,31 @@ class CommandResults:
     """*tests*: [] if nothing is known of single tests. *problems*: what could not be read, a line each.
 
     *is_asked_for*: they come from the files that the user named (--collect-junit). Others may come from a program
-    whose failure the command ignores, or expects.
+    whose failure the command ignores, or expects. *lists_all*: False if tests that passed may be missing.
     """
 
     tests: Sequence[TestResult] = ()
     problems: Sequence[str] = ()
     is_asked_for: bool = False
+    lists_all: bool = True
 
 
-def command_results(root: Path, folder: str, junit_files: Sequence[str]) -> CommandResults:
-    """The results of one copy; the first of these that there are: its JUnit files, and what its Python test runners
-    wrote.
+def command_results(root: Path, folder: str, junit_files: Sequence[str], tool: TestTool) -> CommandResults:
+    """The results of one copy, the first of these that there are: its JUnit files, what its Python test runners
+    wrote, what it printed.
 
-    *folder*: of the copy, below the run folder *root*. *junit_files*: the copy's, relative to *root*.
+    *folder*: of the copy, below the run folder *root*. *junit_files*: the copy's, relative to *root*. *tool*: the one
+    that the command runs.
     """
     if junit_files:
         return _of_junit_files(root, junit_files)
-    return _of_runners(root, folder)
+    found = _of_runners(root, folder)
+    return found if found.tests or found.problems else _of_output(root, folder, tool)
+
+
+def _of_output(root: Path, folder: str, tool: TestTool) -> CommandResults:
+    parsed = output_results(root, f"{folder}/output.log", tool)
+    return CommandResults(with_distinct_ids(parsed.tests), lists_all=parsed.lists_all)
 
 
 def _of_junit_files(root: Path, files: Sequence[str]) -> CommandResults:

@@ -15,12 +15,12 @@ from typing import Any
 import _parasuite_tests as tests
 import pytest
 from _parasuite_environment import hidden
-from _parasuite_results import VARIABLE, Stream, both_ends_of, copy_folder, end_of, is_started_by_a_test
+from _parasuite_results import VARIABLE, Stream, both_ends_of, end_of, is_started_by_a_test
 
 _ATTEMPTS_MAX = 20
 _NAME = "parasuite-results"
 
-if "PARASUITE_BYTECODE" in hidden and not hidden.get(VARIABLE) and sys.pycache_prefix is None:
+if "PARASUITE_BYTECODE" in hidden and VARIABLE not in hidden and sys.pycache_prefix is None:
     # The user wants no compiled files next to the tests. But without them pytest would compile every test file again
     # in each copy, so pytest's go into a folder of parasuite's. Other Python processes of the copy write none.
     sys.dont_write_bytecode, sys.pycache_prefix = False, hidden["PARASUITE_BYTECODE"]
@@ -183,7 +183,7 @@ def register(config: Any, folder: str) -> ResultsPlugin | None:
 
 def record_session(session: Any) -> None:
     """Have the results of a session that has just started written, unless a test runs it."""
-    folder = copy_folder()
+    folder = hidden.get(VARIABLE)
     if folder and not tests.is_within() and not is_started_by_a_test(folder):
         plugin = register(session.config, folder)
         if plugin is not None:

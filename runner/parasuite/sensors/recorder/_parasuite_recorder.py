@@ -169,7 +169,7 @@ def _unittest() -> Any:
 
 def _patch_pytest(runner: Any) -> None:
     tests.patch_pytest(runner)
-    if environment.hidden.get("PARASUITE_RESULTS"):
+    if "PARASUITE_RESULTS" in environment.hidden:
         from _parasuite_sessions import patch_pytest
 
         patch_pytest(runner)

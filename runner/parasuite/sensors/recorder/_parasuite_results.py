@@ -12,20 +12,13 @@ import os
 
 import _parasuite_tests as tests
 from _parasuite_clock import now_ns
-from _parasuite_environment import hidden
 from _parasuite_page import parent_of, published_work
 
 NAME = "results.jsonl"
 VARIABLE = "PARASUITE_RESULTS"
-"""Set in a copy whose results come from whatever test runners its command starts."""
+"""The copy's folder, if its results come from whatever test runners its command starts. Hidden from programs."""
 _TEXT_MAX = 16_000
 _ANCESTORS_MAX = 100
-
-
-def copy_folder() -> str:
-    """The folder of this process's copy; "" outside of one. A program may have been started without the variable."""
-    mode_copy_folder = hidden.get("PARASUITE_RECORDER", "").split(" ", 2)
-    return mode_copy_folder[2] if len(mode_copy_folder) == 3 else os.environ.get("PARASUITE_COPY_DIR", "")
 
 
 class Stream:

@@ -18,7 +18,7 @@ from _parasuite_clock import now_ns
 from _parasuite_environment import hidden
 from _parasuite_guard import guarded
 from _parasuite_restart import hide_frames
-from _parasuite_results import VARIABLE, Stream, both_ends_of, copy_folder, end_of, is_started_by_a_test
+from _parasuite_results import VARIABLE, Stream, both_ends_of, end_of, is_started_by_a_test
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class _Results:
     """Where the results of this process go. *stream*: None if its tests are not the copy's."""
 
     def __init__(self) -> None:
-        folder = copy_folder()
+        folder = hidden.get(VARIABLE, "")
         self.pid = os.getpid()
         self.stream = None
         if folder and not is_started_by_a_test(folder):
@@ -102,7 +102,7 @@ _set_up: dict[int, str] = {}
 def _stream() -> Stream | None:
     """Where to write results; None if this process writes none. Found out at its first test, or suite of tests."""
     global _results
-    if not hidden.get(VARIABLE):
+    if VARIABLE not in hidden:
         return None
     if _results is None or _results.pid != os.getpid():
         _results = _Results()
@@ -118,7 +118,7 @@ def patch_case(case: Any) -> None:
     _watch_subclasses(root, lambda kind: _wrap_entries(kind, root))
     for name in _ENTRIES:
         _wrap_entry(root, name, root)
-    if hidden.get(VARIABLE):
+    if VARIABLE in hidden:
         # Subclasses as well as they are defined: a runner may hide its result object behind another.
         _watch_subclasses(case.result.TestResult, _wrap_all_reports)
         _wrap_reports(case.result.TestResult)
@@ -167,10 +167,8 @@ def _wrap_entry(owner: Any, name: str, root: Any) -> None:
 
 def _disguised(function: Any, original: Any) -> Any:
     """*function*, with what tells people and programs about *original*."""
-    for name in ("__doc__", "__name__", "__qualname__", "__module__", "__defaults__", "__kwdefaults__"):
-        with contextlib.suppress(AttributeError, TypeError):
-            if not name.endswith("defaults__"):
-                setattr(function, name, getattr(original, name))
+    for name in ("__doc__", "__name__", "__qualname__", "__module__"):
+        setattr(function, name, getattr(original, name))
     function.__dict__.update(original.__dict__)
     function.__wrapped__ = original  # So inspect.signature sees the original's.
     function._parasuite_wraps = True
