@@ -23,7 +23,7 @@ from runner.tests.building import by
 
 MAIN = 10
 AT = Endpoint(Protocol.TCP, "127.0.0.1", 8025)
-links = st.sampled_from(["gw1", "gw10", "gw2", "py311", "a.test.js"])
+links = st.sampled_from(["~a.sh", "gw1", "gw10", "gw2", "py311", "a.test.js"])
 parties = st.builds(Party, st.integers(0, 1), st.lists(links, max_size=3).map("/".join))
 
 
@@ -52,13 +52,30 @@ def test_what_starts_a_worker_does_not_meet_it(party: Party, link: str) -> None:
 @given(parties, links, links)
 def test_two_workers_of_one_parent_meet(parent: Party, first: str, second: str) -> None:
     one, other = (parent._replace(worker=f"{parent.worker}/{link}".strip("/")) for link in (first, second))
-    assert one.meets(other) == some_meet([parent, one, other]) == (first != second)
+    assert one.meets(other) == (first != second)
+    assert some_meet([parent, one, other]) == (one.meets(other) and not one.is_presumed_beside(other))
 
 
 @given(parties, parties)
 def test_copies_meet_whatever_their_workers(first: Party, second: Party) -> None:
     if first.copy != second.copy:
         assert first.meets(second)
+
+
+def test_a_presumed_worker_meets_its_siblings_with_less_certainty() -> None:
+    parent, one, other = Party(0, "~a.sh"), Party(0, "~a.sh/gw0"), Party(0, "~a.sh/gw1")
+    beside = Party(0, "~b.sh/gw0")
+    assert [party.is_presumed_beside(beside) for party in (parent, one, other)] == [True] * 3
+    assert not one.is_presumed_beside(other)
+    assert not one.is_presumed_beside(Party(1, "~b.sh"))
+    assert (some_meet([one, beside]), some_meet([one, other])) == (False, True)
+    assert str(beside) == "copy 0, b.sh/gw0"
+
+
+@given(parties, parties)
+def test_who_is_presumed_to_meet_meets_and_mutually_so(first: Party, second: Party) -> None:
+    assert first.is_presumed_beside(second) == second.is_presumed_beside(first)
+    assert first.meets(second) or not first.is_presumed_beside(second)
 
 
 # --- who is who -----------------------------------------------------------------------------------------------------
@@ -196,6 +213,25 @@ CAPTURED: dict[str, tuple[str, Sequence[tuple[str, ...]], Sequence[str]]] = {
         ]
         * 2,
     ),
+    "green": ("/p/bin/python3.11 ../p/bin/green -s 2", [()] * 2, ["/p/bin/python3.11 ../p/bin/green -s 2"] * 2),
+    "nose2": (
+        "/p/bin/python3.11 ../p/bin/nose2 --plugin nose2.plugins.mp -N 2",
+        [()] * 2,
+        ["/p/bin/python3.11 ../p/bin/nose2 --plugin nose2.plugins.mp -N 2"] * 2,
+    ),
+    "stestr": (
+        "/p/bin/python3.11 ../p/bin/stestr run --concurrency 2",
+        [()] * 2,
+        ["/p/bin/python3.11 -m stestr.subunit_runner.run discover -t ./ . --load-list /t/tmp534x3kdh"] * 2,
+    ),
+    "regrtest": (
+        "python3.11 -m test -j2",
+        [()] * 2,
+        [
+            f'python3.11 -B -u -m test.libregrtest.worker {{"tests": ["{name}"]'
+            for name in ("test_poplib", "test_ssl")
+        ],
+    ),
     "Django": ("python manage.py test --parallel 2", [()] * 2, ["python manage.py test --parallel 2"] * 2),
     "ctest": ("ctest -j 2", [()] * 2, ["/b/test_one --fast", "/b/test_two"]),
     "cargo test": (
@@ -293,6 +329,45 @@ def test_the_worker_of_a_holder_is_named() -> None:
     *_, named = with_workers(in_order([started(), seen(11, main(), xdist="gw0"), bind]))
     assert isinstance(named, Bind)
     assert [each.party for each in named.holders] == [Party(0, "gw0"), None]
+
+
+def test_recipes_of_a_parallel_make_are_presumed_workers_also_in_makes_below_it() -> None:
+    top = main(command="make -j 4 check")
+    below = Ancestor(11, 11.0, "make", "make check-TESTS")
+    one = Ancestor(21, 21.0, "sh", "/bin/sh ./one.sh")
+    assert workers(
+        seen(21, below, top, command=one.command),
+        seen(22, below, top, command="/bin/sh ./two.sh"),
+        seen(31, one, below, top, command="./server"),
+        seen(32, one, below, top, command="./client"),
+    ) == {21: "~make/~one.sh", 22: "~make/~two.sh", 31: "~make/~one.sh", 32: "~make/~one.sh"}
+
+
+def test_recipes_of_a_make_without_jobs_are_no_workers() -> None:
+    assert workers(seen(21, main(command="make check"), command="./one")) == {21: ""}
+
+
+def test_what_a_script_starts_is_presumed_to_be_workers_by_its_command_line() -> None:
+    script = main(command="/bin/sh check.sh")
+    subshell = Ancestor(11, 11.0, "sh", "/bin/sh check.sh")
+    assert workers(
+        seen(21, subshell, script, command="node a.test.js"),
+        seen(22, script, command="node b.test.js"),
+        seen(23, script, command="node a.test.js"),
+    ) == {21: "~a.test.js", 22: "~b.test.js", 23: "~a.test.js"}
+
+
+def test_a_line_of_a_shell_that_puts_nothing_in_the_background_starts_no_workers() -> None:
+    for line, worker in (("cd test && node a.js 2>&1", ""), ("node a.js & node b.js", "~a.js")):
+        assert workers(seen(21, main(command=f"sh -c {line}"), command="node a.js")) == {21: worker}
+
+
+def test_what_a_worker_s_shell_starts_is_the_worker_s() -> None:
+    job = Ancestor(11, 11.0, "sh", "/bin/sh ./job.sh", ("PARALLEL_SEQ=1",))
+    inherited = job.environment
+    assert workers(
+        seen(21, job, main(command="perl /usr/bin/parallel"), environment=inherited, command="./server"),
+    ) == {21: "job 1"}
 
 
 def in_threads(*binds: tuple[int, str, int, int]) -> list[str]:

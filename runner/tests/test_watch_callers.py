@@ -209,6 +209,22 @@ def test_threads_of_a_rust_test_binary_are_known_by_their_names(tmp_path: Path) 
     ]
 
 
+def test_a_process_is_described_with_the_variables_and_the_ancestors_that_tell_its_worker() -> None:
+    child = 'import socket; socket.socket().bind(("127.0.0.1", 0))'
+    code = f"""
+        import os, subprocess, sys
+        environ = {{"JEST_WORKER_ID": "3", "SECRET": "not ours"}}
+        subprocess.run([sys.executable, "-I", "-S", "-c", {child!r}], env=environ, check=True)
+    """
+    with tracer() as made:
+        made.start(python(code), env={"TOX_ENV_NAME": "py311"})
+        assert made.run() == [0]
+        (seen,) = (event for event in made.events if isinstance(event, ProcessSeen))
+        (parent,) = seen.ancestors
+    assert (seen.environment, parent.environment) == (("JEST_WORKER_ID=3",), ("TOX_ENV_NAME=py311",))
+    assert (parent.pid, parent.command.split()[0]) == (made.children[0].pid, sys.executable)
+
+
 @pytest.fixture
 def two_processes() -> Iterator[tuple[int, int]]:
     """The pids of two processes that wait."""

@@ -16,6 +16,7 @@ import parasuite
 import pytest
 from parasuite.model.events import Bind, Listen, Release
 from parasuite.model.network import OUR_NETWORK, Network
+from parasuite.model.party import Party
 from parasuite.sensors.seccomp.filter import ARCHITECTURE
 from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
 from parasuite.sensors.seccomp.socket_info import Networks, SocketInfo, socket_info
@@ -73,6 +74,7 @@ def test_where_duplicates_are_refused_calls_are_reported_as_attempts() -> None:
         t = socket.socket()
         try: t.bind(("127.0.0.1", port))
         except OSError: pass
+        t.connect_ex(("127.0.0.1", port))  # The thread's next call: the result of the last one is looked up.
         s.close()
         """,
         kernel=WITHOUT_DUPLICATES,
@@ -85,6 +87,8 @@ def test_where_duplicates_are_refused_calls_are_reported_as_attempts() -> None:
     assert listen.errno == "?"
     assert bind.cookie == listen.cookie == release.cookie
     assert (second.errno, second.got) == ("?", None)
+    # Whether its copy's own socket is another worker's is for the judge to say.
+    assert [(holder.party, holder.pid) for holder in second.holders] == [(Party(0), bind.caller.process.pid)]
 
 
 def test_where_duplicates_are_refused_the_table_shows_the_loopback_device() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def native(parasuite: Parasuite, port_outside_the_ephemeral_range: int) -> Calla
         environ = {"PLANTED_PORT": str(port_outside_the_ephemeral_range), "RUST_TEST_THREADS": "3", **kept}
         finished = parasuite("run", "-j", "1", "--timeout", "150", "--", *command, environ=environ)
         assert finished.run["copies"] == 1
-        assert "1 passed" in finished.verdict, finished.stdout[-3000:] + finished.stderr
+        assert " 0 failed" in finished.verdict, finished.stdout[-3000:] + finished.stderr
         return finished
 
     return run
@@ -111,3 +112,44 @@ def test_tests_of_one_rust_binary_are_workers_and_the_threads_that_they_start_ar
     owner = "copy 0, planted/tests::"
     assert owners(finished) == {f"wanted: {owner}second", f"held: {owner}first"}
     assert kinds(finished) == ["hard-coded", "lost-port", "refused"]
+
+
+MAKEFILE = """
+both: first second
+first second:
+\t$(PYTHON) $@.py
+"""
+FIRST = """
+import os, pathlib, socket, time
+place = pathlib.Path(os.environ["PARASUITE_COPY_DIR"])
+with socket.create_server(("127.0.0.1", int(os.environ["PLANTED_PORT"]))):
+    (place / "listening").touch()
+    while not (place / "refused").exists():
+        time.sleep(0.005)
+"""
+SECOND = """
+import os, pathlib, socket, time
+place = pathlib.Path(os.environ["PARASUITE_COPY_DIR"])
+while not (place / "listening").exists():
+    time.sleep(0.005)
+try:
+    socket.create_server(("127.0.0.1", int(os.environ["PLANTED_PORT"])))
+except OSError:
+    (place / "refused").touch()
+"""
+RUNS_BOTH = {"make": ["make", "-j", "2"], "sh": ["sh", "-c", "$PYTHON first.py & $PYTHON second.py; wait"]}
+
+
+@pytest.mark.parametrize("runner", RUNS_BOTH)
+def test_programs_that_were_only_started_side_by_side_are_warned_of(
+    parasuite: Parasuite, port_outside_the_ephemeral_range: int, runner: str
+) -> None:
+    if shutil.which(runner) is None:
+        pytest.skip(f"needs {runner}")
+    for name, text in (("Makefile", MAKEFILE), ("first.py", FIRST), ("second.py", SECOND)):
+        (parasuite.cwd / name).write_text(text)
+    environ = {"PLANTED_PORT": str(port_outside_the_ephemeral_range), "PYTHON": sys.executable}
+    finished = parasuite("run", "-j", "1", "--timeout", "150", "--", *RUNS_BOTH[runner], environ=environ)
+    assert kinds(finished) == ["hard-coded", "refused"]
+    assert [found["severity"] for found in finished.findings] == ["warning"]
+    assert owners(finished) == {"wanted: copy 0, second.py", "held: copy 0, first.py"}

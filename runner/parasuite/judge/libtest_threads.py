@@ -26,9 +26,10 @@ class TestThreads:
 
     def worker(self, event: ProcessEvent) -> Worker | None:
         """The test thread that made the call of *event*; None if it was none."""
-        process, tid, name = event.caller.process, event.caller.tid, event.caller.test
-        if event.caller.attribution is not AttributedBy.THREAD_NAME:
+        caller = event.caller
+        if caller.attribution is not AttributedBy.THREAD_NAME:
             return None
+        process, tid, name = caller.process, caller.tid, caller.test
         if len(name.encode("utf-8", "backslashreplace")) < _NAME_BYTES_MAX:
             return Worker("libtest", name, process.pid, process.start_s)
         thread = (process.pid, tid, name)

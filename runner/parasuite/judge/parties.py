@@ -28,7 +28,7 @@ from parasuite.model.events import (
     ProcessSeen,
     Send,
 )
-from parasuite.model.party import Party
+from parasuite.model.party import PRESUMED, Party
 from parasuite.model.sensors import is_inside, is_sampling
 from parasuite.model.words import CopyPhase
 from parasuite.model.workers import CURRENT_TEST, XDIST_WORKER, Described, Worker, chain, handed_down
@@ -104,8 +104,10 @@ class _Copy:
 
     def workers_of(self, event: ProcessSeen) -> _Chain:
         """The workers that the process which *event* describes is in."""
-        _, pid, start_s = event.caller.process
-        itself = Ancestor(pid, start_s, event.name, event.command, event.environment, event.xdist_worker)
+        process = event.caller.process
+        itself = Ancestor(
+            process.pid, process.start_s, event.name, event.command, event.environment, event.xdist_worker
+        )
         lineage = [*reversed(event.ancestors), itself]
         pids = [ancestor.pid for ancestor in lineage]
         if self.main_pid in pids or (not self.main_pid and event.ancestors):
@@ -127,7 +129,10 @@ class _Copy:
 
     def _innermost(self, named: _Chain) -> _Chain:
         """The longest chain so far of workers that are *named*."""
-        return max((known for known in self._parties if set(known) <= set(named)), key=len, default=())
+        fitting = (
+            known for known in self._parties if set(named).issuperset(link for link in known if not link.command)
+        )
+        return max((known for known in fitting if not all(link.command for link in known)), key=len, default=())
 
     def named(self, workers: _Chain) -> Party:
         """The party of that chain; of another chain with the same names, the later one is numbered."""
@@ -136,7 +141,9 @@ class _Copy:
         known = self._parties.get(workers)
         if known is None:
             above = self.named(workers[:-1]).worker
-            name = "/".join([*([above] if above else []), workers[-1].name.strip("/").replace("/", ":")])
+            mark = PRESUMED if workers[-1].command else ""
+            name = mark + workers[-1].name.strip("/").replace("/", ":").replace(PRESUMED, "")
+            name = f"{above}/{name}" if above else name
             number = 1
             while (unique := name if number == 1 else f"{name} {number}") in self._names:
                 number += 1

@@ -9,12 +9,15 @@ from typing import NamedTuple
 from parasuite.model.location import Location
 from parasuite.model.words import AttributedBy, FixtureScope
 
+PRESUMED = "~"
+
 
 class Party(NamedTuple):
     """A copy of the suite, or one worker of a copy.
 
     *copy*: its number, from 0. *worker*: the names of the workers, from the copy's main process down, joined by "/"
-    ("py311/gw0": the xdist worker gw0 of tox's environment py311); "" for what belongs to no worker.
+    ("py311/gw0": the xdist worker gw0 of tox's environment py311); "" for what belongs to no worker. A name that
+    begins with PRESUMED is that of a program which no test runner is known to have started as a worker.
     """
 
     copy: int
@@ -36,6 +39,17 @@ class Party(NamedTuple):
         mine, others = f"{self.worker}/", f"{other.worker}/"
         return not mine.startswith(others) and not others.startswith(mine)
 
+    def is_presumed_beside(self, other: Party | None) -> bool:
+        """Whether this party and *other* meet for no better reason than that they were started side by side.
+
+        That is so for two programs that one shell or make started. Scripts start a second instance on purpose, too.
+        """
+        if other is None or self.copy != other.copy or not self.meets(other):
+            return False
+        pairs = zip(self.worker.split("/"), other.worker.split("/"), strict=False)
+        mine, others = next((pair for pair in pairs if pair[0] != pair[1]), ("", ""))
+        return mine.startswith(PRESUMED) or others.startswith(PRESUMED)
+
     def is_within(self, other: Party) -> bool:
         """Whether this is *other*, or a worker below it."""
         return self.copy == other.copy and f"{self.worker}/".startswith(f"{other.worker}/" if other.worker else "")
@@ -44,13 +58,18 @@ class Party(NamedTuple):
         """Whether this is the copy with that number, or a worker of it."""
         return self.copy == copy
 
+    @property
+    def worker_name(self) -> str:
+        """The worker as people know it."""
+        return self.worker.replace(PRESUMED, "")
+
     def __str__(self) -> str:
-        return f"copy {self.copy}, {self.worker}" if self.worker else f"copy {self.copy}"
+        return f"copy {self.copy}, {self.worker_name}" if self.worker else f"copy {self.copy}"
 
 
 def some_meet(parties: Iterable[Party]) -> bool:
-    """Whether two of *parties* meet."""
-    return any(one.meets(other) for one, other in combinations(parties, 2))
+    """Whether two of *parties* meet, and not only for having been started side by side."""
+    return any(one.meets(other) and not one.is_presumed_beside(other) for one, other in combinations(parties, 2))
 
 
 class Process(NamedTuple):

@@ -48,13 +48,15 @@ class Described:
 class Worker(NamedTuple):
     """One link of the chain that names a party.
 
-    *pid*, *start_s*: of the process that is the worker; 0 where the name alone identifies it.
+    *pid*, *start_s*: of the process that is the worker; 0 where the name alone identifies it. *command*: of one that
+    is only presumed to be a worker, which its command line identifies.
     """
 
     tool: str
     name: str
     pid: int = 0
     start_s: float = 0.0
+    command: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +66,15 @@ class WorkerRow:
 
     *is_value*: the name alone says which worker it is, also where the processes above are not known. Otherwise each
     process that has a name is a worker. *is_nested*: whether such a process may start others beside which it counts
-    as their parent; if not, only the topmost one counts.
+    as their parent; if not, only the topmost one counts. *is_presumed*: the tool starts programs of any kind, side by
+    side; what has different command lines is presumed to be different tests.
     """
 
     tool: str
     name_of: Callable[[Described, Sequence[Described]], str]
     is_value: bool = False
     is_nested: bool = True
+    is_presumed: bool = False
 
 
 def _variable(name: str, label: str = "{}") -> Callable[[Described, Sequence[Described]], str]:
@@ -167,8 +171,23 @@ def _trial_worker(process: Described, above: Sequence[Described]) -> str:
     return "trial" if "twisted/trial/_dist/workertrial.py" in process.command else ""
 
 
-def _unittest_parallel(process: Described, above: Sequence[Described]) -> str:
-    return "unittest" if _is_in_pool(process, above, "unittest-parallel") else ""
+def _python_pool(process: Described, above: Sequence[Described]) -> str:
+    """A process of unittest-parallel, green or nose2 (with its plug-in mp)."""
+    return next((name for name in ("unittest-parallel", "green", "nose2") if _is_in_pool(process, above, name)), "")
+
+
+def _stestr(process: Described, above: Sequence[Described]) -> str:
+    del above
+    return "stestr" if "-m stestr.subunit_runner.run" in process.command else ""
+
+
+def _regrtest(process: Described, above: Sequence[Described]) -> str:
+    """`python -m test -j`: CPython's own tests, one file a process."""
+    del above
+    if not re.search(r"-m test\.(regrtest --worker-args|libregrtest\.worker) ", process.command):
+        return ""
+    file = re.search(r'"tests": \["(\w+)', process.command)
+    return file[1] if file else "regrtest"
 
 
 def _django(process: Described, above: Sequence[Described]) -> str:
@@ -208,10 +227,33 @@ def _test_program(process: Described) -> str:
 
 
 def _script(process: Described) -> str:
-    """The file that an interpreter runs: its first argument that is no option."""
-    script = next((each for each in process.arguments[1:] if not each.startswith("-")), "")
-    return os.path.basename(script) or process.program
+    """The file that an interpreter runs: its first argument that is no option. Of a shell's line, the first file."""
+    words = [each for each in process.arguments[1:] if not each.startswith("-")]
+    if process.program in _SHELLS and "-c" in process.arguments:
+        words = [each for each in words if "/" in each or "." in each] or words
+    return os.path.basename(words[0]) if words else process.program
 
+
+def _recipe_of_make(process: Described, above: Sequence[Described]) -> str:
+    """A recipe of `make -j`, or of a make below it, which gets that option in its environment."""
+    if not above or above[-1].program not in _MAKES:
+        return ""
+    makes = [each for each in above if each.program in _MAKES]
+    is_parallel = any(argument.startswith(("-j", "--jobs")) for make in makes for argument in make.arguments)
+    return _test_program(process) if is_parallel else ""
+
+
+def _started_by_a_shell(process: Described, above: Sequence[Described]) -> str:
+    """What a shell starts. In `sh -c` it can be seen whether anything runs in the background."""
+    if not above or above[-1].program not in _SHELLS or process.command == above[-1].command:
+        return ""
+    _, option, line = above[-1].command.partition(" -c ")
+    is_parallel = not option or re.search(r"(?<![&>])&(?![&>])", line)
+    return _test_program(process) if is_parallel else ""
+
+
+_MAKES = frozenset({"make", "gmake", "remake"})
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 
 ROWS: tuple[WorkerRow, ...] = (
     WorkerRow(tool="tox", name_of=_tox_environment, is_value=True),
@@ -228,11 +270,15 @@ ROWS: tuple[WorkerRow, ...] = (
     WorkerRow(tool="vitest", name_of=_vitest_fork, is_nested=False),
     WorkerRow(tool="Playwright", name_of=_playwright_worker, is_nested=False),
     WorkerRow(tool="trial", name_of=_trial_worker, is_nested=False),
-    WorkerRow(tool="unittest-parallel", name_of=_unittest_parallel, is_nested=False),
+    WorkerRow(tool="Python pool", name_of=_python_pool, is_nested=False),
+    WorkerRow(tool="stestr", name_of=_stestr, is_nested=False),
+    WorkerRow(tool="regrtest", name_of=_regrtest, is_nested=False),
     WorkerRow(tool="Django", name_of=_django, is_nested=False),
     WorkerRow(tool="ctest", name_of=_ctest),
     WorkerRow(tool="Gradle", name_of=_gradle_executor),
     WorkerRow(tool="Surefire", name_of=_surefire_fork),
+    WorkerRow(tool="make", name_of=_recipe_of_make, is_presumed=True),
+    WorkerRow(tool="shell", name_of=_started_by_a_shell, is_nested=False, is_presumed=True),
 )
 
 VARIABLES = (
@@ -255,7 +301,8 @@ def chain(lineage: Sequence[Described]) -> tuple[Worker, ...]:
     """The workers that the last process of *lineage* is in, the outermost first.
 
     *lineage*: from the copy's main process, which is in none, to the process itself. A runner that a pytest test
-    starts belongs to that test, and so do its workers.
+    starts belongs to that test, and so do its workers. Within a worker, and within a program that a shell started,
+    what shells start is of one test.
     """
     links: list[Worker] = []
     for depth, process in enumerate(lineage[1:], 1):
@@ -265,10 +312,20 @@ def chain(lineage: Sequence[Described]) -> tuple[Worker, ...]:
             name = row.name_of(process, lineage[:depth])
             if not name or (not row.is_nested and any(link.tool == row.tool for link in links)):
                 continue
-            worker = Worker(row.tool, name) if row.is_value else Worker(row.tool, name, process.pid, process.start_s)
+            if row.is_presumed and any(link.tool != "make" or not row.is_nested for link in links):
+                continue
+            worker = _worker(row, name, process)
             if worker not in links:
                 links.append(worker)
     return tuple(links)
+
+
+def _worker(row: WorkerRow, name: str, process: Described) -> Worker:
+    if row.is_value:
+        return Worker(row.tool, name)
+    if row.is_presumed:
+        return Worker(row.tool, name, command=process.command)
+    return Worker(row.tool, name, process.pid, process.start_s)
 
 
 def handed_down(process: Described) -> tuple[Worker, ...]:

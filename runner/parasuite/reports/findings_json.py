@@ -101,7 +101,7 @@ def _side(side: Side, start_ns: int) -> dict[str, object]:
 
 
 def _party(party: Party) -> dict[str, object]:
-    return {"copy": party.copy, "worker": party.worker}
+    return {"copy": party.copy, "worker": party.worker_name}
 
 
 def _places(locations: Iterable[Location]) -> list[dict[str, object]]:

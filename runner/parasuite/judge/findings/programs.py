@@ -10,6 +10,7 @@ from pathlib import PurePath
 _INTERPRETER = re.compile(
     r"(python|pypy|node|nodejs|deno|bun|ruby|perl|php|lua|bash|dash|sh|zsh|ksh)[0-9.]*", re.IGNORECASE
 )
+_CARGO_HASH = re.compile(r"(?<=.)-[0-9a-f]{16}$")  # Of what a test binary was built from.
 _WITH_VALUE = {
     "-m",
     "-jar",
@@ -38,13 +39,13 @@ def program_name(process: str, command: str) -> str:
         words = command.split()
     if not words:
         return process
-    name = PurePath(words[0]).name
+    name = _CARGO_HASH.sub("", PurePath(words[0]).name)
     if name == "java":
         script = _java_class(words[1:])
     elif _INTERPRETER.fullmatch(name):
         script = _script(words[1:])
     else:
-        return process or name
+        return name
     return f"{name} {script}".strip()
 
 

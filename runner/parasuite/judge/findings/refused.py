@@ -318,7 +318,9 @@ def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> _Holder |
         overlapping = [hold for hold in holds_at_port if overlaps(hold.endpoint, endpoint)]
         refusing_holds = [hold for hold in overlapping if hold.socket not in permitted] or overlapping
         last = knowledge.ledger.last.get((endpoint.protocol, endpoint.port))
-        if not refusing_holds and last is not None and overlaps(last.endpoint, endpoint):
+        # What a script starts after the last holder ended met nobody but its connections.
+        is_late = last is not None and event.party is not None and event.party.is_presumed_beside(last.party)
+        if not refusing_holds and last is not None and not is_late and overlaps(last.endpoint, endpoint):
             refusing_holds = [last]
         closed = {holder.state for holder in event.holders}
         for hold in refusing_holds:

@@ -32,6 +32,8 @@ class FindingTable:
 
     def add(self, seen: Seen) -> None:
         """Count *seen* as a repeat of an earlier one, or as the first of its charge and sides."""
+        if isinstance(seen, SeenEffect):
+            seen = _between_presumed(seen)
         sides = tuple((side.role, side.party, side.pid, side.test, side.frames) for side in seen.sides)
         if isinstance(seen, SeenCause):
             key: _Key = (seen.charge, seen.evidence, seen.port, sides)
@@ -51,6 +53,14 @@ class FindingTable:
             _row(rows, effect, knowledge).effects.append((effect, count))
         found = [row.finding(knowledge) for row in _with_notes_joined(rows.values())]
         return sorted(_with_related(found), key=_order)
+
+
+def _between_presumed(effect: SeenEffect) -> SeenEffect:
+    """*effect*, no graver than a warning if its sides are only presumed to be parties."""
+    first, *others = (side.party for side in effect.sides)
+    if effect.severity is not Severity.ERROR or first is None or not any(map(first.is_presumed_beside, others)):
+        return effect
+    return replace(effect, severity=Severity.WARNING)
 
 
 def _window(cause: SeenCause) -> float:

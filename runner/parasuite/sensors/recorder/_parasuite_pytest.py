@@ -8,6 +8,7 @@ runs within a test write nothing.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from typing import Any
@@ -167,7 +168,7 @@ class ResultsPlugin:
 
 
 def pytest_configure(config: Any) -> None:
-    folder = copy_folder()
+    folder = os.environ.get("PARASUITE_COPY_DIR")
     if folder:
         register(config, folder)
 

@@ -42,7 +42,7 @@ class Recorder:
         self._pages = os.path.join(folder, "pages")
         self._page: Page | None = None
         self._kept: list[Any] = []
-        self._worker = ""
+        self._worker: str | None = None
         self.log = None
         self._make_page()
         if writes_events:
@@ -63,7 +63,7 @@ class Recorder:
     def _make_page(self) -> None:
         # The old page stays mapped; `mapped` says why.
         self._kept.append(self._page)
-        self._page, self._worker = None, ""
+        self._page, self._worker = None, None
         if not os.path.exists(os.path.join(self._pages, str(os.getpid()))) or _is_main_interpreter():
             with contextlib.suppress(OSError):
                 # The disk is full or the run folder has gone: the seccomp sensor counts this process as unrecorded.
@@ -71,15 +71,18 @@ class Recorder:
 
     def _process_test(self, test: str, fixture: str) -> None:
         if self._page is not None:
-            self._publish_worker(self._page)
+            if not self._worker:
+                self._publish_worker(self._page)
             self._page.publish(0, 0, -1, test, "", 0, fixture)
 
     def _publish_worker(self, page: Page) -> None:
-        """Once it is known: what a test may make of the variable later is not the process's worker."""
-        if not self._worker:
-            self._worker = tests.xdist_worker()
-            if self._worker:
-                page.publish_worker(self._worker)
+        """At the first call, and at each test until it is known: looking takes a microsecond.
+
+        What a test makes of the variable later is not the process's worker.
+        """
+        self._worker = tests.xdist_worker()
+        if self._worker:
+            page.publish_worker(self._worker)
 
     def before_call(self, kind: int, arguments: tuple[Any, ...], frame: Any) -> None:
         """Called by the audit hook: a call of *kind* is about to be made. *arguments*: the socket and the address."""
@@ -99,7 +102,8 @@ class Recorder:
         test, attribution, fixture = tests.current()
         frames = user_frames(frame)
         if self._page is not None:
-            self._publish_worker(self._page)
+            if self._worker is None:
+                self._publish_worker(self._page)
             self._page.publish(tests.native_id(), kind, _fileno(sock), test, frames, attribution, fixture)
         return test, frames, attribution, fixture
 

@@ -189,7 +189,7 @@ class Attempts:
         asked = asked._replace(protocol=asked.protocol or Protocol.TCP)
         holders: tuple[Holder, ...] = ()
         for protocol in reversed(protocols):
-            holders_there = self._holders(attempt, asked._replace(protocol=protocol))
+            holders_there = self._holders(asked._replace(protocol=protocol))
             if holders_there:
                 asked, holders = asked._replace(protocol=protocol), holders_there
         if attempt.result_from_recorder and (not holders or any(holder.party is not None for holder in holders)):
@@ -206,12 +206,11 @@ class Attempts:
             )
         )
 
-    def _holders(self, attempt: Attempt, asked: Endpoint) -> tuple[Holder, ...]:
-        """The sockets that may have refused *attempt*; none if its own copy has one of them."""
+    def _holders(self, asked: Endpoint) -> tuple[Holder, ...]:
+        """The sockets that may have refused a bind, its own copy's among them: that has several workers."""
         if not asked.port or not asked.network.is_ours:
             return ()  # The table shows our own network namespace only.
-        holders = self._owners.holders(asked, owning=True)
-        return () if any(holder.party == attempt.caller.process.party for holder in holders) else holders
+        return self._owners.holders(asked, owning=True)
 
     def _report_listen(self, attempt: Attempt, result: _Result | None) -> None:
         known = self._owners.of_inode(attempt.inode)

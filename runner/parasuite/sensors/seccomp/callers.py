@@ -170,7 +170,7 @@ class Callers:
     _threads: OrderedDict[int, Thread] = field(default_factory=OrderedDict)
     _processes: dict[int, TracedProcess] = field(default_factory=dict)
     _boot_s: float = field(default_factory=proc.boot_s)
-    _ancestors: OrderedDict[tuple[int, int, int], Ancestor | None] = field(default_factory=OrderedDict)
+    _ancestors: OrderedDict[tuple[int, int, int], Ancestor] = field(default_factory=OrderedDict)
 
     def __post_init__(self, pages_folders: dict[int, str]) -> None:
         self._folders = {copy: pages.Folder(path) for copy, path in pages_folders.items()}
@@ -261,18 +261,19 @@ class Callers:
     def _ancestor(self, pid: int, stat: proc.Stat, folder: pages.Folder | None) -> Ancestor | None:
         """What *pid* is; None outside the run. Remembered for as long as it runs one program."""
         key = (pid, stat.start_ticks, stat.stack)
-        if key in self._ancestors:
+        found = self._ancestors.get(key)
+        if found is not None:
             self._ancestors.move_to_end(key)
-            return self._ancestors[key]
-        found = None
-        if self.copy_of(pid) is not None:
-            page = None if folder is None else folder.open_page(pid, stat.start_ticks)
-            worker = "" if page is None else page.xdist_worker()
-            if page is not None:
-                page.close()
-            start_s = self._boot_s + stat.start_ticks / _TICKS_PER_S
-            command = proc.command(pid, _COMMAND_MAX)
-            found = Ancestor(pid, start_s, stat.name, command, _environment(pid), worker)
+            return found
+        # Not remembered if it is none: a process that lost its parent at this moment would be nobody's for ever.
+        if self.copy_of(pid) is None:
+            return None
+        page = None if folder is None else folder.open_page(pid, stat.start_ticks)
+        worker = "" if page is None else page.xdist_worker()
+        if page is not None:
+            page.close()
+        start_s = self._boot_s + stat.start_ticks / _TICKS_PER_S
+        found = Ancestor(pid, start_s, stat.name, proc.command(pid, _COMMAND_MAX), _environment(pid), worker)
         self._ancestors[key] = found
         if len(self._ancestors) > _ANCESTORS_REMEMBERED_MAX:
             self._ancestors.popitem(last=False)
