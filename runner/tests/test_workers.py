@@ -153,3 +153,4 @@ def test_programs_that_were_only_started_side_by_side_are_warned_of(
     assert kinds(finished) == ["hard-coded", "refused"]
     assert [found["severity"] for found in finished.findings] == ["warning"]
     assert owners(finished) == {"wanted: copy 0, second.py", "held: copy 0, first.py"}
+    assert "copy 0, second.py" in finished.stdout

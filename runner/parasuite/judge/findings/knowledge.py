@@ -73,7 +73,6 @@ class Knowledge:
             self._processes[event.caller.process.pid] = (event.name, event.command)
         changes = self.ledger.apply(event)
         self.own_ports.learn(event, changes)
-        self.own_ports.learn(event, changes)
         self._learn_explicit_ports(event, changes)
         for hold in changes.closed:
             # Rebinding an assigned port and closing it counts as a new release, unless the socket that the kernel
