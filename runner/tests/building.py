@@ -11,10 +11,10 @@ from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode, Verdict
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.copy_life import CopyEnd
-from parasuite.model.events import Endpoint
+from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release
 from parasuite.model.location import Location
 from parasuite.model.party import Caller, Party, Process
-from parasuite.model.words import AttributedBy, CopyPhase, Evidence, Protocol, Role, SensorStatus
+from parasuite.model.words import AttributedBy, CopyPhase, Evidence, Protocol, Role, SensorStatus, SocketState
 
 
 def by(
@@ -36,6 +36,55 @@ def by(
 def at(line: str) -> tuple[Location, ...]:
     """The frames of a call, innermost first: "file:line:function", several of them separated by spaces."""
     return tuple(place for text in line.split() if (place := Location.parse(text)))
+
+
+def tcp(port: int, address: str = "127.0.0.1") -> Endpoint:
+    """A TCP endpoint."""
+    return Endpoint(Protocol.TCP, address, port)
+
+
+def udp(port: int, address: str = "127.0.0.1") -> Endpoint:
+    """A UDP endpoint."""
+    return Endpoint(Protocol.UDP, address, port)
+
+
+def serves(
+    t_ns: int, caller: Caller, got: Endpoint, *, cookie: int = 0, asked_port: int | None = None, **more: Any
+) -> list[Event]:
+    """*caller* binds *got* and listens there; it asked for that port, or for *asked_port*. *cookie*: of the socket;
+    else *t_ns* is.
+    """
+    cookie = cookie or t_ns
+    asked = got if asked_port is None else got._replace(port=asked_port)
+    bind = Bind(t_ns=t_ns, caller=caller, cookie=cookie, network=got.network, asked=asked, got=got, **more)
+    if got.protocol is not Protocol.TCP:
+        return [bind]
+    return [bind, Listen(t_ns=t_ns + 1, caller=caller, cookie=cookie, network=got.network, got=got, **more)]
+
+
+def draws(t_ns: int, caller: Caller, got: Endpoint, *, released_ns: int = 0, **more: Any) -> list[Event]:
+    """*caller* is assigned *got* at *t_ns*, and has released it at *released_ns*, else one nanosecond later."""
+    drawn = Bind(t_ns=t_ns, caller=caller, cookie=t_ns, asked=got._replace(port=0), got=got, **more)
+    return [drawn, Release(t_ns=released_ns or t_ns + 1, cookie=t_ns)]
+
+
+def refused(
+    t_ns: int,
+    caller: Caller,
+    asked: Endpoint,
+    by_party: Party | None = None,
+    cookie: int = 0,
+    state: SocketState = SocketState.LISTEN,
+    **holder: Any,
+) -> Bind:
+    """*caller* is refused *asked*, which a socket of *by_party* has."""
+    holders = (Holder(party=by_party, pid=0, state=state, cookie=cookie, **holder),)
+    return Bind(t_ns=t_ns, caller=caller, asked=asked, errno="EADDRINUSE", holders=holders)
+
+
+def connects(t_ns: int, caller: Caller, destination: Endpoint, *holders: Holder) -> Connect:
+    """*caller* connects to *destination*; *holders*: who listened there, as far as the sensor asked."""
+    return Connect(t_ns=t_ns, caller=caller, cookie=t_ns, destination=destination, holders=holders)
 
 
 def a_side(copy: int | None = 0, role: Role = Role.HOLDER, *, worker: str = "", line: str = "", **more: Any) -> Side:

@@ -410,3 +410,88 @@ def test_a_refused_bind_whose_function_is_unknown_recovers_on_the_next_port() ->
 )
 def test_a_refused_bind_does_not_recover_at_another_address_or_protocol(other: Endpoint) -> None:
     assert severity_of_a_refusal_before(other, test="t.py::a", line="t.py:3:serve") == Severity.ERROR
+
+
+def recovers(first: str, second: str, *, test: str = "t.py::a") -> bool:
+    """Copy 1 is refused port 8025 at the frames *first*; the same thread then binds another port at *second*."""
+    holder = Holder(Party(0), 7, SocketState.LISTEN, 70)
+    elsewhere = ASKED._replace(port=41802)
+    events: list[Event] = [
+        Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=ASKED, got=ASKED),
+        Bind(
+            t_ns=2, caller=by(1, 1, tid=1, test=test, line=first), asked=ASKED, errno="EADDRINUSE", holders=(holder,)
+        ),
+        Bind(
+            t_ns=3,
+            caller=by(1, 1, tid=1, test=test, line=second),
+            cookie=2,
+            asked=elsewhere._replace(port=0),
+            got=elsewhere,
+        ),
+    ]
+    return refusal_in(events)[1].recovered
+
+
+START = "helper.py:3:start"
+
+
+def test_a_loop_that_tries_one_port_after_another_recovers() -> None:
+    assert recovers(f"{START} t.py:9:a", f"{START} t.py:9:a")
+
+
+def test_a_function_that_falls_back_to_another_port_at_another_line_recovers() -> None:
+    assert recovers(f"{START} t.py:9:a", "helper.py:5:start t.py:9:a")
+
+
+def test_a_helper_that_is_called_for_another_service_does_not_make_the_refused_one_recover() -> None:
+    assert not recovers(f"{START} t.py:9:a", f"{START} t.py:10:a")
+
+
+def test_another_service_that_is_started_further_up_the_stack_is_no_way_out_either() -> None:
+    assert not recovers(f"{START} helper.py:8:launch t.py:9:a", f"{START} helper.py:8:launch t.py:10:a")
+
+
+def test_a_helper_that_is_called_with_and_without_a_caller_of_the_users_own_is_called_from_two_places() -> None:
+    assert not recovers(START, f"{START} t.py:10:a")
+
+
+def test_a_function_that_calls_itself_for_the_next_port_recovers() -> None:
+    assert recovers("h.py:3:attempt t.py:9:a", "h.py:3:attempt h.py:5:attempt t.py:9:a")
+
+
+def test_of_a_stack_that_is_cut_off_what_both_calls_show_is_compared() -> None:
+    deep = " ".join(["h.py:3:attempt", *["h.py:5:attempt"] * 4])
+    assert recovers("h.py:3:attempt t.py:9:a", deep)
+    outer = "b.py:1:b c.py:1:c d.py:1:d"
+    assert not recovers(f"{START} t.py:9:a {outer}", f"{START} t.py:10:a {outer}")
+
+
+def test_another_function_is_another_servers() -> None:
+    assert not recovers("h.py:3:start t.py:9:a", "h.py:8:other t.py:9:a")
+
+
+def probes(*ports: int) -> list[Event]:
+    """Copy 1 tries each port on 127.0.0.1 and on 0.0.0.0, until both are free; copy 0 has port 8025 on 0.0.0.0."""
+    every = ASKED._replace(address="0.0.0.0")
+    holder = Holder(Party(0), 7, SocketState.LISTEN, 70)
+    events: list[Event] = [Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=every, got=every)]
+    for number, port in enumerate(ports):
+        for address, line in (("127.0.0.1", "probe.py:5:is_free"), ("0.0.0.0", "probe.py:6:is_free")):
+            t_ns = 10 * number + 10 + (address == "0.0.0.0")
+            caller = by(1, 1, tid=1, test="t.py::a", line=f"probe.py:2:can_bind {line}")
+            there = ASKED._replace(address=address, port=port)
+            is_free = port != 8025 or address == "127.0.0.1"
+            events.append(
+                Bind(t_ns=t_ns, caller=caller, cookie=t_ns, asked=there, got=there)
+                if is_free
+                else Bind(t_ns=t_ns, caller=caller, asked=there, errno="EADDRINUSE", holders=(holder,))
+            )
+    return events
+
+
+def test_a_prober_that_tries_each_port_on_two_addresses_recovers_on_the_one_that_refused_it() -> None:
+    assert refusal_in(probes(8025, 8026))[1].recovered
+
+
+def test_a_prober_that_gives_up_has_not_recovered() -> None:
+    assert not refusal_in(probes(8025))[1].recovered

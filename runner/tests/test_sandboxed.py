@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 
 import pytest
 from parasuite.model.sensors import WITHOUT_PRIVILEGE, SensorName
+from parasuite.probe import interfaces
 from parasuite.probe.interfaces import host_addresses
 from parasuite.probe.probe import Visibility, doctor_lines
 from parasuite.reports.wording import listeners_seen
@@ -75,6 +77,18 @@ def test_the_addresses_of_the_host_are_known_without_netlink() -> None:
     asked: Sequence[str] = refusing(["netlink"], [sys.executable, "-c", code])
     done = subprocess.run(asked, capture_output=True, text=True, timeout=SAFETY_NET_S)
     assert (done.stdout.strip(), done.stderr) == (str(sorted(host_addresses()[0])), "")
+
+
+def test_addresses_of_the_host_that_cannot_be_found_are_none_rather_than_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse() -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr("psutil.net_if_addrs", refuse)
+    monkeypatch.setattr(interfaces, "_in_proc", frozenset)
+    addresses, why = host_addresses()
+    assert (addresses, why) == (frozenset(), "the addresses of this host are not known: Operation not permitted")
 
 
 @pytest.mark.parametrize("drop", ["os.setgroups([]); os.setgid(65534); os.setuid(65534)", ""])

@@ -1,13 +1,19 @@
 """Which finding explains a failed test. Pure.
 
 Theory of operation. A failure and a collision belong together if the collision happened to that test: one side of an
-effect is the test (in that copy), nothing in the program recovered from it, and it happened before the test failed.
-That makes the finding a possible explanation. It is a certain one only if the failure's own text names what the
-collision left there: EADDRINUSE, for a refusal; the port (or path); or the file of the user's line.
+effect is the test (in that copy), and nothing in the program recovered from it. To the holder of a port that another
+party was refused, nothing happened. That makes the finding a possible explanation. It is a certain one only if what
+the failure says names what the collision left there: EADDRINUSE, for a refusal; the port (or path); or the line of
+the user that was refused or connected. What it says is its message, its traceback without the source lines, and what
+the test printed: source that mentions a port says nothing of why the test failed.
+
+The error of a fixture of a wider scope is raised again in every test that uses it. So a refusal also explains the
+failures of other tests of its copy whose text names the error together with the port or the line.
 
 A test that provokes a refusal on purpose and then fails for another reason must not be explained away. Its text names
-neither, so the finding is only said to be possible, and not even that where the test went on past the effect: a
-refusal raises at once, and a test that failed much later had handled it.
+neither, so nothing is said: a refusal raises at once in the thread that made the call, and a test that failed later
+had handled it. Where another thread or process was refused (a server that the test had started), the test only
+notices that nobody answers, and the finding is a possible explanation.
 """
 
 from __future__ import annotations
@@ -16,11 +22,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 
 from parasuite.judge.findings import Effect, Explanation, Finding, Side
 from parasuite.model.causes import EffectKind
 from parasuite.model.results import TestResult
-from parasuite.model.words import Role, Severity, TestOutcome
+from parasuite.model.words import AttributedBy, Role, Severity, TestOutcome
 
 _IN_USE = re.compile(
     r"EADDRINUSE|WSAEADDRINUSE|address already in use|address in use|port \S+ is (already )?(in use|allocated|taken)"
@@ -29,6 +36,19 @@ _IN_USE = re.compile(
 )
 _FAILED = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST)
 _REFUSALS = (EffectKind.REFUSED, EffectKind.FOREIGN)
+_CALLERS = (Role.WANTED, Role.CLIENT)
+_CAPTURED = re.compile(r"^-+ ?Captured .*-+$", re.MULTILINE)
+_PYTEST_LOCATION = re.compile(r"\S.*:\d+:( |$)")
+_PYTHON_LOCATION = re.compile(r'\s*File ".*", line \d+')
+
+
+class _Naming(IntEnum):
+    """What a failure says of an effect, the least first."""
+
+    NOTHING = 0
+    ERROR = 1
+    PORT = 2
+    LINE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +58,20 @@ class _Happened:
     finding: Finding
     effect: Effect
     side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An explanation, and how well it fits."""
+
+    happened: _Happened
+    naming: _Naming
+
+    @property
+    def rank(self) -> tuple[int, int, bool, int]:
+        """Of two that fit equally well, the graver one; then the later one, which is the one that raised."""
+        side = self.happened.side
+        return self.naming, self.happened.effect.severity.rank, side.role is Role.WANTED, side.at_ns or 0
 
 
 def explain(
@@ -64,54 +98,82 @@ def _happened(finding: Finding) -> Iterator[_Happened]:
     for effect in finding.effects:
         if not effect.recovered:
             for side in effect.sides:
-                yield _Happened(finding, effect, side)
+                if effect.kind not in _REFUSALS or side.role is Role.WANTED:
+                    yield _Happened(finding, effect, side)
 
 
 def _explanation(result: TestResult, in_its_copy: Sequence[_Happened]) -> Explanation | None:
-    text = f"{result.message}\n{result.text}"
-    happened = [each for each in in_its_copy if each.side.test == result.id]
-    certain = [each for each in happened if _is_named(each, text)]
-    # The error of a fixture of a wider scope is raised again in every test that uses it.
-    certain = certain or [each for each in in_its_copy if _is_of_fixture(each, text)]
+    text = _said(result)
+    candidates = [_Candidate(happened, _naming(happened, text)) for happened in in_its_copy]
+    own = [each for each in candidates if result.is_of_copy or each.happened.side.test == result.id]
+    certain = [each for each in own if each.naming]
+    certain = certain or [each for each in candidates if _is_raised_again(each, text)]
     if certain:
-        return Explanation(max(certain, key=_gravity).finding.id, is_certain=True)
-    has_died = result.outcome is TestOutcome.LOST
-    possible = [
-        each
-        for each in happened
-        if each.effect.severity is not Severity.NOTE and (has_died or not _is_handled(each, text))
-    ]
-    return Explanation(max(possible, key=_gravity).finding.id, is_certain=False) if possible else None
+        return Explanation(max(certain, key=lambda each: each.rank).happened.finding.id, is_certain=True)
+    possible = [each for each in own if _is_possible(each.happened, result, text)]
+    if possible:
+        return Explanation(max(possible, key=lambda each: each.rank).happened.finding.id, is_certain=False)
+    return None
 
 
-def _gravity(happened: _Happened) -> tuple[int, bool]:
-    return happened.effect.severity.rank, happened.side.role is Role.WANTED
+def _said(result: TestResult) -> str:
+    """The message of *result*, its traceback without source lines, and what it printed."""
+    traceback, printed = result.text, ""
+    if result.is_of_copy:
+        traceback, printed = "", result.text
+    elif captured := _CAPTURED.search(traceback):
+        traceback, printed = traceback[: captured.start()], traceback[captured.start() :]
+    lines = traceback.splitlines()
+    if any(line.startswith("E  ") for line in lines):
+        # As pytest writes it. Arguments and local variables are source, too.
+        lines = [line for line in lines if line.startswith("E  ") or _PYTEST_LOCATION.match(line)]
+    else:
+        lines = [
+            line
+            for before, line in zip(["", *lines], lines, strict=False)
+            if not _PYTHON_LOCATION.match(before) or _PYTHON_LOCATION.match(line)
+        ]
+    return "\n".join([result.message, *lines, printed])
 
 
-def _is_named(happened: _Happened, text: str) -> bool:
-    """Whether *text* names the error that the effect gave the test, or the port or path that it was about."""
-    endpoint = happened.effect.endpoint
-    name = str(endpoint.port) if endpoint.port else endpoint.address
-    if re.search(rf"(?<![0-9]){re.escape(name)}(?![0-9])", text):
-        return True
-    return _is_refused(happened) and _IN_USE.search(text) is not None
+def _naming(happened: _Happened, text: str) -> _Naming:
+    """The most telling of what *text* names: the line, the port or path, the error that the effect gave the test."""
+    if _names_line(happened, text):
+        return _Naming.LINE
+    if _names_port(happened, text):
+        return _Naming.PORT
+    is_refusal = happened.effect.kind in _REFUSALS
+    return _Naming.ERROR if is_refusal and _IN_USE.search(text) else _Naming.NOTHING
 
 
-def _is_refused(happened: _Happened) -> bool:
-    return happened.effect.kind in _REFUSALS and happened.side.role is Role.WANTED
-
-
-def _is_of_fixture(happened: _Happened, text: str) -> bool:
-    """Whether *text* is the error of a refused bind at the very line of *happened*, whichever test came upon it."""
+def _names_line(happened: _Happened, text: str) -> bool:
     location = happened.side.location
-    if location is None or not _is_refused(happened) or not _IN_USE.search(text):
+    if location is None or not location.line or happened.side.role not in _CALLERS:
         return False
     return re.search(rf"{re.escape(location.file)}(:|\", line ){location.line}\b", text) is not None
 
 
-def _is_handled(happened: _Happened, text: str) -> bool:
-    """Whether the test was refused and its failure says nothing of it: it meant to be, or went on past it."""
-    return _is_refused(happened) and bool(text.strip()) and _IN_USE.search(text) is None
+def _names_port(happened: _Happened, text: str) -> bool:
+    endpoint = happened.effect.endpoint
+    name = str(endpoint.port) if endpoint.port else endpoint.address
+    return re.search(rf"(?<![0-9]){re.escape(name)}(?![0-9])", text) is not None
+
+
+def _is_raised_again(candidate: _Candidate, text: str) -> bool:
+    """Whether *text*, of any test of the copy, is the error of the refusal of *candidate*."""
+    is_refusal = candidate.happened.effect.kind in _REFUSALS
+    return is_refusal and candidate.naming > _Naming.ERROR and _IN_USE.search(text) is not None
+
+
+def _is_possible(happened: _Happened, result: TestResult, text: str) -> bool:
+    """Whether the effect may explain a failure that does not name it."""
+    if happened.effect.severity is Severity.NOTE:
+        return False
+    if happened.effect.kind not in _REFUSALS or result.is_of_copy or result.outcome is TestOutcome.LOST:
+        return True
+    # In its own thread, the test was told of the refusal, and went on.
+    is_told = happened.side.attribution in (AttributedBy.THREAD, AttributedBy.NONE)
+    return not is_told or not text.strip()
 
 
 def _with_failed_tests(finding: Finding, explanations: Mapping[tuple[int, str], Explanation]) -> Finding:

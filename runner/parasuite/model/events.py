@@ -118,8 +118,8 @@ class RunStarted(Event):
     """The clocks and the host's facts that judging needs, first in every run.
 
     *wall_ns*: time since the epoch at *t_ns*. *ephemeral_first*, *ephemeral_last*: the range that the kernel draws
-    port 0 from, both ends included. *addresses*: this host's own. *scratch*: the folder in which each copy has its
-    temporary one, named by its number.
+    port 0 from, both ends included. *addresses*: this host's own; () where they are not known. *scratch*: the folder
+    in which each copy has its temporary one, named by its number.
     """
 
     kind = "run"

@@ -9,11 +9,9 @@ from pathlib import Path
 
 import psutil
 
-_LOOPBACK = frozenset({"127.0.0.1", "::1"})
-
 
 def host_addresses() -> tuple[frozenset[str], str]:
-    """The addresses of every interface; and why only some are known, "" if all are.
+    """The addresses of every interface; none, and why, if they are not known.
 
     psutil asks the kernel over a netlink socket, which a sandbox may refuse (systemd's RestrictAddressFamilies, a
     container's seccomp profile). Then Linux's tables in /proc are read.
@@ -29,8 +27,8 @@ def host_addresses() -> tuple[frozenset[str], str]:
         found = _in_proc()
         if found:
             return found, ""
-        why = f"the addresses of this host are not known, beside the loopback ones: {error.strerror}"
-        return _LOOPBACK, why
+        why = f"the addresses of this host are not known: {error.strerror}"
+        return frozenset(), why
 
 
 def _in_proc() -> frozenset[str]:

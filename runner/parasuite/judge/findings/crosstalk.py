@@ -4,12 +4,14 @@ Theory of operation. A connect (or a datagram with an address) is judged by who 
 sockets that the ledger knows, and the holders that the kernel's table showed at that instant. If any of them is the
 client's own, all is well; if it is another worker's of its copy, the client must take the port for its own
 (own_ports.py). A listener that is stamped a moment after the connect may have been there before it, so a
-connect that finds nobody waits LATE_NS for one to appear.
+connect that finds nobody waits LATE_NS for listeners to appear, and is judged by all that did: one of its own among
+them makes it innocent. A socket that is bound and does not listen yet is no server.
 
 What it is charged to depends on the rest of the run. A fixed port of the server explains it. Else, if the kernel had
-assigned the port to the client's copy before, the client means that port: it was lost if the copy bound it by number
-in the same test, and it was expected to stay closed if nobody did. What the sensors cannot explain is `unknown`.
-A server outside the run is a `stranger`.
+assigned the port to the client's copy before, the client means that port: it was lost if any process of the copy
+asked for it by number, before the kernel assigned it to the copy again; and if none did, although it was the client's
+own party that had it, the client expected it to stay closed. What the sensors cannot explain is `unknown`. A server
+outside the run is a `stranger`.
 """
 
 from __future__ import annotations
@@ -29,23 +31,39 @@ from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, OtherRun, Send
 from parasuite.model.overlap import canonical, is_wildcard, reaches
 from parasuite.model.party import Party
-from parasuite.model.words import Evidence, Protocol, Role, Severity, weaker
+from parasuite.model.words import Evidence, Protocol, Role, Severity, SocketState, weaker
 
 LATE_NS = 10_000_000
 _RESOLVER_PORT = 53  # Every program that looks up a name talks to this host's resolver, where there is one.
 _Call: TypeAlias = Connect | Send
-_Slot: TypeAlias = tuple[int, Protocol, int, str]  # Copy, protocol, port, test.
+_Drawn: TypeAlias = tuple[int, Protocol, int, int]  # Copy, protocol, port, and when the kernel assigned it.
 
 
 @dataclass(frozen=True, slots=True)
 class _Meant:
-    """A connect to a port that the client's party was assigned and had released. *effect*: if it was answered."""
+    """A connect to a port that the client's copy was assigned and had released. *is_own*: its own party was.
+    *effect*: if it was answered.
+    """
 
     client: Side
     destination: Endpoint
     assignment: Assignment
+    is_own: bool
     t_ns: int
     effect: SeenEffect | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A call that found nobody. *believes_own*: as of then. *meant*: the port that it means, if it was assigned one.
+    *late*: the listeners that have appeared since.
+    """
+
+    call: _Call
+    destination: Endpoint
+    believes_own: bool
+    meant: _Meant | None
+    late: list[OpenHold]
 
 
 class Crosstalk:
@@ -59,110 +77,126 @@ class Crosstalk:
 
     def __init__(self) -> None:
         self._awaited: set[tuple[Party | None, OpenHold]] = set()
-        self._waiting: deque[tuple[_Call, Endpoint, Assignment | None]] = deque()
-        self._bound_by_number: set[_Slot] = set()
+        self._waiting: deque[_Waiting] = deque()
+        self._asked_for: set[_Drawn] = set()
         self._meant: dict[tuple[object, ...], _Meant] = {}
 
     def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect | SeenCause]:
-        while self._waiting and event.t_ns - self._waiting[0][0].t_ns > LATE_NS:
-            self._found_nobody(*self._waiting.popleft(), knowledge)
+        while self._waiting and event.t_ns - self._waiting[0].call.t_ns > LATE_NS:
+            yield from self._came_late(self._waiting.popleft(), knowledge)
         if isinstance(event, Bind) and event.party is not None and event.asked.port:
-            self._bound_by_number.add(_slot(event.party.copy, event.asked, event.caller.test))
+            drawn = knowledge.assignment(event.party, event.asked.protocol, event.asked.port)
+            if drawn is not None:
+                self._asked_for.add(_drawn(event.party, event.asked, drawn))
         for hold in changes.listening:
-            yield from self._came_late(hold, knowledge)
+            for waiting in self._waiting:
+                if reaches(waiting.destination, hold.endpoint):
+                    waiting.late.append(hold)
         if isinstance(event, Connect | Send) and event.party is not None:
             destination = canonical(event.destination)
             if destination.is_internet and destination.port and knowledge.is_this_host(destination.address):
-                yield from self._reached(event, destination, knowledge)
+                yield from self._reached(event, event.party, destination, knowledge)
 
     def conclude(self, knowledge: Knowledge) -> Iterator[SeenEffect | SeenCause]:
         while self._waiting:
-            self._found_nobody(*self._waiting.popleft(), knowledge)
+            yield from self._came_late(self._waiting.popleft(), knowledge)
         for meant in self._meant.values():
             yield from self._charged(meant, knowledge)
 
-    def _came_late(self, hold: OpenHold, knowledge: Knowledge) -> Iterator[SeenEffect]:
-        for waiting in list(self._waiting):
-            call, destination, _ = waiting
-            if reaches(destination, hold.endpoint):
-                self._waiting.remove(waiting)
-                yield from self._judged(call, destination, [hold], [], knowledge)
-
-    def _reached(self, event: _Call, destination: Endpoint, knowledge: Knowledge) -> Iterator[SeenEffect]:
+    def _reached(
+        self, event: _Call, client: Party, destination: Endpoint, knowledge: Knowledge
+    ) -> Iterator[SeenEffect]:
+        holds_at_port = list(knowledge.ledger.at(destination.protocol, destination.port))
+        listening = [holder for holder in event.holders if _may_answer(holder, destination)]
+        seen_listening = {f"cookie:{holder.cookie}" for holder in listening}
         servers = [
             hold
-            for hold in knowledge.ledger.at(destination.protocol, destination.port)
-            if hold.listening and reaches(destination, hold.endpoint)
+            for hold in holds_at_port
+            if reaches(destination, hold.endpoint) and (hold.listening or hold.socket in seen_listening)
         ]
         known = {hold.socket for hold in servers}
-        others = [holder for holder in event.holders if f"cookie:{holder.cookie}" not in known]
+        others = [holder for holder in listening if f"cookie:{holder.cookie}" not in known]
+        believes_own = knowledge.own_ports.believes_own(client, event.caller.test, destination)
+        waiting = _Waiting(event, destination, believes_own, _meant(event, client, destination, knowledge), servers)
         if servers or others:
-            yield from self._judged(event, destination, servers, others, knowledge)
+            yield from self._judged(waiting, client, others, knowledge)
         else:
-            self._waiting.append((event, destination, _released(event, destination, knowledge)))
+            self._waiting.append(waiting)
+
+    def _came_late(self, waiting: _Waiting, knowledge: Knowledge) -> Iterator[SeenEffect]:
+        """The time of *waiting* is over: judge it by the listeners that appeared meanwhile."""
+        assert waiting.call.party is not None
+        if waiting.late:
+            yield from self._judged(waiting, waiting.call.party, [], knowledge)
+        else:
+            self._found_nobody(waiting)
 
     def _judged(
-        self,
-        event: _Call,
-        destination: Endpoint,
-        servers: list[OpenHold],
-        holders: list[Holder],
-        knowledge: Knowledge,
+        self, waiting: _Waiting, client: Party, holders: list[Holder], knowledge: Knowledge
     ) -> Iterator[SeenEffect]:
-        client = event.party
+        """Whether the call went astray: to *late* and *holders*, unless one of them is the client's own."""
+        event, destination, servers = waiting.call, waiting.destination, waiting.late
         parties = [*(hold.party for hold in servers), *(holder.party for holder in holders)]
-        if client is None or not all(_is_another(client, party) for party in parties):
+        if not all(_is_another(client, party) for party in parties):
             return
         server = min(servers, key=lambda hold: (hold.party is None, is_wildcard(hold.endpoint.address)), default=None)
         party = holders[0].party if server is None else server.party
         if (client, server) in self._awaited:
             return
         is_beside = party is not None and party.is_of(client.copy)
-        if is_beside and not knowledge.own_ports.believes_own(client, event.caller.test, destination):
-            self._found_nobody(event, destination, _released(event, destination, knowledge), knowledge)
+        if is_beside and not waiting.believes_own:
+            self._found_nobody(waiting)
             return
         socket = knowledge.ledger.of(event)
         if socket is not None:
             self._awaited.add((party, socket))
         effect = _effect(event, destination, server, holders, knowledge)
-        released = _released(event, destination, knowledge)
-        if effect.charge.cause == Cause.UNKNOWN and released is not None:
-            self._remember(event, destination, released, effect, knowledge)
+        if effect.charge.cause == Cause.UNKNOWN and waiting.meant is not None:
+            self._remember(replace(waiting.meant, effect=effect))
         else:
             yield effect
 
-    def _found_nobody(
-        self, event: _Call, destination: Endpoint, released: Assignment | None, knowledge: Knowledge
-    ) -> None:
-        """*released*: the port's assignment to the client, if it had been released by the time of *event*."""
-        if isinstance(event, Connect) and released is not None:
-            self._remember(event, destination, released, None, knowledge)
+    def _found_nobody(self, waiting: _Waiting) -> None:
+        if isinstance(waiting.call, Connect) and waiting.meant is not None and waiting.meant.is_own:
+            self._remember(waiting.meant)
 
-    def _remember(
-        self,
-        event: _Call,
-        destination: Endpoint,
-        assignment: Assignment,
-        effect: SeenEffect | None,
-        knowledge: Knowledge,
-    ) -> None:
-        client = knowledge.side_of_call(Role.CLIENT, event)
-        server = None if effect is None else effect.sides[1].party
-        key = (client.party, client.pid, client.test, client.frames, destination, server)
-        self._meant.setdefault(key, _Meant(client, destination, assignment, event.t_ns, effect))
+    def _remember(self, meant: _Meant) -> None:
+        client = meant.client
+        server = None if meant.effect is None else meant.effect.sides[1].party
+        key = (client.party, client.pid, client.test, client.frames, meant.destination, server)
+        self._meant.setdefault(key, meant)
 
     def _charged(self, meant: _Meant, knowledge: Knowledge) -> Iterator[SeenEffect | SeenCause]:
         client, destination = meant.client, meant.destination
         assert client.party is not None
-        if _slot(client.party.copy, destination, client.test) in self._bound_by_number:
+        if _drawn(client.party, destination, meant.assignment) in self._asked_for:
             if meant.effect is not None:
                 to = of_lost_port(destination.protocol, meant.assignment, client, meant.t_ns, knowledge)
-                yield replace(meant.effect, charge=to.charge, drawn_by=to.drawn_by, window_ms=to.window_ms)
-            return
-        charge = Charge(Cause.CLOSED_PORT, destination.protocol, client.origin)
-        if meant.effect is not None:
-            yield replace(meant.effect, charge=charge)
-        yield SeenCause(charge=charge, evidence=Evidence.EXACT, endpoint=destination, sides=(client,))
+                yield replace(
+                    meant.effect, charge=to.charge, drawn_by=to.drawn_by, hint=to.hint, window_ms=to.window_ms
+                )
+        elif meant.is_own:
+            charge = Charge(Cause.CLOSED_PORT, destination.protocol, client.origin)
+            if meant.effect is not None:
+                yield replace(meant.effect, charge=charge)
+            yield SeenCause(charge=charge, evidence=Evidence.EXACT, endpoint=destination, sides=(client,))
+        elif meant.effect is not None:
+            yield meant.effect
+
+
+def _meant(event: _Call, client: Party, destination: Endpoint, knowledge: Knowledge) -> _Meant | None:
+    """The port that *client* means, if its copy was assigned it and has released it."""
+    own = knowledge.own_assignment(client, destination.protocol, destination.port)
+    assignment = own or knowledge.assignment(client, destination.protocol, destination.port)
+    if assignment is None or not assignment.is_released:
+        return None
+    side = knowledge.side_of_call(Role.CLIENT, event)
+    return _Meant(side, destination, replace(assignment), own is not None, event.t_ns, None)
+
+
+def _may_answer(holder: Holder, destination: Endpoint) -> bool:
+    """Whether a client may end at the socket of *holder*: a TCP socket must listen."""
+    return destination.protocol != Protocol.TCP or holder.state is SocketState.LISTEN
 
 
 def _released(event: _Call, destination: Endpoint, knowledge: Knowledge) -> Assignment | None:
@@ -177,8 +211,8 @@ def _is_another(client: Party, party: Party | None) -> bool:
     return party is None or client.meets(party)
 
 
-def _slot(copy: int, endpoint: Endpoint, test: str) -> _Slot:
-    return (copy, endpoint.protocol, endpoint.port, test)
+def _drawn(party: Party, endpoint: Endpoint, assignment: Assignment) -> _Drawn:
+    return (party.copy, endpoint.protocol, endpoint.port, assignment.drawn_ns)
 
 
 def _effect(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 
 from parasuite.judge.findings.finding import Side
@@ -68,6 +68,7 @@ class HardCoded:
         for hold in knowledge.ledger.open_holds():
             if hold.endpoint.protocol == Protocol.UDP and hold.listening:
                 self._add_hold(hold, knowledge, self._uses)
+        listed = knowledge.port_lists.owners()
         for (protocol, name), listening in sorted(self._uses.items()):
             uses = self._bound.get((protocol, name), {}) | listening
             overlapping = _overlapping(uses)
@@ -76,18 +77,18 @@ class HardCoded:
                 if not _is_chance(protocol, parties, overlapping, knowledge):
                     yield _cause(list(overlapping.values()), Severity.WARNING)
             else:
-                alone = [use for use in uses.values() if self._is_note(use, knowledge)]
+                alone = [use for use in uses.values() if self._is_note(use, listed, knowledge)]
                 for use in alone[:1]:
                     yield _cause([use], Severity.NOTE)
 
-    def _is_note(self, use: _Use, knowledge: Knowledge) -> bool:
-        """Whether another party may want what *use* alone asked for."""
+    def _is_note(self, use: _Use, listed: Collection[tuple[Protocol, int]], knowledge: Knowledge) -> bool:
+        """Whether another party may want what *use* alone asked for. *listed*: the ports that a function has in a list."""
         endpoint, side = use.endpoint, use.side
         if endpoint.protocol == Protocol.UNIX and knowledge.is_in_scratch(endpoint.address):
             return False
         if endpoint.protocol != Protocol.UNIX and not endpoint.network.is_ours:
             return False
-        if knowledge.port_lists.owner(endpoint.protocol, endpoint.port) is not None:
+        if (endpoint.protocol, endpoint.port) in listed:
             return True
         return len(self._parties[endpoint.protocol, side.origin]) == 1
 
@@ -118,7 +119,7 @@ class HardCoded:
 
     def _note_party(self, endpoint: Endpoint, side: Side, party: Party, knowledge: Knowledge) -> None:
         self._parties[endpoint.protocol, side.origin].add(party)
-        knowledge.port_lists.asked(endpoint.protocol, side.origin, party, endpoint.port)
+        knowledge.port_lists.asked(endpoint.protocol, side, endpoint.port)
 
 
 def _is_named(asked: Endpoint) -> bool:

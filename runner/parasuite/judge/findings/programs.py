@@ -10,7 +10,8 @@ from pathlib import PurePath
 _INTERPRETER = re.compile(
     r"(python|pypy|node|nodejs|deno|bun|ruby|perl|php|lua|bash|dash|sh|zsh|ksh)[0-9.]*", re.IGNORECASE
 )
-_CARGO_HASH = re.compile(r"(?<=.)-[0-9a-f]{16}$")  # Of what a test binary was built from.
+_CARGO_BINARY = re.compile(r"/deps/([^/]+)-[0-9a-f]{16}$")  # A hash over the compiler and what it was built from.
+_COMM_MAX = 15  # proc_pid_comm(5)
 _WITH_VALUE = {
     "-m",
     "-jar",
@@ -29,6 +30,7 @@ _WITH_VALUE = {
 @lru_cache(maxsize=4096)
 def program_name(process: str, command: str) -> str:
     """*process*, with the script or class that it runs: "node a.test.js", "java Server", "python -m http.server".
+    An interpreter's version is left out.
 
     *command*: its command line, as far as it is known. Paths are cut to file names, since folders differ from copy to
     copy; code given on the command line (-c, -e) is left out.
@@ -39,14 +41,21 @@ def program_name(process: str, command: str) -> str:
         words = command.split()
     if not words:
         return process
-    name = _CARGO_HASH.sub("", PurePath(words[0]).name)
+    name = PurePath(words[0]).name
     if name == "java":
         script = _java_class(words[1:])
-    elif _INTERPRETER.fullmatch(name):
-        script = _script(words[1:])
+    elif interpreter := _INTERPRETER.fullmatch(name):
+        name, script = interpreter[1], _script(words[1:])
+    elif built := _CARGO_BINARY.search(words[0]):
+        return built[1]
     else:
-        return name
+        return process if process and not _is_cut_off(process, name) else name
     return f"{name} {script}".strip()
+
+
+def _is_cut_off(process: str, name: str) -> bool:
+    """Whether the kernel's name of a process is the beginning of *name*, its program's."""
+    return len(process) == _COMM_MAX and name.startswith(process)
 
 
 def _script(arguments: list[str]) -> str:
@@ -65,7 +74,7 @@ def _script(arguments: list[str]) -> str:
 def _java_class(arguments: list[str]) -> str:
     previous = ""
     for word in arguments:
-        if previous == "-jar":
+        if previous in ("-jar", "-m", "--module"):
             return PurePath(word).name
         if not word.startswith("-") and previous not in _WITH_VALUE:
             return PurePath(word).name

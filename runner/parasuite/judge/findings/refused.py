@@ -7,14 +7,19 @@ outlived an earlier test (leaked.py); an outgoing connection of its own that had
 source port; and a connection that it has closed, which the kernel still keeps (TIME_WAIT) and which is in the way of
 a server without SO_REUSEADDR: that is a note.
 
-A refusal by another party is *pending* until its thread's next bind or listen:
+A refusal by another party is *pending* while its thread makes calls from the same function and test:
 
-- a bind that succeeds on another port of the same address and protocol, from the same known function in the same
-  known test, or on the next port: it *recovered*, a warning. Where test or function is unknown, any other server that
-  the process starts next would look the same, so only the next port counts (a server that steps from 5173 to 5174);
+- a bind that succeeds on another port of the same address and protocol, made in the same *way* in the same known
+  test: it *recovered*, a warning. In the same way: from the same function, by the same lines of its callers. A loop
+  that tries one port after another does so, and so does a function that falls back to another port. A helper that
+  starts first one service and then another is called from two lines, and the second service is no way out for the
+  first. Where test or frames are unknown, any other server that the process starts next would look the same, so only
+  the next port counts (a server that steps from 5173 to 5174);
 - the same, where the port that was refused belongs to a pair (the kernel gave this party the same port for the other
   family or protocol): not reported, since such a program draws again until both are free;
-- a call from another function or test, or the end of the run: it did not recover.
+- a bind that succeeds at another address or with another protocol: it is still pending, since a prober tries each
+  port on several addresses;
+- any other bind that succeeds, a call from another function or test, or the end of the run: it did not recover.
 
 Where only attempts are seen, a bind that left nothing bound while someone held the port may have been refused, or not
 have got that far. If a party held the port, it was refused. If only a stranger did, the attempt is *unresolved* until
@@ -33,7 +38,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from typing import TypeAlias
 
 from parasuite.judge.findings.charges import Claim, blame
@@ -46,7 +51,7 @@ from parasuite.judge.findings.seen import Charge, SeenEffect
 from parasuite.judge.ledger import Changes, OpenHold
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Holder, Listen
-from parasuite.model.location import Location
+from parasuite.model.location import FRAMES_MAX, Location
 from parasuite.model.overlap import canonical, may_coexist, overlaps
 from parasuite.model.party import Party
 from parasuite.model.sensors import is_inside
@@ -185,11 +190,16 @@ class Refused:
     ) -> Iterator[SeenEffect]:
         refusals = self._pending.pop(thread, [])
         _note_walk(refusals, [event], knowledge)
-        for refusal in refusals:
+        for number, refusal in enumerate(refusals):
             effect = refusal.effect
             if refusal.paired and refusal.port != hold.endpoint.port:
                 continue
-            if _has_recovered(refusal, event, hold):
+            if not _is_same_address(effect.endpoint, hold.endpoint):
+                # A prober that tries each port on several addresses may still recover on this one.
+                self._pending.setdefault(thread, []).append(refusal)
+                continue
+            steps = [*(each.port for each in refusals[number:]), event.asked.port]
+            if _has_recovered(refusal, event, hold, steps):
                 effect = replace(effect, severity=min_severity(effect.severity, Severity.WARNING), recovered=True)
             yield effect
 
@@ -273,19 +283,44 @@ def _note_walk(refusals: list[_Refusal], then: list[Bind], knowledge: Knowledge)
     for first, second in pairwise(calls):
         if not isinstance(first, Bind) or not isinstance(second, Bind) or first.asked.port == second.asked.port:
             continue
-        is_loop = bool(first.caller.frames) and first.caller.frames == second.caller.frames
-        if second.asked.port and (is_loop or second.asked.port == first.asked.port + 1):
+        frames, then_frames = first.caller.frames, second.caller.frames
+        is_loop = bool(frames) and frames == then_frames
+        is_next = not (frames and then_frames) and second.asked.port == first.asked.port + 1
+        if second.asked.port and (is_loop or is_next):
             origin = knowledge.side_of_call(Role.WANTED, first).origin
             knowledge.port_lists.walked(first.asked.protocol, origin, first.asked.port, second.asked.port)
 
 
-def _has_recovered(refusal: _Refusal, event: Bind, hold: OpenHold) -> bool:
-    """Whether *event*, which opened *hold*, is the refused program's own way out."""
-    wanted, got = refusal.effect.endpoint, hold.endpoint
-    if (wanted.protocol, wanted.address) != (got.protocol, got.address) or wanted.port == got.port:
+def _has_recovered(refusal: _Refusal, event: Bind, hold: OpenHold, steps: list[int]) -> bool:
+    """Whether *event*, which opened *hold*, is the refused program's own way out.
+
+    *steps*: the ports that its thread asked for, from that of *refusal* to that of *event*.
+    """
+    if refusal.effect.endpoint.port == hold.endpoint.port:
         return False
-    caller = event.caller
-    return bool(caller.location and caller.test) or event.asked.port == wanted.port + 1
+    before, caller = refusal.event.caller, event.caller
+    if before.frames and caller.frames and not _is_same_way(before.frames, caller.frames):
+        return False
+    return bool(caller.frames and caller.test) or all(then == port + 1 for port, then in pairwise(steps))
+
+
+def _is_same_address(wanted: Endpoint, got: Endpoint) -> bool:
+    return (wanted.protocol, wanted.address) == (got.protocol, got.address)
+
+
+def _is_same_way(first: tuple[Location, ...], second: tuple[Location, ...]) -> bool:
+    """Whether two calls were made in one function, by the same lines of its callers; frames that call themselves
+    count once. Of a stack that may be cut off, what is known of both is compared.
+    """
+    one, other = list(_callers(first)), list(_callers(second))
+    is_cut_off = FRAMES_MAX in (len(first), len(second))
+    known = min(len(one), len(other)) if is_cut_off else None
+    return first[0].place == second[0].place and one[:known] == other[:known]
+
+
+def _callers(frames: tuple[Location, ...]) -> Iterator[Location]:
+    """*frames* but for the innermost function, which may have called itself."""
+    return dropwhile(lambda frame: frame.place == frames[0].place, frames)
 
 
 def _place(location: Location | None) -> str:

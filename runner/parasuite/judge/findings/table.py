@@ -47,10 +47,11 @@ class FindingTable:
     def findings(self, knowledge: Knowledge) -> list[Finding]:
         """One finding for each thing to fix, the gravest first."""
         rows: dict[Charge, _Row] = {}
+        owners = knowledge.port_lists.owners()
         for cause, count in self._causes.values():
-            _row(rows, cause, knowledge).causes.append((cause, count))
+            _row(rows, cause, owners, knowledge).causes.append((cause, count))
         for effect, count in _best_known(self._effects.values()):
-            _row(rows, effect, knowledge).effects.append((effect, count))
+            _row(rows, effect, owners, knowledge).effects.append((effect, count))
         found = [row.finding(knowledge) for row in _with_notes_joined(rows.values())]
         return sorted(_with_related(found), key=_order)
 
@@ -154,12 +155,12 @@ def finding_id(charge: Charge) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:10]
 
 
-def _row(rows: dict[Charge, _Row], seen: Seen, knowledge: Knowledge) -> _Row:
+def _row(rows: dict[Charge, _Row], seen: Seen, owners: dict[tuple[Protocol, int], str], knowledge: Knowledge) -> _Row:
     """The row of *seen*: a fixed port that its function has in a list, or drew, is charged to the function."""
     charge, is_drawn = seen.charge, False
     if charge.cause is Cause.HARD_CODED and seen.port:
         drawn_by = [side.origin for side in seen.sides if _is_drawn(charge.protocol, side, knowledge)]
-        owner = knowledge.port_lists.owner(charge.protocol, seen.port)
+        owner = owners.get((charge.protocol, seen.port))
         charge = charge._replace(name=owner or next(iter(drawn_by), charge.name))
         is_drawn = owner is None and bool(drawn_by)
     return rows.setdefault(charge, _Row(charge, is_drawn))

@@ -1,0 +1,166 @@
+"""Findings about what is outside the run, or was left by the party itself: strangers, other hosts, connections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from parasuite.judge.findings import Finding, find
+from parasuite.model.ambient import AmbientService
+from parasuite.model.causes import Cause, EffectKind
+from parasuite.model.events import Endpoint, Event, Holder, OtherRun, ProcessSeen, RunStarted
+from parasuite.model.words import Role, SocketState
+
+from runner.tests.building import by, connects, draws, refused, serves, tcp, udp
+
+HERE = tcp(6379)
+CLIENT = by(0, 1, tid=1, test="t.py::a", line="conftest.py:8:client")
+REDIS = Holder(None, 812, SocketState.LISTEN, 5, command="redis-server *:6379", name="redis-server")
+RUN = RunStarted(t_ns=0, wall_ns=1, ephemeral_first=32768, ephemeral_last=60999, addresses=("192.0.2.7",))
+
+
+def found(
+    *events: Event | Sequence[Event], ambient: tuple[AmbientService, ...] = (), run: RunStarted = RUN
+) -> list[Finding]:
+    flat = [event for each in events for event in ([each] if isinstance(each, Event) else each)]
+    return list(find(sorted([run, *flat], key=lambda event: event.t_ns), ambient).findings)
+
+
+def one(*events: Event | Sequence[Event]) -> Finding:
+    (finding,) = found(*events)
+    return finding
+
+
+# --- reached --------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_that_reaches_a_process_outside_the_run_depends_on_it() -> None:
+    finding = one(connects(5, CLIENT, HERE, REDIS))
+    (effect,) = finding.effects
+    assert (finding.cause, finding.severity, effect.kind) == (Cause.STRANGER, "warning", EffectKind.CROSSTALK)
+    assert [(side.role, side.process, side.command) for side in effect.sides][1] == (
+        Role.SERVER,
+        "redis-server",
+        "redis-server *:6379",
+    )
+    assert finding.title == "the suite depends on a process outside the run, at 127.0.0.1:6379"
+
+
+def test_many_clients_of_one_stranger_are_one_finding() -> None:
+    others = [replace(connects(5 + copy, by(copy, copy, test=f"t{copy}"), HERE, REDIS)) for copy in range(4)]
+    assert one(*others).cause == Cause.STRANGER
+
+
+def test_two_strangers_are_two_findings() -> None:
+    other = Holder(None, 813, SocketState.LISTEN, 6)
+    assert [
+        finding.cause for finding in found(connects(5, CLIENT, HERE, REDIS), connects(6, CLIENT, tcp(5432), other))
+    ] == [Cause.STRANGER] * 2
+
+
+def test_the_resolver_of_names_is_a_note() -> None:
+    resolver = Holder(None, 53, SocketState.UNCONNECTED, 6)
+    assert one(connects(5, CLIENT, udp(53, "127.0.0.53"), resolver)).severity == "note"
+
+
+def test_a_stranger_that_the_suite_is_meant_to_use_is_not_reported() -> None:
+    ambient = AmbientService(reason="the machine's redis", port=6379)
+    assert found(connects(5, CLIENT, HERE, REDIS), ambient=(ambient,)) == []
+    assert len(found(connects(5, CLIENT, tcp(6380), REDIS), ambient=(ambient,))) == 1
+
+
+def test_another_parasuite_is_named_with_its_run_copy_and_test() -> None:
+    job = replace(REDIS, other_run=OtherRun("20261122T095746Z-k3f9", 3, "/ci/b/.parasuite", "t.py::test_b"))
+    (effect,) = one(connects(5, CLIENT, HERE, job)).effects
+    assert effect.sides[1].stranger == (
+        "t.py::test_b, copy 3 of parasuite run 20261122T095746Z-k3f9 in /ci/b/.parasuite"
+    )
+
+
+def test_a_client_of_its_own_server_beside_a_strangers_is_innocent() -> None:
+    own = serves(1, by(0, 2), tcp(41000), cookie=9, asked_port=0)
+    assert found(own, connects(5, CLIENT, tcp(41000))) == []
+
+
+# --- refused --------------------------------------------------------------------------------------------------------
+
+
+def test_a_fixed_port_that_a_stranger_has_is_charged_to_the_port() -> None:
+    finding = one(refused(5, CLIENT, HERE, None, 5, name="redis-server", command="redis-server *:6379"))
+    (effect,) = finding.effects
+    assert (finding.cause, finding.severity, effect.kind) == (Cause.HARD_CODED, "warning", EffectKind.FOREIGN)
+    assert [side.process for side in effect.sides][1] == "redis-server"
+    assert "a process outside the run has this port" in finding.hint
+
+
+def test_a_lost_port_that_a_stranger_took_is_charged_to_its_loss() -> None:
+    finding = one(draws(1, CLIENT, tcp(41000)), refused(5, CLIENT, tcp(41000), None, 5))
+    assert (finding.cause, [effect.kind for effect in finding.effects]) == (Cause.LOST_PORT, [EffectKind.FOREIGN])
+
+
+def test_a_stranger_that_the_suite_is_meant_to_use_may_refuse_it_the_port() -> None:
+    ambient = AmbientService(reason="the machine's redis", port=6379)
+    findings = found(refused(5, CLIENT, HERE, None, 5), ambient=(ambient,))
+    assert [(finding.severity, finding.effects) for finding in findings] == [("note", ())]
+
+
+def test_a_strangers_connection_that_has_the_port_is_said_to_be_one() -> None:
+    finding = one(refused(5, CLIENT, tcp(40123), None, 5, SocketState.ESTABLISHED))
+    assert finding.effects[0].sides[1].state == SocketState.ESTABLISHED
+    assert "an outgoing connection was given this port" in finding.hint
+
+
+# --- in its own way -------------------------------------------------------------------------------------------------
+
+
+def own_connection(state: SocketState) -> Finding:
+    """Copy 0 has served on the port, and wants it again while a connection of its own is left there."""
+    (finding,) = found(serves(1, CLIENT, tcp(8025)), refused(9, CLIENT, tcp(8025), CLIENT.process.party, 77, state))
+    return finding
+
+
+def test_an_own_closed_connection_in_the_way_is_a_note_with_the_option_that_helps() -> None:
+    finding = own_connection(SocketState.TIME_WAIT)
+    assert (finding.severity, [effect.severity for effect in finding.effects]) == ("note", ["note"])
+    assert "SO_REUSEADDR" in finding.hint
+
+
+def test_an_own_connection_that_was_given_the_fixed_port_is_an_error() -> None:
+    finding = own_connection(SocketState.ESTABLISHED)
+    assert (finding.cause, finding.severity) == (Cause.HARD_CODED, "error")
+    assert "outside the ephemeral range" in finding.hint
+
+
+def test_an_own_listener_in_the_way_is_innocent() -> None:
+    findings = found(serves(1, CLIENT, tcp(8025), cookie=77), refused(9, CLIENT, tcp(8025), CLIENT.process.party, 77))
+    assert [finding.effects for finding in findings] == [()]
+
+
+# --- reached from outside -------------------------------------------------------------------------------------------
+
+
+def anywhere(addresses: tuple[str, ...]) -> list[str]:
+    run = replace(RUN, addresses=addresses)
+    return [finding.cause for finding in found(serves(5, CLIENT, tcp(41000, "0.0.0.0"), asked_port=0), run=run)]
+
+
+@pytest.mark.parametrize("addresses", [("127.0.0.1", "192.0.2.7"), ("::1", "fe80::1"), ()])
+def test_a_wildcard_is_exposed_where_another_host_may_come(addresses: tuple[str, ...]) -> None:
+    assert anywhere(addresses) == ["exposed"]
+
+
+@pytest.mark.parametrize("addresses", [("127.0.0.1",), ("127.0.0.1", "::1")])
+def test_a_wildcard_is_not_exposed_on_a_host_with_loopback_addresses_alone(addresses: tuple[str, ...]) -> None:
+    assert anywhere(addresses) == []
+
+
+def test_an_address_that_only_this_host_reaches_is_not_exposed() -> None:
+    assert found(serves(5, CLIENT, tcp(41000), asked_port=0)) == []
+
+
+def test_a_process_of_the_run_is_never_called_a_stranger() -> None:
+    described = ProcessSeen(t_ns=1, caller=by(1, 9), name="python")
+    holder: Endpoint = tcp(41000)
+    events = [described, *serves(2, by(1, 9), holder, asked_port=0), connects(5, CLIENT, holder)]
+    assert [finding.cause for finding in found(*events)] == [Cause.UNKNOWN]
