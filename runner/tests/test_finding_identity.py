@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from parasuite.judge.findings import Finding, find
 from parasuite.judge.findings.programs import program_name
 from parasuite.model.events import Event, Orphaned, ProcessSeen, Release, RunStarted, Seen
-from parasuite.model.party import Caller
+from parasuite.model.party import Caller, Party
 from parasuite.model.words import Evidence, SocketOption
 
 from runner.tests.building import by, connects, draws, refused, serves, tcp, udp
@@ -59,11 +59,9 @@ def planted(run: Circumstances) -> list[Finding]:
         name, command = "node", f"/usr/bin/node --port={run.ports[number]} /tmp/{run.pids[number]}/a.test.js"
         events.append(ProcessSeen(t_ns=0, caller=described, name=name, command=command))
     # A fixed port, refused to the other party.
-    server = serves(next(moments), party(0, "conf.py:1:serve"), tcp(8025))
-    events += [
-        *server,
-        refused(next(moments), party(1, "conf.py:1:serve"), tcp(8025), server[0].party, server[0].t_ns),
-    ]
+    owner = party(0, "conf.py:1:serve")
+    events += serves(fixed := next(moments), owner, tcp(8025))
+    events.append(refused(next(moments), party(1, "conf.py:1:serve"), tcp(8025), owner.process.party, fixed))
     # A fixed name of one party, and a fixed port of another program.
     events += serves(next(moments), party(0, "", ""), udp(8053))
     # A lost port.
@@ -125,9 +123,12 @@ def seen(t_ns: int, copy: int, inode: int, port: int) -> Seen:
 
 
 def test_a_finding_is_as_well_known_as_its_gravest_effect() -> None:
-    exact = serves(1, by(0, 1), tcp(8025), cookie=7)
-    sampled_cause = [seen(2, 2, 9, 8025)]
-    (finding,) = find([*exact, *sampled_cause, refused(5, by(1, 2), tcp(8025), exact[0].party, 7)]).findings  # type: ignore[attr-defined]
+    events = [
+        *serves(1, by(0, 1), tcp(8025), cookie=7),
+        seen(2, 2, 9, 8025),
+        refused(5, by(1, 2), tcp(8025), Party(0), 7),
+    ]
+    (finding,) = find(events).findings
     refusals = [effect for effect in finding.effects if effect.kind == "refused"]
     assert (finding.evidence, [effect.evidence for effect in refusals]) == (Evidence.EXACT, [Evidence.EXACT])
 
@@ -149,7 +150,7 @@ def test_findings_about_one_port_name_each_other() -> None:
         *serves(1, by(0, 1, line="t.py:3:f"), everywhere),
         *serves(20, by(0, 1, line="t.py:9:g"), tcp(8026)),
     ]
-    by_cause = {(finding.cause, finding.endpoint.port): finding for finding in find(events).findings}
+    by_cause = {(str(finding.cause), finding.endpoint.port): finding for finding in find(events).findings}
     exposed, fixed, other = (by_cause[key] for key in (("exposed", 8025), ("hard-coded", 8025), ("hard-coded", 8026)))
     assert (exposed.related, fixed.related, other.related) == ((fixed.id,), (exposed.id,), ())
 
