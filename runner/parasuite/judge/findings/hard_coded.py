@@ -82,7 +82,7 @@ class HardCoded:
                     yield _cause([use], Severity.NOTE)
 
     def _is_note(self, use: _Use, listed: Collection[tuple[Protocol, int]], knowledge: Knowledge) -> bool:
-        """Whether another party may want what *use* alone asked for. *listed*: the ports that a function has in a list."""
+        """Whether another party may want what *use* alone asked for. *listed*: ports that a function has in a list."""
         endpoint, side = use.endpoint, use.side
         if endpoint.protocol == Protocol.UNIX and knowledge.is_in_scratch(endpoint.address):
             return False
