@@ -274,7 +274,8 @@ def test_the_same_options_on_a_stream_port_that_the_kernel_assigned_let_nobody_i
 
 def test_a_path_that_two_copies_bind_is_fixed() -> None:
     path = Endpoint(Protocol.UNIX, "/tmp/planted.sock")
-    finding = one(*(Bind(t_ns=copy + 1, caller=of(copy), asked=path, errno="?") for copy in (0, 1)))
+    bound = [Bind(t_ns=10 * copy + 1, caller=of(copy), cookie=copy + 1, asked=path, got=path) for copy in (0, 1)]
+    finding = one(bound[0], Release(t_ns=5, cookie=1), bound[1])
     assert (finding.title, finding.severity) == (
         "the path /tmp/planted.sock is fixed: 2 parties asked for it",
         "warning",

@@ -414,9 +414,24 @@ def test_a_socket_collected_unclosed_is_released(tmp_path: Path) -> None:
     assert len([event for event in events if isinstance(event, Release)]) == 1
 
 
-def test_unix_sockets_are_written_down_with_their_full_path(tmp_path: Path) -> None:
-    events = record(tmp_path, 's = socket.socket(socket.AF_UNIX)\ns.bind("here")')
-    assert [(bind.asked.address, bind.errno) for bind in binds(events)] == [(str(tmp_path / "here"), "?")]
+def test_unix_sockets_are_written_down_with_their_full_path_result_and_release(tmp_path: Path) -> None:
+    code = """
+        for name in ("here", "here", "no/where"):
+            s = socket.socket(socket.AF_UNIX)
+            try:
+                s.bind(name)
+            except OSError:
+                pass
+            s.close()
+        """
+    events = record(tmp_path, code)
+    assert [(bind.asked.address, bind.errno) for bind in binds(events)] == [
+        (str(tmp_path / "here"), ""),
+        (str(tmp_path / "here"), "EADDRINUSE"),
+        (str(tmp_path / "no/where"), "ENOENT"),
+    ]
+    (release,) = [event for event in events if isinstance(event, Release)]
+    assert release.cookie == binds(events)[0].cookie
 
 
 @pytest.mark.parametrize(

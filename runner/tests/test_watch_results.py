@@ -137,17 +137,6 @@ def test_a_connection_and_a_datagram_to_this_host_are_reported_with_their_destin
     assert (send.destination.protocol, send.destination.port) == ("udp", bind.got.port)
 
 
-def test_unix_sockets_are_reported_as_attempts_with_their_full_path(tmp_path: Path) -> None:
-    with tracer() as made:
-        code = (
-            's = socket.socket(socket.AF_UNIX); s.bind("s"); t = socket.socket(socket.AF_UNIX); t.bind("\\0a-name")'
-        )
-        made.start(python(SOCKETS + code), before=lambda: os.chdir(tmp_path))
-        assert made.run() == [0]
-        reported = [(e.asked.protocol, e.asked.address, e.errno) for e in made.events if isinstance(e, Bind)]
-        assert reported == [("unix", str(tmp_path / "s"), "?"), ("unix", "@a-name", "?")]
-
-
 def test_a_vsock_port_is_reported_as_an_attempt() -> None:
     events = trace(
         """

@@ -89,34 +89,46 @@ class OpenHold:
 
 @dataclass(slots=True)
 class Changes:
-    """What one event did: holds that opened, that began to accept (opened at once with it, or later), that ended."""
+    """What one event did: holds that opened, that began to accept (opened at once with it, or later), that ended.
+
+    *taken_over*: of those that ended, the Unix sockets that are still open, and whose path another one has now.
+    """
 
     opened: list[OpenHold] = field(default_factory=list)
     listening: list[OpenHold] = field(default_factory=list)
     closed: list[OpenHold] = field(default_factory=list)
+    taken_over: list[OpenHold] = field(default_factory=list)
 
 
 _Key: TypeAlias = tuple[int | None, Network, str]  # A copy, where it is needed to name the socket.
-_Port: TypeAlias = tuple[Protocol, int]
+_Slot: TypeAlias = tuple[Protocol, int | str]
+
+
+def _slot(endpoint: Endpoint) -> _Slot:
+    """Under what the holds that may overlap *endpoint* are found: its port; of a Unix socket, its name."""
+    return (endpoint.protocol, endpoint.address if endpoint.protocol == Protocol.UNIX else endpoint.port)
 
 
 class Ledger:
     """The holds that are open now, by socket and by port: what judging asks while it reads the events once.
 
-    *live*: (protocol, port) to the open holds there. *last*: (protocol, port) to the hold that ended last.
     Each socket has one account among the events (fusion.py).
     """
 
     def __init__(self) -> None:
-        self.live: dict[_Port, dict[_Key, OpenHold]] = {}
-        self.last: dict[_Port, OpenHold] = {}
+        self._live: dict[_Slot, dict[_Key, OpenHold]] = {}
+        self._last: dict[_Slot, OpenHold] = {}
         self._holds: dict[_Key, OpenHold] = {}
         self._by_inode: dict[tuple[Network, int], _Key] = {}
         self._keys_of_copy: dict[int, dict[_Key, None]] = {}
 
-    def at(self, protocol: Protocol, port: int) -> Iterable[OpenHold]:
-        """The holds open at *port* now, in the order in which they began."""
-        return self.live.get((protocol, port), {}).values()
+    def at(self, endpoint: Endpoint) -> Iterable[OpenHold]:
+        """The holds open now at the port, or Unix name, of *endpoint*, in the order in which they began."""
+        return self._live.get(_slot(endpoint), {}).values()
+
+    def last_at(self, endpoint: Endpoint) -> OpenHold | None:
+        """The hold that ended last at the port, or Unix name, of *endpoint*."""
+        return self._last.get(_slot(endpoint))
 
     def by_inode(self, network: Network, inode: int) -> OpenHold | None:
         """The open hold of the socket with *inode*, whichever sensor reported it; None for inode 0."""
@@ -173,7 +185,8 @@ class Ledger:
         if event.errno and not attempted:
             return
         endpoint = event.got
-        if endpoint is None or not endpoint.is_internet:
+        is_unix = endpoint is not None and endpoint.protocol == Protocol.UNIX
+        if endpoint is None or not (endpoint.is_internet or is_unix):
             return  # An attempt of which nobody knows what became of it; the sampler may show it.
         self._close(_key(event), event.t_ns, changes)
         hold = OpenHold(
@@ -183,12 +196,14 @@ class Ledger:
             start_ns=event.t_ns,
             evidence=Evidence.ATTEMPTED if attempted else Evidence.EXACT,
             inode=event.inode,
-            asked_port=event.asked.port,
+            asked_port=None if is_unix else event.asked.port,
             options=event.options,
-            listening=endpoint.protocol == Protocol.UDP,
+            listening=is_unix or endpoint.protocol == Protocol.UDP,
             source=event.source,
         )
         self._end_impossible(hold, changes)
+        if is_unix:
+            self._take_over(hold, changes)
         self._open(_key(event), hold, changes)
         if hold.listening:
             changes.listening.append(hold)
@@ -225,17 +240,23 @@ class Ledger:
         """The recorder hears of no process' death: a bind that succeeded proves that who would have refused it is
         gone. Not so in one process, whose releases are told: there it proves that options were set after the bind.
         """
-        slot = (hold.endpoint.protocol, hold.endpoint.port)
-        for key, other in list(self.live.get(slot, {}).items()):
+        for key, other in list(self._live.get(_slot(hold.endpoint), {}).items()):
             is_elsewhere = other.caller.process.pid != hold.caller.process.pid
             if not is_inside(other.source) or not is_elsewhere or not overlaps(other.endpoint, hold.endpoint):
                 continue
             if not may_coexist(other.endpoint, other.options, other.listening, hold.endpoint, hold.options):
                 self._close(key, hold.start_ns, changes)
 
+    def _take_over(self, hold: OpenHold, changes: Changes) -> None:
+        """A Unix name has one socket at a time. The one that had it is still open, and no client finds it now."""
+        for key, other in list(self._live.get(_slot(hold.endpoint), {}).items()):
+            if overlaps(other.endpoint, hold.endpoint):
+                self._close(key, hold.start_ns, changes)
+                changes.taken_over.append(other)
+
     def _open(self, key: _Key, hold: OpenHold, changes: Changes) -> None:
         self._holds[key] = hold
-        self.live.setdefault((hold.endpoint.protocol, hold.endpoint.port), {})[key] = hold
+        self._live.setdefault(_slot(hold.endpoint), {})[key] = hold
         if hold.party is not None:
             self._keys_of_copy.setdefault(hold.party.copy, {})[key] = None
         if hold.inode:
@@ -247,12 +268,12 @@ class Ledger:
         if hold is None:
             return
         hold.released_ns, hold.release_is_timed = end_ns, is_timed
-        port = (hold.endpoint.protocol, hold.endpoint.port)
-        there = self.live[port]
+        slot = _slot(hold.endpoint)
+        there = self._live[slot]
         del there[key]
         if not there:
-            del self.live[port]
-        self.last[port] = hold
+            del self._live[slot]
+        self._last[slot] = hold
         if hold.party is not None:
             self._keys_of_copy[hold.party.copy].pop(key, None)
         if hold.inode and self._by_inode.get((hold.endpoint.network, hold.inode)) == key:

@@ -16,6 +16,8 @@ from parasuite.model.words import CopyPhase, Protocol, SensorStatus, SocketOptio
 
 ATTEMPTED = "?"
 """In place of an errno: the call was seen, and its result was not."""
+FAILED = "failed"
+"""In place of an errno: the call failed, and why was not seen; not because another socket was in the way."""
 
 
 class Endpoint(NamedTuple):
@@ -186,8 +188,8 @@ class SocketCall(ProcessEvent):
 class Bind(SocketCall):
     """A bind(2). *asked*: the address of the call. *got*: what the socket has now; None when refused or unknown.
 
-    *errno*: its name ("EADDRINUSE"); "" when it succeeded; ATTEMPTED where only the attempt was seen. *holders*: who
-    had it, after EADDRINUSE.
+    *errno*: its name ("EADDRINUSE"); "" when it succeeded; ATTEMPTED where only the attempt was seen, FAILED where
+    only that it failed. *holders*: who had it, after EADDRINUSE.
     """
 
     kind = "bind"

@@ -10,7 +10,7 @@ Theory of operation. Two parties met on a port, and each of them got it in one o
 An explicit port on either side explains the meeting, whatever the other side did: `hard-coded`, by port. Else a lost
 port does: `lost-port`, by the function that drew it; so does a port that a party was assigned for one address or
 protocol and wants for another. Two that were both held can only meet by options that let a second owner in: `reuse`.
-What is left is `unknown`.
+What is left is `unknown`. A Unix name is never assigned, so it is always explicit.
 """
 
 from __future__ import annotations
@@ -72,6 +72,9 @@ class Claim:
 def blame(kind: EffectKind, claims: tuple[Claim, ...], knowledge: Knowledge) -> Blame:
     """What the meeting of *claims* is charged to; the one that was refused, or came later, first."""
     protocol = claims[0].endpoint.protocol
+    if protocol == Protocol.UNIX:
+        # The kernel assigns abstract names only to sockets that ask for none, and then no one else asks for them.
+        return Blame(charge=Charge(Cause.HARD_CODED, protocol, claims[0].endpoint.address))
     for claim in claims:
         if claim.side.party is not None and (port := claim.explicit_port(knowledge)):
             return Blame(charge=Charge(Cause.HARD_CODED, protocol, str(port)), port=port)

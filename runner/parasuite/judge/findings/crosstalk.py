@@ -106,7 +106,7 @@ class Crosstalk:
     def _reached(
         self, event: _Call, client: Party, destination: Endpoint, knowledge: Knowledge
     ) -> Iterator[SeenEffect]:
-        holds_at_port = list(knowledge.ledger.at(destination.protocol, destination.port))
+        holds_at_port = list(knowledge.ledger.at(destination))
         listening = [holder for holder in event.holders if _may_answer(holder, destination)]
         seen_listening = {f"cookie:{holder.cookie}" for holder in listening}
         servers = [

@@ -77,6 +77,8 @@ def _notes(refused: Refused) -> Iterable[str]:
             f"{_binds(refused.by_closed_connection)} that met only a closed connection, which the kernel still keeps "
             "(TIME_WAIT, FIN_WAIT)"
         )
+    if refused.by_file:
+        yield (f"{_binds(refused.by_file)} that met only a file at the path of a Unix socket, which no one has open")
 
 
 def _binds(count: int) -> str:

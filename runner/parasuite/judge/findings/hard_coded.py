@@ -82,11 +82,12 @@ class HardCoded:
                     yield _cause([use], Severity.NOTE)
 
     def _is_note(self, use: _Use, listed: Collection[tuple[Protocol, int]], knowledge: Knowledge) -> bool:
-        """Whether another party may want what *use* alone asked for. *listed*: ports that a function has in a list."""
+        """Whether another party may want what *use* alone asked for. *listed*: ports that functions have in lists."""
         endpoint, side = use.endpoint, use.side
-        if endpoint.protocol == Protocol.UNIX and knowledge.is_in_scratch(endpoint.address):
-            return False
-        if endpoint.protocol != Protocol.UNIX and not endpoint.network.is_ours:
+        if endpoint.protocol == Protocol.UNIX and not endpoint.address.startswith("@"):
+            if knowledge.is_temporary(endpoint.address):
+                return False
+        elif not endpoint.network.is_ours:
             return False
         if (endpoint.protocol, endpoint.port) in listed:
             return True
@@ -94,11 +95,16 @@ class HardCoded:
 
     def _add_bind(self, event: Bind, knowledge: Knowledge) -> None:
         asked = event.asked
-        if _is_named(asked):
-            # Sockets of these families appear in no table: that they were asked for is all that is known.
-            if event.errno in ("", ATTEMPTED, *IN_USE):
+        if asked.protocol == Protocol.VSOCK:
+            # They appear in no table: that they were asked for is all that is known.
+            if asked.port < VSOCK_PORT_ANY and event.errno in ("", ATTEMPTED, *IN_USE):
                 side = knowledge.side_of_call(Role.HOLDER, event, event.options)
                 self._add(asked, side, Evidence.ATTEMPTED, knowledge)
+        elif asked.protocol == Protocol.UNIX:
+            if asked.address.strip("@") and _has_met_a_socket(event, knowledge):
+                evidence = Evidence.ATTEMPTED if event.errno == ATTEMPTED else Evidence.EXACT
+                side = knowledge.side_of_call(Role.WANTED if event.got is None else Role.HOLDER, event)
+                self._add(asked, side, evidence, knowledge)
         elif event.errno in IN_USE and asked.port and not knowledge.was_assigned(event.party, asked.port):
             side = knowledge.side_of_call(Role.WANTED, event, event.options)
             self._add(asked, side, Evidence.EXACT, knowledge)
@@ -122,14 +128,14 @@ class HardCoded:
         knowledge.port_lists.asked(endpoint.protocol, side, endpoint.port)
 
 
-def _is_named(asked: Endpoint) -> bool:
-    """Whether *asked* names a Unix socket or a VSOCK port, rather than leaving the choice to the kernel."""
-    match asked.protocol:
-        case Protocol.UNIX:
-            return bool(asked.address.strip("@"))
-        case Protocol.VSOCK:
-            return asked.port < VSOCK_PORT_ANY
-    return False
+def _has_met_a_socket(event: Bind, knowledge: Knowledge) -> bool:
+    """Whether the bind of a Unix name succeeded, or failed while a socket was open there.
+
+    One that failed for another reason (no such folder, a file that a server left) can never collide with anything.
+    """
+    if event.got is not None:
+        return event.errno in ("", ATTEMPTED)
+    return bool(event.holders) or (event.errno in IN_USE and any(knowledge.ledger.at(event.asked)))
 
 
 def name_of(endpoint: Endpoint) -> str:

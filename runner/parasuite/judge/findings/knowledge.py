@@ -170,13 +170,13 @@ class Knowledge:
             options=options,
         )
 
-    def is_in_scratch(self, path: str) -> bool:
-        """Whether *path* lies in a folder that parasuite has made for one copy alone, such as its TMPDIR."""
-        return bool(self._scratch) and path.startswith(self._scratch + "/")
-
     def process(self, pid: int) -> tuple[str, str]:
         """Name and command line of *pid*, empty where no sensor knew them."""
         return self._processes.get(pid, ("", ""))
+
+    def is_temporary(self, path: str) -> bool:
+        """Whether *path* lies in the temporary folder of a copy, which no other copy and no other run has."""
+        return bool(self._scratch) and path.startswith(self._scratch + "/")
 
     def _portable(self, location: Location) -> Location:
         """*location*, its file as `$TMPDIR/...` if it lies in its copy's temporary folder: equal in every copy."""

@@ -29,13 +29,13 @@ A datagram client that draws its ports at random and meets another party's is co
 known only at the end of the run. Refusals that met only closed connections of nobody known, or no one any more, are
 counted. What a refusal is charged to, charges.py says.
 
-Unix sockets are in no table: a refusal counts only if another party bound that path before, since a file that an
-earlier server left there refuses a bind as well.
+The file of a Unix socket stays when its socket has ended, and refuses a bind as well. So such a refusal is an effect
+only if another party's socket is open there; the others are counted. It recovered if the program went on with another
+name.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import dropwhile, pairwise
@@ -44,12 +44,12 @@ from typing import TypeAlias
 from parasuite.judge.findings.charges import Claim, blame
 from parasuite.judge.findings.crosstalk import side_of_holder
 from parasuite.judge.findings.finding import Side
-from parasuite.judge.findings.hard_coded import IN_USE, name_of
+from parasuite.judge.findings.hard_coded import IN_USE
 from parasuite.judge.findings.knowledge import Knowledge
 from parasuite.judge.findings.leaked import leak_charge
-from parasuite.judge.findings.seen import Charge, SeenEffect
+from parasuite.judge.findings.seen import SeenEffect
 from parasuite.judge.ledger import Changes, OpenHold
-from parasuite.model.causes import Cause, EffectKind
+from parasuite.model.causes import EffectKind
 from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Holder, Listen
 from parasuite.model.location import FRAMES_MAX, Location
 from parasuite.model.overlap import canonical, may_coexist, overlaps
@@ -98,17 +98,17 @@ class _Refusal:
 
 class Refused:
     """*without_holder*: refusals whose holder could not be found any more; *by_closed_connection*: those that met
-    nothing but connections which their processes have closed.
+    nothing but connections which their processes have closed; *by_file*: of Unix sockets, those that met only a file.
     """
 
     def __init__(self) -> None:
         self.without_holder = 0
         self.by_closed_connection = 0
+        self.by_file = 0
         self._pending: dict[_Thread, list[_Refusal]] = {}
         self._unresolved: dict[_Thread, _Refusal] = {}
         self._datagram_servers: set[str] = set()
         self._of_datagrams: list[SeenEffect] = []
-        self._paths: dict[Endpoint, dict[Party, Side]] = defaultdict(dict)
 
     def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect]:
         self._note_datagram_servers(changes.closed, knowledge)
@@ -141,9 +141,6 @@ class Refused:
     def _observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect]:
         if not isinstance(event, Bind | Listen) or event.party is None:
             return
-        if isinstance(event, Bind) and event.asked.protocol == Protocol.UNIX:
-            yield from self._of_path(event, event.party, knowledge)
-            return
         thread = (event.caller.process.pid, event.caller.tid)
         pending = self._pending.get(thread)
         if pending and not _is_same_place(pending[0].event, event):
@@ -160,24 +157,6 @@ class Refused:
                 yield from self._refused(event, event.party, thread, knowledge)
         elif pending and isinstance(event, Bind) and changes.opened:
             yield from self._after_success(thread, event, changes.opened[0], knowledge)
-
-    def _of_path(self, event: Bind, party: Party, knowledge: Knowledge) -> Iterator[SeenEffect]:
-        """A refused path that another party had bound; and remember who binds which path."""
-        path = event.asked
-        others = [side for other, side in self._paths[path].items() if party.meets(other)]
-        if event.errno in IN_USE and others:
-            wanted = knowledge.side_of_call(Role.WANTED, event)
-            yield SeenEffect(
-                kind=EffectKind.REFUSED,
-                charge=Charge(Cause.HARD_CODED, path.protocol, name_of(path)),
-                evidence=Evidence.EXACT,
-                endpoint=path,
-                sides=(wanted, others[-1]),
-                severity=EffectKind.REFUSED.info.severity,
-            )
-        elif not event.errno:
-            self._paths[path].pop(party, None)
-            self._paths[path][party] = knowledge.side_of_call(Role.HELD, event)
 
     def _flush(self, thread: _Thread, knowledge: Knowledge) -> Iterator[SeenEffect]:
         refusals = self._pending.pop(thread, [])
@@ -212,6 +191,8 @@ class Refused:
         if holder is None:
             if event.holders:  # Closed connections, all of them: otherwise a holder would be known.
                 self.by_closed_connection += 1
+            elif endpoint.protocol == Protocol.UNIX:
+                self.by_file += 1
             elif endpoint.port:  # Port 0 is refused when every port of the range is taken, by no one in particular.
                 self.without_holder += 1
             return
@@ -261,7 +242,7 @@ def _is_held(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
         and hold is not knowledge.ledger.of(event)
         and not knowledge.explicit_port(hold)
         and overlaps(hold.endpoint, endpoint)
-        for hold in knowledge.ledger.at(endpoint.protocol, endpoint.port)
+        for hold in knowledge.ledger.at(endpoint)
     )
 
 
@@ -296,7 +277,8 @@ def _has_recovered(refusal: _Refusal, event: Bind, hold: OpenHold, steps: list[i
 
     *steps*: the ports that its thread asked for, from that of *refusal* to that of *event*.
     """
-    if refusal.effect.endpoint.port == hold.endpoint.port:
+    wanted, got = refusal.effect.endpoint, hold.endpoint
+    if (wanted.port, wanted.address) == (got.port, got.address) or (wanted.port == got.port and wanted.is_internet):
         return False
     before, caller = refusal.event.caller, event.caller
     if before.frames and caller.frames and not _is_same_way(before.frames, caller.frames):
@@ -305,6 +287,9 @@ def _has_recovered(refusal: _Refusal, event: Bind, hold: OpenHold, steps: list[i
 
 
 def _is_same_address(wanted: Endpoint, got: Endpoint) -> bool:
+    """Whether a server that goes on to *got* still has the address that it *wanted*; Unix sockets have none."""
+    if wanted.protocol == Protocol.UNIX:
+        return got.protocol == Protocol.UNIX
     return (wanted.protocol, wanted.address) == (got.protocol, got.address)
 
 
@@ -338,7 +323,7 @@ def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> _Holder |
     The caller's own party comes first, then another party, then a stranger. None if no one is known.
     """
     refusal = Evidence.ATTEMPTED if event.errno == ATTEMPTED else Evidence.EXACT
-    holds_at_port = list(knowledge.ledger.at(endpoint.protocol, endpoint.port))
+    holds_at_port = list(knowledge.ledger.at(endpoint))
     permitted = {hold.socket for hold in holds_at_port if _permits(hold, endpoint, event)}
     holders = [holder for holder in event.holders if holder.state.is_owned]
     refusers = [holder for holder in holders if f"cookie:{holder.cookie}" not in permitted] or holders
@@ -352,7 +337,7 @@ def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> _Holder |
     if not found:
         overlapping = [hold for hold in holds_at_port if overlaps(hold.endpoint, endpoint)]
         refusing_holds = [hold for hold in overlapping if hold.socket not in permitted] or overlapping
-        last = knowledge.ledger.last.get((endpoint.protocol, endpoint.port))
+        last = knowledge.ledger.last_at(endpoint) if endpoint.protocol != Protocol.UNIX else None
         # What a script starts after the last holder ended met nobody but its connections.
         is_late = last is not None and event.party is not None and event.party.is_presumed_beside(last.party)
         if not refusing_holds and last is not None and not is_late and overlaps(last.endpoint, endpoint):

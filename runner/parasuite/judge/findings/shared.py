@@ -19,12 +19,19 @@ class Shared:
 
     A TCP socket that is bound and does not listen is not counted: on Linux SO_REUSEADDR lets others bind beside it.
     If it listens later, that call is refused.
+
+    Of two Unix sockets that are open at once, the second has taken over the path of the first: someone removed the
+    file, and the first socket gets no new clients. Whether it listened does not matter.
     """
 
     def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect]:
         del event
         for hold in changes.listening:
             yield from self._met(hold, knowledge)
+        for hold in changes.opened:
+            for other in changes.taken_over:
+                if hold.party is not None and hold.party.meets(other.party):
+                    yield self._effect(other, hold, knowledge)
 
     def conclude(self, knowledge: Knowledge) -> Iterable[SeenEffect]:
         del knowledge
@@ -35,7 +42,7 @@ class Shared:
         if hold.party is None:
             return
         reported = set()
-        for other in knowledge.ledger.at(hold.endpoint.protocol, hold.endpoint.port):
+        for other in knowledge.ledger.at(hold.endpoint):
             if not hold.party.meets(other.party) or other.party in reported:
                 continue
             if other.socket != hold.socket and self._collide(hold, other):

@@ -285,9 +285,11 @@ class Log:
     def write_announced(self, kind: int, sock: Any, address: Any, call_site: CallSite) -> None:
         """Called by the audit hook before the call. For native code and for connects this is all that is known."""
         if kind == BIND:
+            if getattr(self._inside, "bind", None) == id(sock):
+                return  # Its result will be written.
             if _family(sock) in (_UNIX, _VSOCK):
                 self._named_bind(sock, address, call_site)
-            elif getattr(self._inside, "bind", None) != id(sock):
+            else:
                 self._native_bind(sock, address, call_site)
         else:
             to = self._endpoint(sock, address)
@@ -332,18 +334,21 @@ class Log:
         finally:
             sock.close()
 
+    def _path(self, address: Any) -> list[Any]:
+        """The endpoint of a Unix socket's *address*: a str, or any buffer."""
+        name = os.fsdecode(address if isinstance(address, str) else bytes(address))
+        if name.startswith("\0"):
+            name = "@" + name[1:].replace("\0", "\\0")
+        elif name:
+            with contextlib.suppress(OSError):  # The working folder may have been removed.
+                name = os.path.abspath(name)
+        return ["unix", name, 0, 0, None]
+
     def _named_bind(self, sock: Any, address: Any, call_site: CallSite) -> None:
         if _family(sock) == _VSOCK:
             asked = ["vsock", str(address[0]), _port(address[1]), 0, None]
         else:
-            # A str, or any buffer.
-            name = os.fsdecode(address if isinstance(address, str) else bytes(address))
-            if name.startswith("\0"):
-                name = "@" + name[1:].replace("\0", "\\0")
-            elif name:
-                with contextlib.suppress(OSError):  # The working folder may have been removed.
-                    name = os.path.abspath(name)
-            asked = ["unix", name, 0, 0, None]
+            asked = self._path(address)
         self._write({**self._event("bind", call_site), "asked": asked, "errno": "?", **self._identity(sock)})
 
     def listening(self, sock: Any, call_site: CallSite, listen: Any) -> None:
@@ -362,17 +367,21 @@ class Log:
         self._ended({**self._event("listen", call_site), "got": got}, sock, failure)
 
     def _bound(self, sock: Any, address: Any, call_site: CallSite, failure: str) -> None:
-        asked = self._endpoint(sock, address)
+        is_unix = _family(sock) == _UNIX
+        asked = self._path(address) if is_unix else self._endpoint(sock, address)
         if asked is None:
             return
         fields = {**self._event("bind", call_site), "asked": asked}
         if not failure:
-            fields["got"] = self._name(sock)
+            # Not from getsockname: the working folder may have changed since a relative path was bound.
+            fields["got"] = (asked if asked[1] else self._path(_getsockname(sock))) if is_unix else self._name(sock)
         self._ended(fields, sock, failure)
 
     def _ended(self, fields: dict[str, Any], sock: Any, failure: str) -> None:
         """Write *fields*, a call on *sock*; *failure* is the errno's name, "" if the call succeeded."""
-        fields.update(self._identity(sock), options=self._set_options(sock))
+        fields.update(self._identity(sock))
+        if _family(sock) in _INET:
+            fields["options"] = self._set_options(sock)
         if failure:
             fields["errno"] = failure
         else:
@@ -383,7 +392,7 @@ class Log:
         self._sockets[str(fields.get("cookie") or fields.get("socket"))] = True
 
     def _write_release(self, sock: Any) -> None:
-        if _family(sock) not in _INET or _fileno(sock) < 0:
+        if not self._sockets or _fileno(sock) < 0 or (_family(sock) not in _INET and _family(sock) != _UNIX):
             return
         identity = self._identity(sock)
         if self._sockets.pop(str(identity.get("cookie") or identity.get("socket")), False):
@@ -393,10 +402,10 @@ class Log:
     # -----------------------------------------------------------------------------------------------
 
     def _call_site_of_bind(self, sock: Any, frame: Any) -> CallSite | None:
-        """The attribution of a bind that is about to be made; None if the audit hook writes it (as for Unix
+        """The attribution of a bind that is about to be made; None if the audit hook writes it (as for VSOCK
         sockets).
         """
-        if not isinstance(sock, _socket.socket) or _family(sock) not in _INET:
+        if not isinstance(sock, _socket.socket) or (_family(sock) not in _INET and _family(sock) != _UNIX):
             return None
         test, attribution, fixture = tests.current()
         return test, user_frames(frame), attribution, fixture

@@ -36,17 +36,23 @@ def parse(raw: bytes) -> Address | None:
     if family == socket.AF_INET6 and len(raw) >= _INET6_LENGTH:
         return Address(family, socket.inet_ntop(family, raw[8:24]), _PORT.unpack_from(raw, 2)[0])
     if family == socket.AF_UNIX:
-        return Address(family, _unix_name(raw[_SUN_PATH_AT:]), 0)
+        return Address(family, unix_name(raw[_SUN_PATH_AT:]), 0)
     if family == AF_VSOCK and len(raw) >= _VSOCK_LENGTH:
         port, cid = struct.unpack_from("=II", raw, 4)
         return Address(family, str(cid), port)
     return None
 
 
-def _unix_name(name: bytes) -> str:
-    """A path ends at its NUL; an abstract name begins with a NUL and may contain any byte. An empty name asks the
-    kernel to choose one.
+def unix_name(name: bytes) -> str:
+    """The name in sun_path: a path ends at its NUL; an abstract name begins with a NUL, here "@", and may contain any
+    byte. A relative path that begins with "@" gets "./" before it. An empty name asks the kernel to choose one.
     """
     if name[:1] == b"\0":
         return "@" + name[1:].decode("utf-8", "backslashreplace").replace("\0", "\\0")
-    return name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    path = name.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+    return f"./{path}" if path.startswith("@") else path
+
+
+def unix_is_abstract(raw: bytes) -> bool:
+    """Whether the struct sockaddr_un in *raw* has an abstract name, and not a path that begins with "@"."""
+    return len(raw) > _SUN_PATH_AT and raw[_SUN_PATH_AT] == 0

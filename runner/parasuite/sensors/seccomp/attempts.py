@@ -16,24 +16,34 @@ use (no CONFIG_SCHED_INFO), or hides it, we do not postpone.
 
 What a look-up shows: a socket in the table has been bound. One that is not there was refused, or has been closed
 again: that cannot be known, and the event's errno is "?".
+
+Unix sockets are in the kernel's table from the start, with their name once they have been bound (and the next call on
+the same socket shows its name, in any network). So one without a name was refused, if its thread has run. Why, the
+file at that path tells: if there is one, it was in the way. Of a socket that is closed again, too, that file tells as
+much as can be known: one that is older than the call was in the way, and one that is not was made by it. Whose socket
+had the name is asked as soon as the call has been let go on: who has it then had it before.
 """
 
 from __future__ import annotations
 
+import _socket
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Holder, Listen
+from parasuite.model.events import ATTEMPTED, FAILED, Bind, Endpoint, Event, Holder, Listen, Release
 from parasuite.model.network import OUR_NETWORK
 from parasuite.model.overlap import canonical
 from parasuite.model.party import Caller
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import Protocol, SocketOption
 from parasuite.sensors import netlink, proc
+from parasuite.sensors.seccomp.addresses import unix_name
 from parasuite.sensors.seccomp.owners import Owner, Owners
-from parasuite.sensors.seccomp.socket_info import interface_option
+from parasuite.sensors.seccomp.socket_info import cookie_of, interface_option
+from parasuite.sensors.seccomp.unix_sockets import BoundSocket, UnixSockets
 
 SOURCE = SensorName.SECCOMP
 _DUE_AFTER_NS = 3_000_000
@@ -46,7 +56,8 @@ class Attempt:
     """One bind or listen. *proven*: a duplicate identified the socket, so a result that is found is certain.
 
     *inode*: 0 if the socket could not be identified. *asked*: None for a listen. *result_from_recorder*: the recorder
-    reports this call's result; we look only for a holder outside the run.
+    reports this call's result; we look only for a holder outside the run. *name*: of a Unix socket, as its caller
+    wrote it.
     """
 
     t_ns: int
@@ -56,15 +67,26 @@ class Attempt:
     caller: Caller
     asked: Endpoint | None = None
     result_from_recorder: bool = False
+    name: str = ""
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it is the bind of a Unix socket."""
+        return self.asked is not None and self.asked.protocol == Protocol.UNIX
 
 
 @dataclass(slots=True)
 class _Pending:
-    """An attempt whose result is not known yet. *cpu_use*: of its thread when it was last looked up, if it was."""
+    """An attempt whose result is not known yet. *cpu_use*: of its thread when it was last looked up, if it was.
+
+    *holders*: of a Unix socket, who had the name when the call went on. *wall_ns*: when that was, since the epoch.
+    """
 
     attempt: Attempt
     due_ns: int
     cpu_use: bytes = b""
+    holders: tuple[Holder, ...] = ()
+    wall_ns: int = 0
 
 
 class _Result(NamedTuple):
@@ -74,11 +96,19 @@ class _Result(NamedTuple):
     row: netlink.Row
 
 
+class _UnixResult(NamedTuple):
+    """The name that an attempt's Unix socket has, "" if it has none, and its cookie."""
+
+    name: str
+    cookie: int
+
+
 class Attempts:
     """The attempts whose result is still to be looked up, at most one for each thread."""
 
-    def __init__(self, owners: Owners, emit: Callable[[Event], None]) -> None:
+    def __init__(self, owners: Owners, unix: UnixSockets, emit: Callable[[Event], None]) -> None:
         self._owners = owners
+        self._unix = unix
         self._emit = emit
         self._pending: dict[int, _Pending] = {}
 
@@ -90,28 +120,33 @@ class Attempts:
         return max(0.0, (first_ns - time.monotonic_ns()) / 1e9)
 
     def add(self, attempt: Attempt) -> None:
-        """The kernel performs the call now. Unix and VSOCK sockets are reported at once: they are in no table that we
-        read.
-        """
-        if attempt.asked is not None and attempt.asked.protocol in (Protocol.UNIX, Protocol.VSOCK):
-            self._emit(
-                Bind(
-                    t_ns=attempt.t_ns,
-                    inode=attempt.inode,
-                    asked=attempt.asked,
-                    errno=ATTEMPTED,
-                    source=SOURCE,
-                    caller=attempt.caller,
-                )
-            )
-        else:
-            self._pending[attempt.tid] = _Pending(attempt, attempt.t_ns + _DUE_AFTER_NS)
+        """The kernel performs the call now. VSOCK sockets are reported at once: they are in no table that we read."""
+        asked = attempt.asked
+        if asked is not None and asked.protocol == Protocol.VSOCK:
+            self._emit_named(attempt, asked, errno=ATTEMPTED)
+            return
+        pending = _Pending(attempt, attempt.t_ns + _DUE_AFTER_NS)
+        if asked is not None and attempt.is_unix:
+            pending.wall_ns = time.time_ns() - (time.monotonic_ns() - attempt.t_ns)
+            self._look_up_bound_at(asked)
+            pending.holders = self._unix.holder_of(asked, attempt.t_ns, attempt.inode)
+        self._pending[attempt.tid] = pending
 
-    def look_up_thread(self, tid: int) -> None:
-        """The thread makes its next call, so its last one is over."""
+    def look_up_thread(self, tid: int, sock: _socket.socket | None = None) -> None:
+        """The thread makes its next call, on *sock* if that is known, so its last one is over."""
         pending = self._pending.pop(tid, None)
         if pending is not None:
-            self._report(pending.attempt, self._result(pending.attempt))
+            self._report(pending, self._result(pending.attempt, sock))
+
+    def _look_up_bound_at(self, asked: Endpoint) -> None:
+        """Report the attempts at the name of *asked* that have succeeded by now."""
+        for tid, pending in list(self._pending.items()):
+            there = pending.attempt.asked
+            if there is not None and pending.attempt.is_unix and there.address == asked.address:
+                result = self._result(pending.attempt)
+                if _is_final(pending.attempt, result):
+                    del self._pending[tid]
+                    self._report(pending, result)
 
     def look_up_socket(self, inode: int) -> None:
         """The socket has ended; its attempt is reported before its release is."""
@@ -131,7 +166,7 @@ class Attempts:
             may_be_early = _awaits_cpu(pending, now_ns)
             result = self._result(pending.attempt)
             if _is_final(pending.attempt, result) or not may_be_early:
-                self._report(pending.attempt, result)
+                self._report(pending, result)
             else:
                 pending.due_ns = now_ns + min(now_ns - pending.attempt.t_ns, _POSTPONED_BY_MAX_NS)
                 self._pending[tid] = pending
@@ -141,10 +176,15 @@ class Attempts:
         for tid in list(self._pending):
             self.look_up_thread(tid)
 
-    def _result(self, attempt: Attempt) -> _Result | None:
-        """The row of the socket, as far as it is in the table."""
+    def _result(self, attempt: Attempt, sock: _socket.socket | None = None) -> _Result | _UnixResult | None:
+        """The row of the socket, as far as it is in the table. *sock*: one of the same thread, often the same one."""
         if not attempt.inode:
             return None
+        if attempt.asked is not None and attempt.is_unix:
+            if sock is not None and os.fstat(sock.fileno()).st_ino == attempt.inode:
+                return _UnixResult(unix_name(os.fsencode(sock.getsockname())), cookie_of(sock))
+            found = self._unix.row_of(attempt.inode, attempt.asked.network)
+            return None if found is None else _UnixResult(*found)
         if attempt.asked is None:
             known = self._owners.of_inode(attempt.inode)
             protocols: tuple[Protocol, ...] = (Protocol.TCP,)
@@ -158,7 +198,12 @@ class Attempts:
                 return _Result(protocol, row)
         return None
 
-    def _report(self, attempt: Attempt, result: _Result | None) -> None:
+    def _report(self, pending: _Pending, found: _Result | _UnixResult | None) -> None:
+        attempt = pending.attempt
+        if attempt.asked is not None and attempt.is_unix:
+            self._report_unix(pending, attempt.asked, found if isinstance(found, _UnixResult) else None)
+            return
+        result = found if isinstance(found, _Result) else None
         if attempt.asked is None:
             self._report_listen(attempt, result)
         elif result is None:
@@ -179,6 +224,64 @@ class Attempts:
                 errno="" if attempt.proven else ATTEMPTED,
                 options=interface_option(row.interface),
                 cookie=row.cookie,
+                source=SOURCE,
+                caller=attempt.caller,
+            )
+        )
+
+    def _report_unix(self, pending: _Pending, asked: Endpoint, result: _UnixResult | None) -> None:
+        attempt = pending.attempt
+        if result is not None and result.name and _is_name_of(result.name, attempt):
+            got = asked if attempt.name else asked._replace(address=result.name)
+            self._unix.add(BoundSocket(attempt.caller.process, got, attempt.inode, result.cookie), attempt.t_ns)
+            failure = "" if attempt.proven else ATTEMPTED
+            self._emit_named(attempt, asked, got=got, errno=failure, cookie=result.cookie)
+            return
+        if result is not None and result.name:
+            self._emit_named(attempt, asked, errno=FAILED)  # It had a name already.
+            return
+        holders = pending.holders or self._unix.holder_of(asked, time.monotonic_ns(), attempt.inode)
+        is_new = self._unix.is_file_new(asked, attempt.caller.process.pid, pending.wall_ns)
+        if is_new is False or (is_new and result is not None):
+            self._emit_named(attempt, asked, errno="EADDRINUSE", holders=holders)
+        elif is_new and not holders:
+            # It was bound and closed at once.
+            self._emit_named(attempt, asked, got=asked, errno="" if attempt.proven else ATTEMPTED)
+            self._emit(
+                Release(
+                    t_ns=attempt.t_ns + 1,
+                    source=SOURCE,
+                    caller=attempt.caller,
+                    inode=attempt.inode,
+                    network=asked.network,
+                    is_timed=False,
+                )
+            )
+        elif holders or result is None:
+            self._emit_named(attempt, asked, errno=ATTEMPTED, holders=holders)
+        else:
+            self._emit_named(attempt, asked, errno=FAILED)
+
+    def _emit_named(
+        self,
+        attempt: Attempt,
+        asked: Endpoint,
+        *,
+        errno: str,
+        got: Endpoint | None = None,
+        holders: tuple[Holder, ...] = (),
+        cookie: int = 0,
+    ) -> None:
+        self._emit(
+            Bind(
+                t_ns=attempt.t_ns,
+                inode=attempt.inode,
+                asked=asked,
+                got=got,
+                errno=errno,
+                holders=holders,
+                cookie=cookie,
+                network=asked.network,
                 source=SOURCE,
                 caller=attempt.caller,
             )
@@ -251,8 +354,15 @@ def _protocols(asked: Endpoint) -> tuple[Protocol, ...]:
     return (asked.protocol,) if asked.protocol else (Protocol.TCP, Protocol.UDP)
 
 
-def _is_final(attempt: Attempt, result: _Result | None) -> bool:
+def _is_name_of(name: str, attempt: Attempt) -> bool:
+    """Whether *name* is what *attempt* asked for, or the kernel's choice where it asked for none."""
+    return name == attempt.name or not attempt.name
+
+
+def _is_final(attempt: Attempt, result: _Result | _UnixResult | None) -> bool:
     """Whether *result* cannot change any more when the call is made: the socket is bound, or listens."""
+    if isinstance(result, _UnixResult):
+        return bool(result.name)
     return result is not None and (attempt.asked is not None or result.row.state == netlink.LISTEN)
 
 

@@ -1,9 +1,10 @@
 """What each trapped call is, how it is handled, and which events it makes.
 
-bind and listen of internet sockets are performed here, on a duplicate of the caller's descriptor, so that result,
-port and cookie are known at that instant. We let the kernel perform all other calls itself:
+bind and listen of internet sockets, and the bind of a Unix socket to an abstract name, are performed here, on a
+duplicate of the caller's descriptor, so that result, port and cookie are known at that instant. We let the kernel
+perform all other calls itself:
 
-- Unix sockets: their bind depends on the caller's folder, umask and owner, their listen puts a pid into SO_PEERCRED;
+- Unix sockets: binding a path depends on the caller's folder, umask and owner, listen puts a pid into SO_PEERCRED;
 - privileged ports, and all calls of a confined caller: its own rights decide, not the supervisor's (rights.py);
 - connect, which may block;
 - everything, where duplicates are refused (container profiles), or where a signal could repeat a call that was
@@ -28,7 +29,7 @@ from parasuite.model.party import Caller, Party
 from parasuite.model.words import Protocol
 from parasuite.sensors.recorder import _parasuite_page as layout
 from parasuite.sensors.seccomp import addresses
-from parasuite.sensors.seccomp.addresses import ADDRESS_MAX
+from parasuite.sensors.seccomp.addresses import ADDRESS_MAX, unix_is_abstract, unix_name
 from parasuite.sensors.seccomp.aside import Aside
 from parasuite.sensors.seccomp.attempts import SOURCE, Attempt
 from parasuite.sensors.seccomp.callers import Thread
@@ -48,6 +49,7 @@ from parasuite.sensors.seccomp.socket_info import (
     endpoint_of,
     is_followed,
 )
+from parasuite.sensors.seccomp.unix_sockets import BoundSocket, UnixSockets
 
 _BOUND_HERE = frozenset({*INET, _socket.AF_UNSPEC})
 _SENDS_REMEMBERED_MAX = 4096
@@ -110,6 +112,7 @@ class CallHandlers:
     def __init__(
         self,
         owners: Owners,
+        unix: UnixSockets,
         is_local: Callable[[str], bool],
         recorded: bool,
         release: Callable[[int, int], None],
@@ -118,6 +121,7 @@ class CallHandlers:
         machine = ARCHITECTURE
         assert machine is not None
         self._owners = owners
+        self._unix = unix
         self._kernel = kernel
         self._is_local = is_local
         self._recorded = recorded
@@ -176,9 +180,11 @@ class CallHandlers:
             return Reply(uninspectable=raw is None)
         attribution = call.attribution(layout.BIND)
         sock = call.sock
+        if sock is not None and address.address[:1] == "@" and self._performs_abstract(call, sock, raw):
+            return self._bind_abstract(call, channel, sock, raw, attribution)
         if sock is None or address.family not in _BOUND_HERE or not self._performs(call, address.port):
             asked = self._asked(call, address)
-            return Reply() if asked is None else self._attempted(call, attribution, asked)
+            return Reply() if asked is None else self._attempted(call, attribution, asked, address.address)
         if not channel.is_valid(call.notification):
             return None
         failure = call.performed = perform_bind(sock.fileno(), raw)
@@ -195,6 +201,40 @@ class CallHandlers:
             cookie=info.cookie,
             inode=info.inode,
             network=info.network,
+            source=SOURCE,
+            caller=call.caller(attribution),
+        )
+        return Reply(failure, (event,))
+
+    def _performs_abstract(self, call: TrappedCall, sock: _socket.socket, raw: bytes) -> bool:
+        """Whether we perform this bind to an abstract name, which depends on nothing but the socket."""
+        is_abstract = sock.family == _socket.AF_UNIX and unix_is_abstract(raw)
+        return is_abstract and call.restart_safe and not self.rights.is_confined(call.copy, call.thread)
+
+    def _bind_abstract(
+        self, call: TrappedCall, channel: NotifyChannel, sock: _socket.socket, raw: bytes, attribution: Attribution
+    ) -> Reply | None:
+        if not channel.is_valid(call.notification):
+            return None
+        failure = call.performed = perform_bind(sock.fileno(), raw)
+        t_ns = time.monotonic_ns()
+        network = self._networks.of(sock, call.notification.tid)
+        asked = Endpoint(Protocol.UNIX, unix_name(raw[2:]), 0, network)
+        inode, cookie = os.fstat(sock.fileno()).st_ino, cookie_of(sock)
+        holders: tuple[Holder, ...] = ()
+        if failure in (0, errno.EADDRINUSE):
+            holders = self._unix.holder_of(asked, t_ns, inode)
+        if not failure:
+            self._unix.add(BoundSocket(call.thread.process.identity, asked, inode, cookie), t_ns)
+        event = Bind(
+            t_ns=t_ns,
+            asked=asked,
+            got=None if failure else asked,
+            errno=_name_of(failure),
+            holders=holders if failure else (),
+            cookie=cookie,
+            inode=inode,
+            network=network,
             source=SOURCE,
             caller=call.caller(attribution),
         )
@@ -298,8 +338,10 @@ class CallHandlers:
             return None
         return Endpoint(PROTOCOLS[sock.type], address.address, address.port, network)
 
-    def _attempted(self, call: TrappedCall, attribution: Attribution, asked: Endpoint | None) -> Reply:
-        """A call that the kernel performs.
+    def _attempted(
+        self, call: TrappedCall, attribution: Attribution, asked: Endpoint | None, name: str = ""
+    ) -> Reply:
+        """A call that the kernel performs. *name*: of a bind, the address as its caller wrote it.
 
         If the recorder reports its result, only a holder outside the run is looked up.
         """
@@ -317,6 +359,7 @@ class CallHandlers:
             caller=call.caller(attribution),
             asked=asked,
             result_from_recorder=result_from_recorder,
+            name=name,
         )
         return Reply(attempt=attempt)
 

@@ -47,6 +47,7 @@ from parasuite.sensors.seccomp.filter import LANDLOCK_RESTRICT_SELF, Installed
 from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
 from parasuite.sensors.seccomp.notify_channel import Notification, NotifyChannel
 from parasuite.sensors.seccomp.owners import Owners
+from parasuite.sensors.seccomp.unix_sockets import UnixSockets
 from parasuite.sensors.seccomp.unrecorded import UnrecordedPythons
 
 NAME = SensorName.SECCOMP
@@ -99,8 +100,9 @@ class SyscallWatch:
         self._owners = Owners(netlink.Table(), copy_of, run_folder)
         self._destroyed = kernel.destroyed()
         self._overflows = 0
-        self._attempts = Attempts(self._owners, emit)
-        self._handlers = CallHandlers(self._owners, is_local, recorded, self._release_vanished, kernel)
+        self._unix = UnixSockets(netlink.UnixTable(), emit)
+        self._attempts = Attempts(self._owners, self._unix, emit)
+        self._handlers = CallHandlers(self._owners, self._unix, is_local, recorded, self._release_vanished, kernel)
         self._channels: dict[int, _CopyChannel] = {}
         self._received: deque[tuple[_CopyChannel, Notification]] = deque()
         self.calls = 0
@@ -133,6 +135,7 @@ class SyscallWatch:
         self._callers.close()
         self._handlers.close()
         self._owners.table.close()
+        self._unix.close()
         self._destroyed.close()
 
     def serve(self, ready: Sequence[tuple[int, int]]) -> None:
@@ -218,7 +221,7 @@ class SyscallWatch:
         try:
             if not call.thread.process.is_described:
                 self._describe(call.thread)
-            self._attempts.look_up_thread(notification.tid)
+            self._attempts.look_up_thread(notification.tid, call.sock)
             reply = self._handlers.handle(call, from_copy.channel)
         except _EXPECTED as error:
             self._failed(error)

@@ -237,6 +237,40 @@ def test_hard_coded_abstract_name(meet, copy):
         meet(f"turn-{turn}")
 
 
+def unix_listener(name):
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.bind(name)
+        sock.listen()
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def test_refused_abstract_name(meet, copy):
+    if not sys.platform.startswith("linux"):
+        pytest.skip("abstract names are Linux's")
+    name = f"\0{os.environ['PLANTED_NAME']}-refused"
+
+    def is_refused():
+        with pytest.raises(OSError):
+            unix_listener(name)
+
+    first_then_others(meet, copy, lambda: unix_listener(name), is_refused)
+
+
+def test_shared_by_taking_a_path_over(meet, copy):
+    path = os.environ["PLANTED_PATH"]
+
+    def take_over():
+        if copy == 1:
+            os.unlink(path)
+            unix_listener(path).close()
+
+    first_then_others(meet, copy, lambda: unix_listener(path), take_over)
+
+
 def test_rebind(meet, copy):
     with socket.socket() as sock:
         sock.bind((HERE, 0))

@@ -127,3 +127,58 @@ def test_port_0_of_a_range_that_this_copy_has_taken():
         except OSError:
             return
     raise AssertionError
+
+
+def test_a_unix_socket_in_the_tests_own_folder(tmp_path):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_UNIX, kind) as sock:
+            sock.bind(str(tmp_path / f"{kind}.sock"))
+
+
+def test_a_unix_path_that_its_own_copy_binds_again(tmp_path):
+    path = tmp_path / "it.sock"
+    with socket.socket(socket.AF_UNIX) as first, socket.socket(socket.AF_UNIX) as second:
+        for sock in (first, second):
+            path.unlink(missing_ok=True)
+            sock.bind(str(path))
+            sock.listen()
+
+
+def test_a_unix_path_that_can_never_be_bound():
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.bind("/nonexistent/folder/it.sock")
+        except OSError:
+            return
+    raise AssertionError
+
+
+def test_a_unix_path_that_a_file_is_in_the_way_of(tmp_path):
+    (tmp_path / "it.sock").touch()
+    with socket.socket(socket.AF_UNIX) as sock:
+        try:
+            sock.bind(str(tmp_path / "it.sock"))
+        except OSError:
+            return
+    raise AssertionError
+
+
+def test_a_unix_socket_that_is_passed_to_another_process(tmp_path):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(tmp_path / "it.sock"))
+    server.listen()
+    here, there = socket.socketpair()
+    pid = os.fork()
+    if pid == 0:
+        here.close()
+        server.close()
+        _, (descriptor,), _, _ = socket.recv_fds(there, 1, 1)
+        with socket.socket(fileno=descriptor) as passed:
+            passed.accept()[0].close()
+        os._exit(0)
+    socket.send_fds(here, [b"x"], [server.fileno()])
+    server.close()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(tmp_path / "it.sock"))
+        assert client.recv(1) == b""
+    os.waitpid(pid, 0)

@@ -1,0 +1,124 @@
+"""The Unix sockets that the copies have bound: which of them has a name now, and whether it is still open.
+
+Theory of operation. The kernel sends no notice when a Unix socket ends, and the file that a path names stays behind.
+So whether a socket is still open is asked of the kernel's table, by inode, when it matters: once another socket is
+about to get the same name; and of all of them each time that their number has doubled, so that it stays bounded. A
+socket that is gone is released, untimed. (A duplicate of the socket would tell the same, and keep it open.)
+
+A name has one socket at a time. Who binds a path that another socket had, after removing its file, takes the name
+over: the other is still open, and no new client finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
+
+from parasuite.model.events import Endpoint, Event, Holder, Release
+from parasuite.model.network import OUR_NETWORK, Network
+from parasuite.model.party import Caller, Process
+from parasuite.model.sensors import SensorName
+from parasuite.model.words import SocketState
+from parasuite.sensors import netlink
+from parasuite.sensors.seccomp.addresses import unix_name
+from parasuite.sensors.seccomp.aside import Aside
+
+SOURCE = SensorName.SECCOMP
+_SWEEP_FIRST = 256
+# The kernel stamps files with the time of its last tick: up to 10 ms ago (CONFIG_HZ=100).
+_TICK_NS = 20_000_000
+_Name: TypeAlias = tuple[str, Network]
+
+
+class BoundSocket(NamedTuple):
+    """A socket of *process* that has got its name."""
+
+    process: Process
+    endpoint: Endpoint
+    inode: int
+    cookie: int
+
+
+class UnixSockets:
+    """The sockets that the copies have bound, by name. *emit*: takes the releases of those that are found gone."""
+
+    def __init__(self, table: netlink.UnixTable, emit: Callable[[Event], None]) -> None:
+        self._table = table
+        self._emit = emit
+        self._aside = Aside()
+        self._by_name: dict[_Name, BoundSocket] = {}
+        self._sweep_at = _SWEEP_FIRST
+
+    def close(self) -> None:
+        self._table.close()
+
+    def row_of(self, inode: int, network: Network) -> tuple[str, int] | None:
+        """Name ("": it has none) and cookie of the socket with *inode*, while it is open in our network."""
+        row = self._table.row(inode) if inode and network.is_ours else None
+        return None if row is None else (unix_name(row.name) if row.name else "", row.cookie)
+
+    def holder_of(self, endpoint: Endpoint, t_ns: int, but: int = 0) -> tuple[Holder, ...]:
+        """The socket, if not the one with the inode *but*, that has the name of *endpoint* now.
+
+        One that is gone is released just before *t_ns*. So is one in another network: nothing shows that it is there.
+        """
+        name = _name(endpoint)
+        known = self._by_name.get(name)
+        if known is None or known.inode == but:
+            return ()
+        if not self._is_open(known):
+            del self._by_name[name]
+            self._release(known, t_ns - 1)
+            return ()
+        return (Holder(known.process.party, known.process.pid, SocketState.BOUND, known.cookie),)
+
+    def add(self, bound: BoundSocket, t_ns: int) -> None:
+        """*bound* has got its name; whichever had it before has lost it."""
+        self._by_name[_name(bound.endpoint)] = bound
+        if len(self._by_name) >= self._sweep_at:
+            for name, known in list(self._by_name.items()):
+                if not self._is_open(known):
+                    del self._by_name[name]
+                    self._release(known, t_ns)
+            self._sweep_at = max(_SWEEP_FIRST, 2 * len(self._by_name))
+
+    def is_file_new(self, endpoint: Endpoint, tid: int, since_ns: int) -> bool | None:
+        """Whether the socket's file at the path of *endpoint*, as *tid* sees it, may have been made after *since_ns*
+        (since the epoch); None if there is no file, or that cannot be known.
+        """
+        if endpoint.address[:1] != "/":
+            return None
+        made_ns = self._aside(lambda: _made_ns(f"/proc/{tid}/root{endpoint.address}"))
+        return None if made_ns is None else made_ns >= since_ns - _TICK_NS
+
+    def _is_open(self, known: BoundSocket) -> bool:
+        return known.endpoint.network.is_ours and self._table.row(known.inode) is not None
+
+    def _release(self, gone: BoundSocket, by_ns: int) -> None:
+        self._emit(
+            Release(
+                t_ns=by_ns,
+                source=SOURCE,
+                caller=Caller(gone.process),
+                cookie=gone.cookie,
+                network=gone.endpoint.network,
+                inode=gone.inode,
+                is_timed=False,
+            )
+        )
+
+
+def _name(endpoint: Endpoint) -> _Name:
+    """A path means the same in every network, an abstract name does not."""
+    return (endpoint.address, endpoint.network if endpoint.address.startswith("@") else OUR_NETWORK)
+
+
+def _made_ns(path: str) -> int | None:
+    """When the file at *path* was made, or last changed in its status; 0 for one that is not a socket."""
+    with contextlib.suppress(OSError, ValueError):
+        found = os.lstat(path)
+        return found.st_ctime_ns if stat.S_ISSOCK(found.st_mode) else 0
+    return None
