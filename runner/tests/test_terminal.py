@@ -197,6 +197,12 @@ def test_notes_are_only_counted() -> None:
     assert [line for line in printed(a_report(findings=notes)) if line not in printed(a_report())] == [counted]
 
 
+def test_a_note_that_explains_a_failure_is_shown() -> None:
+    note = a_finding(severity=Severity.NOTE, title="t", failed_tests=("test_0",))
+    assert block(note)[0] == "note [hard-coded] t"
+    assert "ports: 1 note," in printed(a_report(findings=[note]))[-1]
+
+
 def on_port(port: int, number: int) -> Finding:
     """A finding about *port*, with an id of its own."""
     return a_finding(id=f"{number:010x}", title=f"port {port}", port=port)

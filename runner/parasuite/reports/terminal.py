@@ -21,7 +21,7 @@ _TESTS_SHOWN = 20
 _FINDINGS_SHOWN = 20
 _OUTPUT_LINES_SHOWN = 20
 _MESSAGE_MAX = 200
-_COLOUR_OF = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
+_COLOUR_OF = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 _Runs = list[tuple[int, TestResult]]
 """Results of one test, each with the number of its copy."""
@@ -166,7 +166,7 @@ def _bad_copy(end: CopyEnd, folder: str, stack: Sequence[str]) -> Iterator[Text]
 
 
 def _findings(report: Report) -> Iterator[Text]:
-    grave = [finding for finding in report.findings if finding.severity is not Severity.NOTE]
+    grave = [finding for finding in report.findings if _is_shown(finding)]
     shown, hidden = _selected(grave)
     for finding in shown:
         first, *others = finding_lines(finding, report.start_ns, is_brief=True)
@@ -179,6 +179,11 @@ def _findings(report: Report) -> Iterator[Text]:
             yield _line(f"    {cause}: {', '.join(names)}")
     if notes := len(report.findings) - len(grave):
         yield _line(wording.NOTES_COUNTED.format(notes=plural(notes, "note")))
+
+
+def _is_shown(finding: Finding) -> bool:
+    """Whether it is shown in full: a note only where it explains why a test failed."""
+    return finding.severity is not Severity.NOTE or bool(finding.failed_tests)
 
 
 def _selected(findings: Sequence[Finding]) -> tuple[list[Finding], dict[Cause, list[str]]]:
@@ -207,8 +212,8 @@ def _not_seen(report: Report) -> Iterator[Text]:
 
 
 def _verdict(report: Report) -> Text:
-    findings = Counter(finding.severity for finding in report.findings)
-    severities = [severity for severity in (Severity.ERROR, Severity.WARNING) if findings[severity]]
+    findings = Counter(finding.severity for finding in report.findings if _is_shown(finding))
+    severities = [severity for severity in reversed(Severity) if findings[severity]]
     found = " and ".join(plural(findings[severity], severity) for severity in severities)
     colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
     good = sum(end.is_good for end in report.copy_ends)
