@@ -22,15 +22,17 @@ from netsupport.tests.scenes import NET_S
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc and sends signals by pidfd")
 
-SLEEPER = [sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"]
+SLEEPER = [sys.executable, "-I", "-S", "-c", "import sys; print(flush=True); sys.stdin.read()"]
 
 
 @pytest.fixture
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """A process in a session of its own, marked `a-mark`, that ends with its standard input."""
-    with subprocess.Popen(
-        SLEEPER, stdin=subprocess.PIPE, start_new_session=True, env=os.environ | {MARK: "a-mark"}
-    ) as child:
+    streams: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(SLEEPER, **streams, start_new_session=True, env=os.environ | {MARK: "a-mark"}) as child:
+        # Popen returns in the middle of the exec, when /proc/PID/environ is still empty.
+        assert child.stdout is not None
+        child.stdout.readline()
         yield child
         child.kill()
 
