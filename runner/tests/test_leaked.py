@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from parasuite.judge.findings import Finding, find
-from parasuite.judge.findings.leaked import GRACE_NS
+from parasuite.judge.findings.leaked import LATE_NS
 from parasuite.model.events import Bind, Endpoint, Event, Holder, Listen, Release
 from parasuite.model.party import Caller, Fixture, Party
 from parasuite.model.words import AttributedBy, FixtureScope, Protocol, SocketState
@@ -26,13 +26,10 @@ def served(caller: Caller, *, t_ns: int = 1, asked: Endpoint = ANY) -> list[Even
     ]
 
 
-def another_test(name: str = "second") -> list[Event]:
-    """Another test of the same thread, which binds a port of its own, and binds once more after the grace time."""
-    caller = in_test(name)
-    return [
-        Bind(t_ns=20, caller=caller, cookie=8, asked=ANY, got=HERE._replace(port=41999)),
-        Bind(t_ns=30 + GRACE_NS, caller=caller, cookie=9, asked=ANY, got=HERE._replace(port=41996)),
-    ]
+def another_test(name: str = "second", *, t_ns: int = 20) -> list[Event]:
+    """Another test of the same thread, which binds a port of its own."""
+    other = HERE._replace(port=41999)
+    return [Bind(t_ns=t_ns, caller=in_test(name), cookie=8, asked=ANY, got=other)]
 
 
 def leaks(events: list[Event]) -> list[Finding]:
@@ -48,9 +45,14 @@ def test_a_listener_that_its_test_closed_has_not_leaked() -> None:
     assert leaks([*served(in_test("first")), Release(t_ns=9, cookie=7), *another_test()]) == []
 
 
-def test_a_listener_whose_release_is_told_late_has_not_leaked() -> None:
-    first, later = another_test()
-    assert leaks([*served(in_test("first")), first, Release(t_ns=25, cookie=7), later]) == []
+def test_a_listener_whose_end_is_noticed_a_moment_after_its_test_has_not_leaked() -> None:
+    late = Release(t_ns=20 + LATE_NS, cookie=7)
+    assert leaks([*served(in_test("first")), *another_test(t_ns=20), late]) == []
+
+
+def test_a_listener_whose_end_is_noticed_long_after_its_test_has_leaked() -> None:
+    much_later = Release(t_ns=21 + LATE_NS, cookie=7)
+    assert len(leaks([*served(in_test("first")), *another_test(t_ns=20), much_later])) == 1
 
 
 def test_a_listener_of_a_process_that_the_test_started_leaks_as_well() -> None:
@@ -89,6 +91,11 @@ def test_a_leaked_listener_that_refuses_a_later_test_is_an_error() -> None:
         "refused",
         ["second", "first"],
     )
+
+
+def test_a_leak_that_is_closed_a_moment_after_it_refused_a_test_is_that_of_the_function_that_left_it_open() -> None:
+    (finding,) = leaks([*served(in_test("first"), asked=HERE), refused("second"), Release(t_ns=40, cookie=7)])
+    assert (finding.severity, "t.py:first" in finding.title) == ("error", True)
 
 
 def test_a_test_that_is_refused_by_its_own_listener_is_innocent() -> None:

@@ -3,6 +3,7 @@
 The number of a "hard-coded" port comes from the outer test, which reserves it, in $PLANTED_PORT.
 """
 
+import functools
 import json
 import os
 import time
@@ -20,7 +21,7 @@ def port():
     return int(os.environ["PLANTED_PORT"])
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def copy():
     return COPY
 
@@ -38,20 +39,30 @@ def _wait_until(condition, what, pause_s=0.005):
         time.sleep(pause_s)
 
 
+def _meet_as(name, step, word=""):
+    def path(copy):
+        return RUN / f"meet-{name}-{step}-{copy}"
+
+    path(COPY).with_suffix(".new").write_text(word)
+    path(COPY).with_suffix(".new").rename(path(COPY))
+    _wait_until(lambda: all(path(copy).exists() for copy in range(COPIES)), f"not all came to {step} of {name}")
+    return [path(copy).read_text() for copy in range(COPIES)]
+
+
+def pytest_configure(config):
+    config.meet_as = _meet_as
+
+
+@pytest.fixture(scope="session")
+def meet_as():
+    """Wait until every copy has come to a step under a name; copies may leave a word for the others."""
+    return _meet_as
+
+
 @pytest.fixture
-def meet(request):
-    """Wait until every copy has come to this step of this test; copies may leave a word for the others."""
-
-    def wait(step, word=""):
-        def path(copy):
-            return RUN / f"meet-{request.node.name}-{step}-{copy}"
-
-        path(COPY).with_suffix(".new").write_text(word)
-        path(COPY).with_suffix(".new").rename(path(COPY))
-        _wait_until(lambda: all(path(copy).exists() for copy in range(COPIES)), f"not all came to {step}")
-        return [path(copy).read_text() for copy in range(COPIES)]
-
-    return wait
+def meet(request, meet_as):
+    """The same under the name of this test."""
+    return functools.partial(meet_as, request.node.name)
 
 
 def _wait_for(port, copies):

@@ -86,12 +86,12 @@ class _Row:
 
     @property
     def sides(self) -> list[Side]:
-        """Of its causes; those that an effect alone tells of: who wanted the port, and who drew it."""
+        """Of its causes; without one, of its effects: who drew the port and who wanted it, or who left it open."""
         sides = [side for cause, _ in self.causes for side in cause.sides]
         if not self.causes:
             for effect, _ in self.effects:
                 sides += [effect.drawn_by] if effect.drawn_by is not None else []
-                sides.append(effect.sides[0])
+                sides.append(effect.sides[-1 if self.charge.cause is Cause.LEAKED else 0])
         return sides
 
     def finding(self, knowledge: Knowledge) -> Finding:
