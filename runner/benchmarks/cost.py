@@ -1,7 +1,8 @@
 """What the exact sensors cost: `python -m runner.benchmarks.cost [ALTERNATIONS [PARASUITE RUN ARGUMENTS]]`.
 
-First the price of one trapped call, for the caller (median) and for the supervisor (CPU, its events written down);
-then runs of the corpus with all sensors and with none, one after the other, as often as asked.
+First the price of one trapped call, for the caller (median) and for the supervisor (CPU, its events written down): of
+internet sockets, then of Unix sockets. Then runs of the corpus with all sensors and with none, one after the other,
+as often as asked.
 """
 
 from __future__ import annotations
@@ -43,10 +44,32 @@ medians = dict((name, statistics.median(values) / 1e3) for name, values in spent
 print(json.dumps(dict(medians, all=statistics.median(every) / 1e3)))
 """
 
+_UNIX_CODE = f"""
+import json, os, socket, tempfile, time
+spent = dict(path=[], listen=[], name=[])
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    for _ in range({CALLS} // 3):
+        with socket.socket(socket.AF_UNIX) as s, socket.socket(socket.AF_UNIX) as t:
+            for name, call in (
+                ("path", lambda: s.bind("s")),
+                ("listen", s.listen),
+                ("name", lambda: t.bind("\\0" + folder)),
+            ):
+                started = time.perf_counter_ns()
+                call()
+                spent[name].append(time.perf_counter_ns() - started)
+        os.unlink("s")
+import statistics
+every = [ns for values in spent.values() for ns in values]
+medians = dict((name, statistics.median(values) / 1e3) for name, values in spent.items())
+print(json.dumps(dict(medians, all=statistics.median(every) / 1e3)))
+"""
 
-def per_call() -> None:
-    """Print the median for the caller, and the supervisor's CPU per call."""
-    plain = json.loads(subprocess.run(python(_CODE), capture_output=True, check=True).stdout)
+
+def per_call(code: str) -> None:
+    """Print the median for the caller of *code*, and the supervisor's CPU per call."""
+    plain = json.loads(subprocess.run(python(code), capture_output=True, check=True).stdout)
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w") as record:
         tracer = Tracer()
         tracer.watch.close()
@@ -57,7 +80,7 @@ def per_call() -> None:
         def to_file() -> None:
             os.dup2(output.fileno(), 1)
 
-        tracer.start(python(_CODE), before=to_file)
+        tracer.start(python(code), before=to_file)
         started_s = time.process_time()
         tracer.run()
         written.flush()
@@ -105,7 +128,8 @@ def run(sensors: str, arguments: list[str]) -> tuple[float, float, int, float]:
 
 
 def main(alternations: int, arguments: list[str]) -> None:
-    per_call()
+    per_call(_CODE)
+    per_call(_UNIX_CODE)
     wall, cpu = [], []
     for number in range(alternations):
         plain = run("none", arguments)
