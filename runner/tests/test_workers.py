@@ -154,3 +154,21 @@ def test_programs_that_were_only_started_side_by_side_are_warned_of(
     assert [found["severity"] for found in finished.findings] == ["warning"]
     assert owners(finished) == {"wanted: copy 0, second.py", "held: copy 0, first.py"}
     assert "copy 0, second.py" in finished.stdout
+
+
+@pytest.mark.parametrize(("copies", "severity"), [("1", "note"), ("2", "warning")])
+def test_what_workers_do_in_the_same_place_is_one_thing_to_fix(
+    parasuite: Parasuite, copies: str, severity: str
+) -> None:
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    with contextlib.ExitStack() as stack:
+        ports = {
+            worker: stack.enter_context(reserve_port(child_reuses_address=False)).port for worker in ("gw0", "gw1")
+        }
+        environ = {"PLANTED_PORTS": ",".join(f"{worker}={port}" for worker, port in ports.items())}
+        finished = parasuite.run_pytest("-j", copies, planted("workers/causes"), *WORKERS, environ=environ)
+    found = {(finding["cause"], finding["severity"]): finding for finding in finished.findings}
+    assert set(found) == {("hard-coded", severity), ("lost-port", "warning")}, finished.stdout[-3000:]
+    assert len(finished.findings) == 2
+    assert "conftest.py:own_server" in found["hard-coded", severity]["title"]
+    assert "conftest.py:draw" in found["lost-port", "warning"]["title"]

@@ -86,7 +86,7 @@ class _Row:
 
     @property
     def sides(self) -> list[Side]:
-        """Of its causes; without one, of its effects: who drew the port and who wanted it, or who left it open."""
+        """Of its causes; else of its effects: who drew the port and who wanted it, or who left it open."""
         sides = [side for cause, _ in self.causes for side in cause.sides]
         if not self.causes:
             for effect, _ in self.effects:
