@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from parasuite.judge.findings import Judgement, find
+from parasuite.judge.findings.hard_coded import NAME_HINT
 from parasuite.model.events import ATTEMPTED, FAILED, Bind, Endpoint, Event, Holder, Release, RunStarted
 from parasuite.model.network import Network
 from parasuite.model.party import Party
@@ -120,6 +121,13 @@ def test_a_refusal_that_the_recorder_saw_is_one_while_the_other_socket_is_open()
     refused = bind(3, 1, errno="EADDRINUSE", source=SensorName.RECORDER)
     assert told(first, refused) == [("hard-coded", "error", ["refused"])]
     assert told(first, released(2, first), refused) == [("hard-coded", "note", [])]
+
+
+def test_a_name_that_a_process_outside_the_run_has_is_foreign() -> None:
+    stranger = Holder(None, 99, SocketState.LISTEN, 7, command="redis-server", name="redis-server")
+    (finding,) = judged(bind(1, 0, errno="EADDRINUSE", holders=(stranger,))).findings
+    assert [(effect.kind, effect.severity) for effect in finding.effects] == [("foreign", "warning")]
+    assert finding.hint == NAME_HINT
 
 
 def test_a_name_that_a_party_refuses_itself_is_innocent() -> None:

@@ -175,6 +175,37 @@ def test_the_sensor_does_not_keep_an_abstract_name_for_a_moment_longer_than_its_
     assert {errno for _, errno, _ in results(trace_in(tmp_path, code))} == {""}
 
 
+@pytest.mark.parametrize("is_abstract", [True, False])
+def test_a_process_outside_the_run_that_has_the_name_is_named(tmp_path: Path, is_abstract: bool) -> None:
+    name = f"\0{tmp_path}/s" if is_abstract else f"{tmp_path}/s"
+    with socket.socket(socket.AF_UNIX) as outside:
+        outside.bind(name)
+        outside.listen()
+        events = trace_in(tmp_path, f"assert bind(unix(), {name!r}) == 98; unix().bind('t')")
+    refused = min(only(events, Bind), key=lambda bind: bind.t_ns)
+    assert refused.errno == "EADDRINUSE"
+    assert [(holder.party, holder.pid, holder.state) for holder in refused.holders] == [(None, os.getpid(), "listen")]
+
+
+def test_in_another_network_a_path_is_known_to_be_bound_once_its_socket_listens(tmp_path: Path) -> None:
+    code = """
+        import ctypes
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.unshare(0x10000000 | 0x40000000):
+            sys.exit(3)
+        s = unix(); s.bind("s"); s.listen(); s.close(); os.unlink("s")
+        s = unix(); s.bind("s"); s.listen()
+        """
+    with tracer() as made:
+        made.start(python(_PRELUDE + textwrap.dedent(code)), before=lambda: os.chdir(tmp_path))
+        if made.run() == [3]:
+            pytest.skip("user and network namespaces are refused here")
+        events = made.events
+    assert [errno for _, errno, _ in results(events)] == ["", ""]
+    assert len(only(events, Release)) == 1
+    assert not any(bind.asked.network.is_ours for bind in only(events, Bind))
+
+
 def test_names_that_the_kernel_chooses_differ(tmp_path: Path) -> None:
     binds = only(trace_in(tmp_path, "for _ in range(3): unix().bind('')\nunix().bind('s')"), Bind)
     assert len({bind.got.address for bind in binds if bind.got is not None and bind.got.address[0] == "@"}) == 3

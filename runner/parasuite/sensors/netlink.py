@@ -158,7 +158,7 @@ class UnixRow:
 
 
 class UnixTable:
-    """Asks for one Unix socket at a time: 10 us, of which the kernel takes most to walk over its table.
+    """The Unix sockets of this network, bound or not.
 
     *made*: as in Table. Raises OSError if netlink is not available. A kernel without unix_diag answers that there is
     no such socket, whichever it is asked for.
@@ -174,27 +174,36 @@ class UnixTable:
 
     def row(self, inode: int) -> UnixRow | None:
         """The socket with *inode*, of this network; None if there is none."""
-        self._sequence += 1
-        show = (0xFFFFFFFF, inode & 0xFFFFFFFF, _SHOW_NAME, _ANY_COOKIE, _ANY_COOKIE)
-        self._socket.send(
-            _UNIX_REQUEST.pack(40, _SOCK_DIAG_BY_FAMILY, _REQUEST_ONE, self._sequence, 0, socket.AF_UNIX, 0, 0, *show)
-        )
         try:
-            message, start, end = next(_answers(self._socket, self._sequence))
+            return _unix_row(*next(self._ask(_REQUEST_ONE, inode)))
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
                 return None
             raise
-        _, _, state, _, number, cookie = _UNIX_ROW.unpack_from(message, start)
-        name, offset = b"", start + _UNIX_ROW.size
-        while offset + 4 <= end:
-            length, kind = struct.unpack_from("=HH", message, offset)
-            if length < 4:
-                break
-            if kind == _ATTRIBUTE_NAME:
-                name = message[offset + 4 : offset + length]
-            offset += (length + 3) & ~3
-        return UnixRow(state, number, cookie, name)
+
+    def rows(self) -> list[UnixRow]:
+        """Every Unix socket of this network."""
+        return [_unix_row(*answer) for answer in self._ask(_REQUEST_DUMP, 0)]
+
+    def _ask(self, flags: int, inode: int) -> Iterator[tuple[bytes, int, int]]:
+        self._sequence += 1
+        header = (40, _SOCK_DIAG_BY_FAMILY, flags, self._sequence, 0)
+        show = (0xFFFFFFFF, inode & 0xFFFFFFFF, _SHOW_NAME, _ANY_COOKIE, _ANY_COOKIE)
+        self._socket.send(_UNIX_REQUEST.pack(*header, socket.AF_UNIX, 0, 0, *show))
+        return _answers(self._socket, self._sequence)
+
+
+def _unix_row(message: bytes, start: int, end: int) -> UnixRow:
+    _, _, state, _, number, cookie = _UNIX_ROW.unpack_from(message, start)
+    name, offset = b"", start + _UNIX_ROW.size
+    while offset + 4 <= end:
+        length, kind = struct.unpack_from("=HH", message, offset)
+        if length < 4:
+            break
+        if kind == _ATTRIBUTE_NAME:
+            name = message[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return UnixRow(state, number, cookie, name)
 
 
 def _answers(asked: socket.socket, sequence: int) -> Iterator[tuple[bytes, int, int]]:

@@ -44,7 +44,7 @@ from typing import TypeAlias
 from parasuite.judge.findings.charges import Claim, blame
 from parasuite.judge.findings.crosstalk import side_of_holder
 from parasuite.judge.findings.finding import Side
-from parasuite.judge.findings.hard_coded import IN_USE
+from parasuite.judge.findings.hard_coded import IN_USE, NAME_HINT
 from parasuite.judge.findings.knowledge import Knowledge
 from parasuite.judge.findings.leaked import leak_charge
 from parasuite.judge.findings.seen import SeenEffect
@@ -393,7 +393,7 @@ def _effect(event: _Call, endpoint: Endpoint, holder: _Holder, party: Party, kno
     elif holder.side.state == SocketState.ESTABLISHED:
         hint = CONNECTION_HINT
     elif is_stranger:
-        hint = STRANGER_HINT
+        hint = NAME_HINT if endpoint.protocol == Protocol.UNIX else STRANGER_HINT
     elif _is_held(event, endpoint, knowledge):
         hint = BESIDE_HINT
     elif _is_paired(event, endpoint, knowledge):

@@ -243,7 +243,7 @@ class Attempts:
         holders = pending.holders or self._unix.holder_of(asked, time.monotonic_ns(), attempt.inode)
         is_new = self._unix.is_file_new(asked, attempt.caller.process.pid, pending.wall_ns)
         if is_new is False or (is_new and result is not None):
-            self._emit_named(attempt, asked, errno="EADDRINUSE", holders=holders)
+            self._emit_named(attempt, asked, errno="EADDRINUSE", holders=holders or self._unix.others_at(asked))
         elif is_new and not holders:
             # It was bound and closed at once.
             self._emit_named(attempt, asked, got=asked, errno="" if attempt.proven else ATTEMPTED)

@@ -91,8 +91,8 @@ class TrappedCall:
 class Reply:
     """*failure*: the errno to reply with, 0 for success; None: let the kernel perform the call.
 
-    *may_meet_strangers*: the events are Connects or Sends; `CallHandlers.find_strangers` completes them after the
-    reply, so that the caller does not wait for it.
+    *may_meet_strangers*: the events are Connects, Sends, or the refused bind of an abstract name;
+    `CallHandlers.find_strangers` completes them after the reply, so that the caller does not wait for it.
     """
 
     failure: int | None = None
@@ -238,7 +238,7 @@ class CallHandlers:
             source=SOURCE,
             caller=call.caller(attribution),
         )
-        return Reply(failure, (event,))
+        return Reply(failure, (event,), may_meet_strangers=failure == errno.EADDRINUSE and not holders)
 
     def _listen(self, call: TrappedCall, channel: NotifyChannel) -> Reply | None:
         attribution = call.attribution(layout.LISTEN)
@@ -292,12 +292,16 @@ class CallHandlers:
         return Reply(events=events, may_meet_strangers=True)
 
     def find_strangers(self, events: Iterable[Event]) -> None:
-        """Add to the Connects and Sends among *events* the processes outside the run that serve their destination.
+        """Add to the Connects and Sends among *events* the processes outside the run that serve their destination,
+        and to binds of an abstract name those that have it.
 
         Only where no party is known to own the port; and not for datagrams from a bound socket, most of which are
         answers to a client whose socket was never bound, and so is not known.
         """
         for event in events:
+            if isinstance(event, Bind):
+                event.holders = self._unix.others_at(event.asked)
+                continue
             if not isinstance(event, Connect | Send) or (isinstance(event, Send) and event.cookie in self._owners):
                 continue
             to = event.destination

@@ -187,26 +187,32 @@ class Owners:
             peer = Endpoint(row.protocol, row.peer_address, row.peer_port)
         if not row.inode:
             return Holder(None, 0, row.socket_state, row.cookie, peer=peer)
-        pid = self._processes.of(row.inode)
+        return self.holder_of(row.inode, row.socket_state, row.cookie, uid=row.uid, peer=peer)
+
+    def holder_of(
+        self, inode: int, state: SocketState, cookie: int, *, uid: int | None = None, peer: Endpoint | None = None
+    ) -> Holder:
+        """Whose the open socket *inode* is that no copy is known to have bound. Its other properties are given."""
+        pid = self._processes.of(inode)
         copy = self._copy_of(pid) if pid else None
         if copy is not None:
-            return Holder(Party(copy), pid, row.socket_state, row.cookie, proc.command(pid, _COMMAND_MAX))
+            return Holder(Party(copy), pid, state, cookie, proc.command(pid, _COMMAND_MAX))
         stranger = self._strangers.described(pid) if pid else None
         if stranger is None:
-            return Holder(None, 0, row.socket_state, row.cookie, uid=row.uid, peer=peer)
+            return Holder(None, 0, state, cookie, uid=uid, peer=peer)
         run = stranger.other_run
         if run is not None and run.folder and run.folder == self._run_folder:
             # It has left its copy's tree, which is possible where there are no subreapers.
-            return Holder(Party(run.copy), pid, row.socket_state, row.cookie, stranger.command)
+            return Holder(Party(run.copy), pid, state, cookie, stranger.command)
         return Holder(
             party=None,
             pid=pid,
-            state=row.socket_state,
-            cookie=row.cookie,
+            state=state,
+            cookie=cookie,
             command=stranger.command,
             name=stranger.name,
             start_s=stranger.start_s,
-            uid=row.uid,
+            uid=uid,
             peer=peer,
             other_run=run,
         )

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import stat
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -25,9 +26,13 @@ from parasuite.model.words import SocketState
 from parasuite.sensors import netlink
 from parasuite.sensors.seccomp.addresses import unix_name
 from parasuite.sensors.seccomp.aside import Aside
+from parasuite.sensors.seccomp.owners import Owners
 
 SOURCE = SensorName.SECCOMP
 _SWEEP_FIRST = 256
+_HOLDERS_MAX = 8
+# An accepted connection has the name of its listener, and does not hold it.
+_OWNING = {netlink.LISTEN: SocketState.LISTEN, netlink.CLOSE: SocketState.BOUND}
 # The kernel stamps files with the time of its last tick: up to 10 ms ago (CONFIG_HZ=100).
 _TICK_NS = 20_000_000
 _Name: TypeAlias = tuple[str, Network]
@@ -43,11 +48,18 @@ class BoundSocket(NamedTuple):
 
 
 class UnixSockets:
-    """The sockets that the copies have bound, by name. *emit*: takes the releases of those that are found gone."""
+    """The sockets that the copies have bound, by name.
 
-    def __init__(self, table: netlink.UnixTable, emit: Callable[[Event], None]) -> None:
+    *owners*: describes the processes of other sockets. *emit*: takes the releases of sockets that are found gone.
+    *is_listed*: whether the kernel lists Unix sockets (CONFIG_UNIX_DIAG); otherwise every socket seems to be gone.
+    """
+
+    def __init__(self, table: netlink.UnixTable, owners: Owners, emit: Callable[[Event], None]) -> None:
         self._table = table
+        self._owners = owners
         self._emit = emit
+        with socket.socket(socket.AF_UNIX) as own:
+            self.is_listed = table.row(os.fstat(own.fileno()).st_ino) is not None
         self._aside = Aside()
         self._by_name: dict[_Name, BoundSocket] = {}
         self._sweep_at = _SWEEP_FIRST
@@ -74,6 +86,13 @@ class UnixSockets:
             self._release(known, t_ns - 1)
             return ()
         return (Holder(known.process.party, known.process.pid, SocketState.BOUND, known.cookie),)
+
+    def others_at(self, endpoint: Endpoint) -> tuple[Holder, ...]:
+        """The open sockets with the name of *endpoint* that no copy is known to have bound: a stranger's, mostly."""
+        if not endpoint.network.is_ours:
+            return ()
+        rows = [row for row in self._table.rows() if row.state in _OWNING and unix_name(row.name) == endpoint.address]
+        return tuple(self._owners.holder_of(row.inode, _OWNING[row.state], row.cookie) for row in rows[:_HOLDERS_MAX])
 
     def add(self, bound: BoundSocket, t_ns: int) -> None:
         """*bound* has got its name; whichever had it before has lost it."""

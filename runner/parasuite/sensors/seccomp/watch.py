@@ -100,7 +100,7 @@ class SyscallWatch:
         self._owners = Owners(netlink.Table(), copy_of, run_folder)
         self._destroyed = kernel.destroyed()
         self._overflows = 0
-        self._unix = UnixSockets(netlink.UnixTable(), emit)
+        self._unix = UnixSockets(netlink.UnixTable(), self._owners, emit)
         self._attempts = Attempts(self._owners, self._unix, emit)
         self._handlers = CallHandlers(self._owners, self._unix, is_local, recorded, self._release_vanished, kernel)
         self._channels: dict[int, _CopyChannel] = {}
@@ -286,6 +286,11 @@ class SyscallWatch:
             names = ", ".join(sorted(self.uninspectable))
             notes.append(f"{self.counts['uninspectable']} calls of processes that may not be looked at ({names})")
         notes += self._unrecorded.notes()
+        if not self._unix.is_listed:
+            notes.append(
+                "this kernel does not list Unix sockets (CONFIG_UNIX_DIAG), so it is not known which of them were "
+                "open when their path was bound again, and which binds failed"
+            )
         if self.counts["failed"]:
             times = "once" if self.counts["failed"] == 1 else f"{self.counts['failed']} times"
             notes.append(f"it failed {times}, and each time what it looked at went on unseen: {self.failure}")
