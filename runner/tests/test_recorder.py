@@ -233,7 +233,9 @@ INSTALLED = """
             "def start():\\n"
             "    socket.create_server(('127.0.0.1', 0)).close()\\n"
             "def in_a_thread():\\n"
-            "    thread = threading.Thread(target=start); thread.start(); thread.join()\\n")
+            "    thread = threading.Thread(target=start); thread.start(); thread.join()\\n"
+            "def in_a_threads_thread():\\n"
+            "    thread = threading.Thread(target=in_a_thread); thread.start(); thread.join()\\n")
     import library
     """
 
@@ -249,13 +251,45 @@ def test_a_librarys_frame_is_not_shown_where_one_of_the_project_is_on_the_stack(
     assert [(frame.file, frame.function) for frame in bind.caller.frames] == [("test_suite.py", "server")]
 
 
-def test_a_librarys_frames_are_shown_where_none_of_the_project_is_on_the_stack(tmp_path: Path) -> None:
+def test_a_librarys_frames_are_shown_where_none_of_the_project_is_known(tmp_path: Path) -> None:
     code = """
+    import concurrent.futures
     def test_one():
-        library.in_a_thread()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            pool.submit(library.start).result()
     """
     (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
     assert [(Path(frame.file).name, frame.function) for frame in bind.caller.frames] == [("library.py", "start")]
+
+
+@pytest.mark.parametrize(
+    "start", ["library.in_a_thread", "threading.Thread(target=library.start).start", "library.in_a_threads_thread"]
+)
+def test_a_thread_without_frames_of_the_project_is_shown_with_those_of_the_line_that_started_it(
+    tmp_path: Path, start: str
+) -> None:
+    code = f"""
+    import threading
+    def server():
+        {start}()
+    def test_one(): server()
+    """
+    (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
+    assert [(frame.file, frame.function) for frame in bind.caller.frames] == [
+        ("test_suite.py", "server"),
+        ("test_suite.py", "test_one"),
+    ]
+
+
+def test_a_thread_with_frames_of_the_project_is_shown_with_those_alone(tmp_path: Path) -> None:
+    code = """
+    import threading
+    def server(): library.start()
+    def test_one():
+        threading.Thread(target=server).start()
+    """
+    (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
+    assert [(frame.file, frame.function) for frame in bind.caller.frames] == [("test_suite.py", "server")]
 
 
 def test_a_task_belongs_to_the_test_that_created_it(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Which frames of a stack are the user's: the files and lines that a call is shown with.
 
-Theory of operation. Each file has a rank. Frames of the project are shown. Only if there is none on the stack, frames
-of installed packages are (a server that a package's own thread starts). Only if there is none of these either, a
-helper's outermost frame is. Frames of the standard library, of the recorder and of generated code are never shown.
-Frames of a test runner are not shown either, and they end the search once a frame of the project has been found: what
-called the runner says nothing about the call, and most stacks are as deep as their runner's.
+Theory of operation. Each file has a rank. Frames of the project are shown. If there is none on the stack, those of
+the line that started the thread are: in `threading.Thread(target=server.serve_forever).start()` it is the user's. If
+that is not known, frames of installed packages are. Only if there is none of these either, a helper's outermost frame
+is. Frames of the standard library, of the recorder and of generated code are never shown. Frames of a test runner are
+not shown either, and they end the search once a frame of the project has been found: what called the runner says
+nothing about the call, and most stacks are as deep as their runner's.
 
 Standard library only, Python 3.8 or newer.
 """
@@ -16,6 +17,7 @@ import sysconfig
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
 _HERE = os.path.join(os.path.normcase(os.path.dirname(os.path.abspath(__file__))), "")
@@ -80,8 +82,24 @@ def _file(path: str, module: str) -> tuple[int, str]:
     return _files[path]
 
 
-def user_frames(frame: Any) -> str:
-    """The user's frames from *frame* outwards: "file:line:function" of each, at most five, separated by newlines."""
+def user_frames(frame: Any, of_starter: Callable[[], str]) -> str:
+    """The user's frames from *frame* outwards: "file:line:function" of each, at most five, separated by newlines.
+
+    *of_starter*: those of the line that started the thread, "" if they are not known. They are shown if there is no
+    frame of the project on the stack.
+    """
+    rank, frames = _frames(frame)
+    return frames if rank == _PROJECT else of_starter() or frames
+
+
+def project_frames(frame: Any, of_starter: Callable[[], str]) -> str:
+    """The same without frames of installed packages and helpers."""
+    rank, frames = _frames(frame)
+    return frames if rank == _PROJECT else of_starter()
+
+
+def _frames(frame: Any) -> tuple[int, str]:
+    """The highest rank of a file on the stack, and the frames in files of that rank."""
     best = _HELPER
     found: list[Any] = []
     for _ in range(_DEPTH_MAX):
@@ -100,4 +118,6 @@ def user_frames(frame: Any) -> str:
         elif rank == _RUNNER and best == _PROJECT:
             break
         frame = frame.f_back
-    return "\n".join([f"{shown}:{frame.f_lineno}:{frame.f_code.co_name}" for shown, frame in found[:_FRAMES_MAX]])
+    return best, "\n".join(
+        [f"{shown}:{frame.f_lineno}:{frame.f_code.co_name}" for shown, frame in found[:_FRAMES_MAX]]
+    )

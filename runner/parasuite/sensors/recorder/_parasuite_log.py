@@ -408,7 +408,7 @@ class Log:
         if not isinstance(sock, _socket.socket) or (_family(sock) not in _INET and _family(sock) != _UNIX):
             return None
         test, attribution, fixture = tests.current()
-        return test, user_frames(frame), attribution, fixture
+        return test, user_frames(frame, tests.frames_of_starter), attribution, fixture
 
     def patch(self, module: Any) -> None:
         """*module*: socket. Patch its class so that it writes the result of each bind, and each close."""

@@ -100,7 +100,7 @@ class Recorder:
 
     def _publish_call(self, kind: int, sock: Any, frame: Any) -> CallSite:
         test, attribution, fixture = tests.current()
-        frames = user_frames(frame)
+        frames = user_frames(frame, tests.frames_of_starter)
         if self._page is not None:
             if self._worker is None:
                 self._publish_worker(self._page)

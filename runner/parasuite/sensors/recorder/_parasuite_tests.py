@@ -22,6 +22,7 @@ import sys
 from _thread import get_ident, get_native_id
 
 from _parasuite_environment import hidden
+from _parasuite_frames import project_frames
 from _parasuite_guard import guarded
 from _parasuite_page import BY_PROCESS, BY_STARTER, BY_THREAD
 from _parasuite_restart import hide_frames
@@ -221,12 +222,17 @@ def patch_threading(threading: Any) -> None:
     """*threading*: the module. A thread works for the test of the thread that starts it."""
     start = threading.Thread.start
 
-    def belongs(thread: Any) -> None:
+    def belongs(thread: Any, frame: Any) -> None:
         test, fixture = _of_what_it_starts()
-        thread.__dict__.update(_parasuite_test=test, _parasuite_fixture=fixture, _parasuite_is_within=is_within())
+        thread.__dict__.update(
+            _parasuite_test=test,
+            _parasuite_fixture=fixture,
+            _parasuite_is_within=is_within(),
+            _parasuite_frames="" if _is_of_pool(thread) else project_frames(frame, frames_of_starter),
+        )
 
     def start_for_test(self: Any) -> None:
-        guarded(belongs, self)
+        guarded(belongs, self, sys._getframe(1))
         try:
             start(self)
         except BaseException as error:
@@ -237,6 +243,17 @@ def patch_threading(threading: Any) -> None:
     start_for_test.__name__ = "start"
     start_for_test.__qualname__ = "Thread.start"
     threading.Thread.start = start_for_test
+
+
+def _is_of_pool(thread: Any) -> bool:
+    """Whether *thread* works for whoever submits something to its pool, not only for the line that started it."""
+    return getattr(thread.__dict__.get("_target"), "__module__", "") == "concurrent.futures.thread"
+
+
+def frames_of_starter() -> str:
+    """The project's frames at the line that started the calling thread; "" if there are none, or for a pool's."""
+    frames: str = _of_thread().get("_parasuite_frames", "")
+    return frames
 
 
 def native_id() -> int:
