@@ -77,14 +77,14 @@ def python_of(version: str) -> str:
 
 
 def run(
-    tmp_path: Path, code: str, mode: str = "events", *flags: str, python: str = sys.executable
+    tmp_path: Path, code: str, mode: str = "events", *flags: str, python: str = sys.executable, results: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """One Python that runs *code* under the recorder; its events are for *recorded*."""
+    """One Python that runs *code* under the recorder; its events are for *recorded*. *results*: it is a command's."""
     (tmp_path / "suite.py").write_text(SUITE_HEAD + textwrap.dedent(code))
     return subprocess.run(
         [python, *flags, "suite.py"],
         cwd=tmp_path,
-        env=environment(tmp_path / "copy", mode),
+        env=environment(tmp_path / "copy", mode) | ({"PARASUITE_RESULTS": str(tmp_path / "copy")} if results else {}),
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,
@@ -391,6 +391,44 @@ def test_the_warning_of_an_unclosed_socket_names_the_line_that_it_would_name_unr
 def without_numbers(warnings: str) -> str:
     """*warnings* without descriptors and ports, which are others in each run."""
     return re.sub(r"fd=\d+|, \d+\)", "", warnings)
+
+
+def test_a_warning_on_behalf_of_a_caller_names_the_line_that_it_would_name_unrecorded(tmp_path: Path) -> None:
+    """unittest warns of a test that returns something, and others do, with a stacklevel."""
+    code = """
+        import warnings
+        warnings.simplefilter("always")
+        def warn(*levels):
+            for level in levels:
+                warnings.warn("of level %d" % level, stacklevel=level)
+        class Base(unittest.TestCase):
+            def __init_subclass__(cls):
+                super().__init_subclass__()
+                warn(2, 3, 4)
+        class Own(Base):
+            def run(self, result=None):
+                warn(2, 3, 4)
+                return super().run(result)
+            def runTest(self):
+                class Inner(unittest.TestCase):
+                    @classmethod
+                    def setUpClass(cls):
+                        warn(2, 3, 4, 5, 6)
+                    def test_it(self):
+                        return 1
+                Inner("test_it").run()
+                unittest.TestSuite([Inner("test_it")])(Result())
+        class Result(unittest.TestResult):
+            def addSuccess(self, test):
+                warn(2, 3, 4, 5, 6)
+        Own().run()
+        Own()(Result())
+        unittest.TestSuite([Own()])(Result())
+        """
+    recorded_run = run(tmp_path, code, results=True)
+    assert recorded_run.stderr.count("Warning") > 30
+    assert recorded_run.stderr == run(tmp_path, code, "").stderr
+    assert failures(tmp_path) == []
 
 
 @pytest.mark.parametrize("mode", ["events", "pages"])

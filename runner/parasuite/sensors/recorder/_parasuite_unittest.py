@@ -11,13 +11,14 @@ import contextlib
 import os
 import re
 from _thread import get_ident
+from functools import partial
 from types import FunctionType
 
 import _parasuite_tests as tests
 from _parasuite_clock import now_ns
 from _parasuite_environment import hidden
 from _parasuite_guard import guarded
-from _parasuite_restart import hide_frames
+from _parasuite_importlib_bootstrap import init_subclass, within
 from _parasuite_results import VARIABLE, Stream, both_ends_of, end_of, is_started_by_a_test
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
@@ -126,20 +127,7 @@ def patch_case(case: Any) -> None:
 
 def _watch_subclasses(root: Any, wrap: Any) -> None:
     """Call *wrap* with each subclass of *root* when it has been defined."""
-    inherited = root.__dict__.get("__init_subclass__")
-
-    def __init_subclass__(cls: Any, *args: Any, **kwargs: Any) -> None:
-        try:
-            if inherited is None:
-                super(root, cls).__init_subclass__(*args, **kwargs)
-            else:
-                inherited.__get__(None, cls)(*args, **kwargs)
-        except BaseException as error:
-            hide_frames(error)
-            raise
-        guarded(wrap, cls)
-
-    root.__init_subclass__ = classmethod(__init_subclass__)
+    root.__init_subclass__ = init_subclass(root, wrap)
 
 
 def _wrap_entries(kind: Any, root: Any) -> None:
@@ -154,15 +142,10 @@ def _wrap_entry(owner: Any, name: str, root: Any) -> None:
     if type(original) is not FunctionType or hasattr(original, "_parasuite_wraps"):
         return
 
-    def run_as_test(self: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            with _running(self, root, args[0] if args else kwargs.get("result")):
-                return original(self, *args, **kwargs)
-        except BaseException as error:
-            hide_frames(error)
-            raise
+    def as_test(test: Any, args: Any, kwargs: Any) -> Any:
+        return _running(test, root, args[0] if args else kwargs.get("result"))
 
-    setattr(owner, name, _disguised(run_as_test, original))
+    setattr(owner, name, _disguised(within(original, as_test), original))
 
 
 def _disguised(function: Any, original: Any) -> Any:
@@ -246,29 +229,30 @@ def _wrap_reports(owner: Any) -> None:
         original = owner.__dict__.get(name)
         if type(original) is FunctionType and not hasattr(original, "_parasuite_wraps"):
             with contextlib.suppress(AttributeError, TypeError):  # A class that cannot be changed.
-                setattr(owner, name, _disguised(_reporting(name, original), original))
+                setattr(owner, name, _disguised(within(original, partial(_reporting, name)), original))
 
 
-def _reporting(name: str, original: Any) -> Any:
-    def report(self: Any, *args: Any, **kwargs: Any) -> Any:
-        record = guarded(_reported, name, args, kwargs)
-        try:
-            return original(self, *args, **kwargs)
-        except BaseException as error:
-            hide_frames(error)
-            raise
-        finally:
-            if record is not None:
-                record.is_reporting = False
-                if record.is_of_fixture:
-                    _records.pop(id(args[0]), None)
+@contextlib.contextmanager
+def _reporting(name: str, _: Any, args: Any, kwargs: Any) -> Any:
+    """Within the block a result object is told of a test, or of a fixture, by its method *name*."""
+    record = guarded(_reported, name, args, kwargs)
+    try:
+        yield
+    finally:
+        if record is not None:
+            record.is_reporting = False
+            if record.is_of_fixture:
+                _records.pop(id(_test_of(args, kwargs)), None)
 
-    return report
+
+def _test_of(args: Any, kwargs: Any) -> Any:
+    """What was given as the first parameter, *test*."""
+    return args[0] if args else kwargs.get("test")
 
 
 def _reported(name: str, args: Any, kwargs: Any) -> _Record | None:
     """Note what a result object is told. The record, if the caller has to end its report; methods call each other."""
-    test = args[0] if args else kwargs.get("test")
+    test = _test_of(args, kwargs)
     details = args[1:] or tuple(value for key, value in kwargs.items() if key != "test")
     record = _records.get(id(test))
     if record is None:
@@ -366,47 +350,52 @@ def patch_suite(suite: Any) -> None:
     set_up = getattr(suite.TestSuite, "_handleClassSetUp", None)
     set_up_module = getattr(suite.TestSuite, "_handleModuleFixture", None)
     if set_up is not None and set_up_module is not None:
-
-        def _handleClassSetUp(self: Any, test: Any, result: Any) -> Any:
-            kind = test.__class__
-            owner = f"{kind.__module__}.{kind.__qualname__}"
-            name = f"{owner}.setUpClass"
-            with tests.running(name) as is_outermost, tests.in_fixture(f"class:{name}"):
-                if not is_outermost:
-                    return set_up(self, test, result)
-                _set_up[get_ident()] = owner
-                try:
-                    return set_up(self, test, result)
-                finally:
-                    _set_up.pop(get_ident(), None)
-
-        def _handleModuleFixture(self: Any, test: Any, result: Any) -> Any:
-            with tests.in_fixture(f"module:{test.__class__.__module__}.setUpModule"):
-                return set_up_module(self, test, result)
-
-        suite.TestSuite._handleClassSetUp = _handleClassSetUp
-        suite.TestSuite._handleModuleFixture = _handleModuleFixture
+        suite.TestSuite._handleClassSetUp = _disguised(within(set_up, _setting_up_class), set_up)
+        suite.TestSuite._handleModuleFixture = _disguised(within(set_up_module, _setting_up_module), set_up_module)
 
     root = suite.BaseTestSuite
     call = root.__call__
 
-    def call_suite(self: Any, *args: Any, **kwargs: Any) -> Any:
-        stream = None if tests.is_within() or get_ident() in _in_suite else guarded(_stream)
-        if stream is None:
-            return call(self, *args, **kwargs)
-        _in_suite.add(get_ident())
-        try:
-            guarded(_write_collected, stream, self, root, suite.case.TestCase)
-            result = call(self, *args, **kwargs)
-            guarded(stream.write_end, 0)
-            return result
-        except BaseException as error:
-            hide_frames(error)
-            raise
-        finally:
-            _in_suite.discard(get_ident())
+    def in_order(suite_of_tests: Any, *_: Any) -> Any:
+        return _in_order(suite_of_tests, root, suite.case.TestCase)
 
-    root.__call__ = _disguised(call_suite, call)
+    root.__call__ = _disguised(within(call, in_order), call)
+
+
+def _setting_up_module(_: Any, args: Any, kwargs: Any) -> Any:
+    return tests.in_fixture(f"module:{_test_of(args, kwargs).__class__.__module__}.setUpModule")
+
+
+@contextlib.contextmanager
+def _setting_up_class(_: Any, args: Any, kwargs: Any) -> Any:
+    kind = _test_of(args, kwargs).__class__
+    owner = f"{kind.__module__}.{kind.__qualname__}"
+    name = f"{owner}.setUpClass"
+    with tests.running(name) as is_outermost, tests.in_fixture(f"class:{name}"):
+        if not is_outermost:
+            yield
+            return
+        _set_up[get_ident()] = owner
+        try:
+            yield
+        finally:
+            _set_up.pop(get_ident(), None)
+
+
+@contextlib.contextmanager
+def _in_order(suite: Any, root: Any, case: Any) -> Any:
+    """Within the block *suite* runs; unless it is part of another, or a test's own, its tests and end are written."""
+    stream = None if tests.is_within() or get_ident() in _in_suite else guarded(_stream)
+    if stream is None:
+        yield
+        return
+    _in_suite.add(get_ident())
+    try:
+        guarded(_write_collected, stream, suite, root, case)
+        yield
+        guarded(stream.write_end, 0)
+    finally:
+        _in_suite.discard(get_ident())
 
 
 def _write_collected(stream: Stream, suite: Any, root: Any, case: Any) -> None:
