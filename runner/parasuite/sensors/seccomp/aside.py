@@ -25,11 +25,13 @@ class _Work(threading.Thread, Generic[T]):
 class Aside:
     """Runs work in threads of its own. When _WAITING_MAX threads have been abandoned, no more work is started.
 
-    So a hostile process can delay this one by _WAITING_MAX times _TIMEOUT_S seconds, and no more. A thread, unlike a
+    *timeout_s*: after that time a thread is abandoned. So a hostile process can delay this one by _WAITING_MAX times
+    as long, and no more. A thread, unlike a
     child process, keeps this process's right to inspect other processes (Yama).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = _TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._waiting: list[threading.Thread] = []
 
     def __call__(self, work: Callable[[], T]) -> T | None:
@@ -42,7 +44,7 @@ class Aside:
             thread.start()
         except RuntimeError:
             return None  # No more threads are allowed (RLIMIT_NPROC).
-        thread.join(_TIMEOUT_S)
+        thread.join(self._timeout_s)
         if thread.is_alive():
             self._waiting.append(thread)
             return None

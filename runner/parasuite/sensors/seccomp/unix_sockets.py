@@ -33,6 +33,7 @@ _SWEEP_FIRST = 256
 _HOLDERS_MAX = 8
 # An accepted connection has the name of its listener, and does not hold it.
 _OWNING = {netlink.LISTEN: SocketState.LISTEN, netlink.CLOSE: SocketState.BOUND}
+_FILE_TIMEOUT_S = 1.0  # On a busy machine the thread may wait for a CPU: an answer is worth the delay.
 # The kernel stamps files with the time of its last tick: up to 10 ms ago (CONFIG_HZ=100).
 _TICK_NS = 20_000_000
 _Name: TypeAlias = tuple[str, Network]
@@ -60,7 +61,7 @@ class UnixSockets:
         self._emit = emit
         with socket.socket(socket.AF_UNIX) as own:
             self.is_listed = table.row(os.fstat(own.fileno()).st_ino) is not None
-        self._aside = Aside()
+        self._aside = Aside(_FILE_TIMEOUT_S)
         self._by_name: dict[_Name, BoundSocket] = {}
         self._sweep_at = _SWEEP_FIRST
 
