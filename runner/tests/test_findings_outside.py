@@ -9,8 +9,8 @@ import pytest
 from parasuite.judge.findings import Finding, find
 from parasuite.model.ambient import AmbientService
 from parasuite.model.causes import Cause, EffectKind
-from parasuite.model.events import Endpoint, Event, Holder, OtherRun, ProcessSeen, RunStarted
-from parasuite.model.words import Role, SocketState
+from parasuite.model.events import Bind, Endpoint, Event, Holder, OtherRun, ProcessSeen, RunStarted, StrangerSeen
+from parasuite.model.words import Evidence, Role, SocketState
 
 from runner.tests.building import by, connects, draws, refused, serves, tcp, udp
 
@@ -103,6 +103,47 @@ def test_a_stranger_that_the_suite_is_meant_to_use_may_refuse_it_the_port() -> N
     ambient = AmbientService(reason="the machine's redis", port=6379)
     findings = found(refused(5, CLIENT, HERE, None, 5), ambient=(ambient,))
     assert [(finding.severity, finding.effects) for finding in findings] == [("note", ())]
+
+
+def sampled(t_ns: int, at: Endpoint, *, is_gone: bool = False) -> StrangerSeen:
+    """A stranger's listener as the sampler sees it, where no exact sensor runs."""
+    holders = () if is_gone else (REDIS,)
+    return StrangerSeen(t_ns=t_ns, endpoint=at, socket="inode:7", holders=holders, is_gone=is_gone)
+
+
+def told_by_the_recorder(t_ns: int, asked: Endpoint) -> Bind:
+    """A refusal without its holder."""
+    return Bind(t_ns=t_ns, caller=CLIENT, asked=asked, errno="EADDRINUSE", source="recorder")
+
+
+@pytest.mark.parametrize("there", [HERE, tcp(6379, "0.0.0.0"), tcp(6379, "::")])
+def test_a_refusal_without_a_holder_is_a_sampled_strangers_that_has_the_port(there: Endpoint) -> None:
+    finding = one(sampled(1, there), told_by_the_recorder(5, HERE), sampled(9, there, is_gone=True))
+    (effect,) = finding.effects
+    assert (finding.cause, effect.kind, effect.evidence) == (Cause.HARD_CODED, EffectKind.FOREIGN, Evidence.SAMPLED)
+    assert (effect.sides[1].process, effect.sides[1].pid) == ("redis-server", 812)
+
+
+@pytest.mark.parametrize(
+    "strangers",
+    [
+        [sampled(1, HERE), sampled(4, HERE, is_gone=True)],
+        [sampled(6, HERE)],
+        [sampled(1, tcp(6379, "127.0.0.2"))],
+        [sampled(1, tcp(6380))],
+        [sampled(1, udp(6379))],
+    ],
+    ids=["gone", "later", "elsewhere", "other port", "other protocol"],
+)
+def test_no_stranger_that_did_not_have_the_port_is_named_for_a_refusal(strangers: list[Event]) -> None:
+    judged = find(sorted([RUN, told_by_the_recorder(5, HERE), *strangers], key=lambda event: event.t_ns))
+    assert [finding.effects for finding in judged.findings] == [()]
+    assert judged.notes == ("1 refused bind whose holder was gone before it could be asked",)
+
+
+def test_a_party_that_holds_the_port_comes_before_a_sampled_stranger() -> None:
+    events = (sampled(1, HERE), serves(2, by(1, 2), HERE, cookie=9), told_by_the_recorder(5, HERE))
+    assert [effect.kind for effect in one(*events).effects] == [EffectKind.REFUSED]
 
 
 def test_a_strangers_connection_that_has_the_port_is_said_to_be_one() -> None:

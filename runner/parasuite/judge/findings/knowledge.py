@@ -9,9 +9,18 @@ from parasuite.judge.findings.port_lists import PortLists
 from parasuite.judge.findings.random_ports import RandomPorts
 from parasuite.judge.ledger import Changes, Ledger, OpenHold
 from parasuite.judge.own_ports import OwnPorts
-from parasuite.model.events import Bind, Event, ProcessEvent, ProcessSeen, RunStarted
+from parasuite.model.events import (
+    Bind,
+    Endpoint,
+    Event,
+    Holder,
+    ProcessEvent,
+    ProcessSeen,
+    RunStarted,
+    StrangerSeen,
+)
 from parasuite.model.location import Location
-from parasuite.model.overlap import canonical_address, is_loopback, is_wildcard
+from parasuite.model.overlap import canonical, canonical_address, is_loopback, is_wildcard, overlaps
 from parasuite.model.party import Caller, Party
 from parasuite.model.words import Protocol, Role, SocketOption
 
@@ -61,6 +70,7 @@ class Knowledge:
         self._addresses: frozenset[str] = frozenset()
         self._scratch = ""
         self._processes: dict[int, tuple[str, str]] = {}
+        self._strangers: dict[int, dict[tuple[str, Endpoint], tuple[Holder, ...]]] = {}
 
     def apply(self, event: Event) -> Changes:
         """Learn *event*; returns what it did to the holds."""
@@ -71,6 +81,12 @@ class Knowledge:
             self._scratch = event.scratch
         elif isinstance(event, ProcessSeen):
             self._processes[event.caller.process.pid] = (event.name, event.command)
+        elif isinstance(event, StrangerSeen):
+            at_port = self._strangers.setdefault(event.endpoint.port, {})
+            if event.is_gone:
+                at_port.pop((event.socket, event.endpoint), None)
+            else:
+                at_port[event.socket, event.endpoint] = event.holders
         changes = self.ledger.apply(event)
         self.own_ports.learn(event, changes)
         self._learn_explicit_ports(event, changes)
@@ -130,6 +146,15 @@ class Knowledge:
         """Whether what is sent to *address* stays on this host."""
         address = canonical_address(address)
         return is_loopback(address) or is_wildcard(address) or address in self._addresses
+
+    def strangers_at(self, endpoint: Endpoint) -> list[Holder]:
+        """The sockets outside the run that exclude *endpoint*, as the sampler last saw them."""
+        return [
+            holder
+            for (_, held), holders in self._strangers.get(endpoint.port, {}).items()
+            if overlaps(canonical(held), endpoint)
+            for holder in holders
+        ]
 
     @property
     def is_alone(self) -> bool:

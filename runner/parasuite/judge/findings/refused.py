@@ -1,11 +1,12 @@
 """`refused` and `foreign`: a bind or listen failed because another party, or a stranger, held the port.
 
 Theory of operation. A refusal is an event with errno EADDRINUSE. Whose socket was in the way is asked, in this order:
-of the kernel's table, which the sensor read at that instant (the event's holders); of the ledger's open holds; of the
-hold that ended there last. A party that stood in its own way is not reported, with three exceptions: a listener that
-outlived an earlier test (leaked.py); an outgoing connection of its own that had been given the fixed port as its
-source port; and a connection that it has closed, which the kernel still keeps (TIME_WAIT) and which is in the way of
-a server without SO_REUSEADDR: that is a note.
+of the kernel's table, which the sensor read at that instant (the event's holders); of the ledger's open holds; where
+no sensor reads that table, of the listeners of strangers that the sampler sees; of the hold that ended there last. A
+party that stood in its own way is not reported, with three exceptions: a listener that outlived an earlier test
+(leaked.py); an outgoing connection of its own that had been given the fixed port as its source port; and a connection
+that it has closed, which the kernel still keeps (TIME_WAIT) and which is in the way of a server without SO_REUSEADDR:
+that is a note.
 
 A refusal by another party is *pending* while its thread makes calls from the same function and test:
 
@@ -337,6 +338,9 @@ def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> _Holder |
     if not found:
         overlapping = [hold for hold in holds_at_port if overlaps(hold.endpoint, endpoint)]
         refusing_holds = [hold for hold in overlapping if hold.socket not in permitted] or overlapping
+        if not overlapping and not event.holders:
+            for stranger in knowledge.strangers_at(endpoint):
+                return _Holder(side_of_holder(Role.HELD, stranger, knowledge), weaker(refusal, Evidence.SAMPLED))
         last = knowledge.ledger.last_at(endpoint) if endpoint.protocol != Protocol.UNIX else None
         # What a script starts after the last holder ended met nobody but its connections.
         is_late = last is not None and event.party is not None and event.party.is_presumed_beside(last.party)
