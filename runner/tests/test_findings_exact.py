@@ -477,15 +477,15 @@ def probes(*ports: int) -> list[Event]:
     events: list[Event] = [Bind(t_ns=1, caller=by(0, pid=7), cookie=70, asked=every, got=every)]
     for number, port in enumerate(ports):
         for address, line in (("127.0.0.1", "probe.py:5:is_free"), ("0.0.0.0", "probe.py:6:is_free")):
-            t_ns = 10 * number + 10 + (address == "0.0.0.0")
+            t_ns = 10 * number + 10 + 5 * (address == "0.0.0.0")
             caller = by(1, 1, tid=1, test="t.py::a", line=f"probe.py:2:can_bind {line}")
             there = ASKED._replace(address=address, port=port)
             is_free = port != 8025 or address == "127.0.0.1"
-            events.append(
-                Bind(t_ns=t_ns, caller=caller, cookie=t_ns, asked=there, got=there)
-                if is_free
-                else Bind(t_ns=t_ns, caller=caller, asked=there, errno="EADDRINUSE", holders=(holder,))
-            )
+            if is_free:
+                events.append(Bind(t_ns=t_ns, caller=caller, cookie=t_ns, asked=there, got=there))
+                events.append(Release(t_ns=t_ns + 1, cookie=t_ns))
+            else:
+                events.append(Bind(t_ns=t_ns, caller=caller, asked=there, errno="EADDRINUSE", holders=(holder,)))
     return events
 
 
@@ -495,3 +495,9 @@ def test_a_prober_that_tries_each_port_on_two_addresses_recovers_on_the_one_that
 
 def test_a_prober_that_gives_up_has_not_recovered() -> None:
     assert not refusal_in(probes(8025))[1].recovered
+
+
+def test_a_prober_that_asks_again_and_again_is_judged_in_linear_time() -> None:
+    (finding,) = [finding for finding in find(probes(*[8025] * 3_000, 8026)).findings if finding.effects]
+    assert sum(effect.count for effect in finding.effects) == 3_000
+    assert [effect.recovered for effect in finding.effects] == [False, True]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 from parasuite.judge.findings import Finding, find
+from parasuite.judge.findings.hard_coded import GROUP_HINT
 from parasuite.model.causes import Cause
 from parasuite.model.events import Bind, Endpoint, Event, Listen, ProcessSeen, Release, RunStarted
 from parasuite.model.network import Network
@@ -270,6 +271,12 @@ def test_options_on_a_datagram_port_that_the_kernel_assigned_are_a_finding_of_th
 
 def test_the_same_options_on_a_stream_port_that_the_kernel_assigned_let_nobody_in() -> None:
     assert said(serves(1, of(0), tcp(41000), asked_port=0, options=REUSE_ADDRESS)) == []
+
+
+@pytest.mark.parametrize(("there", "is_group"), [(udp(5353), True), (udp(8025), False), (tcp(5353), False)])
+def test_the_port_of_a_multicast_protocol_has_a_hint_of_its_own(there: Endpoint, is_group: bool) -> None:
+    finding = one(serves(1, of(0), there, options=REUSE_PORT), serves(20, of(1), there, options=REUSE_PORT))
+    assert (finding.hint == GROUP_HINT, finding.severity) == (is_group, "error")
 
 
 def test_a_path_that_two_copies_bind_is_fixed() -> None:

@@ -18,6 +18,11 @@ from parasuite.model.party import Party, some_meet
 from parasuite.model.words import Evidence, Protocol, Role, Severity, weaker
 
 NAME_HINT = "put the socket into the test's own temporary folder, or make its name unique to the process"
+GROUP_HINT = (
+    "this port belongs to a multicast protocol (mDNS, SSDP, LLMNR), whose programs share it by design: give each "
+    "copy names of its own, and an interface or a network of its own if its messages must stay apart"
+)
+_GROUP_PORTS = frozenset({1900, 5353, 5355})  # IANA: ssdp, mdns, llmnr.
 VSOCK_PORT_ANY = 4294967295
 # Windows reports EACCES where an exclusive owner is in the way, and has its own numbers for both.
 IN_USE = frozenset({"EADDRINUSE", "WSAEADDRINUSE", "WSAEACCES"})
@@ -177,5 +182,12 @@ def _cause(uses: list[_Use], severity: Severity) -> SeenCause:
         sides=tuple(sides[party] for party in sorted(sides, key=lambda party: party or Party(-1))),
         port=endpoint.port,
         severity=severity,
-        hint=NAME_HINT if endpoint.protocol == Protocol.UNIX else None,
+        hint=_hint(endpoint),
     )
+
+
+def _hint(endpoint: Endpoint) -> str | None:
+    """The one of *endpoint*'s kind; None for a port like any other."""
+    if endpoint.protocol == Protocol.UNIX:
+        return NAME_HINT
+    return GROUP_HINT if endpoint.protocol == Protocol.UDP and endpoint.port in _GROUP_PORTS else None

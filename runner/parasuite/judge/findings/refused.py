@@ -72,6 +72,8 @@ CONNECTION_HINT = (
 PAIR_HINT = (
     "draw again until the port is free for both addresses (or protocols): the kernel assigned it for only one of them"
 )
+_PENDING_MAX = 16
+"""Of one thread, refusals at other addresses than those that it has bound since."""
 STRANGER_HINT = "bind port 0: on this machine, a process outside the run has this port"
 
 _Thread: TypeAlias = tuple[int, int]  # Pid and thread id.
@@ -170,18 +172,22 @@ class Refused:
     ) -> Iterator[SeenEffect]:
         refusals = self._pending.pop(thread, [])
         _note_walk(refusals, [event], knowledge)
-        for number, refusal in enumerate(refusals):
+        pending = []
+        for refusal, is_next in zip(refusals, _is_stepping(refusals, event), strict=True):
             effect = refusal.effect
             if refusal.paired and refusal.port != hold.endpoint.port:
                 continue
             if not _is_same_address(effect.endpoint, hold.endpoint):
-                # A prober that tries each port on several addresses may still recover on this one.
-                self._pending.setdefault(thread, []).append(refusal)
+                pending.append(refusal)
                 continue
-            steps = [*(each.port for each in refusals[number:]), event.asked.port]
-            if _has_recovered(refusal, event, hold, steps):
+            if _has_recovered(refusal, event, hold, is_next):
                 effect = replace(effect, severity=min_severity(effect.severity, Severity.WARNING), recovered=True)
             yield effect
+        # A prober that tries each port on several addresses may still recover on another one.
+        for refusal in pending[:-_PENDING_MAX]:
+            yield refusal.effect
+        if pending:
+            self._pending[thread] = pending[-_PENDING_MAX:]
 
     def _refused(self, event: _Call, party: Party, thread: _Thread, knowledge: Knowledge) -> Iterator[SeenEffect]:
         endpoint = event.asked if isinstance(event, Bind) else event.got
@@ -273,18 +279,24 @@ def _note_walk(refusals: list[_Refusal], then: list[Bind], knowledge: Knowledge)
             knowledge.port_lists.walked(first.asked.protocol, origin, first.asked.port, second.asked.port)
 
 
-def _has_recovered(refusal: _Refusal, event: Bind, hold: OpenHold, steps: list[int]) -> bool:
-    """Whether *event*, which opened *hold*, is the refused program's own way out.
+def _is_stepping(refusals: list[_Refusal], event: Bind) -> list[bool]:
+    """Of each of *refusals*: whether its thread went from there to the port of *event* one port at a time."""
+    stepping, following = [True], event.asked.port
+    for refusal in reversed(refusals):
+        stepping.append(stepping[-1] and following == refusal.port + 1)
+        following = refusal.port
+    return stepping[:0:-1]
 
-    *steps*: the ports that its thread asked for, from that of *refusal* to that of *event*.
-    """
+
+def _has_recovered(refusal: _Refusal, event: Bind, hold: OpenHold, is_next: bool) -> bool:
+    """Whether *event*, which opened *hold*, is the refused program's own way out. *is_next*: as in _is_stepping."""
     wanted, got = refusal.effect.endpoint, hold.endpoint
     if (wanted.port, wanted.address) == (got.port, got.address) or (wanted.port == got.port and wanted.is_internet):
         return False
     before, caller = refusal.event.caller, event.caller
     if before.frames and caller.frames and not _is_same_way(before.frames, caller.frames):
         return False
-    return bool(caller.frames and caller.test) or all(then == port + 1 for port, then in pairwise(steps))
+    return bool(caller.frames and caller.test) or is_next
 
 
 def _is_same_address(wanted: Endpoint, got: Endpoint) -> bool:
