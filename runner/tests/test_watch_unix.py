@@ -81,7 +81,7 @@ def test_a_bind_to_a_missing_folder_is_no_success_where_its_socket_is_closed_at_
     assert bind.errno in (
         ATTEMPTED,
         FAILED,
-    )  # Which of them depends on whether it was looked up before it was closed.
+    )  # By whether it was looked up before it was closed.
 
 
 def test_a_path_that_is_bound_and_closed_at_once_is_known_by_its_new_file(tmp_path: Path) -> None:
@@ -141,9 +141,9 @@ def test_a_socket_that_another_process_has_still_open_holds_its_path(tmp_path: P
         here.recv(1)
         s.close()
         assert bind(unix(), "s") == 98
+        unix().bind("t")  # When this is served, the sensor has asked who was in the way.
         there.close(); here.close()
         assert os.waitpid(pid, 0)[1] == 0
-        unix().bind("t")
         """
     assert ("s", "EADDRINUSE", True) in results(trace_in(tmp_path, code))
 
