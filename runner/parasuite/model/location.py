@@ -29,6 +29,11 @@ class Location(NamedTuple):
         """File and function: what stays equal when lines are added above."""
         return f"{self.file}:{self.function}"
 
+    @property
+    def is_installed(self) -> bool:
+        """Whether the file belongs to an installed Python package."""
+        return "/site-packages/" in self.file or "/dist-packages/" in self.file
+
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.function}" if self.line else self.file
 

@@ -91,6 +91,7 @@ class CopyVariable(StrEnum):
     BYTECODE = "PARASUITE_BYTECODE"
     RESULTS = "PARASUITE_RESULTS"
     FIXTURE = "PARASUITE_FIXTURE"
+    STARTED_AT = "PARASUITE_STARTED_AT"
 
 
 class TestTool(StrEnum):

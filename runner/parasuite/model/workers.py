@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from parasuite.model.words import CopyVariable
+
 XDIST_WORKER = "PYTEST_XDIST_WORKER"
 CURRENT_TEST = "PYTEST_CURRENT_TEST"
 
@@ -283,6 +285,7 @@ ROWS: tuple[WorkerRow, ...] = (
 
 VARIABLES = (
     CURRENT_TEST,
+    CopyVariable.STARTED_AT,  # The project's frames at the line that started it, separated by tabs.
     XDIST_WORKER,
     "JEST_WORKER_ID",
     "MOCHA_WORKER_ID",

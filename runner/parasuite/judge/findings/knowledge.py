@@ -22,7 +22,8 @@ from parasuite.model.events import (
 from parasuite.model.location import Location
 from parasuite.model.overlap import canonical, canonical_address, is_loopback, is_wildcard, overlaps
 from parasuite.model.party import Caller, Party
-from parasuite.model.words import Protocol, Role, SocketOption
+from parasuite.model.sensors import is_sampling
+from parasuite.model.words import CopyVariable, Protocol, Role, SocketOption
 
 # Where no event says what the range is: the span of what the systems in use assign (IANA's 49152-65535, Linux's
 # 32768-60999), so that no port is called hard-coded for want of a fact.
@@ -71,6 +72,7 @@ class Knowledge:
         self._scratch = ""
         self._processes: dict[int, tuple[str, str]] = {}
         self._strangers: dict[int, dict[tuple[str, Endpoint], tuple[Holder, ...]]] = {}
+        self._started_at: dict[int, str] = {}
 
     def apply(self, event: Event) -> Changes:
         """Learn *event*; returns what it did to the holds."""
@@ -80,7 +82,10 @@ class Knowledge:
             self._addresses = frozenset(canonical_address(address) for address in event.addresses)
             self._scratch = event.scratch
         elif isinstance(event, ProcessSeen):
-            self._processes[event.caller.process.pid] = (event.name, event.command)
+            pid = event.caller.process.pid
+            self._processes[pid] = (event.name, event.command)
+            if not is_sampling(event.source):  # It does not look at environments.
+                self._started_at[pid] = _started_at(event.environment)
         elif isinstance(event, StrangerSeen):
             at_port = self._strangers.setdefault(event.endpoint.port, {})
             if event.is_gone:
@@ -203,12 +208,22 @@ class Knowledge:
         """Whether *path* lies in the temporary folder of a copy, which no other copy and no other run has."""
         return bool(self._scratch) and path.startswith(self._scratch + "/")
 
+    def started_at(self, pid: int) -> tuple[Location, ...]:
+        """The user's frames at the line that started the process *pid*, () where they are not known."""
+        frames = map(Location.parse, self._started_at.get(pid, "").split("\t"))
+        return tuple(self._portable(frame) for frame in frames if frame is not None)
+
     def _portable(self, location: Location) -> Location:
         """*location*, its file as `$TMPDIR/...` if it lies in its copy's temporary folder: equal in every copy."""
         if not self._scratch or self._scratch not in location.file:
             return location
         _, _, below = location.file.partition(self._scratch + "/")
         return location._replace(file="$TMPDIR/" + below.partition("/")[2])
+
+
+def _started_at(environment: tuple[str, ...]) -> str:
+    variables = dict(entry.partition("=")[::2] for entry in environment)
+    return variables.get(CopyVariable.STARTED_AT, "")
 
 
 def _copy_of(party: Party | None) -> int | None:

@@ -223,11 +223,16 @@ def _effect(seen: SeenEffect, count: int, knowledge: Knowledge) -> Effect:
 
 
 def _named(side: Side, knowledge: Knowledge) -> Side:
-    # A process may have been described after the first of its sockets was seen.
-    if side.process or not side.pid:
+    if not side.pid:
         return side
-    name, command = knowledge.process(side.pid)
-    return replace(side, process=name, command=side.command or command)
+    if not side.process:
+        # A process may have been described after the first of its sockets was seen.
+        name, command = knowledge.process(side.pid)
+        side = replace(side, process=name, command=side.command or command)
+    if side.location is None or side.location.is_installed:
+        # What judges a call may not take the line that started its process for the line that made it; a reader may.
+        side = replace(side, frames=knowledge.started_at(side.pid) or side.frames)
+    return side
 
 
 def _one_per_party(sides: list[Side]) -> list[Side]:

@@ -19,19 +19,27 @@ import os
 import sys
 from importlib.machinery import PathFinder
 
+from _parasuite_guard import guarded
 from _parasuite_restart import hide_frames
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
 hidden: dict[str, str] = {}
 """The values of the variables that the program does not see."""
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
-_OURS = ("PARASUITE_RECORDER", "PARASUITE_CLOCK", "PARASUITE_BYTECODE", "PARASUITE_FIXTURE", "PARASUITE_RESULTS")
-_PATH, _FIXTURE = "PYTHONPATH", "PARASUITE_FIXTURE"
+_OURS = (
+    "PARASUITE_RECORDER",
+    "PARASUITE_CLOCK",
+    "PARASUITE_BYTECODE",
+    "PARASUITE_FIXTURE",
+    "PARASUITE_STARTED_AT",
+    "PARASUITE_RESULTS",
+)
+_PATH, _FIXTURE, _STARTED_AT = "PYTHONPATH", "PARASUITE_FIXTURE", "PARASUITE_STARTED_AT"
 # Every environment that was made from os.environ has it: programs may read it.
 _INHERITED = "PARASUITE_COPY_DIR"
 _SCRIPT_HEAD = 512
@@ -82,13 +90,19 @@ def follow() -> None:
 
 def set_fixture(fixture: str) -> None:
     """Have children that are started from now on know that *fixture* ("scope:name") started them; "": none did."""
-    if _unsetenv is None:
+    _set(_FIXTURE, fixture)
+
+
+def _set(name: str, value: str) -> None:
+    """Have children that are started from now on get the variable *name*; not if *value* is ""."""
+    if _unsetenv is None or hidden.get(name, "") == value:
         return
-    if fixture:
-        hidden[_FIXTURE] = fixture
-        _putenv(_FIXTURE, fixture)
-    elif hidden.pop(_FIXTURE, ""):
-        _unsetenv(_FIXTURE)
+    if value:
+        hidden[name] = value
+        _putenv(name, value)
+    else:
+        del hidden[name]
+        _unsetenv(name)
 
 
 def _replace(name: str, function: Any) -> None:
@@ -152,8 +166,10 @@ def _with_ours(path: Any, env: Any) -> Any:
     return {**theirs, **dict(added)} if added else env
 
 
-def patch_subprocess(subprocess: Any) -> None:
-    """*subprocess*: the module."""
+def patch_subprocess(subprocess: Any, frames_of: Callable[[Any], str]) -> None:
+    """*subprocess*: the module. *frames_of*: the user's frames from a frame outwards, one a line. A child gets those
+    of the line that starts it, so that a program of any language can be shown with that line.
+    """
     owner, name = (subprocess, "_fork_exec") if hasattr(subprocess, "_fork_exec") else (None, "fork_exec")
     owner = owner or getattr(subprocess, "_posixsubprocess", None)
     original = getattr(owner, name, None)
@@ -162,12 +178,38 @@ def patch_subprocess(subprocess: Any) -> None:
 
     def fork_exec(arguments: Any, paths: Any, close: Any, keep: Any, folder: Any, env: Any, *args: Any) -> Any:
         try:
+            guarded(_start_at, frames_of, sys._getframe(1))
             return original(arguments, paths, close, keep, folder, _list_with_ours(paths, env), *args)
         except BaseException as error:
             hide_frames(error)
             raise
 
     setattr(owner, name, fork_exec)
+
+
+def patch_multiprocessing(util: Any, frames_of: Callable[[Any], str]) -> None:
+    """*util*: the module multiprocessing.util, which starts the processes of "spawn" and "forkserver" by itself.
+
+    *frames_of*: as for `patch_subprocess`.
+    """
+    original = getattr(util, "spawnv_passfds", None)
+    if original is None:
+        return
+
+    def spawnv_passfds(*arguments: Any) -> Any:
+        try:
+            guarded(_start_at, frames_of, sys._getframe(1))
+            return original(*arguments)
+        except BaseException as error:
+            hide_frames(error)
+            raise
+
+    util.spawnv_passfds = spawnv_passfds
+
+
+def _start_at(frames_of: Callable[[Any], str], frame: Any) -> None:
+    # Programs that print their environment do so by line.
+    _set(_STARTED_AT, frames_of(frame).replace("\n", "\t"))
 
 
 def _list_with_ours(paths: Any, env: Any) -> Any:

@@ -193,6 +193,9 @@ class Log:
         fields = self._event("process", _NO_CALL_SITE)
         fields.update(name=os.path.basename(program), command=command, parent=getattr(os, "getppid", int)())
         environment = [f"{name}={os.environ[name]}" for name in WORKER_VARIABLES if name in os.environ]
+        if tests.started_at:
+            started_at = tests.started_at.replace("\n", "\t")
+            environment.append(f"PARASUITE_STARTED_AT={started_at}")
         if environment:
             fields["environment"] = environment
         worker = tests.xdist_worker()

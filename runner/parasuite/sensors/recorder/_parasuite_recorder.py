@@ -148,7 +148,8 @@ def install(folder: str, copy: int, writes_events: bool) -> None:
         os.register_at_fork(after_in_child=recorder.forked)
     environment.follow()
     patches = {
-        "subprocess": environment.patch_subprocess,
+        "subprocess": lambda module: environment.patch_subprocess(module, tests.frames_of_child),
+        "multiprocessing.util": lambda module: environment.patch_multiprocessing(module, tests.frames_of_child),
         "threading": tests.patch_threading,
         "_pytest.runner": _patch_pytest,
         "_pytest.fixtures": tests.patch_fixtures,

@@ -40,6 +40,8 @@ _fixture_in_context: contextvars.ContextVar[str] = contextvars.ContextVar("paras
 _running: dict[int, str] = {}
 # The fixture at work that outlives its test, and the one that started this process.
 _lasting_fixture = _started_by = hidden.get("PARASUITE_FIXTURE", "")
+# The project's frames at the line that started this process.
+started_at = hidden.get("PARASUITE_STARTED_AT", "").replace("\t", "\n")
 _changed: list[Any] = []
 
 
@@ -254,6 +256,14 @@ def frames_of_starter() -> str:
     """The project's frames at the line that started the calling thread; "" if there are none, or for a pool's."""
     frames: str = _of_thread().get("_parasuite_frames", "")
     return frames
+
+
+def frames_of_child(frame: Any) -> str:
+    """The project's frames from *frame* outwards, which starts a process; if there are none, those of the line that
+    started this process.
+    """
+    frames: str = project_frames(frame, frames_of_starter)
+    return frames or started_at
 
 
 def native_id() -> int:
