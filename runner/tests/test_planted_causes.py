@@ -94,9 +94,18 @@ FIXES = {
 }
 
 
+WITH_STRANGERS = {"a_stranger", "a_port_that_a_stranger_has"}
+"""Who is outside the run, the recorder cannot tell."""
+
+
+@pytest.fixture(scope="module", params=["auto", "recorder,sampler"])
+def sensors(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    """One run of all planted causes, under the exact sensors."""
+def finished(tmp_path_factory: pytest.TempPathFactory, sensors: str) -> Iterator[Finished]:
+    """One run of all planted causes."""
     folder = tmp_path_factory.mktemp("causes")
     with contextlib.ExitStack() as stack:
         ports = {name: stack.enter_context(reserve_port(child_reuses_address=False)).port for name in RESERVED}
@@ -113,7 +122,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
             "PYTEST_ADDOPTS": "-p no:randomly",
         }
         made = Parasuite(folder, clean_environment())
-        yield made.run_pytest("-j", str(COPIES), planted("causes"), environ=environ)
+        yield made.run_pytest("-j", str(COPIES), "--sensors", sensors, planted("causes"), environ=environ)
 
 
 def file_of(finding: dict[str, Any]) -> str:
@@ -137,7 +146,9 @@ def as_fix(finding: dict[str, Any], expected: list[Fix]) -> Fix:
 
 @pytest.mark.usefixtures("ample_network")
 @pytest.mark.parametrize("name", FIXES)
-def test_the_number_of_findings_equals_the_number_of_fixes(finished: Finished, name: str) -> None:
+def test_the_number_of_findings_equals_the_number_of_fixes(finished: Finished, sensors: str, name: str) -> None:
+    if sensors != "auto" and name in WITH_STRANGERS:
+        pytest.skip("the recorder cannot tell who is outside the run")
     found = [as_fix(finding, FIXES[name]) for finding in finished.findings if file_of(finding) == name]
     key: Callable[[Fix], str] = repr
     assert sorted(found, key=key) == sorted(FIXES[name], key=key)

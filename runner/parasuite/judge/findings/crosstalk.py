@@ -55,15 +55,15 @@ class _Meant:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A call that found nobody. *believes_own*: as of then. *meant*: the port that it means, if it was assigned one.
-    *late*: the listeners that have appeared since.
+    """A call that is to be judged, at once or when its time is over. *believes_own*: as of the call. *meant*: the
+    port that it means, if it was assigned one. *servers*: the listeners that were known, or have appeared since.
     """
 
     call: _Call
     destination: Endpoint
     believes_own: bool
     meant: _Meant | None
-    late: list[OpenHold]
+    servers: list[OpenHold]
 
 
 class Crosstalk:
@@ -91,7 +91,7 @@ class Crosstalk:
         for hold in changes.listening:
             for waiting in self._waiting:
                 if reaches(waiting.destination, hold.endpoint):
-                    waiting.late.append(hold)
+                    waiting.servers.append(hold)
         if isinstance(event, Connect | Send) and event.party is not None:
             destination = canonical(event.destination)
             if destination.is_internet and destination.port and knowledge.is_this_host(destination.address):
@@ -126,7 +126,7 @@ class Crosstalk:
     def _came_late(self, waiting: _Waiting, knowledge: Knowledge) -> Iterator[SeenEffect]:
         """The time of *waiting* is over: judge it by the listeners that appeared meanwhile."""
         assert waiting.call.party is not None
-        if waiting.late:
+        if waiting.servers:
             yield from self._judged(waiting, waiting.call.party, [], knowledge)
         else:
             self._found_nobody(waiting)
@@ -134,8 +134,8 @@ class Crosstalk:
     def _judged(
         self, waiting: _Waiting, client: Party, holders: list[Holder], knowledge: Knowledge
     ) -> Iterator[SeenEffect]:
-        """Whether the call went astray: to *late* and *holders*, unless one of them is the client's own."""
-        event, destination, servers = waiting.call, waiting.destination, waiting.late
+        """Whether the call went astray: to its servers and *holders*, unless one of them is the client's own."""
+        event, destination, servers = waiting.call, waiting.destination, waiting.servers
         parties = [*(hold.party for hold in servers), *(holder.party for holder in holders)]
         if not all(_is_another(client, party) for party in parties):
             return
