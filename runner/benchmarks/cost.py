@@ -49,17 +49,17 @@ import json, os, socket, tempfile, time
 spent = dict(path=[], listen=[], name=[])
 with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
-    for _ in range({CALLS} // 3):
+    for number in map(str, range({CALLS} // 3)):
         with socket.socket(socket.AF_UNIX) as s, socket.socket(socket.AF_UNIX) as t:
             for name, call in (
-                ("path", lambda: s.bind("s")),
+                ("path", lambda: s.bind(number)),
                 ("listen", s.listen),
-                ("name", lambda: t.bind("\\0" + folder)),
+                ("name", lambda: t.bind("\\0" + folder + number)),
             ):
                 started = time.perf_counter_ns()
                 call()
                 spent[name].append(time.perf_counter_ns() - started)
-        os.unlink("s")
+        os.unlink(number)
 import statistics
 every = [ns for values in spent.values() for ns in values]
 medians = dict((name, statistics.median(values) / 1e3) for name, values in spent.items())

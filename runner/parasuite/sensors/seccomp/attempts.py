@@ -103,6 +103,13 @@ class _UnixResult(NamedTuple):
     cookie: int
 
 
+class FoundAttempt(NamedTuple):
+    """An attempt on a Unix socket, and what has become of that socket."""
+
+    pending: _Pending
+    result: _Result | _UnixResult | None
+
+
 class Attempts:
     """The attempts whose result is still to be looked up, at most one for each thread."""
 
@@ -132,11 +139,24 @@ class Attempts:
             pending.holders = self._unix.holder_of(asked, attempt.t_ns, attempt.inode)
         self._pending[attempt.tid] = pending
 
-    def look_up_thread(self, tid: int, sock: _socket.socket | None = None) -> None:
-        """The thread makes its next call, on *sock* if that is known, so its last one is over."""
+    def look_up_thread(self, tid: int, sock: _socket.socket | None = None) -> FoundAttempt | None:
+        """The thread makes its next call, on *sock* if that is known, so its last one is over.
+
+        That of a Unix socket is returned, not reported: for `report` once the thread has got its reply, since to tell
+        why it failed may take long.
+        """
         pending = self._pending.pop(tid, None)
-        if pending is not None:
-            self._report(pending, self._result(pending.attempt, sock))
+        if pending is None:
+            return None
+        result = self._result(pending.attempt, sock)
+        if pending.attempt.is_unix:
+            return FoundAttempt(pending, result)
+        self._report(pending, result)
+        return None
+
+    def report(self, found: FoundAttempt) -> None:
+        """Report what `look_up_thread` has returned."""
+        self._report(*found)
 
     def _look_up_bound_at(self, asked: Endpoint) -> None:
         """Report the attempts at the name of *asked* that have succeeded by now."""
@@ -153,7 +173,7 @@ class Attempts:
         if not self._pending:
             return
         for tid in [tid for tid, pending in self._pending.items() if pending.attempt.inode == inode]:
-            self.look_up_thread(tid)
+            self._look_up_now(tid)
 
     def look_up_due(self) -> None:
         """Look up the attempts that are due; those whose call may not have been made yet are postponed."""
@@ -174,7 +194,12 @@ class Attempts:
     def look_up_all(self) -> None:
         """The run is over: look up every attempt, due or not."""
         for tid in list(self._pending):
-            self.look_up_thread(tid)
+            self._look_up_now(tid)
+
+    def _look_up_now(self, tid: int) -> None:
+        found = self.look_up_thread(tid)
+        if found is not None:
+            self.report(found)
 
     def _result(self, attempt: Attempt, sock: _socket.socket | None = None) -> _Result | _UnixResult | None:
         """The row of the socket, as far as it is in the table. *sock*: one of the same thread, often the same one."""

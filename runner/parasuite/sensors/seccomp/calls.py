@@ -222,16 +222,16 @@ class CallHandlers:
         asked = Endpoint(Protocol.UNIX, unix_name(raw[2:]), 0, network)
         inode, cookie = os.fstat(sock.fileno()).st_ino, cookie_of(sock)
         holders: tuple[Holder, ...] = ()
-        if failure in (0, errno.EADDRINUSE):
+        if failure == errno.EADDRINUSE:
             holders = self._unix.holder_of(asked, t_ns, inode)
-        if not failure:
+        elif not failure:
             self._unix.add(BoundSocket(call.thread.process.identity, asked, inode, cookie), t_ns)
         event = Bind(
             t_ns=t_ns,
             asked=asked,
             got=None if failure else asked,
             errno=_name_of(failure),
-            holders=holders if failure else (),
+            holders=holders,
             cookie=cookie,
             inode=inode,
             network=network,

@@ -96,8 +96,15 @@ class UnixSockets:
         return tuple(self._owners.holder_of(row.inode, _OWNING[row.state], row.cookie) for row in rows[:_HOLDERS_MAX])
 
     def add(self, bound: BoundSocket, t_ns: int) -> None:
-        """*bound* has got its name; whichever had it before has lost it."""
-        self._by_name[_name(bound.endpoint)] = bound
+        """*bound* has got its name at *t_ns*; whichever had it before has lost it.
+
+        An abstract name can be had again only once its socket has ended, which is released then; a path before that.
+        """
+        name = _name(bound.endpoint)
+        before = self._by_name.get(name)
+        if before is not None and before.inode != bound.inode and bound.endpoint.address.startswith("@"):
+            self._release(before, t_ns - 1)
+        self._by_name[name] = bound
         if len(self._by_name) >= self._sweep_at:
             for name, known in list(self._by_name.items()):
                 if not self._is_open(known):

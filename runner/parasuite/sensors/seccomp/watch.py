@@ -40,7 +40,7 @@ from parasuite.model.party import Caller
 from parasuite.model.sensors import SensorName
 from parasuite.model.words import Protocol
 from parasuite.sensors import netlink
-from parasuite.sensors.seccomp.attempts import Attempts
+from parasuite.sensors.seccomp.attempts import Attempts, FoundAttempt
 from parasuite.sensors.seccomp.callers import Callers, Thread, threads_to_remember
 from parasuite.sensors.seccomp.calls import CallHandlers, Reply, TrappedCall
 from parasuite.sensors.seccomp.filter import LANDLOCK_RESTRICT_SELF, Installed
@@ -218,10 +218,11 @@ class SyscallWatch:
         except _EXPECTED as error:
             self._continue_unseen(from_copy, notification, error)
             return
+        found: FoundAttempt | None = None
         try:
             if not call.thread.process.is_described:
                 self._describe(call.thread)
-            self._attempts.look_up_thread(notification.tid, call.sock)
+            found = self._attempts.look_up_thread(notification.tid, call.sock)
             reply = self._handlers.handle(call, from_copy.channel)
         except _EXPECTED as error:
             self._failed(error)
@@ -231,11 +232,13 @@ class SyscallWatch:
             if call.sock is not None:
                 call.sock.close()
         if reply is None:
+            self._report(found)
             return
         if reply.failure is None:
             from_copy.channel.continue_call(notification)
         else:
             from_copy.channel.reply(notification, reply.failure)
+        self._report(found)
         if reply.may_meet_strangers:
             self._find_strangers(reply.events)
         for event in reply.events:
@@ -248,6 +251,13 @@ class SyscallWatch:
             self.uninspectable.add(call.thread.process.name)
         if call.thread.process.is_unrecorded:
             self._unrecorded.add(call.thread.process.pid, call.thread.process.command)
+
+    def _report(self, found: FoundAttempt | None) -> None:
+        if found is not None:
+            try:
+                self._attempts.report(found)
+            except _EXPECTED as error:
+                self._failed(error)
 
     def _continue_unseen(self, from_copy: _CopyChannel, notification: Notification, error: Exception) -> None:
         """Let the kernel perform a call whose caller could not be inspected."""
