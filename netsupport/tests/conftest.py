@@ -17,12 +17,17 @@ from hypothesis import HealthCheck, settings
 
 import netsupport
 from netsupport import HOST, reserve_port
+from netsupport.tests import real_tools
 from netsupport.tests.scenes import NET_S
 
 settings.register_profile("netsupport", deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("netsupport")
 
 ROOT = Path(netsupport.__file__).parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    real_tools.register(config)
 
 
 def python(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:

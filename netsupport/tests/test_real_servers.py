@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import shutil
 import socket
 import ssl
 import subprocess
@@ -17,11 +16,12 @@ from typing import Any
 import pytest
 
 from netsupport import HOST, Guarantee, HOSTv6, ServerError, leases, reserve_port, running_server
+from netsupport.tests import real_tools
 from netsupport.tests.scenes import NET_S
 
-OPENSSL = pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl on PATH")
-NGINX = pytest.mark.skipif(shutil.which("nginx") is None, reason="no nginx on PATH")
-NODE = pytest.mark.skipif(shutil.which("node") is None, reason="no node on PATH")
+OPENSSL = real_tools.needs("openssl")
+NGINX = real_tools.needs("nginx")
+NODE = real_tools.needs("node")
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from netsupport.tests import real_tools
 from runner.tests.findings_schema import VALIDATOR
 
 # Off the clock: a deadline, and a health check of speed, would measure the load of the machine.
@@ -22,6 +23,10 @@ settings.load_profile("runner")
 
 SAFETY_NET_S = 240.0
 PLANTED = Path(__file__).parent / "planted"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    real_tools.register(config)
 
 
 def clean_environment() -> dict[str, str]:

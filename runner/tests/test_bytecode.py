@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from netsupport.tests import real_tools
 from runner.tests.conftest import Parasuite
 from runner.tests.recording import PATIENCE_S, RECORDER, environment
 
@@ -62,9 +63,7 @@ def test_pytest_compiles_the_tests_out_of_the_way_and_their_programs_compile_not
 @pytest.mark.parametrize("mode", ["events", "pages"])
 @pytest.mark.parametrize("version", ["2.7", "3.6", "3.7"])
 def test_a_python_too_old_to_be_recorded_leaves_no_compiled_file(tmp_path: Path, version: str, mode: str) -> None:
-    python = shutil.which(f"python{version}")
-    if python is None or subprocess.run([python, "-c", ""], capture_output=True).returncode:
-        pytest.skip(f"no Python {version} here")
+    python = real_tools.program(f"python{version}", "-c", "")
     installation = tmp_path / "recorder"
     shutil.copytree(RECORDER, installation, ignore=shutil.ignore_patterns("__pycache__"))
     env = {**environment(tmp_path / "copy", mode), "PYTHONPATH": str(installation)}

@@ -75,6 +75,7 @@ callers = st.builds(
     frames=st.lists(locations, max_size=FRAMES_MAX).map(tuple),
     attribution=st.sampled_from(AttributedBy),
     fixture=st.none() | st.builds(Fixture, st.sampled_from(FixtureScope), st.text(max_size=9)),
+    library=st.text(max_size=9),
 )
 VALUES = {
     "int": st.integers(-(2**63), 2**63),

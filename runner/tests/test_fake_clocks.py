@@ -19,6 +19,7 @@ from parasuite.record.recorder_files import recorded
 from parasuite.reports.wording import listeners_seen
 from parasuite.sensors.recorder import _parasuite_clock
 
+from netsupport.tests import real_tools
 from runner.tests.conftest import Parasuite
 from runner.tests.recording import PATIENCE_S, SUITE_HEAD, environment
 from runner.tests.tracing import tracer
@@ -98,7 +99,7 @@ def test_a_program_that_replaces_every_clock_does_not_replace_the_recorders(tmp_
 
 @pytest.mark.parametrize(("module", "code"), [("freezegun", FREEZEGUN), ("time_machine", TIME_MACHINE)])
 def test_time_that_a_test_freezes_goes_on_for_the_recorder(tmp_path: Path, module: str, code: str) -> None:
-    pytest.importorskip(module)
+    real_tools.package(module)
     with carried_by_the_bind_of(tmp_path):
         run(tmp_path, code)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from netsupport.tests import real_tools
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,7 +16,7 @@ def phony_targets() -> set[str]:
     return {name for line in lines if line.startswith(".PHONY:") for name in line.split()[1:]}
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@real_tools.needs("make")
 def test_make_help_describes_every_target() -> None:
     # A make around this test would hand its own flags on.
     environ = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}

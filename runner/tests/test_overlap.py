@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.assemble import RAN_AT_ONCE
@@ -16,6 +15,7 @@ from parasuite.model.run_record import Overlap
 from parasuite.model.words import CopyPhase, TestOutcome
 from parasuite.reports.wording import NOTE
 
+from netsupport.tests import real_tools
 from runner.tests.conftest import Parasuite
 
 SECOND = 1_000_000_000
@@ -110,7 +110,7 @@ def test_run_json_says_how_long_copies_ran_at_once(parasuite: Parasuite, suite: 
 
 
 def test_run_json_keeps_seeds_and_limits(parasuite: Parasuite, suite: Callable[[str, str], Path]) -> None:
-    pytest.importorskip("pytest_randomly", reason="pytest-randomly is not installed")
+    real_tools.package("pytest_randomly")
     suite("def test_it(): pass\n", "test_it.py")
     finished = parasuite.run_pytest("-j", "2", "tests/", environ={"PYTHONHASHSEED": "7"})
     seeds = finished.run["seeds"]
@@ -123,7 +123,7 @@ def test_run_json_keeps_seeds_and_limits(parasuite: Parasuite, suite: Callable[[
 
 
 def test_run_json_keeps_a_seed_that_the_user_gave(parasuite: Parasuite, suite: Callable[[str, str], Path]) -> None:
-    pytest.importorskip("pytest_randomly", reason="pytest-randomly is not installed")
+    real_tools.package("pytest_randomly")
     suite("def test_it(): pass\n", "test_it.py")
     finished = parasuite.run_pytest("-j", "2", "tests/", "--", "--randomly-seed=4711")
     assert finished.run["seeds"] == {"hash_seed": None, "copies": [{"pytest-randomly": 4711}] * 2}

@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import os
 import secrets
-import shutil
 import socket
 import struct
 import subprocess
@@ -25,6 +24,7 @@ from parasuite.record.run_folder import RunFolder
 from parasuite.sensors.seccomp.filter import ARCHITECTURE
 
 from netsupport import reserve_port
+from netsupport.tests import real_tools
 from runner.tests.conftest import Finished, Parasuite, planted
 from runner.tests.golden_names import assert_golden
 
@@ -71,11 +71,11 @@ def static_program(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("static")
     folder.chmod(0o755)
     (folder / "server.c").write_text(_STATIC_C)
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    if compiler is None:
-        return ""
+    compiler = real_tools.program_if_any("gcc", "cc")
     argv = [compiler, "-static", "-o", str(folder / "server"), str(folder / "server.c")]
-    return str(folder / "server") if subprocess.run(argv, capture_output=True, check=False).returncode == 0 else ""
+    is_made = bool(compiler) and subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    real_tools.note("a static C program", "" if is_made else "it cannot be compiled")
+    return str(folder / "server") if is_made else ""
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def environ(static_program: str) -> Iterator[dict[str, str]]:
         outside = stack.enter_context(socket.socket())
         outside.bind(("127.0.0.1", ports["test_foreign"]))
         outside.listen()
-        programs = [name for name in NATIVE.values() if shutil.which(name)]
+        programs = [name for name in NATIVE.values() if real_tools.program_if_any(name)]
         yield {
             "PLANTED_PORTS": ",".join(f"{name}={port}" for name, port in ports.items()),
             "PLANTED_PROGRAMS": ",".join([*programs, *([static_program] if static_program else [])]),

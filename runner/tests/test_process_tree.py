@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from netsupport.tests import real_tools
+
 if sys.platform != "linux":
     pytest.skip("the process tree is read from Linux's /proc", allow_module_level=True)
 
@@ -65,9 +67,7 @@ int main(int count, char **words) {
 
 @pytest.fixture(scope="module")
 def hopper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc")
-    if compiler is None:
-        pytest.skip("no C compiler, and no other program forks fast enough")
+    compiler = real_tools.program("cc")  # No other program forks fast enough.
     source = tmp_path_factory.mktemp("hopper") / "hopper.c"
     source.write_text(HOPPER)
     program = source.with_suffix("")
@@ -102,9 +102,7 @@ def test_a_process_of_another_user_is_named_and_not_waited_for() -> None:
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         os.chmod(folder, 0o755)
         program = Path(folder) / "as-root"
-        setpriv = shutil.which("setpriv")
-        assert setpriv is not None
-        shutil.copy(setpriv, program)
+        shutil.copy(real_tools.program("setpriv"), program)
         program.chmod(0o4755)
 
         def body() -> tuple[bool, int]:

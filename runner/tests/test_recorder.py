@@ -235,7 +235,8 @@ INSTALLED = """
             "def in_a_thread():\\n"
             "    thread = threading.Thread(target=start); thread.start(); thread.join()\\n"
             "def in_a_threads_thread():\\n"
-            "    thread = threading.Thread(target=in_a_thread); thread.start(); thread.join()\\n")
+            "    thread = threading.Thread(target=in_a_thread); thread.start(); thread.join()\\n"
+            "def call(function): function()\\n")
     import library
     """
 
@@ -249,6 +250,7 @@ def test_a_librarys_frame_is_not_shown_where_one_of_the_project_is_on_the_stack(
     """
     (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
     assert [(frame.file, frame.function) for frame in bind.caller.frames] == [("test_suite.py", "server")]
+    assert bind.caller.library == "installed/site-packages/library.py"
 
 
 def test_a_librarys_frames_are_shown_where_none_of_the_project_is_known(tmp_path: Path) -> None:
@@ -260,6 +262,19 @@ def test_a_librarys_frames_are_shown_where_none_of_the_project_is_known(tmp_path
     """
     (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
     assert [(Path(frame.file).name, frame.function) for frame in bind.caller.frames] == [("library.py", "start")]
+    assert bind.caller.library == ""
+
+
+def test_what_the_project_binds_for_a_library_is_no_call_of_the_librarys(tmp_path: Path) -> None:
+    code = """
+    def serve():
+        socket.create_server(("127.0.0.1", 0)).close()
+    def test_one():
+        library.call(serve)
+    """
+    (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
+    assert [frame.function for frame in bind.caller.frames] == ["serve", "test_one"]
+    assert bind.caller.library == ""
 
 
 @pytest.mark.parametrize(

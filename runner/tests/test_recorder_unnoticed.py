@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,6 +15,7 @@ from parasuite.model.events import Event, ProcessSeen, SensorState
 from parasuite.record.recorder_files import REASON_LOST, recorded
 from parasuite.record.tally import tally_of
 
+from netsupport.tests import real_tools
 from runner.tests.conftest import Parasuite
 from runner.tests.recording import PATIENCE_S, RECORDER, SUITE_HEAD, binds, environment, record
 
@@ -70,10 +70,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="mount namespaces 
 
 def python_of(version: str) -> str:
     """The Python of that version; the test is skipped where there is none."""
-    python = shutil.which(f"python{version}")
-    if python is None or subprocess.run([python, "-c", ""], capture_output=True).returncode:
-        pytest.skip(f"no Python {version} here")
-    return python
+    return real_tools.program(f"python{version}", "-c", "")
 
 
 def run(

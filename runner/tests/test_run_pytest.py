@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from parasuite.model.words import TestOutcome
 
+from netsupport.tests import real_tools
 from runner.tests.conftest import Parasuite
 from runner.tests.reported import bad_test, counted
 
@@ -49,7 +49,7 @@ def test_a_failure_in_one_copy_alone_fails_the_run_and_names_the_copy(parasuite:
 
 
 def test_results_come_through_xdist(parasuite: Parasuite, suite: Write) -> None:
-    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    real_tools.package("xdist")
     suite("import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_n(n): assert n != 4\n")
     finished = parasuite.run_pytest("-j", "2", "tests/", "--", "-n", "2")
     assert finished.code == 1

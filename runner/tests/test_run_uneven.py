@@ -9,6 +9,7 @@ import pytest
 from lxml import etree
 from parasuite.model.words import TestOutcome
 
+from netsupport.tests import real_tools
 from runner.tests.conftest import Finished, Parasuite
 from runner.tests.reported import bad_test, counted
 
@@ -50,7 +51,7 @@ def test_a_module_that_some_copies_skipped_is_skipped_there_and_never_green(
     parasuite: Parasuite, suite: Write, arguments: tuple[str, ...]
 ) -> None:
     if arguments:
-        pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+        real_tools.package("xdist")
     suite(SKIPS_ELSEWHERE, "test_db.py")
     suite("def test_other(): pass\n", "test_other.py")
     finished = parasuite.run_pytest("-j", "3", "tests/", *arguments)
@@ -90,7 +91,7 @@ def test_tests_that_a_copy_did_not_collect_fail_the_run(
     parasuite: Parasuite, suite: Write, arguments: tuple[str, ...]
 ) -> None:
     if arguments:
-        pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+        real_tools.package("xdist")
     suite(FEWER_ELSEWHERE, "test_it.py")
     finished = parasuite.run_pytest("-j", "4", "tests/", *arguments)
     assert (finished.code, finished.run["exit_code"]) == (1, 1), finished.stdout

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from netsupport import reserve_port
+from netsupport.tests import real_tools
 from runner.tests.conftest import PLANTED, Finished, Parasuite, kinds, planted
 
 FIXED = ["test_refused", "test_shared"]
@@ -39,7 +40,7 @@ def _test(side: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("sensors", ["auto", "recorder,sampler"])
 def test_each_defect_between_workers_of_xdist_is_found_in_one_copy(parasuite: Parasuite, sensors: str) -> None:
-    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    real_tools.package("xdist")
     with contextlib.ExitStack() as stack:
         ports = {name: stack.enter_context(reserve_port(child_reuses_address=False)).port for name in FIXED}
         environ = {
@@ -59,7 +60,7 @@ def test_each_defect_between_workers_of_xdist_is_found_in_one_copy(parasuite: Pa
 
 @pytest.mark.parametrize("sensors", ["auto", "recorder,sampler"])
 def test_nothing_is_said_of_what_workers_of_xdist_may_do(parasuite: Parasuite, sensors: str) -> None:
-    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    real_tools.package("xdist")
     finished = parasuite.run_pytest("-j", "1", "--sensors", sensors, planted("workers/innocent"), *WORKERS)
     assert (finished.code, found_in(finished)) == (0, set()), finished.stdout[-3000:] + finished.stderr
 
@@ -69,9 +70,7 @@ def native(parasuite: Parasuite, port_outside_the_ephemeral_range: int) -> Calla
     """Run a planted suite of another language in one copy; its two workers meet at one port, with *command*."""
 
     def run(suite: str, *command: str) -> Finished:
-        program = shutil.which(command[0])
-        if program is None:
-            pytest.skip(f"needs {command[0]}")
+        real_tools.program(command[0])
         shutil.copytree(PLANTED / "workers" / suite, parasuite.cwd, dirs_exist_ok=True)
         kept = {
             name: os.environ.get(name, str(Path.home() / folder))
@@ -143,8 +142,7 @@ RUNS_BOTH = {"make": ["make", "-j", "2"], "sh": ["sh", "-c", "$PYTHON first.py &
 def test_programs_that_were_only_started_side_by_side_are_warned_of(
     parasuite: Parasuite, port_outside_the_ephemeral_range: int, runner: str
 ) -> None:
-    if shutil.which(runner) is None:
-        pytest.skip(f"needs {runner}")
+    real_tools.program(runner)
     for name, text in (("Makefile", MAKEFILE), ("first.py", FIRST), ("second.py", SECOND)):
         (parasuite.cwd / name).write_text(text)
     environ = {"PLANTED_PORT": str(port_outside_the_ephemeral_range), "PYTHON": sys.executable}

@@ -129,7 +129,7 @@ def _encoded_endpoint(endpoint: Endpoint) -> str:
 
 @lru_cache(maxsize=1024)
 def _encoded_caller(caller: Caller) -> str:
-    process, tid, test, frames, attribution, fixture = caller
+    process, tid, test, frames, attribution, fixture, library = caller
     party, pid, start_s = process
     line = ""
     if party is not None:
@@ -142,6 +142,7 @@ def _encoded_caller(caller: Caller) -> str:
     line += f',"source_line":{_encoded_frames(frames)}' if frames else ""
     line += f',"attribution":{_quoted(attribution)}' if attribution else ""
     line += f',"fixture":{_quoted(str(fixture))}' if fixture is not None else ""
+    line += f',"library":{_quoted(library)}' if library else ""
     return line
 
 
@@ -278,6 +279,7 @@ def _caller(
     frames: tuple[Any, ...],
     attribution: Any,
     fixture: Any,
+    library: Any,
 ) -> Caller:
     party = None if copy is None else Party(_whole(copy), _text(worker))
     return Caller(
@@ -287,6 +289,7 @@ def _caller(
         frames=tuple(location for text in frames if (location := Location.parse(_text(text))) is not None),
         attribution=AttributedBy(_text(attribution)),
         fixture=Fixture.parse(_text(fixture)),
+        library=_text(library),
     )
 
 
@@ -349,6 +352,7 @@ def decode(line: str | bytes) -> Event:
                 _frames(take("source_line", "")),
                 take("attribution", ""),
                 take("fixture", ""),
+                take("library", ""),
             )
         for key, value in found.items():
             name, read = readers[key]

@@ -107,7 +107,8 @@ class Caller(NamedTuple):
     first. Frames of installed packages are among them only if no frame of the project was on the stack.
     *attribution*: how *test* is known. *fixture*: the innermost fixture at work when the call was made, or when the
     thread or process that made it was started. What such a thread or process does belongs to no test if the fixture
-    outlives its test.
+    outlives its test. *library*: the file of the installed package that made the call for the frames of the project;
+    "" if they made it themselves, and where no frame is the project's.
     """
 
     process: Process = Process()
@@ -116,6 +117,7 @@ class Caller(NamedTuple):
     frames: tuple[Location, ...] = ()
     attribution: AttributedBy = AttributedBy.NONE
     fixture: Fixture | None = None
+    library: str = ""
 
     @property
     def location(self) -> Location | None:

@@ -100,7 +100,7 @@ def of_lost_port(protocol: Protocol, assignment: Assignment, binder: Side, t_ns:
         charge=Charge(Cause.LOST_PORT, protocol, place),
         drawn_by=drawn_by,
         window_ms=assignment.window_ms(t_ns),
-        hint=hint_for_draw(drawn_by.frames),
+        hint=hint_for_draw(assignment.drawn_by),
     )
 
 

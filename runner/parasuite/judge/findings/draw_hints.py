@@ -12,9 +12,7 @@ a network with 32 ephemeral ports, with ephemeral-port-reserve 1.1.4 and port-fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from parasuite.model.location import Location
+from parasuite.model.party import Caller
 
 EPHEMERAL_PORT_RESERVE_HINT = (
     "ephemeral-port-reserve leaves the port in TIME_WAIT: for about 60 s the kernel does not assign it on that "
@@ -32,12 +30,12 @@ _HINTS = (("ephemeral_port_reserve.py", EPHEMERAL_PORT_RESERVE_HINT), ("port_for
 """What a frame's file ends with (a module) or has as a folder (a package), and the hint."""
 
 
-def hint_for_draw(frames: Iterable[Location]) -> str | None:
-    """The hint for a port that was drawn where *frames* say, the innermost first; None if they name no helper whose
-    ports need one of their own.
+def hint_for_draw(caller: Caller) -> str | None:
+    """The hint for a port that *caller* drew; None if neither its library nor its frames, the innermost first, name a
+    helper whose ports need one of their own.
     """
-    for frame in frames:
-        path = "/" + frame.file.replace("\\", "/")
+    for file in (caller.library, *(frame.file for frame in caller.frames)):
+        path = "/" + file.replace("\\", "/")
         for name, hint in _HINTS:
             if f"/{name}" in path if name.endswith("/") else path.endswith(f"/{name}"):
                 return hint

@@ -7,6 +7,9 @@ is. Frames of the standard library, of the recorder and of generated code are ne
 not shown either, and they end the search once a frame of the project has been found: what called the runner says
 nothing about the call, and most stacks are as deep as their runner's.
 
+If an installed package made the call for the frames of the project, its file is given with them: which helper drew a
+port, for instance, says who else may get it.
+
 Standard library only, Python 3.8 or newer.
 """
 
@@ -85,22 +88,23 @@ def _file(path: str, module: str) -> tuple[int, str]:
 def user_frames(frame: Any, of_starter: Callable[[], str]) -> str:
     """The user's frames from *frame* outwards: "file:line:function" of each, at most five, separated by newlines.
 
-    *of_starter*: those of the line that started the thread, "" if they are not known. They are shown if there is no
-    frame of the project on the stack.
+    After an empty line follows the file of the installed package that made the call for them, if one did.
+    *of_starter*: the frames of the line that started the thread, "" if they are not known. They are shown if there is
+    no frame of the project on the stack.
     """
-    rank, frames = _frames(frame)
-    return frames if rank == _PROJECT else of_starter() or frames
+    rank, frames, library = _frames(frame)
+    return frames + library if rank == _PROJECT else of_starter() or frames
 
 
 def project_frames(frame: Any, of_starter: Callable[[], str]) -> str:
     """The same without frames of installed packages and helpers."""
-    rank, frames = _frames(frame)
+    rank, frames, _ = _frames(frame)
     return frames if rank == _PROJECT else of_starter()
 
 
-def _frames(frame: Any) -> tuple[int, str]:
-    """The highest rank of a file on the stack, and the frames in files of that rank."""
-    best = _HELPER
+def _frames(frame: Any) -> tuple[int, str, str]:
+    """The highest rank of a file on the stack, the frames in files of that rank, and what follows them."""
+    best, library = _HELPER, ""
     found: list[Any] = []
     for _ in range(_DEPTH_MAX):
         if frame is None:
@@ -110,6 +114,8 @@ def _frames(frame: Any) -> tuple[int, str]:
         rank = file[0]
         if rank >= best:
             if rank > best or rank == _HELPER:
+                if best == _LIBRARY:
+                    library = "\n\n" + found[0][0]
                 best = rank
                 found = []
             found.append((file[1], frame))
@@ -118,6 +124,5 @@ def _frames(frame: Any) -> tuple[int, str]:
         elif rank == _RUNNER and best == _PROJECT:
             break
         frame = frame.f_back
-    return best, "\n".join(
-        [f"{shown}:{frame.f_lineno}:{frame.f_code.co_name}" for shown, frame in found[:_FRAMES_MAX]]
-    )
+    lines = [f"{shown}:{frame.f_lineno}:{frame.f_code.co_name}" for shown, frame in found[:_FRAMES_MAX]]
+    return best, "\n".join(lines), library

@@ -217,7 +217,10 @@ class Log:
         if test:
             fields.update(test=test[-_TEST_MAX:], attribution=_ATTRIBUTIONS[attribution])
         if frames:
+            frames, _, library = frames.partition("\n\n")
             fields["source_line"] = frames.split("\n") if "\n" in frames else frames
+            if library:
+                fields["library"] = library
         if fixture:
             fields["fixture"] = fixture
         return fields

@@ -10,7 +10,7 @@ Python 3.8 or newer.
     24    the worker of pytest-xdist that the process is, ended by a NUL
     64    64 thread ids (u32), one for each slot; slot 0 belongs to the process as a whole
     512   64 slots of 1 kB: descriptor (i32), kind of call (u8), attribution (u8), lengths of test, frames and
-          fixture (u16 each), and at 16 these three texts; frames are separated by newlines
+          fixture (u16 each), and at 16 these three texts; the frames as user_frames gives them
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ class Page:
     ) -> None:
         """Publish what the thread *tid* is about to do; for *tid* 0, which test the process as a whole runs.
 
-        *frames*: separated by newlines, innermost first. *fixture*: "scope:name".
+        *frames*: as user_frames gives them. *fixture*: "scope:name".
         """
         slot = self._slots.get(tid)
         if slot is None:

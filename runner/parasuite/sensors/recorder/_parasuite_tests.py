@@ -31,7 +31,7 @@ TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importin
 if TYPE_CHECKING:
     from typing import Any
 
-    # Test, frames, attribution and fixture of a call.
+    # Test, frames (as user_frames gives them), attribution and fixture of a call.
     CallSite = tuple[str, str, int, str]
 
 _in_context: contextvars.ContextVar[str] = contextvars.ContextVar("parasuite_test", default="")

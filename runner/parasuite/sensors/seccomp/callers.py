@@ -329,7 +329,8 @@ def _ancestor_attribution(parent: int, folder: pages.Folder | None) -> Attributi
             break
         page = folder.open_page(parent, stat.start_ticks)
         if page is not None:
-            test, _, _, fixture = page.process_test()
+            published = page.process_test()
+            test, fixture = published.test, published.fixture
             page.close()
             if fixture is not None and fixture.scope.outlives_test:
                 return Attribution(fixture=fixture)

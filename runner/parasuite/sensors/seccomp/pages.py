@@ -37,14 +37,13 @@ _ATTRIBUTED_BY = {
 
 
 class Attribution(NamedTuple):
-    """The test, the frames and the fixture that a call belongs to, as in Caller; no frames for calls that Python did
-    not make.
-    """
+    """What a call belongs to, as in Caller, and in its order; no frames for calls that Python did not make."""
 
     test: str = ""
     frames: tuple[Location, ...] = ()
     by: AttributedBy = AttributedBy.NONE
     fixture: Fixture | None = None
+    library: str = ""
 
 
 UNATTRIBUTED = Attribution()
@@ -122,12 +121,12 @@ def _attribution(
     """Cached: consecutive calls usually come from the same test and line."""
     fixture_at = test_length + frames_length
     test = text[:test_length].decode("utf-8", "replace")
-    lines = text[test_length:fixture_at].decode("utf-8", "replace").split("\n")[:FRAMES_MAX]
+    shown, _, library = text[test_length:fixture_at].decode("utf-8", "replace").partition("\n\n")
+    lines = shown.split("\n")[:FRAMES_MAX]
     fixture = parsed_fixture(text[fixture_at : fixture_at + fixture_length])
     by = _ATTRIBUTED_BY.get(attribution, AttributedBy.NONE) if test else AttributedBy.NONE
-    return Attribution(
-        test, tuple(frame for line in lines if (frame := Location.parse(line)) is not None), by, fixture
-    )
+    frames = tuple(frame for line in lines if (frame := Location.parse(line)) is not None)
+    return Attribution(test, frames, by, fixture, library)
 
 
 def parsed_fixture(text: bytes) -> Fixture | None:
