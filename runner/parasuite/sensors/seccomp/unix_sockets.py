@@ -121,6 +121,12 @@ class UnixSockets:
         made_ns = self._aside(lambda: _made_ns(f"/proc/{tid}/root{endpoint.address}"))
         return None if made_ns is None else made_ns >= since_ns - _TICK_NS
 
+    def has_folder(self, endpoint: Endpoint, tid: int) -> bool:
+        """Whether the folder of *endpoint*'s path, as *tid* sees it, exists; False where that cannot be known."""
+        if endpoint.address[:1] != "/":
+            return False
+        return self._aside(lambda: os.path.isdir(f"/proc/{tid}/root{os.path.dirname(endpoint.address)}")) is True
+
     def _is_open(self, known: BoundSocket) -> bool:
         return known.endpoint.network.is_ours and self._table.row(known.inode) is not None
 
