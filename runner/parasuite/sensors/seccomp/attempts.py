@@ -269,11 +269,8 @@ class Attempts:
         is_new = self._unix.is_file_new(asked, attempt.caller.process.pid, pending.wall_ns)
         if is_new is False or (is_new and result is not None):
             self._emit_named(attempt, asked, errno="EADDRINUSE", holders=holders or self._unix.others_at(asked))
-        elif not holders and (
-            is_new or (result is None and self._unix.has_folder(asked, attempt.caller.process.pid))
-        ):
-            # It was bound and closed at once, and its file may have been removed. Where there is no folder for the file,
-            # the bind has failed.
+        elif not holders and (is_new or self._may_have_been_bound(pending, asked, result)):
+            # It was bound and closed at once.
             self._emit_named(attempt, asked, got=asked, errno="" if attempt.proven else ATTEMPTED)
             self._emit(
                 Release(
@@ -290,8 +287,8 @@ class Attempts:
         else:
             self._emit_named(attempt, asked, errno=FAILED)
 
-    def _may_have_been(self, pending: _Pending, asked: Endpoint, result: _UnixResult | None) -> bool:
-        """Whether a socket that is gone may have been bound to a path whose file is gone, too: its folder is there."""
+    def _may_have_been_bound(self, pending: _Pending, asked: Endpoint, result: _UnixResult | None) -> bool:
+        """Whether a socket that is gone may have had a path whose file is gone, too: the folder is there."""
         return result is None and self._unix.has_folder(asked, pending.attempt.caller.process.pid)
 
     def _emit_named(
