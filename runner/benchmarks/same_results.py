@@ -10,6 +10,9 @@ itself. One that is the same in all of them and differs under parasuite shows a 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,21 +61,29 @@ def outcomes_of(command: Sequence[str], project: Path, timeout_s: float) -> Outc
     with tempfile.TemporaryDirectory() as folder:
         words = [word.replace(PLACEHOLDER, f"{folder}/junit.xml") for word in command]
         with (Path(folder) / "output").open("w+") as output:
-            done = subprocess.run(
+            process = subprocess.Popen(
                 words,
                 cwd=project,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                timeout=timeout_s,
-                check=False,
+                start_new_session=True,
             )
+            try:
+                process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                pass
+            finally:
+                # What a suite leaves running would disturb its next run.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
             output.seek(0)
             end = output.read()[-2000:]
         try:
             results = with_distinct_ids(junit_results(Path(folder), "junit.xml"))
         except ResultsError as error:
-            raise ResultsError(f"{error}; exit status {done.returncode}\n{end}") from error
+            raise ResultsError(f"{error}; exit status {process.returncode}\n{end}") from error
     return {result.id: str(result.outcome) for result in results}
 
 

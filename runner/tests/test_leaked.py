@@ -26,10 +26,16 @@ def served(caller: Caller, *, t_ns: int = 1, asked: Endpoint = ANY) -> list[Even
     ]
 
 
-def another_test(name: str = "second", *, t_ns: int = 20) -> list[Event]:
-    """Another test of the same thread, which binds a port of its own."""
-    other = HERE._replace(port=41999)
-    return [Bind(t_ns=t_ns, caller=in_test(name), cookie=8, asked=ANY, got=other)]
+def another_test(name: str = "second", *, released_ns: int = 21) -> list[Event]:
+    """Another test of the same thread, which binds a port of its own, closes it at *released_ns*, and binds again."""
+    caller = in_test(name)
+    return [
+        Bind(t_ns=20, caller=caller, cookie=8, asked=ANY, got=HERE._replace(port=41999)),
+        Release(t_ns=released_ns, cookie=8),
+        Bind(
+            t_ns=max(22 + LATE_NS, released_ns + 1), caller=caller, cookie=9, asked=ANY, got=HERE._replace(port=41996)
+        ),
+    ]
 
 
 def leaks(events: list[Event]) -> list[Finding]:
@@ -45,14 +51,21 @@ def test_a_listener_that_its_test_closed_has_not_leaked() -> None:
     assert leaks([*served(in_test("first")), Release(t_ns=9, cookie=7), *another_test()]) == []
 
 
-def test_a_listener_whose_end_is_noticed_a_moment_after_its_test_has_not_leaked() -> None:
-    late = Release(t_ns=20 + LATE_NS, cookie=7)
-    assert leaks([*served(in_test("first")), *another_test(t_ns=20), late]) == []
+def test_a_listener_whose_end_is_told_a_moment_after_its_test_has_not_leaked() -> None:
+    bound, released, again = another_test()
+    assert leaks([*served(in_test("first")), bound, released, Release(t_ns=20 + LATE_NS, cookie=7), again]) == []
 
 
-def test_a_listener_whose_end_is_noticed_long_after_its_test_has_leaked() -> None:
-    much_later = Release(t_ns=21 + LATE_NS, cookie=7)
-    assert len(leaks([*served(in_test("first")), *another_test(t_ns=20), much_later])) == 1
+def test_a_listener_whose_end_is_told_long_after_its_test_has_leaked() -> None:
+    much_later = Release(t_ns=30 + LATE_NS, cookie=7)
+    assert len(leaks([*served(in_test("first")), *another_test(), much_later])) == 1
+
+
+def test_a_listener_has_not_leaked_while_no_end_of_any_later_socket_is_told() -> None:
+    much_later_ns = 10 * LATE_NS
+    bound, released, again = another_test(released_ns=much_later_ns)
+    told = Release(t_ns=much_later_ns - 1, cookie=7)
+    assert leaks([*served(in_test("first")), bound, told, released, again]) == []
 
 
 def test_a_listener_of_a_process_that_the_test_started_leaks_as_well() -> None:

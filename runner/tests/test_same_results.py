@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from runner.benchmarks.same_results import PLACEHOLDER
+import pytest
+from parasuite.record.junit_files import ResultsError
+
+from runner.benchmarks.same_results import PLACEHOLDER, outcomes_of
 from runner.tests.conftest import SAFETY_NET_S, Parasuite
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -67,3 +70,8 @@ def test_a_suite_with_the_same_results_under_parasuite_has_no_difference(
         0,
         ["0 unstable alone", "0 different under parasuite"],
     )
+
+
+def test_a_command_that_runs_out_of_time_is_ended_and_has_no_results(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="exit status -9"):
+        outcomes_of([sys.executable, "-c", "import signal; signal.pause()"], tmp_path, timeout_s=0.1)

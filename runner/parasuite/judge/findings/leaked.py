@@ -5,8 +5,9 @@ before is over, function-scoped fixtures included, and so are the processes that
 listens then was left behind. What a fixture of a wider scope opened is meant to stay, and is not considered; nor is a
 test after which its thread made no call, since nothing shows that it is over.
 
-The kernel's notice that a socket has ended may arrive a moment late. So a listener has leaked only if it is still
-open LATE_NS after its test; what it refuses before that is charged to it at once.
+The kernel's notice that a socket has ended may arrive late: on a busy machine by more than a second, many at once. So
+a listener has leaked only if it is still open LATE_NS after its test, and the end of a socket that was opened later
+has been told. What it refuses before that is charged to it at once.
 
 A listener that is opened by the first test that needs it, and kept for those that follow, looks the same. So it is a
 note, and grave only once it refuses a bind of a later test (refused.py).
@@ -15,14 +16,14 @@ note, and grave only once it refuses a bind of a later test (refused.py).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from parasuite.judge.findings.knowledge import Knowledge
 from parasuite.judge.findings.seen import Charge, SeenCause
 from parasuite.judge.ledger import Changes, OpenHold
 from parasuite.model.causes import Cause
-from parasuite.model.events import Event, ProcessEvent
+from parasuite.model.events import Event, ProcessEvent, Release
 from parasuite.model.words import AttributedBy, Protocol, Role
 
 _Test: TypeAlias = tuple[int, str]  # The copy, and the test's id.
@@ -33,16 +34,17 @@ LATE_NS = 100_000_000
 
 class Leaked:
     """*_running*: the test that each thread (pid and thread id) was last seen in. *_waiting*: when the test of a hold
-    was seen to be over.
+    was seen to be over. *_told_ns*: when the youngest socket was opened whose end has been told.
     """
 
     def __init__(self) -> None:
         self._running: dict[tuple[int, int], _Test] = {}
         self._opened_in: dict[_Test, dict[OpenHold, None]] = defaultdict(dict)
         self._waiting: dict[OpenHold, int] = {}
+        self._told_ns = 0
 
     def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenCause]:
-        while self._waiting and event.t_ns - next(iter(self._waiting.values())) > LATE_NS:
+        while self._waiting and self._is_told_by_now(next(iter(self._waiting.values())), event.t_ns):
             yield from self._has_leaked(next(iter(self._waiting)), knowledge)
         if isinstance(event, ProcessEvent) and (over := self._test_before(event)):
             for hold in self._opened_in.pop(over, {}):
@@ -53,14 +55,20 @@ class Leaked:
             if (test := _test_of(hold)) and not hold.caller.fixture_scope.outlives_test:
                 self._opened_in[test][hold] = None
         for hold in changes.closed:
+            if isinstance(event, Release) and event.is_timed:
+                self._told_ns = max(self._told_ns, hold.start_ns)
             knowledge.left_behind.discard(hold)
             self._waiting.pop(hold, None)
             if (test := _test_of(hold)) and test in self._opened_in:
                 self._opened_in[test].pop(hold, None)
 
-    def conclude(self, knowledge: Knowledge) -> Iterator[SeenCause]:
-        for hold in list(self._waiting):
-            yield from self._has_leaked(hold, knowledge)
+    def conclude(self, knowledge: Knowledge) -> Iterable[SeenCause]:
+        del knowledge
+        return ()
+
+    def _is_told_by_now(self, over_ns: int, now_ns: int) -> bool:
+        """Whether the end of a socket would have been told by *now_ns*, had it been closed by *over_ns*."""
+        return now_ns - over_ns > LATE_NS and self._told_ns >= over_ns
 
     def _has_leaked(self, hold: OpenHold, knowledge: Knowledge) -> Iterator[SeenCause]:
         del self._waiting[hold]
