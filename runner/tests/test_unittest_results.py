@@ -331,6 +331,20 @@ def test_a_pytest_session_that_a_test_runs_in_its_own_process_writes_nothing(tmp
     assert {found.id: found.outcome for found in tally.results()} == {"test_it.py::test_outer": "passed"}
 
 
+def test_what_a_test_tells_another_result_object_of_itself_is_not_its_result(tmp_path: Path) -> None:
+    found = results(
+        tmp_path,
+        """
+        class T(unittest.TestCase):
+            def test_it(self):
+                other = unittest.TestResult()
+                other.addFailure(self, (None, None, None))
+                other.addError(self, (None, None, None))
+        """,
+    )
+    assert outcomes(found) == {"test_it.T.test_it": "passed"}
+
+
 def test_a_user_sees_no_frame_of_the_recorder_in_a_traceback_of_a_runner(tmp_path: Path) -> None:
     (tmp_path / "it.py").write_text(
         "import traceback, unittest\n"

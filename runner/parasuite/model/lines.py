@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import astuple, fields
+from dataclasses import astuple, fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -209,12 +209,6 @@ def _list(value: Any) -> list[Any]:
     return value
 
 
-def _object(value: Any) -> dict[str, Any]:
-    if type(value) is not dict:
-        raise TypeError(f"not an object: {value!r:.80}")
-    return value
-
-
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(map(_text, _list(value)))
 
@@ -248,20 +242,25 @@ def _holder(
     copy: Any, pid: Any, state: Any, cookie: Any, command: Any, worker: Any = "", details: Any = None
 ) -> Holder:
     party = None if copy is None else Party(_whole(copy), _text(worker))
-    known = (party, _whole(pid), SocketState(_text(state)), _whole(cookie), _text(command))
-    return Holder(*known) if details is None else Holder(*known, **_details(**_object(details)))
+    holder = Holder(party, _whole(pid), SocketState(_text(state)), _whole(cookie), _text(command))
+    if details is None:
+        return holder
+    if type(details) is not dict:
+        raise TypeError(f"not an object: {details!r:.80}")
+    return _detailed(holder, **details)
 
 
-def _details(
-    *, name: Any = "", start: Any = 0.0, uid: Any = None, peer: Any = None, run: Any = None
-) -> dict[str, Any]:
-    return {
-        "name": _text(name),
-        "start_s": _number(start),
-        "uid": None if uid is None else _whole(uid),
-        "peer": None if peer is None else _endpoint(peer),
-        "other_run": None if run is None else _other_run(*_list(run)),
-    }
+def _detailed(
+    holder: Holder, /, *, name: Any = "", start: Any = 0.0, uid: Any = None, peer: Any = None, run: Any = None
+) -> Holder:
+    return replace(
+        holder,
+        name=_text(name),
+        start_s=_number(start),
+        uid=None if uid is None else _whole(uid),
+        peer=None if peer is None else _endpoint(peer),
+        other_run=None if run is None else _other_run(*_list(run)),
+    )
 
 
 def _other_run(run_id: Any, copy: Any, folder: Any, test: Any) -> OtherRun:

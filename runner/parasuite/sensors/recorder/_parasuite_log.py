@@ -29,9 +29,43 @@ from _parasuite_restart import hide_frames
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypedDict
 
     from _parasuite_tests import CallSite
+
+    class Identity(TypedDict, total=False):
+        """What names a socket in an event."""
+
+        cookie: int
+        inode: int
+        socket: str
+
+    class Fields(Identity, total=False):
+        """An event as a line has it (parasuite.model.lines). *source_line*: one frame, or several."""
+
+        kind: str
+        t_ns: int
+        source: str
+        copy: int
+        pid: int
+        process_start: float
+        tid: int
+        test: str
+        attribution: str
+        source_line: str | list[str]
+        library: str
+        fixture: str
+        name: str
+        command: str
+        parent: int
+        environment: list[str]
+        xdist_worker: str
+        asked: list[Any]
+        got: list[Any] | None
+        destination: list[Any]
+        options: list[str]
+        errno: str
+
 
 _SIZE, _SIZE_MAX = 1 << 14, 1 << 24
 _TEST_MAX = 4096
@@ -91,7 +125,7 @@ def _boot_s() -> float:
     return 0.0
 
 
-def _line(fields: dict[str, Any]) -> bytes:
+def _line(fields: Fields) -> bytes:
     return json.dumps(fields, separators=(",", ":")).encode("ascii") + b"\n"
 
 
@@ -166,7 +200,7 @@ class Log:
         self._lines = _Lines(self._folder)
         self._is_introduced = False
         self._sockets: dict[str, bool] = {}
-        self.pending: dict[int, tuple[int, dict[str, Any]]] = {}
+        self.pending: dict[int, tuple[int, Fields]] = {}
         self._pid = os.getpid()
         self._start = 0.0
         if self._boot_s:
@@ -179,7 +213,7 @@ class Log:
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
-    def _write(self, fields: dict[str, Any]) -> None:
+    def _write(self, fields: Fields) -> None:
         lines = self._lines
         if not self._is_introduced:
             self._is_introduced = True
@@ -187,11 +221,12 @@ class Log:
             lines.add(_line({**self._introduction(), "t_ns": fields["t_ns"]}))
         lines.add(_line(fields))
 
-    def _introduction(self) -> dict[str, Any]:
+    def _introduction(self) -> Fields:
         program = sys.executable or "python"
         command = " ".join([program, *map(str, getattr(sys, "argv", None) or ())])[:500]
         fields = self._event("process", _NO_CALL_SITE)
-        fields.update(name=os.path.basename(program), command=command, parent=getattr(os, "getppid", int)())
+        fields["name"], fields["command"] = os.path.basename(program), command
+        fields["parent"] = getattr(os, "getppid", int)()
         environment = [f"{name}={os.environ[name]}" for name in WORKER_VARIABLES if name in os.environ]
         if tests.started_at:
             started_at = tests.started_at.replace("\n", "\t")
@@ -203,9 +238,9 @@ class Log:
             fields["xdist_worker"] = worker
         return fields
 
-    def _event(self, kind: str, call_site: CallSite) -> dict[str, Any]:
+    def _event(self, kind: str, call_site: CallSite) -> Fields:
         test, frames, attribution, fixture = call_site
-        fields: dict[str, Any] = {
+        fields: Fields = {
             "kind": kind,
             "t_ns": now_ns(),
             "source": "recorder",
@@ -215,7 +250,7 @@ class Log:
             "tid": tests.native_id(),
         }
         if test:
-            fields.update(test=test[-_TEST_MAX:], attribution=_ATTRIBUTIONS[attribution])
+            fields["test"], fields["attribution"] = test[-_TEST_MAX:], _ATTRIBUTIONS[attribution]
         if frames:
             frames, _, library = frames.partition("\n\n")
             fields["source_line"] = frames.split("\n") if "\n" in frames else frames
@@ -228,11 +263,11 @@ class Log:
     # --- what a socket is
     # ---------------------------------------------------------------------------------------------
 
-    def _identity(self, sock: Any) -> dict[str, Any]:
+    def _identity(self, sock: Any) -> Identity:
         """The fields that identify the socket; the same across dup, fork and detach if the system identifies
         sockets.
         """
-        found: dict[str, Any] = {}
+        found: Identity = {}
         with contextlib.suppress(OSError):
             raw = _getsockopt(sock, _SOL_SOCKET, _SO_COOKIE, 8) if _HAS_COOKIES else b""
             if len(raw) == 8:
@@ -306,7 +341,7 @@ class Log:
     def _native_bind(self, sock: Any, address: Any, call_site: CallSite) -> None:
         asked = self._endpoint(sock, address) if _family(sock) in _INET else None
         if asked is not None:
-            fields = {**self._event("bind", call_site), "asked": asked, **self._identity(sock)}
+            fields: Fields = {**self._event("bind", call_site), "asked": asked, **self._identity(sock)}
             self.pending[tests.native_id()] = (_fileno(sock), fields)
 
     def write_pending(self) -> None:
@@ -333,8 +368,9 @@ class Log:
             self._remember(fields)
             self._write({**fields, "got": got})
             if _getsockopt(sock, _SOL_SOCKET, _SO_ACCEPTCONN):
-                listen = {name: value for name, value in fields.items() if name != "asked"}
-                self._write({**listen, "kind": "listen", "t_ns": now_ns(), "got": got})
+                listen: Fields = {**fields, "kind": "listen", "t_ns": now_ns(), "got": got}
+                del listen["asked"]
+                self._write(listen)
         except OSError:
             self._write({**fields, "errno": "?"})
         finally:
@@ -377,15 +413,15 @@ class Log:
         asked = self._path(address) if is_unix else self._endpoint(sock, address)
         if asked is None:
             return
-        fields = {**self._event("bind", call_site), "asked": asked}
+        fields: Fields = {**self._event("bind", call_site), "asked": asked}
         if not failure:
             # Not from getsockname: the working folder may have changed since a relative path was bound.
             fields["got"] = (asked if asked[1] else self._path(_getsockname(sock))) if is_unix else self._name(sock)
         self._ended(fields, sock, failure)
 
-    def _ended(self, fields: dict[str, Any], sock: Any, failure: str) -> None:
+    def _ended(self, fields: Fields, sock: Any, failure: str) -> None:
         """Write *fields*, a call on *sock*; *failure* is the errno's name, "" if the call succeeded."""
-        fields.update(self._identity(sock))
+        fields = {**fields, **self._identity(sock)}
         if _family(sock) in _INET:
             fields["options"] = self._set_options(sock)
         if failure:
@@ -394,7 +430,7 @@ class Log:
             self._remember(fields)
         self._write(fields)
 
-    def _remember(self, fields: dict[str, Any]) -> None:
+    def _remember(self, fields: Identity) -> None:
         self._sockets[str(fields.get("cookie") or fields.get("socket"))] = True
 
     def _write_release(self, sock: Any) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from typing import Any
+from typing import Any, TypedDict
 
 import _parasuite_tests as tests
 import pytest
@@ -54,6 +54,15 @@ def _collection_reason(report: Any) -> str:
     return (named or marked or [reason])[-1]
 
 
+class _Result(TypedDict):
+    """What is known of a test so far. *outcome*: "rerun" while it is run again."""
+
+    outcome: str
+    duration_s: float
+    message: str
+    text: str
+
+
 class ResultsPlugin:
     """Folds the reports of each test into one line.
 
@@ -64,7 +73,7 @@ class ResultsPlugin:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._running: dict[str, dict[str, Any]] = {}
+        self._running: dict[str, _Result] = {}
         self._attempts: dict[str, list[dict[str, str]]] = {}
         self._made: dict[str, list[Any]] = {}  # Failed reports that logreport has not received yet.
 

@@ -24,6 +24,7 @@ from _parasuite_page import BIND, CONNECT, LISTEN, SEND, Page
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from _parasuite_tests import CallSite
@@ -147,7 +148,7 @@ def install(folder: str, copy: int, writes_events: bool) -> None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=recorder.forked)
     environment.follow()
-    patches = {
+    patches: dict[str, Callable[[Any], None]] = {
         "subprocess": lambda module: environment.patch_subprocess(module, tests.frames_of_child),
         "multiprocessing.util": lambda module: environment.patch_multiprocessing(module, tests.frames_of_child),
         "threading": tests.patch_threading,
@@ -215,7 +216,7 @@ def _patch_gevent(module: Any) -> None:
 class _PatchingFinder:
     """A finder that finds no module itself: it lets the other finders find it and patches it once it is loaded."""
 
-    def __init__(self, patches: dict[str, Any]) -> None:
+    def __init__(self, patches: dict[str, Callable[[Any], None]]) -> None:
         self._patches = patches
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:

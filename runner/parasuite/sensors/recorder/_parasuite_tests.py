@@ -57,8 +57,7 @@ def current() -> tuple[str, int, str]:
     test, fixture = _in_context.get() or _running.get(get_ident(), ""), _fixture_in_context.get()
     if test:
         return test, BY_THREAD, fixture
-    of_thread = _of_thread()
-    test, starter = of_thread.get("_parasuite_test", ""), of_thread.get("_parasuite_fixture", "")
+    test, starter, *_ = _of_thread()
     if test or starter:
         return test, BY_STARTER, starter
     if _running or fixture:
@@ -85,12 +84,22 @@ def xdist_worker() -> str:
     return os.environ.get("PYTEST_XDIST_WORKER", "")
 
 
-def _of_thread() -> dict[str, Any]:
-    """The attributes of the calling thread, including those that patch_threading set."""
+def _of_thread() -> tuple[str, str, bool, str]:
+    """What patch_threading set for the calling thread: its test, its fixture, whether a test started it, and the
+    project's frames at the line that did.
+    """
     threading = sys.modules.get("threading")
     # current_thread() would create a dummy for a thread that threading does not know.
     thread = None if threading is None else threading._active.get(threading.get_ident())
-    return {} if thread is None else thread.__dict__
+    if thread is None:
+        return "", "", False, ""
+    known = thread.__dict__
+    return (
+        known.get("_parasuite_test", ""),
+        known.get("_parasuite_fixture", ""),
+        known.get("_parasuite_is_within", False),
+        known.get("_parasuite_frames", ""),
+    )
 
 
 def _process_test() -> str:
@@ -101,12 +110,7 @@ def _process_test() -> str:
 
 def is_within() -> bool:
     """Whether the calling thread works for a test already: runs it, or was started by it."""
-    return (
-        bool(_in_context.get())
-        or get_ident() in _running
-        or bool(_started_by)
-        or _of_thread().get("_parasuite_is_within", False)
-    )
+    return bool(_in_context.get()) or get_ident() in _running or bool(_started_by) or _of_thread()[2]
 
 
 @contextlib.contextmanager
@@ -254,8 +258,7 @@ def _is_of_pool(thread: Any) -> bool:
 
 def frames_of_starter() -> str:
     """The project's frames at the line that started the calling thread; "" if there are none, or for a pool's."""
-    frames: str = _of_thread().get("_parasuite_frames", "")
-    return frames
+    return _of_thread()[3]
 
 
 def frames_of_child(frame: Any) -> str:

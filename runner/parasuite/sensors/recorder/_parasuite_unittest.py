@@ -43,10 +43,24 @@ _OF_LOADER = ("_FailedTest", "ModuleSkipped")
 
 class _Record:
     """What is known of a test that runs, or of a class or module that is set up. *outcome*: "" until it has one.
-    *is_reporting*: its result is being told.
+    *is_reporting*: its result is being told. *told*: the result object that the runner gave to the test, if its
+    reports are seen. *aside*: what other result objects were told. It counts if that one was told nothing: a runner
+    may put another in front of it, and a test of a test runner tells its own.
     """
 
-    __slots__ = ("id", "is_of_fixture", "is_reporting", "messages", "outcome", "phase", "pid", "started_ns", "texts")
+    __slots__ = (
+        "aside",
+        "id",
+        "is_of_fixture",
+        "is_reporting",
+        "messages",
+        "outcome",
+        "phase",
+        "pid",
+        "started_ns",
+        "texts",
+        "told",
+    )
 
     def __init__(self, test_id: str, phase: str) -> None:
         self.id, self.phase = test_id, phase
@@ -55,6 +69,16 @@ class _Record:
         self.messages: list[str] = []
         self.texts: list[str] = []
         self.is_reporting = self.is_of_fixture = False
+        self.told: Any = None
+        self.aside: _Record | None = None
+
+    def of(self, told: Any) -> _Record:
+        """Where to note what the result object *told* is told."""
+        if self.told is None or told is self.told:
+            return self
+        if self.aside is None:
+            self.aside = _Record(self.id, self.phase)
+        return self.aside
 
     def add(self, outcome: str, message: str, text: str) -> None:
         """A test may report several times; what is worse counts, and of failures the first."""
@@ -66,6 +90,8 @@ class _Record:
         self.texts.append(text)
 
     def write(self, stream: Stream) -> None:
+        if not self.outcome and self.aside is not None:
+            self.outcome, self.messages, self.texts = self.aside.outcome, self.aside.messages, self.aside.texts
         if not self.outcome:
             stream.write("dropped", id=self.id)
             return
@@ -194,6 +220,8 @@ def _begun(test: Any, test_id: str, result: Any) -> _Record | None:
     if result is not None:
         _wrap_all_reports(type(result))
     record = _Record(_container_of(test) or test_id, "collection" if _container_of(test) else "")
+    if hasattr(getattr(type(result), "addSuccess", None), "_parasuite_wraps"):
+        record.told = result
     _records[id(test)] = record
     if not record.phase:
         stream.write("started", id=record.id)
@@ -233,9 +261,9 @@ def _wrap_reports(owner: Any) -> None:
 
 
 @contextlib.contextmanager
-def _reporting(name: str, _: Any, args: Any, kwargs: Any) -> Any:
+def _reporting(name: str, told: Any, args: Any, kwargs: Any) -> Any:
     """Within the block a result object is told of a test, or of a fixture, by its method *name*."""
-    record = guarded(_reported, name, args, kwargs)
+    record = guarded(_reported, name, told, args, kwargs)
     try:
         yield
     finally:
@@ -250,7 +278,7 @@ def _test_of(args: Any, kwargs: Any) -> Any:
     return args[0] if args else kwargs.get("test")
 
 
-def _reported(name: str, args: Any, kwargs: Any) -> _Record | None:
+def _reported(name: str, told: Any, args: Any, kwargs: Any) -> _Record | None:
     """Note what a result object is told. The record, if the caller has to end its report; methods call each other."""
     test = _test_of(args, kwargs)
     details = args[1:] or tuple(value for key, value in kwargs.items() if key != "test")
@@ -264,7 +292,7 @@ def _reported(name: str, args: Any, kwargs: Any) -> _Record | None:
     if record.is_reporting:
         return None
     record.is_reporting = True
-    _note(record, name, details)
+    _note(record.of(told), name, details)
     return record
 
 
