@@ -8,12 +8,13 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from netsupport import reserve_port
+from netsupport import reserve_port, reserve_ports
 from netsupport.tests import real_tools
 from runner.tests.conftest import PLANTED, Finished, Parasuite, kinds, planted
 
@@ -158,11 +159,11 @@ def test_what_workers_do_in_the_same_place_is_one_thing_to_fix(
     parasuite: Parasuite, copies: str, severity: str
 ) -> None:
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    with contextlib.ExitStack() as stack:
-        ports = {
-            worker: stack.enter_context(reserve_port(child_reuses_address=False)).port for worker in ("gw0", "gw1")
-        }
-        environ = {"PLANTED_PORTS": ",".join(f"{worker}={port}" for worker, port in ports.items())}
+    with reserve_ports(60, child_reuses_address=False) as leases:
+        # Ports that workers count from a common base are near each other.
+        in_order = sorted(lease.port for lease in leases)
+        near = min(pairwise(in_order), key=lambda pair: pair[1] - pair[0])
+        environ = {"PLANTED_PORTS": f"gw0={near[0]},gw1={near[1]}"}
         finished = parasuite.run_pytest("-j", copies, planted("workers/causes"), *WORKERS, environ=environ)
     found = {(finding["cause"], finding["severity"]): finding for finding in finished.findings}
     assert set(found) == {("hard-coded", severity), ("lost-port", "warning")}, finished.stdout[-3000:]
