@@ -40,6 +40,7 @@ from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
 from parasuite.run import session
+from parasuite.run.environment import inherited_environment
 from parasuite.run.progress import (
     DeferredProgress,
     LiveProgress,
@@ -149,7 +150,7 @@ def _run(context: click.Context, /, target: str | None, **settings: Any) -> None
     try:
         with contextlib.closing(_progress(spec)) as progress:
             report, problems = session.run(
-                spec, python=python, cwd=cwd, work_dir=work_dir, environ=os.environ, progress=progress
+                spec, python=python, cwd=cwd, work_dir=work_dir, environ=inherited_environment(), progress=progress
             )
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.

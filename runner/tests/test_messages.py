@@ -23,6 +23,7 @@ from parasuite.run.supervisor.messages import (
     Ping,
     Pong,
     RunMainProcess,
+    SignalMain,
     SignalTree,
     SpawnInit,
     StartCopy,
@@ -37,6 +38,7 @@ from parasuite.run.supervisor.messages import (
 NOT_UTF8 = "caf\udce9\n"
 MESSAGES: list[Message] = [
     SignalTree(copy=1, signal=2),
+    SignalMain(copy=1, signal=2),
     NoteCpuTime(copy=1),
     DumpStacks(copy=1, list_path=NOT_UTF8),
     KillTree(copy=1),
@@ -45,9 +47,9 @@ MESSAGES: list[Message] = [
     EnableSensor(
         events_path="e", addresses=("::1",), page_folders=("a", "b"), is_recorded=True, events_bytes_max=1 << 40
     ),
-    StartCopy(copy=1, argv=("a", NOT_UTF8), env={"A": NOT_UTF8}, cwd="/", output="o"),
+    StartCopy(copy=1, argv=("a", NOT_UTF8), env={"A": NOT_UTF8}, cwd="/", output="o", ignored=(1,)),
     SpawnInit(copy=1),
-    RunMainProcess(argv=("a",), env={}, cwd="/", output="o", descriptors=(1024, 4096)),
+    RunMainProcess(argv=("a",), env={}, cwd="/", output="o", ignored=(), descriptors=(1024, 4096)),
     Started(copy=1, t_ns=1 << 60, pid=2, init=3),
     StartFailed(copy=1, t_ns=2, why=NOT_UTF8),
     MainExited(copy=1, t_ns=2, status=-9),

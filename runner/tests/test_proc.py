@@ -130,3 +130,13 @@ def test_a_memory_has_ended_with_its_process() -> None:
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         assert space.has_ended
         assert not space.has_at_once(mmap.PAGESIZE, 1)
+
+
+def test_a_variable_that_is_longer_than_a_path_can_be_is_cut_off() -> None:
+    env = {"PYTEST_CURRENT_TEST": "t" * 100_000, "OTHER": "x"}
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=env) as process:
+        assert process.stdin is not None
+        found = proc.variables(process.pid, {b"PYTEST_CURRENT_TEST"})
+        process.stdin.write(b"\n")
+        process.communicate()
+    assert found == {"PYTEST_CURRENT_TEST": "t" * 4096}

@@ -182,3 +182,16 @@ def test_a_parasuite_that_is_started_with_sigchld_ignored_or_blocked_learns_how_
     finished = parasuite.finish(parasuite.start(*arguments, preexec_fn=start_so))
     assert finished.code == 1, finished.stdout
     assert "failed: 1 of 2 copies ended well" in finished.verdict
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="subprocess, which starts the copies elsewhere, does not do that")
+@pytest.mark.parametrize("program", ["./plain", "plain"])
+def test_a_script_that_names_no_interpreter_is_run_by_the_shell(parasuite: Parasuite, program: str) -> None:
+    script = parasuite.cwd / "plain"
+    script.write_text('echo "$1 $(basename "$0")"; exit 4\n')
+    script.chmod(0o755)
+    path = f"{os.environ['PATH']}{os.pathsep}{parasuite.cwd}"
+    finished = parasuite(
+        "run", "-j", "1", "--exit-code", "suite", "--", program, "an argument", environ={"PATH": path}
+    )
+    assert (finished.code, finished.stdout) == (4, "an argument plain\n"), finished.stderr

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from parasuite.judge.verdict import PORT_FINDINGS
-from parasuite.reports.wording import exit_code_of_suite
+from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, exit_code_of_suite
 
 from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
 
@@ -33,6 +35,8 @@ def test_the_command_s_output_is_on_its_own_streams_and_the_report_follows_on_st
     assert report[0].startswith("1 copy of sh -c")
     assert report[-1].startswith("failed: 0 of 1 copies ended well")
     assert exit_code_of_suite(7, 1) in report
+    assert f"    {OUTPUT_IS_ELSEWHERE}" in report
+    assert not [line for line in report if "output.log" in line]
 
 
 def test_the_command_s_output_arrives_while_it_runs_and_its_input_is_parasuite_s(parasuite: Parasuite) -> None:
@@ -141,3 +145,81 @@ def test_a_stream_that_parasuite_lacks_is_no_socket_of_parasuite_in_the_copy(par
         check=False,
     )  # fmt: skip
     assert (done.returncode, done.stderr.startswith("['/dev/null', '/dev/null']")) == (0, True), done.stderr
+
+
+def test_what_the_command_leaves_for_others_is_where_it_would_be_without_parasuite(parasuite: Parasuite) -> None:
+    names = ("COVERAGE_FILE", "HYPOTHESIS_STORAGE_DIRECTORY", "PYTHONFAULTHANDLER", "CORPUS_TIMEOUT_SCALE")
+    finished = observed(parasuite, *python(f"import os; print([name for name in {names} if name in os.environ])"))
+    assert finished.stdout == "[]\n"
+
+
+def test_with_a_time_limit_a_python_writes_its_stacks_for_an_observer_too(parasuite: Parasuite) -> None:
+    finished = observed(parasuite, "--timeout", "1", *python("while True: pass"))
+    assert "most recent call first" in finished.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what the environment was at the start is known on Linux only")
+def test_a_copy_is_in_the_locale_that_parasuite_was_started_in(parasuite: Parasuite) -> None:
+    environ = {name: value for name, value in parasuite.environ.items() if not name.startswith("LC_")} | {"LANG": "C"}
+    finished = observed(replace(parasuite, environ=environ), "--", "sh", "-c", "echo ${LC_CTYPE-unset}")
+    assert finished.stdout == "unset\n"
+
+
+_REPORTS_SIGNALS = """
+import signal, sys
+
+def report(number, _frame):
+    print(signal.Signals(number).name, flush=True)
+    if number == signal.SIGTERM:
+        sys.exit(0)
+
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGUSR1, signal.SIGWINCH):
+    signal.signal(number, report)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
+def test_the_command_is_sent_the_signals_that_parasuite_is_sent(parasuite: Parasuite) -> None:
+    process = parasuite.start("run", "-j", "1", "--exit-code", "suite", *python(_REPORTS_SIGNALS))
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    for number in (signal.SIGUSR1, signal.SIGQUIT, signal.SIGWINCH, signal.SIGTERM):
+        process.send_signal(number)
+        assert process.stdout.readline() == f"{number.name}\n"
+    assert parasuite.finish(process).code == 143
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the starter for other systems starts copies with default signals"
+)
+def test_a_signal_that_parasuite_was_started_to_ignore_is_ignored_by_the_command(parasuite: Parasuite) -> None:
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'parasuite', *sys.argv[1:]])"
+    )
+    shows = python(
+        "import signal; print(signal.getsignal(signal.SIGHUP).name, signal.getsignal(signal.SIGTERM).name)"
+    )
+    process = parasuite.start("run", "-j", "1", "--exit-code", "suite", *shows, program=("-c", ignoring))
+    assert parasuite.finish(process).stdout == "SIG_IGN SIG_DFL\n"
+
+
+def test_pytest_s_cache_is_where_it_would_be_without_parasuite(parasuite: Parasuite, suite: Write) -> None:
+    suite("def test_fails(): assert 0\ndef test_passes(): pass\n")
+    command = ("--python", sys.executable, "tests/", "--", "--last-failed")
+    assert "1 failed, 1 passed" in observed(parasuite, *command).stdout
+    assert "= 1 failed in" in observed(parasuite, *command).stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only the Linux sensor names strangers")
+def test_a_listener_that_the_command_inherits_is_no_stranger_s(parasuite: Parasuite) -> None:
+    connects = "import os, socket; socket.create_connection(('127.0.0.1', int(os.environ['PORT']))).close()"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        command = ("run", "-j", "1", "--exit-code", "suite", *python(connects))
+        environ = {"PORT": str(listener.getsockname()[1])}
+        process = parasuite.start(*command, environ=environ, pass_fds=[listener.fileno()])
+        finished = parasuite.finish(process)
+    assert (finished.code, finished.findings) == (0, []), finished.stderr

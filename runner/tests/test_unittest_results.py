@@ -423,3 +423,14 @@ def test_without_sensors_a_command_is_judged_by_its_exit_status(
     command = (sys.executable, "-m", "unittest", "discover", "tests")
     finished = parasuite("run", "-j", "2", "--sensors", "none", "--", *command)
     assert (finished.code, counted(passed=1, failed=1) in finished.verdict) == (1, True), finished.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs fcntl")
+def test_the_descriptors_of_a_test_have_the_numbers_that_they_have_unrecorded(tmp_path: Path) -> None:
+    code = """
+        class T(unittest.TestCase):
+            def test_first(self):
+                with open(os.devnull) as null:
+                    self.assertEqual(null.fileno(), 3)
+        """
+    assert outcomes(results(tmp_path, code)) == {"test_it.T.test_first": TestOutcome.PASSED}

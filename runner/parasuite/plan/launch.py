@@ -17,7 +17,9 @@ _RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
 class Launch:
     """One copy, ready to start. *folder*: below the run folder. *scratch*: for temporary files, with a short path.
 
-    *inherits_streams*: its standard streams are parasuite's own, instead of no input and a file for its output.
+    *inherits_streams*: it is only observed. Its standard streams are parasuite's own, instead of no input and a file
+    for its output, and what it leaves for the command that follows it is where it would be without parasuite.
+    *ignored_signals*: the numbers of the signals that it ignores at its start.
     """
 
     copy: int
@@ -27,6 +29,7 @@ class Launch:
     folder: Path
     scratch: Path
     inherits_streams: bool = False
+    ignored_signals: tuple[int, ...] = ()
 
 
 def launches(
@@ -44,11 +47,14 @@ def launches(
     recorder_mode: str = "",
     clock: str = "",
     inherits_streams: bool = False,
+    dumps_stacks: bool = True,
+    ignored_signals: tuple[int, ...] = (),
 ) -> list[Launch]:
     """One Launch per copy. A Command ignores *pytest_args*.
 
     *recorder_mode*: "pages", "events", or "" to run the copies' Python processes without the recorder. *clock*: the
-    clock of this process, as _parasuite_clock describes it.
+    clock of this process, as _parasuite_clock describes it. *dumps_stacks*: Python processes that are sent SIGABRT
+    write their stacks.
     """
     return [
         _launch(
@@ -60,13 +66,15 @@ def launches(
             scratch=scratch_dir / str(copy),
             cwd=cwd,
             inherits_streams=inherits_streams,
+            ignored_signals=ignored_signals,
             environ={
                 **_with_bytecode(environ, _bytecode_folder(run_dir)),
                 CopyVariable.PARASUITE: "1",
                 CopyVariable.RUN_ID: run_id,
                 CopyVariable.COPY: str(copy),
                 CopyVariable.COPIES: str(copies),
-                "CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}",
+                **({} if inherits_streams else {"CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}"}),
+                **({"PYTHONFAULTHANDLER": "1"} if dumps_stacks else {}),
                 **({CopyVariable.CLOCK: clock} if recorder_mode else {}),
             },
             recorder_mode=recorder_mode,
@@ -86,19 +94,21 @@ def _launch(
     cwd: Path,
     environ: Mapping[str, str],
     inherits_streams: bool,
+    ignored_signals: tuple[int, ...],
     recorder_mode: str,
 ) -> Launch:
     env = {
         **environ,
         CopyVariable.COPY_DIR: str(folder),
-        "PYTHONFAULTHANDLER": "1",
         # Short: the path of a Unix socket has at most 107 bytes (unix(7)), and pytest's tmp_path is below it.
         "TMPDIR": str(scratch),
         "TEMP": str(scratch),
         "TMP": str(scratch),
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
-        "COVERAGE_FILE": str(folder / ".coverage"),
     }
+    if not inherits_streams:
+        # Copies would write into each other's. One that is only observed keeps them for the commands that follow it.
+        env["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
+        env["COVERAGE_FILE"] = str(folder / ".coverage")
     if recorder_mode:
         env[CopyVariable.RECORDER] = recorder_variable(recorder_mode, copy, folder)
         if target.results is ResultSource.JUNIT:
@@ -106,7 +116,8 @@ def _launch(
     # The pytest plug-in that writes the results is in the same folder as the recorder.
     if target.results is ResultSource.PYTEST or recorder_mode:
         env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
-    argv = target.argv(python=python, pytest_args=pytest_args, folder=folder, scratch=scratch)
+    keeps = None if inherits_streams else folder
+    argv = target.argv(python=python, pytest_args=pytest_args, folder=keeps, scratch=scratch)
     return Launch(
         copy=copy,
         argv=argv,
@@ -115,6 +126,7 @@ def _launch(
         folder=folder,
         scratch=scratch,
         inherits_streams=inherits_streams,
+        ignored_signals=ignored_signals,
     )
 
 

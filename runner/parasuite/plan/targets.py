@@ -73,8 +73,11 @@ class Target(ABC):
         return TestTool.NONE
 
     @abstractmethod
-    def argv(self, *, python: str, pytest_args: Sequence[str], folder: Path, scratch: Path) -> tuple[str, ...]:
-        """The program and arguments of one copy. *folder*: below the run folder. *scratch*: for temporary files."""
+    def argv(self, *, python: str, pytest_args: Sequence[str], folder: Path | None, scratch: Path) -> tuple[str, ...]:
+        """The program and arguments of one copy. *scratch*: for temporary files.
+
+        *folder*: below the run folder, for what it keeps from run to run; None leaves that where the project has it.
+        """
 
     @abstractmethod
     def record(self) -> TargetRecord:
@@ -93,13 +96,13 @@ class PytestTarget(Target):
 
     results = ResultSource.PYTEST
 
-    def argv(self, *, python: str, pytest_args: Sequence[str], folder: Path, scratch: Path) -> tuple[str, ...]:
+    def argv(self, *, python: str, pytest_args: Sequence[str], folder: Path | None, scratch: Path) -> tuple[str, ...]:
         pytest = (python, "-m", "pytest", "-p", "_parasuite_pytest", f"--basetemp={scratch / 'b'}")
         return (*pytest, *self._arguments(folder), *pytest_args)
 
     @abstractmethod
-    def _arguments(self, folder: Path, /) -> tuple[str, ...]:
-        """What to run, and how, as arguments of pytest. *folder*: that of the copy below the run folder."""
+    def _arguments(self, folder: Path | None, /) -> tuple[str, ...]:
+        """What to run, and how, as arguments of pytest. *folder*: as in `argv`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ class Corpus(PytestTarget):
     def description(self) -> str:
         return "the bundled corpus"
 
-    def _arguments(self, _folder: Path, /) -> tuple[str, ...]:
+    def _arguments(self, _folder: Path | None, /) -> tuple[str, ...]:
         return ("-c", str(self.folder / "pytest.ini"), str(self.folder))
 
     def record(self) -> TargetRecord:
@@ -169,8 +172,9 @@ class PytestTree(PytestTarget):
     def description(self) -> str:
         return f"pytest {self.path}"
 
-    def _arguments(self, folder: Path, /) -> tuple[str, ...]:
-        return ("-o", f"cache_dir={folder / 'pytest-cache'}", self.path)
+    def _arguments(self, folder: Path | None, /) -> tuple[str, ...]:
+        cache = () if folder is None else ("-o", f"cache_dir={folder / 'pytest-cache'}")
+        return (*cache, self.path)
 
     def record(self) -> TargetRecord:
         return TargetRecord(self.kind, path=self.path)

@@ -87,6 +87,9 @@ def _end_of_output(report: Report, copy: int, output: str) -> Iterator[Text]:
     """The end of what a copy printed: no test explains how it ended. Of stacks, the head is shown elsewhere."""
     if report.stacks and report.stacks[copy]:
         return
+    if output.rstrip() == wording.OUTPUT_IS_ELSEWHERE:
+        yield _line(f"    {wording.OUTPUT_IS_ELSEWHERE}")
+        return
     for line in output.rstrip().splitlines()[-_OUTPUT_LINES_SHOWN:]:
         yield _line(f"    | {line[:_MESSAGE_MAX]}")
     if output and not _is_abnormal(report.copy_ends[copy]):

@@ -16,6 +16,9 @@ from parasuite.model.words import AttributedBy, Protocol, Role, TestOutcome
 
 NOTE = "note: {note}"
 ALL_OUTPUT = "all of its output: {path}"
+OUTPUT_IS_ELSEWHERE = (
+    "(with --exit-code suite, the output of the only copy is not kept: it went to parasuite's own streams)"
+)
 STACK_THEN = "where its first Python process was then, innermost first; all stacks are in its output:"
 NO_SENSOR = "no sensor looked (--sensors none)"
 NOT_SEEN_BY = "not seen by {sensors}:"

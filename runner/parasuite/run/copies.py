@@ -27,6 +27,7 @@ from parasuite.run.supervisor.messages import (
     KillTree,
     MainExited,
     NoteCpuTime,
+    SignalMain,
     SignalTree,
     Started,
     StartFailed,
@@ -47,10 +48,13 @@ class _StopStep(NamedTuple):
     order: CopyOrder
 
 
-def _interrupt(copy: int) -> list[_StopStep]:
+def _interrupt(copy: int, first: int) -> list[_StopStep]:
+    """The steps that begin with the signal *first*."""
+    term = _StopStep(STOP_GRACE_S / 2, SignalTree(copy, signal.SIGTERM))
     return [
-        _StopStep(0.0, SignalTree(copy, signal.SIGINT)),
-        _StopStep(STOP_GRACE_S / 2, SignalTree(copy, signal.SIGTERM)),
+        _StopStep(0.0, SignalTree(copy, first)),
+        # A second one may be taken for the order to end at once.
+        *([] if first == signal.SIGTERM else [term]),
         _StopStep(STOP_GRACE_S, KillTree(copy)),
         # An init that has not answered by then is stopped itself.
         _StopStep(2 * STOP_GRACE_S, KillInit(copy)),
@@ -154,11 +158,22 @@ class Copies:
             self._go_on_stopping(copy, now_ns)
         return self._taken()
 
-    def interrupt(self, *, at_once: bool = False) -> None:
-        """Stop every copy: INT, TERM, KILL within STOP_GRACE_S; KILL alone if *at_once*."""
+    def interrupt(self, received: int, *, at_once: bool = False) -> None:
+        """Stop every copy: INT, TERM, KILL within STOP_GRACE_S; KILL alone if *at_once*.
+
+        *received*: the signal that parasuite was sent. A command that is only observed is sent that one first.
+        """
         for copy in self.copies:
             if not copy.is_done:
-                self._stop(copy, CopyPhase.INTERRUPTED, _kill(copy.number) if at_once else _interrupt(copy.number))
+                first = received if copy.launch.inherits_streams else signal.SIGINT
+                steps = _kill(copy.number) if at_once else _interrupt(copy.number, first)
+                self._stop(copy, CopyPhase.INTERRUPTED, steps)
+
+    def pass_on(self, number: int) -> None:
+        """Send the signal *number* to the main process of each copy that runs."""
+        for copy in self.copies:
+            if copy.stage is CopyStage.RUNNING:
+                self._starter.order(SignalMain(copy.number, number))
 
     def sweep(self, copy: Copy) -> None:
         """Kill what outlived the main process of *copy*; LEFT_BEHIND says how many processes that were."""

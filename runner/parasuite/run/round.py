@@ -93,6 +93,8 @@ class Round:
                 self._log.append(event)
                 self._announce(event)
             answered = self._answer(signals.received, answered)
+            while signals.for_command:
+                self._copies.pass_on(signals.for_command.pop(0))
             for sensor in self._sensors:
                 self.record(sensor.look())
             self._sweep_lingering()
@@ -130,7 +132,7 @@ class Round:
             self._progress.say(
                 f"{name}: killing the copies" if at_once else f"{name}: stopping the copies; once more kills them"
             )
-            self._copies.interrupt(at_once=at_once)
+            self._copies.interrupt(received[-1], at_once=at_once)
         return len(received)
 
     def _sweep_lingering(self) -> None:

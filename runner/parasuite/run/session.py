@@ -30,14 +30,14 @@ from parasuite.probe.probe import Visibility
 from parasuite.record.removal import remove_tree
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.untrusted import Unreadable
-from parasuite.reports.wording import plural
+from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, plural
 from parasuite.run.collect_junit import collect
 from parasuite.run.copies import Copies
 from parasuite.run.progress import Progress
 from parasuite.run.round import Round
 from parasuite.run.scratch import SCRATCH_PREFIX, keep_folder, make_tmpdir, new_scratch_dir
 from parasuite.run.scratch_owner import claimed, remove_abandoned
-from parasuite.run.signals import Signals
+from parasuite.run.signals import IGNORED_AT_START, PASSED_ON, Signals
 from parasuite.run.starters.direct import Direct
 from parasuite.run.starters.starter import Starter
 from parasuite.run.starters.supervised import Supervised
@@ -45,9 +45,6 @@ from parasuite.run.supervisor.messages import EnableSensor
 from parasuite.sensors.recorder import _parasuite_clock
 
 _KEEPING = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST)  # The copy's temporary files are kept.
-_OUTPUT_IS_ELSEWHERE = (
-    "(with --exit-code suite, the output of the only copy is not kept: it went to parasuite's own streams)\n"
-)
 EVENTS_BYTES_MAX = 1 << 30  # 2.3 million calls, of one sensor; at most 4 MB/s were measured
 
 
@@ -59,7 +56,7 @@ def run(
     *cwd*: the user's folder, where run folders go. *work_dir*: the folder that the copies run in.
     Raises RunFolderError before anything is started if the folder cannot be made.
     """
-    with Signals() as signals:
+    with Signals(PASSED_ON if spec.is_observed_only else ()) as signals:
         folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
         record = _new_record(spec, python, folder, environ, cwd)
         try:
@@ -152,11 +149,13 @@ class _Session:
             recorder_mode=visibility.recorder_mode,
             clock=_parasuite_clock.described(),
             inherits_streams=self.spec.is_observed_only,
+            dumps_stacks=not self.spec.is_observed_only or self.spec.timeout_s is not None,
+            ignored_signals=IGNORED_AT_START if self.spec.is_observed_only else (),
         )
         for launch in planned:
             make_tmpdir(launch.scratch)
             if launch.inherits_streams:
-                (launch.folder / "output.log").write_text(_OUTPUT_IS_ELSEWHERE)
+                (launch.folder / "output.log").write_text(OUTPUT_IS_ELSEWHERE + "\n")
             if self.spec.target.results is ResultSource.PYTEST:
                 # If it is missing at the end, the suite has removed it, and with it the results.
                 (launch.folder / "results.jsonl").touch()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Container
 from dataclasses import dataclass
 
 _STATUS_HEAD = 512
@@ -20,6 +21,7 @@ _STATUS_HEAD = 512
 _STAT_MAX = 2048
 _ENVIRONMENT_MAX = 6 << 20
 """No program is started with more. Source: execve(2)."""
+_VARIABLE_MAX = 4096
 _ENTRY = 8
 _WINDOW_PAGES = 16
 
@@ -141,6 +143,19 @@ def environment(pid: int) -> list[bytes]:
         return _read(f"/proc/{pid}/environ", _ENVIRONMENT_MAX).split(b"\0")
     except OSError:
         return []
+
+
+def variables(pid: int, names: Container[bytes]) -> dict[str, str]:
+    """Those of *names* in the environment that *pid* was started with.
+
+    What is longer than a path can be is cut off: these variables become part of many events and of reports.
+    """
+    entries = (entry.partition(b"=") for entry in environment(pid))
+    return {
+        name.decode(): value[:_VARIABLE_MAX].decode("utf-8", "backslashreplace")
+        for name, _, value in entries
+        if name in names
+    }
 
 
 def _read(path: str, size: int) -> bytes:

@@ -59,7 +59,7 @@ class Strangers:
     def _other_run(self, pid: int, stat: proc.Stat) -> OtherRun | None:
         line = _ancestry(pid, stat)
         for member, _ in line:
-            variables = _variables(member)
+            variables = proc.variables(member, _NAMES)
             copy = variables.get("PARASUITE_COPY", "")
             if variables.get("PARASUITE_RUN_ID") and copy.isdecimal() and len(copy) <= _COPY_DIGITS_MAX:
                 copy_dir = variables.get("PARASUITE_COPY_DIR", "")
@@ -90,15 +90,9 @@ def _ancestry(pid: int, stat: proc.Stat) -> list[tuple[int, int]]:
     return line
 
 
-def _variables(pid: int) -> dict[str, str]:
-    """The variables of _NAMES in the environment that *pid* was started with."""
-    entries = (entry.partition(b"=") for entry in proc.environment(pid))
-    return {name.decode(): value.decode("utf-8", "backslashreplace") for name, _, value in entries if name in _NAMES}
-
-
 def _test_at_birth(pid: int) -> str:
     """pytest writes "id (setup)"; the id itself may hold blanks and brackets."""
-    test = _variables(pid).get("PYTEST_CURRENT_TEST", "")
+    test = proc.variables(pid, _NAMES).get("PYTEST_CURRENT_TEST", "")
     return test.rpartition(" (")[0] or test
 
 

@@ -27,6 +27,7 @@ from parasuite.run.supervisor.messages import (
     KillInit,
     KillTree,
     MainExited,
+    SignalMain,
     SignalTree,
     Started,
     StartFailed,
@@ -99,6 +100,9 @@ class Direct:
                 for process in processes:
                     with contextlib.suppress(psutil.Error, ValueError):
                         process.send_signal(order.signal)
+            case SignalMain():
+                with contextlib.suppress(psutil.Error, ValueError):
+                    self._mains[order.copy].send_signal(order.signal)
 
     def reports(self, wait_s: float) -> Iterator[CopyReport]:
         give_up_s = time.monotonic() + wait_s

@@ -28,6 +28,7 @@ from parasuite.run.supervisor.messages import (
     NoteCpuTime,
     Ping,
     Pong,
+    SignalMain,
     StartCopy,
 )
 from parasuite.run.supervisor.process_tree import main_thread_of
@@ -81,11 +82,12 @@ class Supervised:
                 env=dict(launch.env),
                 cwd=str(launch.cwd),
                 output="" if output is None else str(output),
+                ignored=launch.ignored_signals,
             )
         )
 
     def order(self, order: CopyOrder) -> None:
-        self._is_stopping = self._is_stopping or not isinstance(order, NoteCpuTime)
+        self._is_stopping = self._is_stopping or not isinstance(order, NoteCpuTime | SignalMain)
         self._channel.send(order)
 
     def reports(self, wait_s: float) -> Iterator[CopyReport]:

@@ -26,6 +26,7 @@ from parasuite.run.supervisor.messages import (
     Message,
     NoteCpuTime,
     RunMainProcess,
+    SignalMain,
     SignalTree,
     Started,
     StartFailed,
@@ -126,6 +127,8 @@ class Init:
             case SignalTree():
                 for pid in tree_of(here):
                     send_signal(pid, order.signal)
+            case SignalMain() if self._main:
+                send_signal(self._main, order.signal)
             case NoteCpuTime():
                 self._cpu_noted = (time.monotonic(), cpu_ticks(tree_of(here), here))
             case DumpStacks():

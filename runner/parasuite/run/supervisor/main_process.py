@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
 import socket
+from collections.abc import Mapping
 from typing import NoReturn
 
 from parasuite.plan.launch import in_events_mode
@@ -14,10 +16,11 @@ from parasuite.run.supervisor.messages import RunMainProcess
 from parasuite.sensors import supervised
 
 _EXEC_FAILED = 127
+_SHELL = "/bin/sh"
 
 
 def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.socket | None) -> NoReturn:
-    """Execute what *order* names: in a session of its own, with default signals, without input, its output in a file.
+    """Execute what *order* names: in a session of its own, without input, its output in a file.
 
     Without a file for the output, it keeps the standard streams of this process, which are parasuite's own.
     *error_fd*: where to write why that failed, in words. *sensor*: the socket on which to enter the supervisor's
@@ -27,7 +30,7 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
         os.setsid()
         # Python ignores the last two.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, signal.SIG_IGN if number in order.ignored else signal.SIG_DFL)
         if order.output:
             null = os.open(os.devnull, os.O_RDONLY)
             output = os.open(order.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -42,9 +45,19 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
         with contextlib.suppress(ValueError):
             # Refused only if raising the limit was refused as well.
             resource.setrlimit(resource.RLIMIT_NOFILE, order.descriptors)
-        os.execvpe(order.argv[0], order.argv, env)
+        _execute(order.argv, env)
     except OSError as error:
         program = os.fsencode(error.filename or order.argv[0])
         os.write(error_fd, program + f": {error.strerror}".encode())
     finally:
         os._exit(_EXEC_FAILED)
+
+
+def _execute(argv: tuple[str, ...], env: Mapping[str, str]) -> None:
+    """Execute *argv*; a script without a "#!" line with the shell, as execvp(3) does. Raises OSError."""
+    try:
+        os.execvpe(argv[0], argv, env)
+    except OSError as error:
+        if error.errno != errno.ENOEXEC or not error.filename:
+            raise
+        os.execve(_SHELL, [_SHELL, error.filename, *argv[1:]], env)

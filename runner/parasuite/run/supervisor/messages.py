@@ -22,6 +22,14 @@ class SignalTree:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalMain:
+    """Send *signal* to the main process of the copy, if it lives."""
+
+    copy: int
+    signal: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoteCpuTime:
     """Remember the CPU time that the copy has used, so that DumpStacks can tell a busy copy from a hung one."""
 
@@ -50,7 +58,7 @@ class KillInit:
     copy: int
 
 
-CopyOrder: TypeAlias = SignalTree | NoteCpuTime | DumpStacks | KillTree | KillInit
+CopyOrder: TypeAlias = SignalTree | SignalMain | NoteCpuTime | DumpStacks | KillTree | KillInit
 
 
 # --- other orders -------------------------------------------------------------------------------------------------
@@ -81,7 +89,8 @@ class EnableSensor:
 class StartCopy:
     """Start a copy: run *argv* in *cwd* with the environment *env*, its output appended to the file *output*.
 
-    If *output* is "", the copy gets the standard streams that parasuite was started with.
+    If *output* is "", the copy gets the standard streams that parasuite was started with. *ignored*: the numbers of
+    the signals that it ignores at its start.
     """
 
     copy: int
@@ -89,6 +98,7 @@ class StartCopy:
     env: Mapping[str, str]
     cwd: str
     output: str
+    ignored: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +119,7 @@ class RunMainProcess:
     env: Mapping[str, str]
     cwd: str
     output: str
+    ignored: tuple[int, ...]
     descriptors: tuple[int, int]
 
 
@@ -222,6 +233,7 @@ _CLASSES: dict[str, type[Message]] = {
     message.__name__: message
     for message in (
         SignalTree,
+        SignalMain,
         NoteCpuTime,
         DumpStacks,
         KillTree,

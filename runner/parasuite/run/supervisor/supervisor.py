@@ -28,6 +28,7 @@ from parasuite.run.supervisor.messages import (
     Ping,
     Pong,
     RunMainProcess,
+    SignalMain,
     SignalTree,
     SpawnInit,
     StartCopy,
@@ -138,7 +139,7 @@ class Supervisor:
             case Ping():
                 self._orchestrator.send(Pong())
                 self._ping_spawner()
-            case SignalTree() | NoteCpuTime() | DumpStacks() | KillTree() if order.copy in self._inits:
+            case SignalTree() | SignalMain() | NoteCpuTime() | DumpStacks() | KillTree() if order.copy in self._inits:
                 self._inits[order.copy].send(order)
 
     def _enable_sensor(self, order: EnableSensor) -> None:
@@ -172,6 +173,7 @@ class Supervisor:
                 env=order.env,
                 cwd=order.cwd,
                 output=order.output,
+                ignored=order.ignored,
                 descriptors=self._descriptors,
             )
         )

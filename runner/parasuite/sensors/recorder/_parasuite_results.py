@@ -19,6 +19,7 @@ VARIABLE = "PARASUITE_RESULTS"
 """The copy's folder, if its results come from whatever test runners its command starts. Hidden from programs."""
 _TEXT_MAX = 16_000
 _ANCESTORS_MAX = 100
+_FIRST_DESCRIPTOR = 200  # Below 256, a usual limit (macOS).
 
 
 class Stream:
@@ -35,7 +36,7 @@ class Stream:
 
     def _open(self) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
-        self._descriptor = os.open(self._path, flags, 0o666)
+        self._descriptor = _out_of_the_way(os.open(self._path, flags, 0o666))
         self._file = self._found()
 
     def _found(self) -> tuple[int, int] | None:
@@ -65,6 +66,20 @@ class Stream:
     def write_end(self, status: int) -> None:
         """Append that the runner came to its end in order."""
         self.write("ended", status=status)
+
+
+def _out_of_the_way(descriptor: int) -> int:
+    """*descriptor*, moved to a number that the program's own do not reach: those stay what they would be.
+
+    It stays where it is if the program may not have that many, or where fcntl(2) is missing.
+    """
+    with contextlib.suppress(ImportError, OSError):
+        from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+        moved = fcntl(descriptor, F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+        os.close(descriptor)
+        return moved
+    return descriptor
 
 
 def end_of(text: str) -> str:

@@ -298,11 +298,7 @@ def _named_after(tid: int) -> Attribution | None:
 
 def _environment(pid: int) -> tuple[str, ...]:
     """Of what *pid* was started with, the variables that tell a test, a fixture or a worker."""
-    return tuple(
-        entry.decode("utf-8", "backslashreplace")
-        for entry in proc.environment(pid)
-        if entry.partition(b"=")[0] in _TELLING
-    )
+    return tuple(f"{name}={value}" for name, value in proc.variables(pid, _TELLING).items())
 
 
 def _birth_attribution(environment: tuple[str, ...]) -> Attribution | None:

@@ -51,6 +51,8 @@ class Owners:
         self._run_folder = run_folder
         self._processes = SocketProcesses()
         self._strangers = Strangers()
+        # What parasuite was started with (socket activation), every copy has, too: no stranger serves it.
+        self._inherited = frozenset(sockets_of([os.getpid()]))
         self._served: dict[tuple[Protocol, int], dict[str, _Served]] = {}
         self._by_cookie: dict[int, Owner] = {}
         self._by_inode: dict[int, int] = {}
@@ -134,6 +136,8 @@ class Owners:
         state = netlink.LISTEN if destination.protocol == Protocol.TCP else netlink.CLOSE
         rows = self.table.rows(destination.protocol, 1 << state, destination.port)
         found = [row for row in rows if reaches(destination, _endpoint(row, destination.network))]
+        if any(row.inode in self._inherited for row in found):
+            return ()
         return tuple(self._holder(row) for row in found[:_HOLDERS_MAX])
 
     def vanished_at(self, endpoint: Endpoint, but: int) -> list[int]:
