@@ -122,11 +122,19 @@ def paused_in(function: str, pipe: Path) -> Sequence[str]:
     return ("-c", code)
 
 
-def started_in(folder: Path) -> dict[int, int]:
-    """The main process of each copy whose start the run has recorded, by copy."""
+def recorded_in(folder: Path, state: CopyPhase) -> dict[int, int]:
+    """The main process of each copy that the run has recorded to be in *state*, by copy; 0 where it is not told."""
     lines = (folder / "events" / "orchestrator.jsonl").read_text().splitlines(keepends=True)
     events = [json.loads(line) for line in lines if line.endswith("\n")]
-    return {event["copy"]: event["pid"] for event in events if event.get("state") == CopyPhase.STARTED}
+    return {event["copy"]: event.get("pid", 0) for event in events if event.get("state") == state}
+
+
+def until_recorded(folder: Path, state: CopyPhase) -> None:
+    """Wait until the run has recorded that a copy is in *state*."""
+    give_up_s = time.monotonic() + 120
+    while not recorded_in(folder, state):
+        assert time.monotonic() < give_up_s, f"no copy was recorded as {state}"
+        time.sleep(0.02)
 
 
 def until_ready(parasuite: Parasuite, copies: int = 3) -> Path:
@@ -135,7 +143,11 @@ def until_ready(parasuite: Parasuite, copies: int = 3) -> Path:
     while time.monotonic() < give_up_s:
         ready = list((parasuite.cwd / ".parasuite" / "runs").glob("*/copies/*/ready"))
         folder = ready[0].parent.parent.parent if ready else None
-        if len(ready) == copies and folder and len(started_in(folder)) >= len(list(folder.glob("copies/*/ready"))):
+        if (
+            len(ready) == copies
+            and folder
+            and len(recorded_in(folder, CopyPhase.STARTED)) >= len(list(folder.glob("copies/*/ready")))
+        ):
             return folder
         time.sleep(0.02)
     raise AssertionError("the copies did not get ready")
@@ -155,7 +167,7 @@ def supervisor_of(folder: Path) -> int:
 
 def processes_of(process: subprocess.Popen[str], folder: Path, copy: int) -> dict[str, psutil.Process]:
     """The processes by which *copy* is watched and ended, and its main process, by role."""
-    main = started_in(folder)[copy]
+    main = recorded_in(folder, CopyPhase.STARTED)[copy]
     supervisor = psutil.Process(supervisor_of(folder))
     init = psutil.Process(main).parent()
     (spawner,) = supervisor.children()
@@ -223,6 +235,7 @@ def test_if_an_init_is_killed_only_its_copy_is_lost(stubborn: Parasuite) -> None
     process = start(stubborn)
     folder = until_ready(stubborn)
     processes_of(process, folder, 1)["init"].kill()
+    until_recorded(folder, CopyPhase.LOST)
     process.send_signal(signal.SIGINT)
     finished = stubborn.finish(process)
     assert (finished.code, finished.stdout.count(SUPERVISION_DIED)) == (130, 1), finished.stdout

@@ -65,24 +65,25 @@ def meet(request, meet_as):
     return functools.partial(meet_as, request.node.name)
 
 
-def _wait_for(port, copies):
+def _wait_for(ports, copies):
     record = RUN / "events" / "orchestrator.jsonl"
+    wanted = {(copy, port) for copy in copies for port in ports}
 
     def were_seen():
         lines = record.read_text().splitlines(keepends=True)
         events = [json.loads(line) for line in lines if line.endswith("\n")]
-        return copies <= {e["copy"] for e in events if e["kind"] == "seen" and e["endpoint"][2] == port}
+        return wanted <= {(event["copy"], event["endpoint"][2]) for event in events if event["kind"] == "seen"}
 
-    _wait_until(were_seen, f"a listener on port {port} was not seen in each of the copies {copies}", pause_s=0.05)
+    _wait_until(were_seen, f"not all listeners on {ports} were seen in each of the copies {copies}", pause_s=0.05)
 
 
 @pytest.fixture
 def until_all_seen():
     """Wait until the run has seen a listener on *port* in every copy."""
-    return lambda port: _wait_for(port, set(range(COPIES)))
+    return lambda port: _wait_for([port], range(COPIES))
 
 
 @pytest.fixture
 def until_seen():
-    """Wait until the run has seen this copy's listener on *port*."""
-    return lambda port: _wait_for(port, {COPY})
+    """Wait until the run has seen this copy's listeners on all *ports*."""
+    return lambda *ports: _wait_for(ports, [COPY])
