@@ -59,6 +59,16 @@ def test_two_strangers_are_two_findings() -> None:
     ] == [Cause.STRANGER] * 2
 
 
+def test_a_stranger_is_known_by_its_fixed_port() -> None:
+    assert one(connects(5, CLIENT, HERE, REDIS)).port == HERE.port
+
+
+def test_a_stranger_on_a_port_that_the_kernel_may_have_assigned_is_known_by_its_program() -> None:
+    this_run, another_run = (one(connects(5, CLIENT, tcp(port), REDIS)) for port in (40001, 50001))
+    assert (this_run.id, this_run.title) == (another_run.id, another_run.title)
+    assert this_run.title == "the suite depends on a process outside the run, redis-server"
+
+
 def test_the_resolver_of_names_is_a_note() -> None:
     resolver = Holder(None, 53, SocketState.UNCONNECTED, 6)
     assert one(connects(5, CLIENT, udp(53, "127.0.0.53"), resolver)).severity == "note"

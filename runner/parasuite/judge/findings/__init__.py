@@ -4,6 +4,7 @@ finding       Finding, Effect, Side
 knowledge     what judging has learned so far: holds, ports that the kernel assigned, processes
 seen          a cause or an effect, seen once, and what it is charged to
 charges       what a meeting of two parties is charged to
+holders       whose socket was in the way of a bind or listen
 table         everything that one change would cure becomes one finding with an id
 titles        a sentence for each finding
 random_ports  which programs draw their ports at random, so that two copies meet on one by chance

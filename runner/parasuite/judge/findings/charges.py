@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from parasuite.judge.findings.draw_hints import hint_for_draw
 from parasuite.judge.findings.finding import Side
 from parasuite.judge.findings.knowledge import Assignment, Knowledge
+from parasuite.judge.findings.reuse import reuses
 from parasuite.judge.findings.seen import Charge
 from parasuite.judge.ledger import OpenHold
 from parasuite.model.causes import Cause, EffectKind
@@ -30,8 +31,10 @@ from parasuite.model.words import Protocol, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blame:
-    """*charge*, and of the port: *port* if it is fixed, else *drawn_by* and *window_ms*, where they are
-    known. *hint*: as in SeenCause."""
+    """*charge*, and of the port: *port* if it is fixed, else *drawn_by* and *window_ms*, where they are known.
+
+    *hint*: as in SeenCause.
+    """
 
     charge: Charge
     port: int = 0
@@ -87,7 +90,7 @@ def blame(kind: EffectKind, claims: tuple[Claim, ...], knowledge: Knowledge) -> 
         if claim.is_call and assignment is not None:
             return of_lost_port(protocol, assignment, claim.side, claim.t_ns, knowledge)
     for claim in claims:
-        if claim.hold is not None and claim.hold.asked_port == 0 and claim.hold.options:
+        if claim.hold is not None and claim.hold.asked_port == 0 and reuses(claim.hold):
             return Blame(charge=Charge(Cause.REUSE, protocol, claim.side.origin))
     return Blame(charge=unknown_charge(kind, protocol, [claim.side for claim in claims]))
 

@@ -23,12 +23,12 @@ from typing import TypeAlias
 
 from parasuite.judge.findings.charges import of_lost_port, unknown_charge
 from parasuite.judge.findings.finding import Side
+from parasuite.judge.findings.holders import side_of_holder
 from parasuite.judge.findings.knowledge import Assignment, Knowledge
-from parasuite.judge.findings.programs import program_name
 from parasuite.judge.findings.seen import Charge, SeenCause, SeenEffect
 from parasuite.judge.ledger import Changes, OpenHold
 from parasuite.model.causes import Cause, EffectKind
-from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, OtherRun, Send
+from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Send
 from parasuite.model.overlap import canonical, is_wildcard, reaches
 from parasuite.model.party import Party
 from parasuite.model.words import Evidence, Protocol, Role, Severity, SocketState, weaker
@@ -199,14 +199,6 @@ def _may_answer(holder: Holder, destination: Endpoint) -> bool:
     return destination.protocol != Protocol.TCP or holder.state is SocketState.LISTEN
 
 
-def _released(event: _Call, destination: Endpoint, knowledge: Knowledge) -> Assignment | None:
-    """How the client was assigned the port that it means, as it is now; None if it was not, or still has it."""
-    if event.party is None:
-        return None
-    found = knowledge.own_assignment(event.party, destination.protocol, destination.port)
-    return replace(found) if found is not None and found.is_released else None
-
-
 def _is_another(client: Party, party: Party | None) -> bool:
     return party is None or client.meets(party)
 
@@ -226,8 +218,7 @@ def _effect(
         evidence, port = weaker(server.evidence, Evidence.EXACT), knowledge.explicit_port(server)
     severity = EffectKind.CROSSTALK.info.severity
     if other.party is None:
-        # Its port is its own choice, however it came by it.
-        charge, port = stranger_charge(destination), 0
+        charge, port = _stranger_charge(destination, other, knowledge)
         severity = Severity.NOTE if destination.port == _RESOLVER_PORT else Cause.STRANGER.info.severity
     elif port:
         charge = Charge(Cause.HARD_CODED, destination.protocol, str(port))
@@ -244,26 +235,10 @@ def _effect(
     )
 
 
-def stranger_charge(endpoint: Endpoint) -> Charge:
-    """A server outside the run, by its port."""
-    return Charge(Cause.STRANGER, endpoint.protocol, str(endpoint.port))
-
-
-def side_of_holder(role: Role, holder: Holder, knowledge: Knowledge) -> Side:
-    """What the kernel's table told of a socket that the ledger does not know."""
-    name, command = knowledge.process(holder.pid)
-    command = holder.command or command
-    return Side(
-        role=role,
-        party=holder.party,
-        pid=holder.pid,
-        process=holder.name or name or program_name("", command),
-        command=command,
-        state=holder.state,
-        stranger="" if holder.other_run is None else _named_run(holder.other_run),
-    )
-
-
-def _named_run(other: OtherRun) -> str:
-    where = f"copy {other.copy} of parasuite run {other.run_id} in {other.folder}"
-    return f"{other.test}, {where}" if other.test else where
+def _stranger_charge(endpoint: Endpoint, stranger: Side, knowledge: Knowledge) -> tuple[Charge, int]:
+    """A server outside the run, by its port; one whose port the kernel may have assigned, by its program. And the
+    port, 0 for the latter.
+    """
+    if knowledge.is_ephemeral(endpoint.port):
+        return Charge(Cause.STRANGER, endpoint.protocol, stranger.origin), 0
+    return Charge(Cause.STRANGER, endpoint.protocol, str(endpoint.port)), endpoint.port

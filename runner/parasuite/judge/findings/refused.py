@@ -1,9 +1,7 @@
 """`refused` and `foreign`: a bind or listen failed because another party, or a stranger, held the port.
 
-Theory of operation. A refusal is an event with errno EADDRINUSE. Whose socket was in the way is asked, in this order:
-of the kernel's table, which the sensor read at that instant (the event's holders); of the ledger's open holds; where
-no sensor reads that table, of the listeners of strangers that the sampler sees; of the hold that ended there last. A
-party that stood in its own way is not reported, with three exceptions: a listener that outlived an earlier test
+Theory of operation. A refusal is an event with errno EADDRINUSE; holders.py says whose socket was in the way. A party
+that stood in its own way is not reported, with three exceptions: a listener that outlived an earlier test
 (leaked.py); an outgoing connection of its own that had been given the fixed port as its source port; and a connection
 that it has closed, which the kernel still keeps (TIME_WAIT) and which is in the way of a server without SO_REUSEADDR:
 that is a note.
@@ -43,20 +41,20 @@ from itertools import dropwhile, pairwise
 from typing import TypeAlias
 
 from parasuite.judge.findings.charges import Claim, blame
-from parasuite.judge.findings.crosstalk import side_of_holder
 from parasuite.judge.findings.finding import Side
 from parasuite.judge.findings.hard_coded import IN_USE, NAME_HINT
+from parasuite.judge.findings.holders import Call, InTheWay, holder_of
 from parasuite.judge.findings.knowledge import Knowledge
 from parasuite.judge.findings.leaked import leak_charge
 from parasuite.judge.findings.seen import SeenEffect
 from parasuite.judge.ledger import Changes, OpenHold
 from parasuite.model.causes import EffectKind
-from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Holder, Listen
+from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event, Listen
 from parasuite.model.location import FRAMES_MAX, Location
-from parasuite.model.overlap import canonical, may_coexist, overlaps
+from parasuite.model.overlap import canonical, overlaps
 from parasuite.model.party import Party
 from parasuite.model.sensors import is_inside
-from parasuite.model.words import Evidence, Protocol, Role, Severity, SocketState, weaker
+from parasuite.model.words import Protocol, Role, Severity, SocketState
 
 BESIDE_HINT = (
     "hand the held socket itself to the server, or let the other party bind port 0: a hold that the server can bind "
@@ -72,21 +70,10 @@ CONNECTION_HINT = (
 PAIR_HINT = (
     "draw again until the port is free for both addresses (or protocols): the kernel assigned it for only one of them"
 )
-_PENDING_MAX = 16
-"""Of one thread, refusals at other addresses than those that it has bound since."""
 STRANGER_HINT = "bind port 0: on this machine, a process outside the run has this port"
+_PENDING_MAX = 16  # Of one thread: refusals at other addresses than those that it has bound since.
 
 _Thread: TypeAlias = tuple[int, int]  # Pid and thread id.
-_Call: TypeAlias = Bind | Listen
-
-
-@dataclass(frozen=True, slots=True)
-class _Holder:
-    """Whose socket was in the way, and how well that is known. *hold*: its account, where there is one."""
-
-    side: Side
-    evidence: Evidence
-    hold: OpenHold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +81,7 @@ class _Refusal:
     """*paired*: the kernel gave this party the same port for another address or protocol, where it still holds it."""
 
     effect: SeenEffect
-    event: _Call
+    event: Call
     port: int
     paired: bool
 
@@ -154,7 +141,7 @@ class Refused:
             yield attempt.effect
             attempt = None
         if event.errno in IN_USE or _has_no_result(event):
-            if attempt is not None and _holder(event, attempt.effect.endpoint, knowledge) is None:
+            if attempt is not None and holder_of(event, attempt.effect.endpoint, knowledge) is None:
                 yield attempt.effect
             else:
                 yield from self._refused(event, event.party, thread, knowledge)
@@ -181,7 +168,7 @@ class Refused:
                 pending.append(refusal)
                 continue
             if _has_recovered(refusal, event, hold, is_next):
-                effect = replace(effect, severity=min_severity(effect.severity, Severity.WARNING), recovered=True)
+                effect = replace(effect, severity=_less_grave(effect.severity, Severity.WARNING), recovered=True)
             yield effect
         # A prober that tries each port on several addresses may still recover on another one.
         for refusal in pending[:-_PENDING_MAX]:
@@ -189,12 +176,12 @@ class Refused:
         if pending:
             self._pending[thread] = pending[-_PENDING_MAX:]
 
-    def _refused(self, event: _Call, party: Party, thread: _Thread, knowledge: Knowledge) -> Iterator[SeenEffect]:
+    def _refused(self, event: Call, party: Party, thread: _Thread, knowledge: Knowledge) -> Iterator[SeenEffect]:
         endpoint = event.asked if isinstance(event, Bind) else event.got
         if endpoint is None:
             return
         endpoint = canonical(endpoint)
-        holder = _holder(event, endpoint, knowledge)
+        holder = holder_of(event, endpoint, knowledge)
         if holder is None:
             if event.holders:  # Closed connections, all of them: otherwise a holder would be known.
                 self.by_closed_connection += 1
@@ -222,24 +209,24 @@ class Refused:
 # --- what is known of a refusal -------------------------------------------------------------------------------------
 
 
-def min_severity(first: Severity, second: Severity) -> Severity:
+def _less_grave(first: Severity, second: Severity) -> Severity:
     """The less grave of the two."""
     return min(first, second, key=lambda severity: severity.rank)
 
 
-def _has_no_result(event: _Call) -> bool:
+def _has_no_result(event: Call) -> bool:
     """Whether *event* is an attempt that left nothing bound while someone held the port."""
     return event.errno == ATTEMPTED and event.got is None and bool(event.holders)
 
 
-def _is_result(event: _Call, attempt: _Call) -> bool:
+def _is_result(event: Call, attempt: Call) -> bool:
     """Whether *event* is the recorder's report of the call that *attempt* saw, in the same thread."""
     if not isinstance(attempt, Bind) or not isinstance(event, Bind) or not is_inside(event.source):
         return False
     return (attempt.asked.address, attempt.asked.port) == (event.asked.address, event.asked.port)
 
 
-def _is_held(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
+def _is_held(event: Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
     """Whether the party was assigned what *event* wanted, and keeps it by another socket until its server is bound.
 
     A socket of its own that asked for the port by number is no such hold: it may be one whose listen was refused.
@@ -253,14 +240,14 @@ def _is_held(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
     )
 
 
-def _is_paired(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
+def _is_paired(event: Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
     """Whether the party was assigned the port for another address or protocol, and has it there."""
     found = (knowledge.assignment(event.party, each, endpoint.port) for each in (Protocol.TCP, Protocol.UDP))
     is_assigned = any(assignment is not None and not assignment.is_released for assignment in found)
     return is_assigned and not _is_held(event, endpoint, knowledge)
 
 
-def _is_same_place(first: _Call, second: _Call) -> bool:
+def _is_same_place(first: Call, second: Call) -> bool:
     """Whether one loop may have made both calls: the same test, and the same function where it is known."""
     return first.caller.test == second.caller.test and _place(first.caller.location) == _place(second.caller.location)
 
@@ -330,70 +317,10 @@ def _is_connection(side: Side) -> bool:
     return side.state in (SocketState.ESTABLISHED, SocketState.TIME_WAIT)
 
 
-def _holder(event: _Call, endpoint: Endpoint, knowledge: Knowledge) -> _Holder | None:
-    """Whose socket was in the way: the weaker evidence of the refusal and the hold.
-
-    The caller's own party comes first, then another party, then a stranger. None if no one is known.
-    """
-    refusal = Evidence.ATTEMPTED if event.errno == ATTEMPTED else Evidence.EXACT
-    holds_at_port = list(knowledge.ledger.at(endpoint))
-    permitted = {hold.socket for hold in holds_at_port if _permits(hold, endpoint, event)}
-    holders = [holder for holder in event.holders if holder.state.is_owned]
-    refusers = [holder for holder in holders if f"cookie:{holder.cookie}" not in permitted] or holders
-    found = []
-    for holder in refusers:
-        hold = _hold_of(holder, holds_at_port)
-        side = (
-            side_of_holder(Role.HELD, holder, knowledge) if hold is None else knowledge.side_of_hold(Role.HELD, hold)
-        )
-        found.append(_Holder(replace(side, state=holder.state), refusal, hold))
-    if not found:
-        overlapping = [hold for hold in holds_at_port if overlaps(hold.endpoint, endpoint)]
-        refusing_holds = [hold for hold in overlapping if hold.socket not in permitted] or overlapping
-        if not overlapping and not event.holders:
-            for stranger in knowledge.strangers_at(endpoint):
-                return _Holder(side_of_holder(Role.HELD, stranger, knowledge), weaker(refusal, Evidence.SAMPLED))
-        last = knowledge.ledger.last_at(endpoint) if endpoint.protocol != Protocol.UNIX else None
-        # What a script starts after the last holder ended met nobody but its connections.
-        is_late = last is not None and event.party is not None and event.party.is_presumed_beside(last.party)
-        if not refusing_holds and last is not None and not is_late and overlaps(last.endpoint, endpoint):
-            refusing_holds = [last]
-        closed = {holder.state for holder in event.holders}
-        for hold in refusing_holds:
-            side = knowledge.side_of_hold(Role.HELD, hold)
-            if SocketState.TIME_WAIT in closed:
-                side = replace(side, state=SocketState.TIME_WAIT)
-            elif closed or hold is last:
-                side = replace(side, state=SocketState.GONE)
-            found.append(_Holder(side, weaker(refusal, hold.evidence), hold))
-    return min(found, key=lambda known: _distance(event.party, known.side.party), default=None)
-
-
-def _distance(party: Party | None, other: Party | None) -> int:
-    """0 for the caller's own party, or one that it does not meet, 1 for one that it meets, 2 for a stranger."""
-    if party is None or other is None:
-        return 2
-    return int(party.meets(other))
-
-
-def _hold_of(holder: Holder, holds_at_port: list[OpenHold]) -> OpenHold | None:
-    for hold in holds_at_port:
-        if holder.cookie and hold.socket == f"cookie:{holder.cookie}":
-            return hold
-    if holder.party is None or holder.state == SocketState.ESTABLISHED:
-        return None
-    return next((hold for hold in holds_at_port if hold.party == holder.party), None)
-
-
-def _permits(hold: OpenHold, endpoint: Endpoint, event: _Call) -> bool:
-    """Whether *hold* was not in the way of *event*: one with SO_REUSEADDR lets such a server bind the port, too."""
-    return may_coexist(hold.endpoint, hold.options, hold.listening, endpoint, event.options)
-
-
 # --- what is said of it ---------------------------------------------------------------------------------------------
 
 
-def _effect(event: _Call, endpoint: Endpoint, holder: _Holder, party: Party, knowledge: Knowledge) -> SeenEffect:
+def _effect(event: Call, endpoint: Endpoint, holder: InTheWay, party: Party, knowledge: Knowledge) -> SeenEffect:
     wanted = knowledge.side_of_call(Role.WANTED, event, event.options)
     is_stranger = holder.side.party is None
     kind = EffectKind.FOREIGN if is_stranger else EffectKind.REFUSED

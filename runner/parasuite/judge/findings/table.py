@@ -96,7 +96,7 @@ class _Row:
 
     def finding(self, knowledge: Knowledge) -> Finding:
         effects = [_effect(effect, count, knowledge) for effect, count in self.effects]
-        effects.sort(key=lambda effect: -effect.severity.rank)
+        effects.sort(key=lambda effect: (-effect.severity.rank, effect.sides[0].at_ns or 0))
         sides = _one_per_party([_named(side, knowledge) for side in self.sides])
         seen: list[Seen] = [*(cause for cause, _ in self.causes), *(effect for effect, _ in self.effects)]
         first = seen[0]
@@ -106,7 +106,7 @@ class _Row:
             endpoint=first.endpoint,
             ports=ports,
             parties=len({side.party for side in self.sides if side.party is not None}),
-            place=_place(sides),
+            place=self.charge.name if self.charge.cause is Cause.STRANGER else _place(sides),
             ephemeral=knowledge.ephemeral,
             is_drawn=self.is_drawn,
             effect=effects[0].kind if effects else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from parasuite.model.causes import CAUSES, Cause, EffectKind
+from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Endpoint
 from parasuite.model.words import Protocol
 
@@ -42,15 +42,14 @@ def title(cause: Cause, subject: Subject) -> str:
         case Cause.LEAKED:
             return f"{place} leaves a listener open after its test has ended"
         case Cause.ORPHAN:
-            return f"{place} still held {endpoint_or_port(endpoint, subject.ports)} after its copy had ended"
+            return f"{place} still held {_endpoint_or_port(endpoint, subject.ports)} after its copy had ended"
         case Cause.STRANGER:
-            return f"the suite depends on a process outside the run, at {endpoint}"
+            return f"the suite depends on a process outside the run, {f'at {endpoint}' if subject.ports else place}"
         case Cause.UNKNOWN:
             met = (
                 "reached a server of another party" if subject.effect is EffectKind.CROSSTALK else "met another party"
             )
             return f"{place} {met}; where the port came from was not seen"
-    return CAUSES[cause].title
 
 
 def _hard_coded(subject: Subject) -> str:
@@ -78,7 +77,7 @@ def _port(endpoint: Endpoint) -> str:
     return f"{'UDP' if endpoint.protocol == Protocol.UDP else 'TCP'} port {endpoint.port}"
 
 
-def endpoint_or_port(endpoint: Endpoint, ports: Collection[int]) -> str:
+def _endpoint_or_port(endpoint: Endpoint, ports: Collection[int]) -> str:
     """*endpoint*, if its port is fixed; else its address, since a port from the kernel is another one in each run."""
     return str(endpoint) if ports or not endpoint.is_internet else f"a port on {_address(endpoint)}"
 
