@@ -31,10 +31,10 @@ def story(count: int) -> list[str]:
         asked = Endpoint(Protocol.TCP, "127.0.0.1", port if port < 32768 else 0)
         got = Endpoint(Protocol.TCP, "127.0.0.1", port)
         test, line = f"tests/test_it.py::test_{number % 500}", f"tests/test_it.py:{number % 900}:test_{number % 500}"
-        who: dict[str, object] = {"copy": copy, "pid": 100 + copy, "tid": 100 + copy, "test": test}
+        caller = by(copy, pid=100 + copy, test=test, line=line)
         events: list[Event] = [
-            Bind(t_ns=t_ns, cookie=number + 1, asked=asked, got=got, caller=by(line=line), **who),  # type: ignore[arg-type]
-            Listen(t_ns=t_ns + 1, cookie=number + 1, got=got, caller=by(line=line), **who),  # type: ignore[arg-type]
+            Bind(t_ns=t_ns, cookie=number + 1, asked=asked, got=got, caller=caller),
+            Listen(t_ns=t_ns + 1, cookie=number + 1, got=got, caller=caller),
             Release(t_ns=t_ns + 2, cookie=number + 1),
         ]
         lines += map(encode, events)
