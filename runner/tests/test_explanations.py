@@ -176,7 +176,7 @@ def test_a_note_explains_what_names_it_and_nothing_else() -> None:
 # --- refused elsewhere ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attribution", [AttributedBy.THREAD_START, AttributedBy.ENVIRONMENT])
+@pytest.mark.parametrize("attribution", [AttributedBy.THREAD_START, AttributedBy.PROCESS, AttributedBy.ENVIRONMENT])
 def test_a_server_that_was_refused_in_another_thread_or_process_may_explain_the_failure(
     attribution: AttributedBy,
 ) -> None:

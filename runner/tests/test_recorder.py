@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -423,8 +424,39 @@ def test_forked_and_spawned_children_work_for_the_test_that_made_them(tmp_path: 
         *("-m", "pytest", "-p", "no:cacheprovider", "-q", "test_suite.py"),
         name="test_suite.py",
     )
-    assert [bind.caller.test for bind in binds(events)] == ["test_suite.py::test_children"] * 2
+    # None of their threads runs the test, which does not see what they raise.
+    named = [(bind.caller.test, bind.caller.attribution) for bind in binds(events)]
+    assert named == [("test_suite.py::test_children", "process")] * 2
     assert len({bind.caller.process.pid for bind in binds(events)}) == 2
+
+
+def test_a_test_that_its_runner_runs_in_a_forked_child_runs_in_that_childs_thread(tmp_path: Path) -> None:
+    # As pytest-forked and xdist's --boxed do.
+    (tmp_path / "conftest.py").write_text(
+        textwrap.dedent(
+            """
+            import os
+            from _pytest.runner import runtestprotocol
+            def pytest_runtest_protocol(item):
+                if os.fork() == 0:
+                    runtestprotocol(item, log=False)
+                    os._exit(0)
+                os.wait()
+                return True
+            """
+        )
+    )
+    events = record(
+        tmp_path,
+        """
+        def test_serves():
+            socket.create_server(("127.0.0.1", 0)).close()
+        """,
+        *PYTEST,
+        name="test_suite.py",
+    )
+    named = [(bind.caller.test, bind.caller.attribution) for bind in binds(events)]
+    assert named == [("test_suite.py::test_serves", "thread")]
 
 
 def test_xdist_workers_name_their_tests(tmp_path: Path) -> None:

@@ -53,10 +53,13 @@ def on_change(listener: Any) -> None:
 
 
 def current() -> tuple[str, int, str]:
-    """The test that the calling thread works for, how that is known, and the fixture; "" outside any."""
+    """The test that the calling thread works for, how that is known, and the fixture; "" outside any.
+
+    In a child that a test forked, no thread runs the test: it does not see what such a thread raises.
+    """
     test, fixture = _in_context.get() or _running.get(get_ident(), ""), _fixture_in_context.get()
     if test:
-        return test, BY_THREAD, fixture
+        return test, BY_PROCESS if 0 in _running else BY_THREAD, fixture
     test, starter, *_ = _of_thread()
     if test or starter:
         return test, BY_STARTER, starter
