@@ -54,6 +54,7 @@ WAYS_TO_START = {
     "after it removed PYTHONPATH": "os.environ.pop('PYTHONPATH', ''); subprocess.run(python, check=True)",
     "after it cleared its environment": "os.environ.clear(); subprocess.run(python, check=True)",
     "by execve": "os.execve(python[0], python, {'OWN': '1'})",
+    "by execve with names": "os.execve(path=python[0], argv=python, env={'OWN': '1'})",
     "by execvpe": "os.execvpe(python[0], python, os.environ)",
     "by execv": "os.execv(python[0], python)",
     "by posix_spawn": "assert os.waitpid(os.posix_spawn(python[0], python, os.environ), 0)[1] == 0",

@@ -146,9 +146,10 @@ def _joined(theirs: str) -> str:
 def _starting(original: Any) -> Any:
     """*original*, which takes a path, arguments and an environment; with ours in that, where it belongs."""
 
-    def start(path: Any, arguments: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
+    # The parameters have the names of execve's, which a program may use.
+    def start(path: Any, argv: Any, env: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            return original(path, arguments, _with_ours(path, env), *args, **kwargs)
+            return original(path, argv, _with_ours(path, env), *args, **kwargs)
         except BaseException as error:
             hide_frames(error)
             raise
@@ -196,10 +197,10 @@ def patch_multiprocessing(util: Any, frames_of: Callable[[Any], str]) -> None:
     if original is None:
         return
 
-    def spawnv_passfds(*arguments: Any) -> Any:
+    def spawnv_passfds(*args: Any, **kwargs: Any) -> Any:
         try:
             guarded(_start_at, frames_of, sys._getframe(1))
-            return original(*arguments)
+            return original(*args, **kwargs)
         except BaseException as error:
             hide_frames(error)
             raise
