@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -329,6 +329,13 @@ def _worker(row: WorkerRow, name: str, process: Described) -> Worker:
     if row.is_presumed:
         return Worker(row.tool, name, command=process.command)
     return Worker(row.tool, name, process.pid, process.start_s)
+
+
+def current_test(variables: Mapping[str, str]) -> str:
+    """The test that CURRENT_TEST names among *variables*, of a process; "" if there is none."""
+    value = variables.get(CURRENT_TEST, "")
+    # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
+    return value.rpartition(" (")[0] or value
 
 
 def handed_down(process: Described) -> tuple[Worker, ...]:

@@ -27,6 +27,8 @@ from parasuite.judge.findings import find
 from parasuite.model.causes import EffectKind
 from parasuite.model.events import Bind, Event
 from parasuite.model.party import Party
+from parasuite.model.words import CopyVariable
+from parasuite.model.workers import CURRENT_TEST
 from parasuite.plan.launch import recorder_variable
 from parasuite.probe import native
 from parasuite.probe.self_test_result import SelfTestResult
@@ -104,8 +106,8 @@ class _Stage:
             return {}
         return {
             "PYTHONPATH": self._recorder,
-            "PARASUITE_RECORDER": recorder_variable(self._mode, copy, self._folder / str(copy)),
-            "PYTEST_CURRENT_TEST": f"{_TEST} (call)",
+            CopyVariable.RECORDER: recorder_variable(self._mode, copy, self._folder / str(copy)),
+            CURRENT_TEST: f"{_TEST} (call)",
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 

@@ -14,6 +14,8 @@ import os
 from typing import NamedTuple
 
 from parasuite.model.events import OtherRun
+from parasuite.model.words import CopyVariable
+from parasuite.model.workers import CURRENT_TEST, current_test
 from parasuite.sensors import proc
 from parasuite.sensors.seccomp import pages
 from parasuite.sensors.seccomp.aside import Aside
@@ -21,7 +23,9 @@ from parasuite.sensors.seccomp.aside import Aside
 _COMMAND_MAX = 1000
 _ANCESTORS_MAX = 16
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_NAMES = frozenset({b"PARASUITE_RUN_ID", b"PARASUITE_COPY", b"PARASUITE_COPY_DIR", b"PYTEST_CURRENT_TEST"})
+_NAMES = frozenset(
+    name.encode() for name in (CopyVariable.RUN_ID, CopyVariable.COPY, CopyVariable.COPY_DIR, CURRENT_TEST)
+)
 _COPY_DIGITS_MAX = 6
 # PARASUITE_COPY_DIR is RUN_FOLDER/copies/NNN, and the pages of that copy are in its folder "pages".
 _COPIES, _PAGES = "copies", "pages"
@@ -60,11 +64,11 @@ class Strangers:
         line = _ancestry(pid, stat)
         for member, _ in line:
             variables = proc.variables(member, _NAMES)
-            copy = variables.get("PARASUITE_COPY", "")
-            if variables.get("PARASUITE_RUN_ID") and copy.isdecimal() and len(copy) <= _COPY_DIGITS_MAX:
-                copy_dir = variables.get("PARASUITE_COPY_DIR", "")
+            copy = variables.get(CopyVariable.COPY, "")
+            if variables.get(CopyVariable.RUN_ID) and copy.isdecimal() and len(copy) <= _COPY_DIGITS_MAX:
+                copy_dir = variables.get(CopyVariable.COPY_DIR, "")
                 return OtherRun(
-                    variables["PARASUITE_RUN_ID"], int(copy), _run_folder(copy_dir), self._test(line, copy_dir)
+                    variables[CopyVariable.RUN_ID], int(copy), _run_folder(copy_dir), self._test(line, copy_dir)
                 )
         return None
 
@@ -73,7 +77,9 @@ class Strangers:
 
         *line*: the process and its ancestors. *copy_dir*: the folder of their copy, as their environment names it.
         """
-        test = self._aside(lambda: _test_in_pages(copy_dir, line[:1])) or _test_at_birth(line[0][0])
+        test = self._aside(lambda: _test_in_pages(copy_dir, line[:1])) or current_test(
+            proc.variables(line[0][0], _NAMES)
+        )
         return test or self._aside(lambda: _test_in_pages(copy_dir, line[1:])) or ""
 
 
@@ -88,12 +94,6 @@ def _ancestry(pid: int, stat: proc.Stat) -> list[tuple[int, int]]:
             break
         line.append((pid, stat.start_ticks))
     return line
-
-
-def _test_at_birth(pid: int) -> str:
-    """pytest writes "id (setup)"; the id itself may hold blanks and brackets."""
-    test = proc.variables(pid, _NAMES).get("PYTEST_CURRENT_TEST", "")
-    return test.rpartition(" (")[0] or test
 
 
 def _run_folder(copy_dir: str) -> str:

@@ -31,8 +31,8 @@ from dataclasses import InitVar, dataclass, field
 
 from parasuite.model.events import Ancestor
 from parasuite.model.party import Party, Process
-from parasuite.model.words import AttributedBy
-from parasuite.model.workers import CURRENT_TEST, VARIABLES, is_libtest
+from parasuite.model.words import AttributedBy, CopyVariable
+from parasuite.model.workers import VARIABLES, current_test, is_libtest
 from parasuite.sensors import proc
 from parasuite.sensors.seccomp import pages
 from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
@@ -43,8 +43,7 @@ _DESCRIPTORS_PER_THREAD = 8
 _COMMAND_MAX = 500
 _ANCESTORS_MAX = 64
 _ANCESTORS_REMEMBERED_MAX = 4096
-_FIXTURE = "PARASUITE_FIXTURE"
-_TELLING = frozenset(name.encode() for name in (*VARIABLES, _FIXTURE))
+_TELLING = frozenset(name.encode() for name in (*VARIABLES, CopyVariable.FIXTURE))
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -304,14 +303,11 @@ def _environment(pid: int) -> tuple[str, ...]:
 def _birth_attribution(environment: tuple[str, ...]) -> Attribution | None:
     """The test that ran when a process was started, or the fixture that outlives it, if its environment says so."""
     variables = dict(entry.partition("=")[::2] for entry in environment)
-    fixture = pages.parsed_fixture(variables.get(_FIXTURE, "").encode())
+    fixture = pages.parsed_fixture(variables.get(CopyVariable.FIXTURE, "").encode())
     if fixture is not None:
         return Attribution(fixture=fixture)
-    test = variables.get(CURRENT_TEST, "")
-    if test:
-        # pytest writes "id (setup)"; the id itself may hold blanks and brackets.
-        return Attribution(test.rpartition(" (")[0] or test, by=AttributedBy.ENVIRONMENT)
-    return None
+    test = current_test(variables)
+    return Attribution(test, by=AttributedBy.ENVIRONMENT) if test else None
 
 
 def _ancestor_attribution(parent: int, folder: pages.Folder | None) -> Attribution:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from parasuite.model.words import CopyVariable
 from parasuite.sensors import proc
 
 _RECORDER = os.path.join(os.fsencode(os.path.dirname(proc.__file__)), b"recorder")
@@ -45,7 +46,7 @@ class UnrecordedPythons:
 def _reason(pid: int, command: str) -> str:
     variables = dict(entry.partition(b"=")[::2] for entry in proc.environment(pid))
     entries = variables.get(b"PYTHONPATH", b"").split(os.fsencode(os.pathsep))
-    if variables and (b"PARASUITE_RECORDER" not in variables or _RECORDER not in entries):
+    if variables and (CopyVariable.RECORDER.encode() not in variables or _RECORDER not in entries):
         return _SCRUBBED
     arguments = iter(command.split()[1:])
     for argument in arguments:
