@@ -415,5 +415,5 @@ def test_the_recorder_tells_what_the_table_looks_at() -> None:
     source = Path(*recorder.__path__, "_parasuite_log.py").read_text()
     told = re.search(r"^WORKER_VARIABLES = (\(.*?\n\))", source, re.MULTILINE | re.DOTALL)
     assert told is not None
-    others = {CURRENT_TEST, XDIST_WORKER, CopyVariable.STARTED_AT}
+    others = {CURRENT_TEST, XDIST_WORKER, CopyVariable.FIXTURE, CopyVariable.STARTED_AT}
     assert {*ast.literal_eval(told[1])} | others == set(VARIABLES)

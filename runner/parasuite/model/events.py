@@ -189,7 +189,7 @@ class Bind(SocketCall):
     """A bind(2). *asked*: the address of the call. *got*: what the socket has now; None when refused or unknown.
 
     *errno*: its name ("EADDRINUSE"); "" when it succeeded; ATTEMPTED where only the attempt was seen, FAILED where
-    only that it failed. *holders*: who had it, after EADDRINUSE.
+    only that it failed. *holders*: the sockets that had it, after EADDRINUSE.
     """
 
     kind = "bind"
@@ -217,8 +217,8 @@ class Listen(SocketCall):
 class Connect(SocketCall):
     """A connect(2) towards *destination*; it was tried, its result is not known.
 
-    *holders*: who listened there at that instant; filled where only another party was known to. Where none was known
-    to, but a process outside the run listens, *holders* are its sockets: as of this instant or up to a second before.
+    *holders*: if only other parties were known to have sockets there, those that listened at that instant. If no
+    party was, the sockets of processes outside the run, as of that instant or up to a second before.
     """
 
     kind = "connect"
@@ -274,7 +274,7 @@ class Unseen(ProcessEvent):
 
 @dataclass(slots=True, kw_only=True)
 class StrangerSeen(Event):
-    """A listener of a process outside the run that the sampler sees for the first time, or (*is_gone*) no more.
+    """A listener of a process outside the run that the sampler sees for the first time, or (*is_gone*) misses.
 
     *socket*: as in Seen. *holders*: the process, one; () when it is gone.
     """

@@ -67,9 +67,9 @@ class WorkerRow:
     "" if the process does not make a worker.
 
     *is_value*: the name alone says which worker it is, also where the processes above are not known. Otherwise each
-    process that has a name is a worker. *is_nested*: whether such a process may start others beside which it counts
-    as their parent; if not, only the topmost one counts. *is_presumed*: the tool starts programs of any kind, side by
-    side; what has different command lines is presumed to be different tests.
+    process that has a name is a worker. *is_nested*: whether a worker of this tool may be within another one of it;
+    if not, only the topmost counts. *is_presumed*: the tool starts programs of any kind, side by side; those with
+    different command lines are presumed to be different tests.
     """
 
     tool: str
@@ -285,6 +285,7 @@ ROWS: tuple[WorkerRow, ...] = (
 
 VARIABLES = (
     CURRENT_TEST,
+    CopyVariable.FIXTURE,  # The fixture that started it, if that outlives its test.
     CopyVariable.STARTED_AT,  # The project's frames at the line that started it, separated by tabs.
     XDIST_WORKER,
     "JEST_WORKER_ID",

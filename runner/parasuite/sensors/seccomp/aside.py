@@ -26,8 +26,8 @@ class Aside:
     """Runs work in threads of its own. When _WAITING_MAX threads have been abandoned, no more work is started.
 
     *timeout_s*: after that time a thread is abandoned. So a hostile process can delay this one by _WAITING_MAX times
-    as long, and no more. A thread, unlike a
-    child process, keeps this process's right to inspect other processes (Yama).
+    as long, and no more. A thread, unlike a child process, keeps this process's right to inspect other processes
+    (Yama).
     """
 
     def __init__(self, timeout_s: float = _TIMEOUT_S) -> None:

@@ -17,11 +17,11 @@ use (no CONFIG_SCHED_INFO), or hides it, we do not postpone.
 What a look-up shows: a socket in the table has been bound. One that is not there was refused, or has been closed
 again: that cannot be known, and the event's errno is "?".
 
-Unix sockets are in the kernel's table from the start, with their name once they have been bound (and the next call on
-the same socket shows its name, in any network). So one without a name was refused, if its thread has run. Why, the
-file at that path tells: if there is one, it was in the way. Of a socket that is closed again, too, that file tells as
-much as can be known: one that is older than the call was in the way, and one that is not was made by it. Whose socket
-had the name is asked as soon as the call has been let go on: who has it then had it before.
+Unix sockets are in the kernel's table from the start, and have a name there once they have been bound. (The thread's
+next call on the same socket shows the name, too, in any network.) So a socket without a name was refused, if its
+thread has run. The file at the path says why: if there is one, it was in the way. If the socket has been closed by
+then, that file is all there is: one that is older than the call was in the way, and a newer one was made by the call.
+Which socket had the name is looked up as soon as the call has been continued: later it may have been closed.
 """
 
 from __future__ import annotations
@@ -79,7 +79,8 @@ class Attempt:
 class _Pending:
     """An attempt whose result is not known yet. *cpu_use*: of its thread when it was last looked up, if it was.
 
-    *holders*: of a Unix socket, who had the name when the call went on. *wall_ns*: when that was, since the epoch.
+    For a Unix socket: *holders*, the socket that had the name when the call was continued; *wall_ns*, the time of the
+    call since the epoch.
     """
 
     attempt: Attempt
@@ -142,8 +143,8 @@ class Attempts:
     def look_up_thread(self, tid: int, sock: _socket.socket | None = None) -> FoundAttempt | None:
         """The thread makes its next call, on *sock* if that is known, so its last one is over.
 
-        That of a Unix socket is returned, not reported: for `report` once the thread has got its reply, since to tell
-        why it failed may take long.
+        An attempt on a Unix socket is returned, not reported. Give it to `report` once the thread has its reply,
+        because finding out why the bind failed may take long.
         """
         pending = self._pending.pop(tid, None)
         if pending is None:
@@ -155,7 +156,7 @@ class Attempts:
         return None
 
     def report(self, found: FoundAttempt) -> None:
-        """Report what `look_up_thread` has returned."""
+        """Report an attempt that `look_up_thread` returned."""
         self._report(*found)
 
     def _look_up_bound_at(self, asked: Endpoint) -> None:
@@ -288,7 +289,7 @@ class Attempts:
             self._emit_named(attempt, asked, errno=FAILED)
 
     def _may_have_been_bound(self, pending: _Pending, asked: Endpoint, result: _UnixResult | None) -> bool:
-        """Whether a socket that is gone may have had a path whose file is gone, too: the folder is there."""
+        """Whether a socket that is gone may have been bound to a path whose file is gone, too: the folder exists."""
         return result is None and self._unix.has_folder(asked, pending.attempt.caller.process.pid)
 
     def _emit_named(

@@ -43,7 +43,7 @@ _DESCRIPTORS_PER_THREAD = 8
 _COMMAND_MAX = 500
 _ANCESTORS_MAX = 64
 _ANCESTORS_REMEMBERED_MAX = 4096
-_TELLING = frozenset(name.encode() for name in (*VARIABLES, CopyVariable.FIXTURE))
+_VARIABLES = frozenset(name.encode() for name in VARIABLES)
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -59,10 +59,10 @@ class TracedProcess:
     """A process for as long as it runs one program. *birth_attribution*: the test that ran when it was started, for a
     process that publishes no page.
 
-    *environment*: of the variables that tell a worker, "NAME=value". *space*: its memory, None if it may not be
+    *environment*: as in ProcessSeen. *space*: its memory, None if it may not be
     inspected. *stale_inode*: of the page that an earlier program of the process left. *threads*: how many of its
-    threads are kept; it is forgotten with the last. *names_threads*: after its tests,
-    which are not within another runner's.
+    threads are kept; it is forgotten with the last. *names_threads*: it names its threads after its tests (libtest),
+    and no test of another runner started it.
     """
 
     identity: Process
@@ -264,7 +264,7 @@ class Callers:
         if found is not None:
             self._ancestors.move_to_end(key)
             return found
-        # Not remembered if it is none: a process that lost its parent at this moment would be nobody's for ever.
+        # Not remembered if it is none: a process that loses its parent just now has a copy again at the next look.
         if self.copy_of(pid) is None:
             return None
         page = None if folder is None else folder.open_page(pid, stat.start_ticks)
@@ -297,7 +297,7 @@ def _named_after(tid: int) -> Attribution | None:
 
 def _environment(pid: int) -> tuple[str, ...]:
     """Of what *pid* was started with, the variables that tell a test, a fixture or a worker."""
-    return tuple(f"{name}={value}" for name, value in proc.variables(pid, _TELLING).items())
+    return tuple(f"{name}={value}" for name, value in proc.variables(pid, _VARIABLES).items())
 
 
 def _birth_attribution(environment: tuple[str, ...]) -> Attribution | None:

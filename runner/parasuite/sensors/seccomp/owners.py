@@ -51,7 +51,7 @@ class Owners:
         self._run_folder = run_folder
         self._processes = SocketProcesses()
         self._strangers = Strangers()
-        # What parasuite was started with (socket activation), every copy has, too: no stranger serves it.
+        # Each copy inherits the sockets that parasuite was started with (socket activation): no stranger serves them.
         self._inherited = frozenset(sockets_of([os.getpid()]))
         self._served: dict[tuple[Protocol, int], dict[str, _Served]] = {}
         self._by_cookie: dict[int, Owner] = {}
@@ -76,7 +76,7 @@ class Owners:
         there = self._at.get(at)
         if there is None:
             self._at[at] = {cookie}
-            self._served.pop(at, None)  # Who listened there before need not do so any more.
+            self._served.pop(at, None)  # The strangers that listened there may be gone.
         else:
             there.add(cookie)
         if owner.inode:
@@ -196,7 +196,7 @@ class Owners:
     def holder_of(
         self, inode: int, state: SocketState, cookie: int, *, uid: int | None = None, peer: Endpoint | None = None
     ) -> Holder:
-        """Whose the open socket *inode* is that no copy is known to have bound. Its other properties are given."""
+        """The holder of the open socket *inode*, which no copy is known to have bound. The rest is known already."""
         pid = self._processes.of(inode)
         copy = self._copy_of(pid) if pid else None
         if copy is not None:

@@ -1,12 +1,12 @@
 """The Unix sockets that the copies have bound: which of them has a name now, and whether it is still open.
 
-Theory of operation. The kernel sends no notice when a Unix socket ends, and the file that a path names stays behind.
-So whether a socket is still open is asked of the kernel's table, by inode, when it matters: once another socket is
-about to get the same name; and of all of them each time that their number has doubled, so that it stays bounded. A
-socket that is gone is released, untimed. (A duplicate of the socket would tell the same, and keep it open.)
+Theory of operation. The kernel sends no notice when a Unix socket ends, and the file at its path stays behind. So we
+look the socket up in the kernel's table, by inode, when another one is about to get the same name. Each time their
+number has doubled, we look all of them up, so that it stays bounded. A socket that is gone is released, untimed. (A
+duplicate of the socket would show the same, but would keep it open.)
 
-A name has one socket at a time. Who binds a path that another socket had, after removing its file, takes the name
-over: the other is still open, and no new client finds it.
+A name belongs to one socket at a time. A process that removes the file of another socket and binds the same path
+takes the name over: the other socket is still open, but no new client reaches it.
 """
 
 from __future__ import annotations
@@ -76,7 +76,8 @@ class UnixSockets:
     def holder_of(self, endpoint: Endpoint, t_ns: int, but: int = 0) -> tuple[Holder, ...]:
         """The socket, if not the one with the inode *but*, that has the name of *endpoint* now.
 
-        One that is gone is released just before *t_ns*. So is one in another network: nothing shows that it is there.
+        One that is gone is released just before *t_ns*. So is one in another network, where we cannot see whether it
+        is open.
         """
         name = _name(endpoint)
         known = self._by_name.get(name)
@@ -98,7 +99,8 @@ class UnixSockets:
     def add(self, bound: BoundSocket, t_ns: int) -> None:
         """*bound* has got its name at *t_ns*; whichever had it before has lost it.
 
-        An abstract name can be had again only once its socket has ended, which is released then; a path before that.
+        An abstract name is free only once its socket has ended, so that socket is released. A path can be bound again
+        while its socket is open.
         """
         name = _name(bound.endpoint)
         before = self._by_name.get(name)
