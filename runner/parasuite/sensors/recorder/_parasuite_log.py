@@ -260,8 +260,7 @@ class Log:
             fields["fixture"] = fixture
         return fields
 
-    # --- what a socket is
-    # ---------------------------------------------------------------------------------------------
+    # --- what a socket is -------------------------------------------------------------------------------------------
 
     def _identity(self, sock: Any) -> Identity:
         """The fields that identify the socket; the same across dup, fork and detach if the system identifies
@@ -320,8 +319,7 @@ class Log:
                 return ["loopback-device"] if name.rstrip(b"\0") == b"lo" else []
         return []
 
-    # --- calls
-    # --------------------------------------------------------------------------------------------------------
+    # --- calls ------------------------------------------------------------------------------------------------------
 
     def write_announced(self, kind: int, sock: Any, address: Any, call_site: CallSite) -> None:
         """Called by the audit hook before the call. For native code and for connects this is all that is known."""
@@ -440,8 +438,7 @@ class Log:
         if self._sockets.pop(str(identity.get("cookie") or identity.get("socket")), False):
             self._write({**self._event("release", _NO_CALL_SITE), **identity})
 
-    # --- Python's class
-    # -----------------------------------------------------------------------------------------------
+    # --- Python's class ---------------------------------------------------------------------------------------------
 
     def _call_site_of_bind(self, sock: Any, frame: Any) -> CallSite | None:
         """The attribution of a bind that is about to be made; None if the audit hook writes it (as for VSOCK

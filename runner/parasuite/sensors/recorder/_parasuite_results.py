@@ -46,14 +46,9 @@ class Stream:
             return found.st_dev, found.st_ino
         return None
 
-    @property
-    def is_of_this_process(self) -> bool:
-        """False in a forked child of the process that made it."""
-        return os.getpid() == self._owner
-
     def write(self, event: str, **fields: object) -> None:
         """Append a line. A forked child of the process that opened the stream writes nothing."""
-        if not self.is_of_this_process:
+        if os.getpid() != self._owner:
             return
         line = self._dumps({"event": event, "t_ns": now_ns(), "runner": self._runner, **fields}) + "\n"
         # If the disk is full the result is missing and its test counts as lost; the tests go on.

@@ -1,8 +1,8 @@
 """Names the unittest test that runs, and writes how each one ended to results.jsonl, whatever runner runs it.
 
 A test is entered by `run` or by `__call__`, of TestCase or of a class that overrides them without calling those
-(twisted.trial does); its end is seen where the runner's result object is told of it. Only the outermost test counts:
-a suite may test a test runner. Standard library only, Python 3.8 or newer.
+(twisted.trial does). Its end is seen where it is reported to the runner's result object. Only the outermost test
+counts: a suite may test a test runner. Standard library only, Python 3.8 or newer.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ _OF_LOADER = ("_FailedTest", "ModuleSkipped")
 
 class _Record:
     """What is known of a test that runs, or of a class or module that is set up. *outcome*: "" until it has one.
-    *is_reporting*: its result is being told. *told*: the result object that the runner gave to the test, if its
-    reports are seen. *aside*: what other result objects were told. It counts if that one was told nothing: a runner
-    may put another in front of it, and a test of a test runner tells its own.
+    *is_reporting*: a report of it has begun and not ended. *receiver*: the result object that the runner gave to the
+    test; None if it gave none, or if reports to that object are not seen. *aside*: what was reported to other result
+    objects, which counts if nothing was reported to *receiver*. A runner may put another object in front of that one,
+    and a test of a test runner has its own.
     """
 
     __slots__ = (
@@ -57,9 +58,9 @@ class _Record:
         "outcome",
         "phase",
         "pid",
+        "receiver",
         "started_ns",
         "texts",
-        "told",
     )
 
     def __init__(self, test_id: str, phase: str) -> None:
@@ -69,12 +70,12 @@ class _Record:
         self.messages: list[str] = []
         self.texts: list[str] = []
         self.is_reporting = self.is_of_fixture = False
-        self.told: Any = None
+        self.receiver: Any = None
         self.aside: _Record | None = None
 
-    def of(self, told: Any) -> _Record:
-        """Where to note what the result object *told* is told."""
-        if self.told is None or told is self.told:
+    def of(self, receiver: Any) -> _Record:
+        """Where to note what is reported to the result object *receiver*."""
+        if self.receiver is None or receiver is self.receiver:
             return self
         if self.aside is None:
             self.aside = _Record(self.id, self.phase)
@@ -175,7 +176,7 @@ def _wrap_entry(owner: Any, name: str, root: Any) -> None:
 
 
 def _disguised(function: Any, original: Any) -> Any:
-    """*function*, with what tells people and programs about *original*."""
+    """*function*, with the name, documentation and attributes of *original*."""
     for name in ("__doc__", "__name__", "__qualname__", "__module__"):
         setattr(function, name, getattr(original, name))
     function.__dict__.update(original.__dict__)
@@ -221,7 +222,7 @@ def _begun(test: Any, test_id: str, result: Any) -> _Record | None:
         _wrap_all_reports(type(result))
     record = _Record(_container_of(test) or test_id, "collection" if _container_of(test) else "")
     if hasattr(getattr(type(result), "addSuccess", None), "_parasuite_wraps"):
-        record.told = result
+        record.receiver = result
     _records[id(test)] = record
     if not record.phase:
         stream.write("started", id=record.id)
@@ -243,7 +244,7 @@ def _ended(record: _Record) -> None:
         record.write(stream)
 
 
-# --- what the result object is told ---------------------------------------------------------------------------------
+# --- what is reported to result objects -----------------------------------------------------------------------------
 
 
 def _wrap_all_reports(kind: Any) -> None:
@@ -261,9 +262,9 @@ def _wrap_reports(owner: Any) -> None:
 
 
 @contextlib.contextmanager
-def _reporting(name: str, told: Any, args: Any, kwargs: Any) -> Any:
-    """Within the block a result object is told of a test, or of a fixture, by its method *name*."""
-    record = guarded(_reported, name, told, args, kwargs)
+def _reporting(name: str, receiver: Any, args: Any, kwargs: Any) -> Any:
+    """Within the block a test or a fixture is reported to the result object *receiver*, by its method *name*."""
+    record = guarded(_reported, name, receiver, args, kwargs)
     try:
         yield
     finally:
@@ -278,8 +279,10 @@ def _test_of(args: Any, kwargs: Any) -> Any:
     return args[0] if args else kwargs.get("test")
 
 
-def _reported(name: str, told: Any, args: Any, kwargs: Any) -> _Record | None:
-    """Note what a result object is told. The record, if the caller has to end its report; methods call each other."""
+def _reported(name: str, receiver: Any, args: Any, kwargs: Any) -> _Record | None:
+    """Note what is reported. The record, if the caller has to end its report; None within another report of it, since
+    the methods of result objects call one another.
+    """
     test = _test_of(args, kwargs)
     details = args[1:] or tuple(value for key, value in kwargs.items() if key != "test")
     record = _records.get(id(test))
@@ -287,12 +290,11 @@ def _reported(name: str, told: Any, args: Any, kwargs: Any) -> _Record | None:
         # A skip within a subtest names the subtest.
         record = _records.get(id(getattr(test, "test_case", None)))
     if record is None:
-        is_fixture = bool(args) and type(test).__name__ == "_ErrorHolder"
-        return _write_fixture(name, test, details) if is_fixture else None
+        return _write_fixture(name, test, details) if type(test).__name__ == "_ErrorHolder" else None
     if record.is_reporting:
         return None
     record.is_reporting = True
-    _note(record.of(told), name, details)
+    _note(record.of(receiver), name, details)
     return record
 
 

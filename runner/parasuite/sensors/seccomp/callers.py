@@ -59,10 +59,9 @@ class TracedProcess:
     """A process for as long as it runs one program. *birth_attribution*: the test that ran when it was started, for a
     process that publishes no page.
 
-    *environment*: as in ProcessSeen. *space*: its memory, None if it may not be
-    inspected. *stale_inode*: of the page that an earlier program of the process left. *threads*: how many of its
-    threads are kept; it is forgotten with the last. *names_threads*: it names its threads after its tests (libtest),
-    and no test of another runner started it.
+    *environment*: as in ProcessSeen. *space*: its memory, None if it may not be inspected. *stale_inode*: of the page
+    that an earlier program of the process left. *threads*: how many of its threads are kept; it is forgotten with the
+    last. *names_threads*: it names its threads after its tests (libtest), and no test of another runner started it.
     """
 
     identity: Process
