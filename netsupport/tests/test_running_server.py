@@ -142,7 +142,7 @@ def configured(folder: Path, *options: str) -> tuple[Callable[[int], list[str | 
     return command, ports
 
 
-def test_a_server_whose_port_stands_in_a_file_is_started_by_a_function_of_the_port(tmp_path: Path) -> None:
+def test_a_server_that_reads_its_port_from_a_file_is_started_by_a_function_of_the_port(tmp_path: Path) -> None:
     command, ports = configured(tmp_path, "--reuse")
     with running_server(command) as server:
         assert pid_that_answers(server.address) == server.pid
