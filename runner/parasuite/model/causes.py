@@ -122,22 +122,10 @@ CAUSES = {
 }
 
 EFFECTS = {
-    EffectKind.REFUSED: EffectInfo(
-        title="bind refused",
-        severity=Severity.ERROR,
-    ),
-    EffectKind.SHARED: EffectInfo(
-        title="held by two at once",
-        severity=Severity.ERROR,
-    ),
-    EffectKind.CROSSTALK: EffectInfo(
-        title="reached another's server",
-        severity=Severity.ERROR,
-    ),
-    EffectKind.FOREIGN: EffectInfo(
-        title="refused by a process outside the run",
-        severity=Severity.WARNING,
-    ),
+    EffectKind.REFUSED: EffectInfo(title="bind refused", severity=Severity.ERROR),
+    EffectKind.SHARED: EffectInfo(title="held by two at once", severity=Severity.ERROR),
+    EffectKind.CROSSTALK: EffectInfo(title="reached another's server", severity=Severity.ERROR),
+    EffectKind.FOREIGN: EffectInfo(title="refused by a process outside the run", severity=Severity.WARNING),
 }
 
 
