@@ -5,28 +5,26 @@ They are docs/findings/*.md in a checkout, and lie in the package where parasuit
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from parasuite.model.causes import Cause, EffectKind
-from parasuite.plan.errors import ConfigError
+from parasuite.plan.errors import ConfigError, did_you_mean
 
 _PACKAGE = Path(__file__).parent
 _IN_WHEEL = _PACKAGE / "pages"
 _IN_CHECKOUT = _PACKAGE.parents[1] / "docs" / "findings"
 _WORDS = (*Cause, *EffectKind)
 _WIDTH = max(map(len, _WORDS))
-UNKNOWN_WORD = "nothing is called {word}{suggestion}; `parasuite explain` lists the causes and the effects"
+UNKNOWN_WORD = "no cause or effect is called {word}{suggestion}"
 
 
 def page_lines(word: str) -> Iterator[str]:
-    """The page about the cause or the effect *word*. Raises ConfigError, with a suggestion, for any other word."""
+    """The page about the cause or the effect *word*. Raises ConfigError for any other word."""
     if word not in set(_WORDS):
-        close = difflib.get_close_matches(word.lower(), _WORDS, n=1)
-        suggestion = f"; did you mean {close[0]}?" if close else ""
+        suggestion = did_you_mean(word.lower(), {each: each for each in _WORDS})
         raise ConfigError(UNKNOWN_WORD.format(word=repr(word), suggestion=suggestion))
     folder = _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
     yield from (folder / f"{word}.md").read_text("utf-8").splitlines()

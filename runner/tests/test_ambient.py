@@ -46,7 +46,7 @@ def test_a_row_is_a_service(row: str, service: AmbientService) -> None:
     ("row", "message"),
     [
         ("prot = 1\nreason = 'x'", f"{ROW} has an unknown key 'prot'; did you mean port?"),
-        ("colour = 1", f"{ROW} has an unknown key 'colour' (known: port, path, protocol, address, reason)"),
+        ("colour = 1", f"{ROW} has an unknown key 'colour' (known: address, path, port, protocol, reason)"),
         ("reason = 'x'", f"{ROW} needs port, or path for a Unix socket, and not both"),
         ("port = 1\npath = '/x'\nreason = 'x'", f"{ROW} needs port, or path for a Unix socket, and not both"),
         ("port = 1", f"{ROW} needs reason: why the suite may use it"),

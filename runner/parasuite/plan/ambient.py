@@ -10,14 +10,13 @@ udp) and `address` (all of this host's, by default).
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 
 from parasuite.model.ambient import AmbientService
 from parasuite.model.words import Protocol
-from parasuite.plan.errors import ConfigError
+from parasuite.plan.errors import ConfigError, did_you_mean, must_be
 
 AMBIENT = "ambient"
 """The key below [tool.parasuite]."""
@@ -32,9 +31,7 @@ def ambient_services(value: object, file: Path) -> tuple[AmbientService, ...]:
     Raises ConfigError for a row that is not as above; its message names the file, the row and the key.
     """
     if not isinstance(value, list):
-        raise ConfigError(
-            f"{file}: {AMBIENT} must be rows, each below [[tool.parasuite.{AMBIENT}]], not {value!r:.80}"
-        )
+        raise must_be(f"{file}: {AMBIENT}", f"rows, each below [[tool.parasuite.{AMBIENT}]]", value)
     return tuple(
         _service(_Row(f"{file}: row {number} of [[tool.parasuite.{AMBIENT}]]", row))
         for number, row in enumerate(value, 1)
@@ -47,14 +44,14 @@ class _Row:
     def __init__(self, name: str, values: object) -> None:
         self.name = name
         if not isinstance(values, Mapping):
-            raise self.error(f"must be a table, not {values!r:.80}")
+            raise must_be(name, "a table", values)
         self.values: Mapping[str, object] = values
 
     def error(self, what: str) -> ConfigError:
         return ConfigError(f"{self.name} {what}")
 
     def must_be(self, key: str, what: str) -> ConfigError:
-        return self.error(f"{key} must be {what}, not {self.values[key]!r:.80}")
+        return must_be(f"{self.name} {key}", what, self.values[key])
 
     def text(self, key: str) -> str:
         """The text at *key*, "" if there is none."""
@@ -67,9 +64,7 @@ class _Row:
 def _service(row: _Row) -> AmbientService:
     for key in row.values:
         if key not in _KEYS:
-            close = difflib.get_close_matches(key, _KEYS, 1)
-            known = f"; did you mean {close[0]}?" if close else f" (known: {', '.join(_KEYS)})"
-            raise row.error(f"has an unknown key {key!r}{known}")
+            raise row.error(f"has an unknown key {key!r}{did_you_mean(key, {each: each for each in _KEYS})}")
     if (_PORT in row.values) == (_PATH in row.values):
         raise row.error(f"needs {_PORT}, or {_PATH} for a Unix socket, and not both")
     if _REASON not in row.values:

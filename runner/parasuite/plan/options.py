@@ -11,8 +11,8 @@ import click
 from click.core import ParameterSource
 
 from parasuite.model.words import CopyVariable
-from parasuite.plan.errors import ConfigError, did_you_mean
-from parasuite.plan.project import must_be, read_project
+from parasuite.plan.errors import ConfigError, did_you_mean, must_be
+from parasuite.plan.project import read_project
 from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Origin, Setting
 
 _PREFIX = "PARASUITE_"

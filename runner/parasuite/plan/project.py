@@ -12,7 +12,7 @@ from pathlib import Path
 from parasuite.model.ambient import AmbientService
 from parasuite.model.json_fields import is_texts
 from parasuite.plan.ambient import AMBIENT, ambient_services
-from parasuite.plan.errors import ConfigError, did_you_mean
+from parasuite.plan.errors import ConfigError, did_you_mean, must_be
 from parasuite.plan.settings import SETTINGS, Origin
 from parasuite.plan.targets import Command, PytestTree, Target
 
@@ -62,11 +62,6 @@ def read_project(folder: Path) -> Project:
         raise ConfigError(f"{path}: {_TABLE} has both {_TARGET} and {_COMMAND}; keep one of them")
     values = _settings(path, table)
     return Project(folder=path.parent, values=values, target=target, command=command, ambient=ambient)
-
-
-def must_be(label: str, what: str, value: object) -> ConfigError:
-    """The error for a *value* that is not *what* it has to be. *label*: of the setting, where it was set."""
-    return ConfigError(f"{label} must be {what}, not {value!r}")
 
 
 def _settings(path: Path, table: Mapping[str, object]) -> dict[str, object]:
