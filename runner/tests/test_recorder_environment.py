@@ -77,7 +77,7 @@ def test_a_python_that_the_program_starts_is_recorded(tmp_path: Path, way: str) 
 
 
 @on_posix
-@pytest.mark.parametrize("env", [{}, {"OWN": "1"}, {"PYTHONPATH": "own", "PATH": "/bin"}])
+@pytest.mark.parametrize("env", [{}, {"OWN": "1"}, {"PYTHONPATH": ""}, {"PYTHONPATH": "own", "PATH": "/bin"}])
 def test_a_python_sees_the_environment_that_it_was_started_with(tmp_path: Path, env: dict[str, str]) -> None:
     (tmp_path / "starts.py").write_text(
         f"import subprocess\nsubprocess.run({[sys.executable, '-c', SEEN]}, env={env})"
@@ -192,6 +192,24 @@ def test_a_suite_that_sets_pythonpath_has_its_results_and_its_children_see_what_
     done = parasuite("run", "-j", "1", "--sensors", sensors, "test_suite.py", environ={"PYTHONPATH": ""})
     assert done.code == 0, done.stdout
     assert "tests: 1 passed" in done.verdict
+
+
+@pytest.mark.parametrize("given", [{}, {"PYTHONPATH": ""}])
+def test_a_program_and_its_children_see_an_empty_pythonpath_only_if_there_is_one(
+    parasuite: Parasuite, given: dict[str, str]
+) -> None:
+    code = """
+        import os, subprocess, sys
+        child = [sys.executable, "-c", "import os; print(os.getenv('PYTHONPATH'))"]
+        print(os.getenv("PYTHONPATH"), flush=True)
+        subprocess.run(child, check=True)
+        subprocess.run(child, env=dict(os.environ), check=True)
+        os.environ["PYTHONPATH"] = ""
+        subprocess.run(child, check=True)
+        """
+    done = parasuite("run", "-j", "1", "--", sys.executable, "-c", textwrap.dedent(code), environ=given)
+    output = (done.folder / "copies" / "000" / "output.log").read_text().splitlines()
+    assert output == [str(given.get("PYTHONPATH"))] * 3 + [""]
 
 
 def test_a_failing_recorder_still_hides(tmp_path: Path) -> None:

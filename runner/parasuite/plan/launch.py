@@ -115,7 +115,7 @@ def _launch(
             env[CopyVariable.RESULTS] = str(folder)
     # The pytest plug-in that writes the results is in the same folder as the recorder.
     if target.results is ResultSource.PYTEST or recorder_mode:
-        env["PYTHONPATH"] = _joined(_RECORDER, environ.get("PYTHONPATH", ""))
+        env["PYTHONPATH"] = _with_recorder(environ.get("PYTHONPATH"))
     keeps = None if inherits_streams else folder
     argv = target.argv(python=python, pytest_args=pytest_args, folder=keeps, scratch=scratch)
     return Launch(
@@ -159,6 +159,10 @@ def _with_bytecode(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
     return {**environ, CopyVariable.BYTECODE: str(folder)}
 
 
-def _joined(*parts: Path | str) -> str:
-    """A PYTHONPATH of the parts that are not empty. (Python takes an empty part for the current folder.)"""
-    return os.pathsep.join(str(part) for part in parts if str(part))
+def _with_recorder(theirs: str | None) -> str:
+    """PYTHONPATH with the recorder's folder before *theirs*, which is None if the variable is not set.
+
+    If theirs is empty, the folder is there twice: Python would take an empty part for the current folder.
+    _parasuite_environment then shows the program an empty variable again.
+    """
+    return str(_RECORDER) if theirs is None else os.pathsep.join((str(_RECORDER), theirs or str(_RECORDER)))

@@ -3,7 +3,8 @@
 Theory of operation. `os.environ` is a copy of the C library's environment, made when Python starts. A child that is
 started without an environment of its own inherits the C library's. So parasuite's variables, and its folder on
 PYTHONPATH and sys.path, are removed from Python's copies only. What a program writes through `os.environ` reaches the
-C library by os.putenv and os.unsetenv, which leave our folder on PYTHONPATH.
+C library by os.putenv and os.unsetenv, which leave our folder on PYTHONPATH. If that is our folder twice, the program
+sees an empty PYTHONPATH; if it is our folder alone, it sees none.
 
 A child that is started with an environment of its own (execve, posix_spawn, subprocess) gets ours in two cases: the
 environment was made from `os.environ`, so that the child would have inherited it; or the child is a Python, which
@@ -60,9 +61,9 @@ def hide() -> None:
     key = os.environ.encodekey(_PATH)
     if key in variables:
         entries = os.environ[_PATH].split(os.pathsep)
-        theirs = os.pathsep.join([entry for entry in entries if entry != _HERE])
-        if theirs:
-            variables[key] = os.environ.encodevalue(theirs)
+        theirs = [entry for entry in entries if entry != _HERE]
+        if theirs or len(entries) > 1:
+            variables[key] = os.environ.encodevalue(os.pathsep.join(theirs))
         else:
             del variables[key]
         _replace("putenv", _putenv_with_ours)
@@ -140,7 +141,7 @@ def _unsetenv_but_ours(name: Any, /) -> None:
 
 def _joined(theirs: str) -> str:
     """A PYTHONPATH of our folder and *theirs*. (Python takes an empty part for the current folder.)"""
-    return _HERE + os.pathsep + theirs if theirs else _HERE
+    return _HERE + os.pathsep + (theirs or _HERE)
 
 
 def _starting(original: Any) -> Any:
@@ -232,8 +233,11 @@ def _additions(their_path: bytes | None, names: Iterable[bytes], paths: Iterable
         return []  # Another run's, within this one.
     if _INHERITED.encode() not in names and not _is_python(paths):
         return []
-    path = (b"PYTHONPATH", os.fsencode(_joined(os.fsdecode(their_path or b""))))
-    return [path, *((os.fsencode(name), os.fsencode(value)) for name, value in hidden.items())]
+    path = _HERE if their_path is None else _joined(os.fsdecode(their_path))
+    return [
+        (b"PYTHONPATH", os.fsencode(path)),
+        *((os.fsencode(name), os.fsencode(value)) for name, value in hidden.items()),
+    ]
 
 
 def _is_python(paths: Iterable[Any]) -> bool:
