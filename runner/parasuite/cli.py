@@ -65,6 +65,7 @@ Exit codes:
   143  terminated (TERM, HUP)
 With --exit-code suite, the exit code of the suite instead of 0, 1, 3, 4, 66.
 """
+STDOUT_UNWRITABLE = "the output could not be written: {why}"
 _EXAMPLES = """\b
 Examples:
   parasuite run tests/              your pytest tree, a copy per processor
@@ -261,8 +262,11 @@ def _print_report_and_exit(report: Report, problems: Sequence[str], *, err: bool
 class _Output(io.TextIOWrapper):
     """A standard stream that discards its output once its reader has gone or its disk is full: the run continues.
 
-    Characters that its encoding lacks are printed as backslash escapes.
+    Characters that its encoding lacks are printed as backslash escapes. *failure*: why output was lost; "" if none
+    was, or if its reader has gone, as behind `| head`.
     """
+
+    failure = ""
 
     @classmethod
     def instead_of(cls, stream: io.TextIOWrapper) -> _Output:
@@ -272,17 +276,19 @@ class _Output(io.TextIOWrapper):
     def write(self, text: str) -> int:
         try:
             return super().write(text)
-        except OSError:
-            self._discard()
+        except OSError as error:
+            self._discard(error)
             return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
-        except OSError:
-            self._discard()
+        except OSError as error:
+            self._discard(error)
 
-    def _discard(self) -> None:
+    def _discard(self, error: OSError) -> None:
+        if not isinstance(error, ConnectionError):
+            self.failure = error.strerror or str(error)
         # The buffers still contain what could not be written, and Python writes it again at exit: that must succeed.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.fileno())
@@ -315,6 +321,27 @@ def main() -> None:
         # Where it is ignored, which exec keeps, children leave no exit status: wait(2).
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     arguments = sys.argv[1:]
+    try:
+        _call(arguments)
+    except SystemExit as ending:
+        if why := _lost_output():
+            _print(f"parasuite: {STDOUT_UNWRITABLE.format(why=why)}", err=True)
+            # A run has its reports in files, and its code is the one in run.json.
+            if ending.code == ExitCode.PASSED and arguments[:1] != ["run"]:
+                sys.exit(ExitCode.BLIND)
+        raise
+
+
+def _lost_output() -> str:
+    """Why something that was printed to stdout is lost; "" if nothing is."""
+    if not isinstance(sys.stdout, _Output):
+        return ""
+    sys.stdout.flush()
+    return sys.stdout.failure
+
+
+def _call(arguments: list[str]) -> NoReturn:
+    """Carry *arguments* out, and exit."""
     # Everything after the first -- belongs to the target of a run; click does not keep the position of --.
     has_target = arguments[:1] == ["run"] and "--" in arguments
     split = arguments.index("--") if has_target else len(arguments)

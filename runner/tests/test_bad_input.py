@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parasuite.cli import STDOUT_UNWRITABLE
 from parasuite.judge.copy_results import NO_TEST_IN_COPY
 from parasuite.judge.report import COPY_ITSELF
 from parasuite.judge.verdict import NO_TEST_RAN, PARASUITE_FAILED
@@ -19,7 +20,7 @@ from parasuite.model.words import TestOutcome
 from parasuite.plan.interpreter import find_interpreter
 from parasuite.plan.targets import PytestTree
 
-from runner.tests.conftest import Parasuite
+from runner.tests.conftest import Finished, Parasuite
 from runner.tests.reported import bad_test, counted
 
 Write = Callable[[str], Path]
@@ -373,6 +374,8 @@ def test_a_run_whose_output_cannot_be_written_still_completes(
     assert (finished.code, finished.run["exit_code"]) == (0, 0), finished.stderr
     assert (finished.folder / "junit-merged.xml").is_file()
     assert "Traceback" not in (finished.stderr or "")
+    is_reported = "No space left on device" in (finished.stderr or "")
+    assert is_reported == (make is _full and "stderr" not in streams)
 
 
 @pytest.mark.parametrize("columns", ["0", "1"])
@@ -381,19 +384,45 @@ def test_the_report_is_printed_whatever_width_columns_names(parasuite: Parasuite
     assert finished.verdict.startswith("passed: 1 of 1 copies ended well")
 
 
-@pytest.mark.parametrize("make", UNWRITABLE)
-@pytest.mark.parametrize("command", ["report", "doctor", "--help"])
-def test_a_command_that_only_prints_keeps_its_exit_code_if_its_output_cannot_be_written(
-    parasuite: Parasuite, suite: Write, command: str, make: Callable[[], int]
+PRINTING = (("report",), ("doctor",), ("explain", "hard-coded"), ("explain",), ("--help",))
+
+
+@pytest.mark.parametrize("command", PRINTING, ids=" ".join)
+def test_a_command_that_only_prints_keeps_its_exit_code_if_its_reader_has_gone(
+    parasuite: Parasuite, suite: Write, command: tuple[str, ...]
 ) -> None:
-    suite("def test_one(): pass\n")
-    if command == "report":
-        parasuite.run_pytest("-j", "1", "tests/")
-    unwritable = make()
-    with parasuite.start(command, stdout=unwritable) as process:
-        os.close(unwritable)
-        finished = parasuite.finish(process)
+    finished = _printing_into(_closed_pipe(), parasuite, suite, command)
     assert (finished.code, finished.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("command", PRINTING, ids=" ".join)
+def test_a_command_that_only_prints_fails_if_its_output_cannot_be_written(
+    parasuite: Parasuite, suite: Write, command: tuple[str, ...]
+) -> None:
+    finished = _printing_into(_full(), parasuite, suite, command)
+    error = STDOUT_UNWRITABLE.format(why="No space left on device")
+    assert (finished.code, finished.stderr) == (3, f"parasuite: {error}\n")
+
+
+def _printing_into(stdout: int, parasuite: Parasuite, suite: Write, command: tuple[str, ...]) -> Finished:
+    if command == ("report",):
+        suite("def test_one(): pass\n")
+        parasuite.run_pytest("-j", "1", "tests/")
+    with parasuite.start(*command, stdout=stdout) as process:
+        os.close(stdout)
+        return parasuite.finish(process)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+def test_a_report_of_failed_tests_that_cannot_be_written_keeps_their_exit_code(
+    parasuite: Parasuite, suite: Write
+) -> None:
+    suite("def test_one(): assert 0\n")
+    parasuite.run_pytest("-j", "1", "tests/")
+    with open("/dev/full", "w") as full:
+        finished = parasuite.finish(parasuite.start("report", stdout=full))
+    assert (finished.code, "No space left on device" in finished.stderr) == (1, True)
 
 
 def test_characters_that_the_output_cannot_encode_are_printed_as_backslash_escapes(
