@@ -51,7 +51,7 @@ MESSAGES: list[Message] = [
     SpawnInit(copy=1),
     RunMainProcess(argv=("a",), env={}, cwd="/", output="o", ignored=(), descriptors=(1024, 4096)),
     Started(copy=1, t_ns=1 << 60, pid=2, init=3),
-    StartFailed(copy=1, t_ns=2, why=NOT_UTF8),
+    StartFailed(copy=1, t_ns=2, why=NOT_UTF8, status=127),
     MainExited(copy=1, t_ns=2, status=-9),
     Described(copy=1, t_ns=2, why=""),
     TreeKilled(copy=1, t_ns=2, count=3, left=()),

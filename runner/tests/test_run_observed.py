@@ -82,6 +82,19 @@ def test_a_command_that_a_signal_ends_has_the_code_that_a_shell_gives_it(parasui
     assert (finished.code, finished.run["exit_code"], finished.run["verdict_code"]) == (137, 137, 1)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows runs no scripts by their first line")
+@pytest.mark.parametrize(("interpreter", "code"), [("missing", 127), ("folder", 126)])
+def test_a_command_that_cannot_be_executed_has_the_code_that_a_shell_gives_it(
+    parasuite: Parasuite, interpreter: str, code: int
+) -> None:
+    (parasuite.cwd / "folder").mkdir()
+    script = parasuite.cwd / "script"
+    script.write_text(f"#!{parasuite.cwd / interpreter}\n")
+    script.chmod(0o755)
+    finished = observed(parasuite, "--", str(script))
+    assert (finished.code, finished.run["exit_code"], finished.run["verdict_code"]) == (code, code, 1)
+
+
 def test_findings_do_not_change_the_code_and_a_line_says_what_parasuite_s_own_would_be(parasuite: Parasuite) -> None:
     exposed = "import socket; socket.create_server(('', 0)).close()"
     finished = observed(parasuite, "--fail-on", "warning", *python(exposed))

@@ -188,6 +188,7 @@ def exited(status: int) -> CopyEnd:
             [CopyEnd(copy=0, how=CopyPhase.TIMED_OUT, status=0)], 1, id="timed out, whatever it made of that"
         ),
         pytest.param([CopyEnd(copy=0, how=CopyPhase.FAILED, why="fork")], 1, id="could not be started"),
+        pytest.param([CopyEnd(copy=0, how=CopyPhase.FAILED, status=126)], 126, id="could not be executed"),
     ],
 )
 def test_a_run_may_exit_with_the_code_of_the_suite(ends: list[CopyEnd], expected: int) -> None:

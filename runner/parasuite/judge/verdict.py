@@ -122,15 +122,16 @@ def decide(
 def _suite_code(copy_ends: Sequence[CopyEnd]) -> int:
     """The first exit code of a copy that is not 0, as a shell gives it: 128 + n for a program that signal n killed.
 
-    A copy that could not be started has no code of its own, and neither has one that parasuite stopped (--timeout),
-    since its program may answer that signal with a 0. Both count as failed.
+    One that could not be executed has a shell's code for that, too: 127 or 126. A copy that was not started for
+    another reason has no code of its own, and neither has one that parasuite stopped (--timeout), since its program
+    may answer that signal with a 0. Both count as failed.
     """
     codes = (_code_of_copy(end) for end in copy_ends)
     return next((code for code in codes if code != 0), 0)
 
 
 def _code_of_copy(end: CopyEnd) -> int:
-    if end.how is not CopyPhase.EXITED or end.status is None:
+    if end.how not in (CopyPhase.EXITED, CopyPhase.FAILED) or end.status is None:
         return ExitCode.TEST_FAILED
     return end.status if end.status >= 0 else _SIGNALLED - end.status
 

@@ -47,10 +47,10 @@ class CopyEnd:
     """How a copy ended.
 
     *how*: EXITED, TIMED_OUT (*why*: busy or hung), INTERRUPTED, FAILED (to start, *why*) or LOST (its supervision
-    died, or the run did). *status*: of the main process, as subprocess gives it, negative for a signal; None where it
-    is not known. *left_behind*: how many processes outlived the main one and its grace time and were killed.
-    *unkillable*: names of those that could not be killed. *ended_ns*: when the main process ended, or was last known
-    to run.
+    died, or the run did). *status*: of the main process, as subprocess gives it, negative for a signal; if it FAILED,
+    as a shell gives it (127, 126); None where it is not known. *left_behind*: how many processes outlived the main
+    one and its grace time and were killed. *unkillable*: names of those that could not be killed. *ended_ns*: when
+    the main process ended, or was last known to run.
     """
 
     copy: int
@@ -119,7 +119,9 @@ def _started(end: CopyEnd, event: CopyState) -> CopyEnd:
 
 
 def _failed(end: CopyEnd, event: CopyState) -> CopyEnd:
-    return replace(end, how=CopyPhase.FAILED, why=event.why, started_ns=event.t_ns, ended_ns=event.t_ns)
+    return replace(
+        end, how=CopyPhase.FAILED, status=event.status, why=event.why, started_ns=event.t_ns, ended_ns=event.t_ns
+    )
 
 
 def _stopped(end: CopyEnd, event: CopyState) -> CopyEnd:

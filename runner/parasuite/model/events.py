@@ -137,8 +137,8 @@ class RunStarted(Event):
 class CopyState(Event):
     """What became of a copy, one event a change.
 
-    *pid*, *status*: of its main process; the status as subprocess gives it. *processes*: how many were left behind,
-    or could not be ended. *why*: for people.
+    *pid*, *status*: of its main process; the status as subprocess gives it, or as a shell does if it FAILED to start.
+    *processes*: how many were left behind, or could not be ended. *why*: for people.
     """
 
     kind = "copy"

@@ -221,7 +221,7 @@ class Copies:
                 copy.init, copy.started_ns = report.init, t_ns
                 self._take(copy, CopyPhase.STARTED, t_ns, pid=report.pid)
             case StartFailed(t_ns=t_ns):
-                self._take(copy, CopyPhase.FAILED, t_ns, why=report.why)
+                self._take(copy, CopyPhase.FAILED, t_ns, status=report.status, why=report.why)
             case MainExited(t_ns=t_ns):
                 if self._take(copy, CopyPhase.EXITED, t_ns, status=report.status):
                     copy.exited_ns = t_ns

@@ -33,6 +33,7 @@ from parasuite.run.supervisor.messages import (
     StartFailed,
     TreeGone,
     TreeKilled,
+    shell_status,
 )
 
 _LOOK_S = 0.05
@@ -75,7 +76,7 @@ class Direct:
                 )
         except OSError as error:
             why = f"{error.filename or launch.argv[0]}: {error.strerror}"
-            self._pending.append(StartFailed(copy=launch.copy, t_ns=t_ns, why=why))
+            self._pending.append(StartFailed(copy=launch.copy, t_ns=t_ns, why=why, status=shell_status(error)))
             return
         self._mains[launch.copy] = main
         self._trees[launch.copy] = {}

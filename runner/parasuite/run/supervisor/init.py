@@ -101,8 +101,8 @@ class Init:
             failure = stream.read()
         if failure:
             why = failure.decode("utf-8", "backslashreplace")
-            self._channel.send(StartFailed(copy=self._copy, t_ns=t_ns, why=why))
-            os.waitpid(self._main, 0)
+            status = os.waitstatus_to_exitcode(os.waitpid(self._main, 0)[1])
+            self._channel.send(StartFailed(copy=self._copy, t_ns=t_ns, why=why, status=status))
             return False
         self._channel.send(Started(copy=self._copy, t_ns=t_ns, pid=self._main, init=os.getpid()))
         return True

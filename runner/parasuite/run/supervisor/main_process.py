@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from parasuite.plan.launch import in_events_mode
-from parasuite.run.supervisor.messages import RunMainProcess
+from parasuite.run.supervisor.messages import RunMainProcess, shell_status
 from parasuite.sensors import supervised
 
-_EXEC_FAILED = 127
+_NOT_EXECUTED = 126
 _SHELL = "/bin/sh"
 
 
@@ -23,9 +23,10 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
     """Execute what *order* names: in a session of its own, without input, its output in a file.
 
     Without a file for the output, it keeps the standard streams of this process, which are parasuite's own.
-    *error_fd*: where to write why that failed, in words. *sensor*: the socket on which to enter the supervisor's
-    sensor.
+    *error_fd*: where to write why that failed, in words; the exit status is then `shell_status`. *sensor*: the socket
+    on which to enter the supervisor's sensor.
     """
+    status = _NOT_EXECUTED
     try:
         os.setsid()
         # Python ignores the last two.
@@ -48,9 +49,10 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
         _execute(order.argv, env)
     except OSError as error:
         program = os.fsencode(error.filename or order.argv[0])
+        status = shell_status(error)
         os.write(error_fd, program + f": {error.strerror}".encode())
     finally:
-        os._exit(_EXEC_FAILED)
+        os._exit(status)
 
 
 def _execute(argv: tuple[str, ...], env: Mapping[str, str]) -> None:

@@ -138,11 +138,15 @@ class Started:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartFailed:
-    """The copy could not be started. *why*: for people."""
+    """The copy could not be started. *why*: for people.
+
+    *status*: what a shell would exit with; None if it did not come to the execution of the program.
+    """
 
     copy: int
     t_ns: int
     why: str
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -255,6 +259,14 @@ _CLASSES: dict[str, type[Message]] = {
         NoSubreaper,
     )
 }
+
+
+def shell_status(error: OSError) -> int:
+    """What a shell exits with if *error* keeps it from executing a program: 127 if there is none, else 126.
+
+    Source: POSIX.1-2017, Shell Command Language, 2.8.2.
+    """
+    return 127 if isinstance(error, FileNotFoundError) else 126
 
 
 def to_json(message: Message) -> bytes:
