@@ -10,6 +10,7 @@ from parasuite.model.words import TestOutcome
 
 TEXT_MAX = 16_000
 """Characters of a message or of an output that a report shows."""
+_DURATION_S_MAX = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ def container_of(test_id: str, containers: Mapping[str, TestResult]) -> TestResu
         if char in ":/." and (found := containers.get(test_id[:end])) is not None:
             return found
     return None
+
+
+def is_duration(seconds: float) -> bool:
+    """Whether a test can have taken so long: from 0 to 1e9 s, which is 30 years."""
+    return 0 <= seconds <= _DURATION_S_MAX
 
 
 def with_distinct_ids(results: Iterable[TestResult]) -> list[TestResult]:

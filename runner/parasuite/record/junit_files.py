@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
 
-from parasuite.model.results import TEXT_MAX, Attempt, TestResult, shortened
+from parasuite.model.results import TEXT_MAX, Attempt, TestResult, is_duration, shortened
 from parasuite.model.words import TestOutcome
 from parasuite.record.untrusted import Unreadable, open_file
 
 _FILE_BYTES_MAX = 512 << 20
 _ID_CHARS_MAX = 64_000
-_DURATION_S_MAX = 1e9  # No test runs for 30 years.
 _ATTEMPTS_MAX = 100
 _ATTEMPT_TAGS = ("flakyFailure", "flakyError", "rerunFailure", "rerunError")  # Of Maven Surefire and Jenkins.
 _OUTCOME_OF_TAG = {"failure": TestOutcome.FAILED, "error": TestOutcome.ERROR, "skipped": TestOutcome.SKIPPED}
@@ -86,4 +85,4 @@ def _seconds(text: str) -> float:
         seconds = float(text.replace(",", ""))
     except ValueError:
         return 0.0
-    return seconds if 0 <= seconds <= _DURATION_S_MAX else 0.0
+    return seconds if is_duration(seconds) else 0.0

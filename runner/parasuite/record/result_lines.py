@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from parasuite.model.json_fields import Fields, is_object, is_text
-from parasuite.model.results import Attempt
+from parasuite.model.results import Attempt, is_duration
 from parasuite.model.words import TestOutcome
 
-_DURATION_S_MAX = 1e9  # No test runs for 30 years.
 _ATTEMPTS_MAX = 100
 _SEEDS_MAX, _SEED_CHARS_MAX = 20, 200
 _OPTIONAL = {"runner": "", "phase": "", "attempts": []}
@@ -152,7 +151,7 @@ def _is_int64(value: object) -> TypeGuard[int]:
 
 
 def _is_duration(value: object) -> TypeGuard[float]:
-    return type(value) in (int, float) and isinstance(value, int | float) and 0 <= value <= _DURATION_S_MAX
+    return type(value) in (int, float) and isinstance(value, int | float) and is_duration(value)
 
 
 def _is_objects(value: object) -> TypeGuard[list[dict[str, object]]]:

@@ -10,7 +10,7 @@ import json
 import re
 
 from parasuite.model.json_fields import is_object
-from parasuite.model.results import TestResult
+from parasuite.model.results import TestResult, is_duration
 from parasuite.model.words import TestOutcome
 from parasuite.record.outputs.results import Budget, Lines, Parsed, Text
 
@@ -21,7 +21,6 @@ _PACKAGE = re.compile(r"(ok  |FAIL|---|\?   )\t(\S+)(?:\t(\d+(?:\.\d+)?)s|\t\(ca
 _LOGGED = re.compile(r"\s+\S+\.go:\d+: .")
 _OUTCOMES = {"PASS": TestOutcome.PASSED, "FAIL": TestOutcome.FAILED, "SKIP": TestOutcome.SKIPPED}
 _ACTIONS = {"pass": "PASS", "fail": "FAIL", "skip": "SKIP"}
-_DURATION_S_MAX = 1e9
 
 
 def _message(text: Text) -> str:
@@ -31,7 +30,7 @@ def _message(text: Text) -> str:
 
 
 class _Package:
-    """The tests of a package, as its lines come."""
+    """The tests of a package, as its lines come. *budget*: of the whole output."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -47,7 +46,7 @@ class _Package:
 
     def ended(self, test: str, word: str, duration_s: float) -> None:
         self.started(test)
-        self.outcomes[test] = (_OUTCOMES[word], float(duration_s) if 0 <= duration_s <= _DURATION_S_MAX else 0.0)
+        self.outcomes[test] = (_OUTCOMES[word], float(duration_s) if is_duration(duration_s) else 0.0)
 
     def line(self, test: str, line: str) -> None:
         if test in self.outcomes:
@@ -55,10 +54,11 @@ class _Package:
         else:
             self.other.add(line)
 
-    def results(self, name: str, budget: Budget) -> list[TestResult]:
-        return [self._result(name, test, ended, budget) for test, ended in self.outcomes.items()]
+    def results(self, name: str) -> list[TestResult]:
+        """The results of the tests of the package, which is called *name*."""
+        return [self._result(name, test, ended) for test, ended in self.outcomes.items()]
 
-    def _result(self, name: str, test: str, ended: tuple[TestOutcome, float] | None, budget: Budget) -> TestResult:
+    def _result(self, name: str, test: str, ended: tuple[TestOutcome, float] | None) -> TestResult:
         outcome, duration_s = ended or (TestOutcome.LOST, 0.0)
         text = self.texts.get(test, Text())
         message = "" if outcome is TestOutcome.PASSED else DIED if ended is None else _message(text)
@@ -67,7 +67,7 @@ class _Package:
             outcome=outcome,
             duration_s=duration_s,
             message=message,
-            text="" if outcome is TestOutcome.PASSED else budget.text(text),
+            text="" if outcome is TestOutcome.PASSED else self._budget.text(text),
         )
 
     @property
@@ -75,15 +75,15 @@ class _Package:
         """Whether a result of a test says so, so that none of the package need to."""
         return any(ended is None or ended[0] is TestOutcome.FAILED for ended in self.outcomes.values())
 
-
-def _failed_package(name: str, package: _Package, why: str, budget: Budget) -> TestResult:
-    return TestResult(
-        id=name,
-        outcome=TestOutcome.ERROR,
-        message=why or package.other.first_line or "failed, and no test of it",
-        text=budget.text(package.other),
-        is_of_collection=True,
-    )
+    def failure(self, name: str, why: str) -> TestResult:
+        """The result of the package itself, which failed; *why*: "" where go does not say."""
+        return TestResult(
+            id=name,
+            outcome=TestOutcome.ERROR,
+            message=why or self.other.first_line or "failed, and no test of it",
+            text=self._budget.text(self.other),
+            is_of_collection=True,
+        )
 
 
 def parse_go(lines: Lines) -> Parsed:
@@ -101,14 +101,14 @@ def parse_go(lines: Lines) -> Parsed:
             current = found[2]
             package.ended(current, found[1], float(found[3]))
         elif ended := _PACKAGE.match(line):
-            results += package.results(ended[2], budget)
+            results += package.results(ended[2])
             if ended[1] == "FAIL" and not package.has_failed:
-                results.append(_failed_package(ended[2], package, ended[4] or "", budget))
+                results.append(package.failure(ended[2], ended[4] or ""))
             package, current = _Package(budget), ""
         else:
             package.line(current, line)
     # What has no package line was cut off when the copy ended.
-    results += package.results("?", budget) if package.outcomes else []
+    results += package.results("?")
     return Parsed(results, lists_all=is_verbose)
 
 
@@ -124,7 +124,7 @@ def parse_go_json(lines: Lines) -> Parsed:
         if event is None:
             # Of a package that it cannot build, go writes no event.
             if (failed := _PACKAGE.match(line)) is not None and failed[1] == "FAIL" and failed[4]:
-                results.append(_failed_package(failed[2], _Package(budget), failed[4], budget))
+                results.append(_Package(budget).failure(failed[2], failed[4]))
             continue
         name, test, action = str(event.get("Package", "")), str(event.get("Test", "")), str(event["Action"])
         package = packages.get(name)
@@ -136,14 +136,16 @@ def parse_go_json(lines: Lines) -> Parsed:
             _add_output(package, test, str(event.get("Output", "")).rstrip("\n"))
         elif action in _ACTIONS and test:
             elapsed = event.get("Elapsed")
-            package.ended(test, _ACTIONS[action], elapsed if isinstance(elapsed, int | float) else 0.0)
+            if isinstance(elapsed, bool) or not isinstance(elapsed, int | float):
+                elapsed = 0.0
+            package.ended(test, _ACTIONS[action], elapsed)
         elif action in _ACTIONS:
-            results += package.results(name, budget)
+            results += package.results(name)
             if action == "fail" and not package.has_failed:
-                results.append(_failed_package(name, package, "", budget))
+                results.append(package.failure(name, ""))
             del packages[name]
     for name, package in packages.items():
-        results += package.results(name, budget)
+        results += package.results(name)
     return Parsed(results, lists_all=not budget.is_spent)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from parasuite.model.results import TestResult
+from parasuite.model.results import TestResult, is_duration
 from parasuite.model.words import TestOutcome
 from parasuite.record.outputs.results import Budget, Lines, Parsed, Text
 
@@ -19,7 +19,6 @@ _TIME = re.compile(r"(.*) \((\d+(?:\.\d+)?)ms\)(?: # ?(.*))?\Z")
 _SUMMARY = "✖ failing tests:"
 _INDENT = 2
 _DEPTH_MAX = 50
-_DURATION_MS_MAX = 1e12
 _OUTCOMES = {"✔": TestOutcome.PASSED, "✖": TestOutcome.FAILED}
 
 
@@ -60,14 +59,14 @@ def parse_node_spec(lines: Lines) -> Parsed:
 
 def _result(parents: list[str], mark: str, rest: str) -> TestResult:
     timed = _TIME.match(rest)
-    name, duration_ms, directive = (timed[1], float(timed[2]), timed[3]) if timed else (rest, 0.0, None)
+    name, duration_s, directive = (timed[1], float(timed[2]) / 1000, timed[3]) if timed else (rest, 0.0, None)
     outcome = _OUTCOMES.get(mark, TestOutcome.SKIPPED)
     if directive is not None:
         outcome = TestOutcome.SKIPPED  # A test that is still to be done may fail.
     return TestResult(
         id=" > ".join([*parents, name]),
         outcome=outcome,
-        duration_s=duration_ms / 1000 if duration_ms <= _DURATION_MS_MAX else 0.0,
+        duration_s=duration_s if is_duration(duration_s) else 0.0,
         message=(directive or "").lower() if directive == "TODO" else directive or "",
     )
 

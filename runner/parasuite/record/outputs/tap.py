@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from parasuite.model.results import TestResult
+from parasuite.model.results import TestResult, is_duration
 from parasuite.model.words import TestOutcome
 from parasuite.record.outputs.results import Budget, Lines, Parsed, Text
 
@@ -19,7 +19,6 @@ _DIRECTIVE = re.compile(r"(?<!\\) # *(SKIP\S*|TODO)\b *(.*)\Z", re.IGNORECASE)
 _FIELD = re.compile(r"(\w+): (.*)\Z")
 _INDENT = 4
 _DEPTH_MAX = 50
-_DURATION_MS_MAX = 1e12
 
 
 @dataclass(slots=True)
@@ -121,8 +120,9 @@ def _of_point(point: _Point, budget: Budget) -> list[TestResult]:
 
 
 def _seconds(text: str) -> float:
+    """A duration in milliseconds as seconds; 0 if *text* is none."""
     try:
-        duration_ms = float(text)
+        seconds = float(text) / 1000
     except ValueError:
         return 0.0
-    return duration_ms / 1000 if 0 <= duration_ms <= _DURATION_MS_MAX else 0.0
+    return seconds if is_duration(seconds) else 0.0
