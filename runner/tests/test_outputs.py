@@ -107,6 +107,18 @@ def test_the_tests_of_cargo_are_named_by_crate() -> None:
     ]
 
 
+def test_no_result_of_cargo_hides_another_of_a_binary_of_the_same_name() -> None:
+    binary = "     Running tests/net.rs (target/debug/deps/net-0123456789abcde{})"
+    failing = "test works ... FAILED\nfailures:\n---- works stdout ----\n{} went wrong\nfailures:"
+    outputs = [failing.format("the first"), failing.format("the second"), "test works ... ok"]
+    lines = "\n".join(f"{binary.format(number)}\n{output}" for number, output in enumerate(outputs)).splitlines()
+    assert brief(parse_cargo(lines)) == [
+        ("failed", "net::works", "the first went wrong"),
+        ("failed", "net::works", "the second went wrong"),
+        ("passed", "net::works", ""),
+    ]
+
+
 def test_a_failure_has_its_text_and_a_duration() -> None:
     (failed,) = [each for each in parsed(parse_tap, "node-tap.txt").tests if each.id == "fails"]
     assert "1 !== 2" in failed.text

@@ -22,40 +22,38 @@ _PANICKED = re.compile(r"thread '.*' .*panicked at ")
 
 
 def parse_cargo(lines: Lines) -> Parsed:
-    """The results in the output of `cargo test`."""
+    """The results in the output of `cargo test`; several may have the same id, of binaries of the same name."""
     budget = Budget()
-    results: dict[str, TestResult] = {}
-    texts: dict[str, Text] = {}
-    crate = current = ""
+    results: list[TestResult] = []
+    texts: list[Text] = []
+    # Of the binary that runs: where its tests are in the lists, by name.
+    numbers: dict[str, int] = {}
+    crate = ""
+    text: Text | None = None
     for line in lines:
         if budget.is_spent:
-            return Parsed(list(results.values()), lists_all=False)
+            return Parsed(results, lists_all=False)
         if (found := _BINARY.match(line) or _DOCTESTS.match(line)) is not None:
-            crate, current = found[1], ""
+            crate, numbers, text = found[1], {}, None
         elif line.startswith("test ") and (ended := _RESULT.match(line.partition(" ... ")[2])) is not None:
             budget.spend()
             name = line.partition(" ... ")[0].removeprefix("test ").removesuffix(" - should panic")
-            test_id = _distinct(f"{crate}::{name}", results)
-            results[test_id] = TestResult(id=test_id, outcome=_OUTCOMES[ended[1]], message=ended[2] or "")
+            numbers[name] = len(results)
+            results.append(TestResult(id=f"{crate}::{name}", outcome=_OUTCOMES[ended[1]], message=ended[2] or ""))
+            texts.append(Text())
         elif (details := _DETAILS.match(line)) is not None:
-            current = f"{crate}::{details[1]}"
-            texts[current] = Text()
+            text = texts[numbers[details[1]]] if details[1] in numbers else None
         elif _END.match(line):
-            current = ""
-        elif current:
-            texts[current].add(line)
-    return Parsed([_with_text(result, texts.get(result.id), budget) for result in results.values()])
+            text = None
+        elif text is not None:
+            text.add(line)
+    return Parsed([_with_text(result, text, budget) for result, text in zip(results, texts, strict=True)])
 
 
-def _distinct(test_id: str, results: dict[str, TestResult]) -> str:
-    """*test_id*, with #2 behind it if a library and a program of one name have a test of that name each."""
-    return f"{test_id} #2" if test_id in results else test_id
-
-
-def _with_text(result: TestResult, text: Text | None, budget: Budget) -> TestResult:
-    if text is None or result.outcome is not TestOutcome.FAILED:
+def _with_text(result: TestResult, text: Text, budget: Budget) -> TestResult:
+    if result.outcome is not TestOutcome.FAILED:
         return result
-    return replace(result, message=_message(str(text)) or text.first_line, text=budget.text(text))
+    return replace(result, message=_message(str(text)) or text.first_line or result.message, text=budget.text(text))
 
 
 def _message(text: str) -> str:
