@@ -127,8 +127,8 @@ NAMES = {
     ),
     "copies/000/recorder/1-1-0.jsonl": (st.sampled_from(["bind", "listen"]), ["asked", "got", "cookie", "inode"]),
     "copies/000/results.jsonl": (
-        st.sampled_from(["collected", "started", "result", "ended", "internal-error"]),
-        ["id", "outcome", "duration_s", "message", "text", "status"],
+        st.sampled_from(["collected", "started", "result", "dropped", "ended", "seeds", "internal-error"]),
+        ["id", "outcome", "duration_s", "message", "text", "runner", "phase", "attempts", "seeds"],
     ),
 }
 

@@ -34,7 +34,7 @@ def result(test_id: str, outcome: str = "passed") -> dict[str, object]:
     return {"event": "result", "id": test_id, "outcome": outcome, "duration_s": 0.5, "message": "m", "text": "t"}
 
 
-ENDED: dict[str, object] = {"event": "ended", "status": 0}
+ENDED: dict[str, object] = {"event": "ended"}
 
 
 def outcomes(tally: Tally) -> dict[str, str]:
@@ -125,7 +125,7 @@ def test_counts_and_the_running_test_are_known_while_lines_arrive() -> None:
         b'{"event": "result", "id": "a", "outcome": "passed", "duration_s": 1, "message": [], "text": ""}',
         b'{"event": "collected", "id": 5}',
         b'{"event": "started", "id": "a", "t_ns": 1e400}',
-        b'{"event": "ended", "status": "0"}',
+        b'{"event": "ended", "runner": 5}',
         b'{"event": []}',
         b'{"event": "seeds", "seeds": {"a": null}}',
         b'{"event": "dropped", "id": "a", "runner": 5}',

@@ -123,7 +123,6 @@ def _read(fields: Fields) -> ResultLine:
         case "dropped":
             return Dropped(runner, fields.take("id", is_text, ""))
         case "ended":
-            fields.take("status", _is_int64, 0)
             return Ended(runner)
         case "seeds":
             return SeedsDrawn(_seeds(fields))

@@ -166,14 +166,13 @@ class ResultsPlugin:
     def pytest_internalerror(self, excrepr: Any) -> None:
         self._stream.write("internal-error", text=end_of(str(excrepr)))
 
-    def pytest_sessionfinish(self, session: Any, exitstatus: int) -> None:
-        del session
+    def pytest_sessionfinish(self) -> None:
         # When an xdist worker crashes, its test fails without a logfinish. An interrupted test gets no result: that
         # its set-up passed does not mean that the test passed.
         for nodeid, result in list(self._running.items()):
             if result["outcome"] in ("failed", "error"):
                 self.pytest_runtest_logfinish(nodeid, None)
-        self._stream.write_end(int(exitstatus))
+        self._stream.write_end()
 
 
 def pytest_configure(config: Any) -> None:

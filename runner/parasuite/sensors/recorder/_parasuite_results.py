@@ -58,9 +58,9 @@ class Stream:
                 self._open()
             os.write(self._descriptor, line.encode("ascii"))
 
-    def write_end(self, status: int) -> None:
+    def write_end(self) -> None:
         """Append that the runner came to its end in order."""
-        self.write("ended", status=status)
+        self.write("ended")
 
 
 def _out_of_the_way(descriptor: int) -> int:

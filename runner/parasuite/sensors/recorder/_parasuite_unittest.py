@@ -423,7 +423,7 @@ def _in_order(suite: Any, root: Any, case: Any) -> Any:
     try:
         guarded(_write_collected, stream, suite, root, case)
         yield
-        guarded(stream.write_end, 0)
+        guarded(stream.write_end)
     finally:
         _in_suite.discard(get_ident())
 
