@@ -14,7 +14,16 @@ from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release
 from parasuite.model.location import Location
 from parasuite.model.party import Caller, Party, Process
-from parasuite.model.words import AttributedBy, CopyPhase, Evidence, Protocol, Role, SensorStatus, SocketState
+from parasuite.model.words import (
+    AttributedBy,
+    CopyPhase,
+    Evidence,
+    FailOn,
+    Protocol,
+    Role,
+    SensorStatus,
+    SocketState,
+)
 
 
 def by(
@@ -135,7 +144,7 @@ def a_report(**changes: Any) -> Report:
         host="host",
         duration_s=12.3456,
         start_ns=0,
-        fail_on="error",
+        fail_on=FailOn.ERROR,
         copy_ends=[CopyEnd(copy=number, how=CopyPhase.EXITED, status=0) for number in range(2)],
         results=[[], []],
         findings=(),

@@ -11,7 +11,7 @@ from parasuite.judge.verdict import Verdict
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
-from parasuite.model.words import RunEnd
+from parasuite.model.words import FailOn, RunEnd
 
 COPY_ITSELF = "copy"
 """The id of the result that stands for a copy as a whole, where no test explains how it ended."""
@@ -35,7 +35,7 @@ class Report:
     host: str
     duration_s: float
     start_ns: int
-    fail_on: str
+    fail_on: FailOn
     copy_ends: Sequence[CopyEnd]
     results: Sequence[Sequence[TestResult]]
     findings: Sequence[Finding]

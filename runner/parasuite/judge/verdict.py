@@ -87,9 +87,9 @@ def has_run(result: TestResult) -> bool:
     return not result.is_of_collection and result.outcome not in (TestOutcome.NOT_RUN, TestOutcome.NOT_COLLECTED)
 
 
-def is_failing(finding: Finding, fail_on: str) -> bool:
+def is_failing(finding: Finding, fail_on: FailOn) -> bool:
     """Whether *finding* is at or above *fail_on*."""
-    return fail_on != FailOn.NEVER and finding.severity.rank >= Severity(fail_on).rank
+    return fail_on is not FailOn.NEVER and finding.severity.rank >= Severity(fail_on).rank
 
 
 def decide(
@@ -98,7 +98,7 @@ def decide(
     results: Sequence[Sequence[TestResult]],
     findings: Sequence[Finding],
     health: Health,
-    fail_on: str,
+    fail_on: FailOn,
     ended: RunEnd,
     errors: Sequence[str],
     is_pytest: bool,
