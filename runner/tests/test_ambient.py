@@ -149,7 +149,7 @@ def test_the_record_of_a_run_has_the_services_of_its_project(parasuite: Parasuit
     (parasuite.cwd / "pyproject.toml").write_text(
         "[[tool.parasuite.ambient]]\nport = 6379\nreason = 'redis of the build machine'\n"
     )
-    assert parasuite("run", "-j", "1", "--sensors", "none", "--", "true").code in (0, 3)
+    assert parasuite("run", "-j", "1", "--sensors", "none", "--", "true").code == 0
     stored = json.loads((parasuite.cwd / ".parasuite" / "latest" / "run.json").read_text())
     assert stored["ambient"] == [
         {"reason": "redis of the build machine", "protocol": "tcp", "port": 6379, "address": "", "path": ""}

@@ -167,7 +167,7 @@ def test_what_the_command_leaves_for_others_is_where_it_would_be_without_parasui
 
 
 def test_with_a_time_limit_a_python_writes_its_stacks_for_an_observer_too(parasuite: Parasuite) -> None:
-    finished = observed(parasuite, "--timeout", "1", *python("while True: pass"))
+    finished = observed(parasuite, "--timeout", "5", *python("while True: pass"))
     assert "most recent call first" in finished.stderr
 
 
