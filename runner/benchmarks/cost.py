@@ -24,6 +24,12 @@ from parasuite.sensors.seccomp.sensor import GATHERED_EVENTS
 from runner.tests.tracing import Tracer, python
 
 CALLS = 20_000
+_PRINT_MEDIANS = """
+import statistics
+every = [ns for values in spent.values() for ns in values]
+medians = dict((name, statistics.median(values) / 1e3) for name, values in spent.items())
+print(json.dumps(dict(medians, all=statistics.median(every) / 1e3)))
+"""
 _CODE = f"""
 import json, socket, time
 spent = dict(bind=[], listen=[], connect=[])
@@ -38,11 +44,7 @@ for _ in range({CALLS} // 4):
             started = time.perf_counter_ns()
             call()
             spent[name].append(time.perf_counter_ns() - started)
-import statistics
-every = [ns for values in spent.values() for ns in values]
-medians = dict((name, statistics.median(values) / 1e3) for name, values in spent.items())
-print(json.dumps(dict(medians, all=statistics.median(every) / 1e3)))
-"""
+{_PRINT_MEDIANS}"""
 
 _UNIX_CODE = f"""
 import json, os, socket, tempfile, time
@@ -60,11 +62,7 @@ with tempfile.TemporaryDirectory() as folder:
                 call()
                 spent[name].append(time.perf_counter_ns() - started)
         os.unlink(number)
-import statistics
-every = [ns for values in spent.values() for ns in values]
-medians = dict((name, statistics.median(values) / 1e3) for name, values in spent.items())
-print(json.dumps(dict(medians, all=statistics.median(every) / 1e3)))
-"""
+{_PRINT_MEDIANS}"""
 
 
 def per_call(code: str) -> None:
