@@ -1,4 +1,4 @@
-"""The command line: commands, their help, exit codes. The only module that prints.
+"""The command line: commands, their help, exit codes. The only module that prints, besides `run.progress`.
 
 The options of a run are rows of `plan.settings`. What goes wrong before a run starts is a ConfigError or a
 RunFolderError, and `main` turns it into one line and exit code 2.

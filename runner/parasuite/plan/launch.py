@@ -111,7 +111,7 @@ def _launch(
         env["COVERAGE_FILE"] = str(folder / ".coverage")
     if recorder_mode:
         env[CopyVariable.RECORDER] = recorder_variable(recorder_mode, copy, folder)
-        if target.results is ResultSource.JUNIT:
+        if target.results is ResultSource.COMMAND:
             env[CopyVariable.RESULTS] = str(folder)
     # The pytest plug-in that writes the results is in the same folder as the recorder.
     if target.results is ResultSource.PYTEST or recorder_mode:

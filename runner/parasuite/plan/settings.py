@@ -209,7 +209,7 @@ class Settings:
             value_type=Pattern(),
             must_be="a pattern of file names",
             metavar="GLOB",
-            applies_to=ResultSource.JUNIT,
+            applies_to=ResultSource.COMMAND,
             instead="pytest's results are read without it",
             help="JUnit files that the command writes; {copy} is replaced by the copy's number.",
         )

@@ -27,12 +27,13 @@ _RUN_YOUR_OWN = "your own suite: parasuite run TESTS, or parasuite run -- COMMAN
 class ResultSource(StrEnum):
     """Where the test results of a copy come from.
 
-    PYTEST: our plug-in inside pytest writes results.jsonl. JUNIT: the exit status of the command, and the JUnit files
-    that it writes (--collect-junit).
+    PYTEST: our plug-in inside pytest writes results.jsonl. COMMAND: the exit status of the command, and what is known
+    of its tests: JUnit files that it writes (--collect-junit), what the recorder saw of its Python test runners, or
+    what they printed.
     """
 
     PYTEST = "pytest"
-    JUNIT = "junit"
+    COMMAND = "command"
 
 
 class Interpreter(StrEnum):
@@ -191,7 +192,7 @@ class Command(Target):
     words: tuple[str, ...]
 
     kind = TargetKind.COMMAND
-    results = ResultSource.JUNIT
+    results = ResultSource.COMMAND
     interpreter = Interpreter.NONE
 
     @classmethod
@@ -218,12 +219,20 @@ class Command(Target):
 
     @property
     def tool(self) -> TestTool:
-        """Told by `go test`, `cargo test`, `node --test` alone: a script may change what they print."""
-        program = Path(self.words[0]).stem
-        if program == TestTool.NODE:
-            return TestTool.NODE if "--test" in self.words else TestTool.NONE
-        is_test = "test" in (words := self.words[1:3]) and (words[0] == "test" or words[0].startswith("+"))
-        return TestTool(program) if is_test and program in set(TestTool) else TestTool.NONE
+        """Known only where the command itself is `go test`, `cargo [+TOOLCHAIN] test` or `node --test`: a script that
+        runs one of them may change what it prints.
+        """
+        program, *words = self.words
+        match Path(program).stem, words:
+            case TestTool.NODE, _ if "--test" in words:
+                return TestTool.NODE
+            case TestTool.GO, ["test", *_]:
+                return TestTool.GO
+            case TestTool.CARGO, ["test", *_]:
+                return TestTool.CARGO
+            case TestTool.CARGO, [toolchain, "test", *_] if toolchain.startswith("+"):
+                return TestTool.CARGO
+        return TestTool.NONE
 
     def argv(self, **_: object) -> tuple[str, ...]:
         return self.words
