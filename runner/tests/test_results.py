@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -157,6 +158,27 @@ def test_lines_are_the_same_however_the_file_grew(
             stream.write(data[start:end])
         found += reader.new_lines()
     assert found == data.split(b"\n")[:-1]
+
+
+@pytest.mark.skipif(not hasattr(os, "SEEK_DATA"), reason="without SEEK_DATA no hole is looked for")
+def test_a_line_that_is_written_while_its_file_is_searched_for_data_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_bytes(b"one\n")
+    reader = LineReader(tmp_path, path.name)
+    seek = os.lseek
+
+    def seek_and_write(*args: int) -> int:
+        try:
+            return seek(*args)
+        except OSError:  # ENXIO: there is no data from here on.
+            if b"two" not in path.read_bytes():
+                path.write_bytes(b"one\ntwo\n")
+            raise
+
+    monkeypatch.setattr(os, "lseek", seek_and_write)
+    assert [*reader.new_lines(), *reader.new_lines()] == [b"one", b"two"]
 
 
 def test_a_missing_file_has_no_results_and_a_reason(tmp_path: Path) -> None:

@@ -173,12 +173,14 @@ class Reader:
         """Skip a hole, which may be longer than any disk; whether there was one. It is read as a single NUL."""
         if not hasattr(os, "SEEK_DATA"):
             return False
+        # Before the search: what is written after it is no hole, and must not be skipped.
+        size = os.fstat(stream.fileno()).st_size
         try:
             data_at = os.lseek(stream.fileno(), self.at, os.SEEK_DATA)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 return False  # The file system cannot report holes.
-            data_at = os.fstat(stream.fileno()).st_size
+            data_at = size
         before, self.at = self.at, max(self.at, data_at)
         return data_at > before
 
