@@ -34,7 +34,7 @@ from parasuite.record.tally import tally_of
 from parasuite.record.untrusted import Missing, Unreadable, tail
 from parasuite.reports.registry import REPORT_FILES
 
-RAN_AT_ONCE = "copies ran tests at once for {percent} % of the time that tests ran: only then can they collide"
+RAN_AT_ONCE = "two or more copies ran tests at once for only {percent} % of the time; they can collide only then"
 _STACKS_BYTES_MAX = 1 << 20  # The end of an output in which stacks are looked for.
 WHILE_READING = "{stopped} while the record was read"
 

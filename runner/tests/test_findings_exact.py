@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from parasuite.judge.findings import Effect, Finding, find
+from parasuite.judge.findings.find import BY_CLOSED_CONNECTION, WITHOUT_HOLDER
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Release, RunStarted, Send
 from parasuite.model.network import Network
@@ -136,15 +137,13 @@ def notes_of(*holders: Holder) -> tuple[str, ...]:
 
 
 def test_a_refusal_that_met_nobody_is_told_as_a_holder_that_was_gone() -> None:
-    assert notes_of() == ("1 refused bind whose holder was gone before it could be asked",)
+    assert notes_of() == (WITHOUT_HOLDER.format(binds="1 bind was"),)
 
 
 @pytest.mark.parametrize("state", [SocketState.TIME_WAIT, SocketState.GONE])
 def test_a_refusal_by_a_closed_connection_is_told_as_that(state: SocketState) -> None:
-    (note,) = notes_of(Holder(party=None, pid=0, state=state))
-    assert (
-        note == "1 refused bind that met only a closed connection, which the kernel still keeps (TIME_WAIT, FIN_WAIT)"
-    )
+    notes = notes_of(Holder(party=None, pid=0, state=state))
+    assert notes == (BY_CLOSED_CONNECTION.format(binds="1 bind was"),)
 
 
 def test_crosstalk_is_only_with_an_address_of_this_host() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from parasuite.judge.findings import Finding, find
+from parasuite.judge.findings.find import WITHOUT_HOLDER
 from parasuite.model.ambient import AmbientService
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Bind, Endpoint, Event, Holder, OtherRun, ProcessSeen, RunStarted, StrangerSeen
@@ -148,7 +149,7 @@ def test_a_refusal_without_a_holder_is_a_sampled_strangers_that_has_the_port(the
 def test_no_stranger_that_did_not_have_the_port_is_named_for_a_refusal(strangers: list[Event]) -> None:
     judged = find(sorted([RUN, told_by_the_recorder(5, HERE), *strangers], key=lambda event: event.t_ns))
     assert [finding.effects for finding in judged.findings] == [()]
-    assert judged.notes == ("1 refused bind whose holder was gone before it could be asked",)
+    assert judged.notes == (WITHOUT_HOLDER.format(binds="1 bind was"),)
 
 
 def test_a_party_that_holds_the_port_comes_before_a_sampled_stranger() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from parasuite.judge.findings import Judgement, find
+from parasuite.judge.findings.find import BY_FILE
 from parasuite.judge.findings.hard_coded import NAME_HINT
 from parasuite.model.events import ATTEMPTED, FAILED, Bind, Endpoint, Event, Holder, Release, RunStarted
 from parasuite.model.network import Network
@@ -152,9 +153,7 @@ def test_a_bind_that_failed_for_another_reason_is_no_use_of_its_path(errno: str)
 def test_a_bind_that_met_only_a_file_is_counted() -> None:
     judgement = judged(bind(1, 0, errno="EADDRINUSE"), bind(2, 1, errno="EADDRINUSE"))
     assert judgement.findings == ()
-    assert judgement.notes == (
-        "2 refused binds that met only a file at the path of a Unix socket, which no one has open",
-    )
+    assert judgement.notes == (BY_FILE.format(binds="2 binds were"),)
 
 
 def test_a_path_in_a_copys_own_temporary_folder_is_not_fixed() -> None:

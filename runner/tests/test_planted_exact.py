@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parasuite.judge.findings.find import WITHOUT_HOLDER
 from parasuite.model.events import Connect, Listen
 from parasuite.model.network import OUR_NETWORK
 from parasuite.model.party import Party
@@ -260,7 +261,7 @@ def test_the_recorder_alone_finds_those_of_python(parasuite: Parasuite, environ:
     assert of_python(environ) - told(finished) == set()
     unknown = {found for found in told(finished) - of_python(environ) if not SANS_NATIVE & found[3]}
     assert unknown == set()
-    assert "whose holder was gone before it could be asked" in finished.stdout
+    assert WITHOUT_HOLDER.format(binds="").strip() in finished.stdout
     assert "programs that are not Python" in finished.stdout
     assert_golden_defects(finished, environ, without={f"test_{name}" for name in SANS_NATIVE})
 
@@ -302,7 +303,7 @@ def test_where_duplicates_are_refused_the_loss_and_its_cure_are_named_and_nothin
     static = {"refused_by_static_c"} if environ["PLANTED_STATIC"] in programs else set()
     assert of_others == {*natives, *static, "foreign"}
     assert {finding["evidence"] for finding in finished.findings} == {"exact", "attempted"}
-    assert "whose holder was gone" not in finished.stdout
+    assert WITHOUT_HOLDER.format(binds="").strip() not in finished.stdout
     assert_golden_defects(finished, environ)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from parasuite.model.words import TestOutcome
 from parasuite.reports.wording import plural
 from parasuite.run.progress import CopyView, LiveProgress, LogProgress, ended_line
 from rich.console import Console
@@ -108,8 +109,10 @@ def test_the_cursor_is_shown_again_if_the_run_folder_cannot_be_made(parasuite: P
 
 
 def test_the_line_for_the_end_of_a_copy_has_its_status_and_counts() -> None:
-    assert ended_line(3, -9, 5, 1, 2.04) == "copy 3 ended: killed by SIGKILL; 5 passed, 1 failed in 2.0 s"
-    assert ended_line(0, 0, 0, 0, 1.0) == "copy 0 ended: exit status 0 in 1.0 s"
+    none = dict.fromkeys(TestOutcome, 0)
+    some = {**none, TestOutcome.PASSED: 5, TestOutcome.ERROR: 2}
+    assert ended_line(3, -9, some, 2.04) == "copy 3 ended: killed by SIGKILL; 5 passed, 0 failed, 2 errors in 2.0 s"
+    assert ended_line(0, 0, none, 1.0) == "copy 0 ended: exit status 0 in 1.0 s"
 
 
 @pytest.mark.parametrize(

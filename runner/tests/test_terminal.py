@@ -193,8 +193,9 @@ def test_a_test_that_only_happened_to_run_is_marked_as_a_guess() -> None:
 
 def test_notes_are_only_counted() -> None:
     notes = [a_finding(severity=Severity.NOTE)] * 3
-    counted = NOTES_COUNTED.format(notes=plural(3, "note"))
-    assert [line for line in printed(a_report(findings=notes)) if line not in printed(a_report())] == [counted]
+    counted = NOTES_COUNTED.format(findings=plural(3, "finding"))
+    *lines, verdict = [line for line in printed(a_report(findings=notes)) if line not in printed(a_report())]
+    assert (lines, "ports: 3 notes" in verdict) == ([counted], True)
 
 
 def test_a_note_that_explains_a_failure_is_shown() -> None:
@@ -375,4 +376,4 @@ def test_an_error_message_shows_escapes_in_an_argument(parasuite: Parasuite, arg
 def test_the_first_line_of_a_run_shows_escapes_in_the_command(parasuite: Parasuite) -> None:
     finished = parasuite("run", "-j", "1", "--", "true", "a\x1b]0;title\x07\nforged")
     assert finished.code == 0
-    assert r"1 copy of true a\x1b]0;title\x07\nforged; " in finished.stderr
+    assert r"1 copy of true 'a\x1b]0;title\x07\nforged'; " in finished.stderr

@@ -41,14 +41,14 @@ class ExitCode(IntEnum):
 # The reasons of a verdict.
 PASSED = "passed"
 FAILED = "failed"
-PORT_FINDINGS = "every test passed, and a port finding stands"
+PORT_FINDINGS = "all tests passed, but there are port findings"
 NO_TEST_RAN = "no test ran in any copy"
 BLIND = "blind: {why}"
 PARASUITE_FAILED = "parasuite failed: {why}"
 INTERRUPTED = "interrupted"
 TERMINATED = "terminated"
-SUPERVISOR_DIED = "void: the supervisor died, so nothing after that was watched"
-NO_END = "void: the run has no end; parasuite itself was killed"
+SUPERVISOR_DIED = "blind: the supervisor died, so nothing after that was watched"
+NO_END = "unfinished: parasuite itself was killed"
 # A note about a verdict that `report` would not have come to.
 RECORD_HAS_CHANGED = "the record has changed since the run ended; judged again, it says: {reason}"
 

@@ -168,7 +168,7 @@ class Settings:
             value_type=PathText(str, "file"),
             must_be="a path",
             metavar="PATH",
-            default_shown="that of the active environment, else python3 on PATH",
+            default_shown="that of the active environment or of the project, else python3 on PATH",
             applies_to=ResultSource.PYTEST,
             instead="a command names its own interpreter",
             is_ignored_elsewhere=True,

@@ -161,7 +161,7 @@ class PytestTree(PytestTarget):
         try:
             os.stat(file)
         except (FileNotFoundError, NotADirectoryError):
-            hint = "" if folder else f"; put a command after --: parasuite run -- {shlex.quote(path)}"
+            hint = "" if folder else f"; if it is a command: parasuite run -- {shlex.quote(path)}"
             raise ConfigError(f"no such file or folder: {path}{hint}") from None
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
@@ -211,7 +211,7 @@ class Command(Target):
 
     @property
     def description(self) -> str:
-        return " ".join(self.words)
+        return shlex.join(self.words)
 
     @property
     def whole_copy(self) -> str:

@@ -181,7 +181,7 @@ def _findings(report: Report) -> Iterator[Text]:
         for cause, names in hidden.items():
             yield _line(f"    {cause}: {', '.join(names)}")
     if notes := len(report.findings) - len(grave):
-        yield _line(wording.NOTES_COUNTED.format(notes=plural(notes, "note")))
+        yield _line(wording.NOTES_COUNTED.format(findings=plural(notes, "finding")))
 
 
 def _is_shown(finding: Finding) -> bool:
@@ -215,7 +215,7 @@ def _not_seen(report: Report) -> Iterator[Text]:
 
 
 def _verdict(report: Report) -> Text:
-    findings = Counter(finding.severity for finding in report.findings if _is_shown(finding))
+    findings = Counter(finding.severity for finding in report.findings)
     severities = [severity for severity in reversed(Severity) if findings[severity]]
     found = " and ".join(plural(findings[severity], severity) for severity in severities)
     colour = "green" if report.verdict.code == ExitCode.PASSED else "red"

@@ -29,7 +29,7 @@ MAYBE_EXPLAINED_BY = "may be explained by {label} {title}"
 EXPLAINS = "explains the failure of {tests}"
 RECOVERED = ", and went on with another port"
 WINDOW = "the port had been free for at least {ms} ms"
-NOTES_COUNTED = "{notes}: see findings.json"
+NOTES_COUNTED = "{findings} of severity note: see findings.json"
 ID = "id {id}, evidence {evidence}; more: `parasuite explain {cause}`"
 _TITLE_END = re.compile("[:;] ")
 _PLACES_SHOWN = 3
@@ -69,20 +69,26 @@ def plural(count: int, noun: str) -> str:
 
 
 def in_copies(copies: Sequence[int], total: int) -> str:
-    """`2 of 4 copies (0, 3)`."""
+    """`2 of 4 copies (0, 3)`; `the only copy` of a run with one."""
+    if total == 1:
+        return "the only copy"
     return f"{len(copies)} of {total} copies ({', '.join(map(str, copies))})"
 
 
 def outcome_counts(counts: Mapping[TestOutcome, int], failed_attempts: int = 0) -> str:
     """`tests: 4 passed, 0 failed, 2 skipped, 1 failed attempt run again`: passed and failed always, others if any."""
     shown = [
-        f"{counts.get(outcome, 0):,} {outcome}"
+        _counted(counts.get(outcome, 0), outcome)
         for outcome in _OUTCOMES
         if counts.get(outcome) or outcome in (TestOutcome.PASSED, TestOutcome.FAILED)
     ]
     if failed_attempts:
         shown.append(f"{plural(failed_attempts, 'failed attempt')} run again")
     return "tests: " + ", ".join(shown)
+
+
+def _counted(count: int, outcome: TestOutcome) -> str:
+    return plural(count, outcome) if outcome is TestOutcome.ERROR else f"{count:,} {outcome}"
 
 
 _OUTCOMES = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from parasuite.model.copy_life import status_text
-from parasuite.reports.wording import printable
+from parasuite.model.words import TestOutcome
+from parasuite.reports.wording import plural, printable
 
 HEARTBEAT_S = 30.0
 _REDRAWN_EVERY_S = 0.25
@@ -155,7 +156,10 @@ def _text(text: str) -> Text:
     return Text(printable(text))
 
 
-def ended_line(copy: int, status: int | None, passed: int, failed: int, elapsed_s: float) -> str:
-    """The line for a copy whose main process ended."""
-    counts = f"; {passed} passed, {failed} failed" if passed or failed else ""
-    return f"copy {copy} ended: {status_text(status)}{counts} in {elapsed_s:.1f} s"
+def ended_line(copy: int, status: int | None, counts: Mapping[TestOutcome, int], elapsed_s: float) -> str:
+    """The line for a copy whose main process ended. *counts*: of its tests, by their outcome."""
+    passed, failed, errors = (counts[each] for each in (TestOutcome.PASSED, TestOutcome.FAILED, TestOutcome.ERROR))
+    tests = f"; {passed} passed, {failed} failed" if passed or failed or errors else ""
+    if errors:
+        tests += f", {plural(errors, 'error')}"
+    return f"copy {copy} ended: {status_text(status)}{tests} in {elapsed_s:.1f} s"

@@ -161,8 +161,7 @@ class Round:
         if event.state == CopyPhase.EXITED:
             results.read()
             elapsed_s = (event.t_ns - self._copies.copies[copy].started_ns) / 1e9
-            passed = results.tally.counts[TestOutcome.PASSED]
-            self._progress.say(ended_line(copy, event.status, passed, results.failed, elapsed_s))
+            self._progress.say(ended_line(copy, event.status, results.tally.counts, elapsed_s))
         elif event.state in (CopyPhase.FAILED, CopyPhase.TIMED_OUT, CopyPhase.LOST):
             self._progress.say(f"copy {copy}: {event.state}" + (f": {event.why}" if event.why else ""))
 

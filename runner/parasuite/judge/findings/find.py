@@ -24,6 +24,14 @@ from parasuite.judge.parties import with_workers
 from parasuite.model.ambient import AmbientService
 from parasuite.model.events import Event
 
+# Notes about refusals that are no findings; {binds} is `1 bind was` or `2 binds were`.
+WITHOUT_HOLDER = "{binds} refused by a holder that was gone before it could be looked up"
+BY_CLOSED_CONNECTION = (
+    "{binds} refused because of a closed connection, which the kernel still keeps (TIME_WAIT, FIN_WAIT): "
+    "bind port 0, or set SO_REUSEADDR on the server"
+)
+BY_FILE = "{binds} refused because of a file at the path of a Unix socket, which no one has open"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -71,15 +79,12 @@ def _is_meant(seen: Seen, ambient: Collection[AmbientService]) -> bool:
 
 def _notes(refused: Refused) -> Iterable[str]:
     if refused.without_holder:
-        yield f"{_binds(refused.without_holder)} whose holder was gone before it could be asked"
+        yield WITHOUT_HOLDER.format(binds=_binds(refused.without_holder))
     if refused.by_closed_connection:
-        yield (
-            f"{_binds(refused.by_closed_connection)} that met only a closed connection, which the kernel still keeps "
-            "(TIME_WAIT, FIN_WAIT)"
-        )
+        yield BY_CLOSED_CONNECTION.format(binds=_binds(refused.by_closed_connection))
     if refused.by_file:
-        yield (f"{_binds(refused.by_file)} that met only a file at the path of a Unix socket, which no one has open")
+        yield BY_FILE.format(binds=_binds(refused.by_file))
 
 
 def _binds(count: int) -> str:
-    return f"{count} refused bind{'s' if count > 1 else ''}"
+    return "1 bind was" if count == 1 else f"{count:,} binds were"
