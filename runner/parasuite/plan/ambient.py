@@ -2,7 +2,7 @@
 
     [[tool.parasuite.ambient]]
     port = 6379
-    reason = "redis of the build machine; each test has a prefix of its own"
+    reason = "redis of the build machine; each test uses its own key prefix"
 
 A row has `port`, or `path` for a Unix socket; `reason`; and for a port, if need be, `protocol` (tcp, the default, or
 udp) and `address` (all of this host's, by default).
