@@ -18,7 +18,7 @@ _IN_WHEEL = _PACKAGE / "pages"
 _IN_CHECKOUT = _PACKAGE.parents[1] / "docs" / "findings"
 _WORDS = (*Cause, *EffectKind)
 _WIDTH = max(map(len, _WORDS))
-UNKNOWN_WORD = "no cause or effect is called {word}{suggestion}"
+UNKNOWN_WORD = "no cause or effect is called {word}{suggestion}; `parasuite explain` lists them"
 
 
 def page_lines(word: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from parasuite.judge.verdict import FAILED
-from parasuite.plan.misplaced import COMMANDS_WORDS, PYTEST_ARGUMENTS
+from parasuite.plan.misplaced import COMMANDS_WORDS, PYTEST_ARGUMENTS, PYTEST_OPTION
 
 from runner.tests.conftest import Parasuite, clean_environment
 
@@ -106,6 +106,12 @@ def test_a_command_on_the_wrong_side_of_the_dashes_is_an_error_that_says_what_to
     suite("")
     finished = parasuite("run", *arguments.split())
     said = COMMANDS_WORDS.format(command=f"parasuite run {meant}")
+    assert (finished.code, finished.stderr) == (2, f"parasuite: {said}\n")
+
+
+def test_an_option_of_pytest_in_place_of_the_target_is_an_error_that_says_where_it_goes(parasuite: Parasuite) -> None:
+    finished = parasuite("run", "-n", "4", "tests")
+    said = PYTEST_OPTION.format(error="No such option '-n'.", option="-n")
     assert (finished.code, finished.stderr) == (2, f"parasuite: {said}\n")
 
 

@@ -13,6 +13,7 @@ from parasuite.plan.errors import ConfigError
 
 PYTEST_ARGUMENTS = "arguments for pytest go after --: {command}"
 COMMANDS_WORDS = "a command goes after --: {command}"
+PYTEST_OPTION = "{error} Options of pytest go after the target: parasuite run TARGET -- {option} ..."
 
 
 class RunCommand(click.Command):
@@ -30,6 +31,9 @@ class RunCommand(click.Command):
                 # A misspelt option of parasuite, with what click supposes that it is?
                 is_similar = isinstance(error, click.NoSuchOption) and error.possibilities
                 raise ConfigError(f"{error.format_message()} Or: {meant}" if is_similar else meant) from error
+            if isinstance(error, click.NoSuchOption) and not error.possibilities:
+                message = PYTEST_OPTION.format(error=error.format_message(), option=error.option_name)
+                raise ConfigError(message) from error
             raise
 
     def _meant(self, given: Sequence[str], after_dashes: Sequence[str]) -> str:

@@ -217,14 +217,15 @@ def _not_seen(report: Report) -> Iterator[Text]:
 def _verdict(report: Report) -> Text:
     findings = Counter(finding.severity for finding in report.findings)
     severities = [severity for severity in reversed(Severity) if findings[severity]]
-    found = " and ".join(plural(findings[severity], severity) for severity in severities)
+    *first, last = [plural(findings[severity], severity) for severity in severities] or ["no finding"]
+    found = f"{', '.join(first)} and {last}" if first else last
     colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
     good = sum(end.is_good for end in report.copy_ends)
     facts = [
         f"{good} of {len(report.copy_ends)} copies ended well",
         _tests_counted(report.results),
         _explained(report),
-        f"ports: {found or 'no finding'}, {_seen(report)}",
+        f"ports: {found}, {_seen(report)}",
         f"{report.duration_s:.1f} s",
         report.folder,
     ]
