@@ -1,5 +1,5 @@
 """`python -m parasuite`."""
 
-from parasuite.cli import main
+from parasuite.cli.main import main
 
 main()

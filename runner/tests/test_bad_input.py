@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parasuite.cli import STDOUT_UNWRITABLE
+from parasuite.cli.main import STDOUT_UNWRITABLE
 from parasuite.judge.copy_results import NO_TEST_IN_COPY
 from parasuite.judge.report import COPY_ITSELF
 from parasuite.judge.verdict import NO_TEST_RAN, PARASUITE_FAILED

@@ -31,7 +31,7 @@ SYSTEMS = {
 # The libraries that the command line needs are imported as on Linux, and parasuite alone as on the other system.
 ELSEWHERE = """
 import ctypes, importlib, sys
-import parasuite.cli
+import parasuite.cli.main
 for name in [name for name in sys.modules if name.partition(".")[0] == "parasuite"]:
     del sys.modules[name]
 def without(*_, **__):
@@ -44,9 +44,9 @@ for absent in {absent!r}:
     for module, names in absent.items():
         for name in names.split():
             vars(importlib.import_module(module)).pop(name, None)
-import parasuite.cli, parasuite.run.starters.direct
+import parasuite.cli.main, parasuite.run.starters.direct
 sys.argv = ["parasuite", "--help"]
-parasuite.cli.main()
+parasuite.cli.main.main()
 """
 MODULES = sorted(
     ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")

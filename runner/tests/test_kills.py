@@ -109,7 +109,7 @@ def paused_in(function: str, pipe: Path) -> Sequence[str]:
     """A parasuite that reads *pipe* to its end before it calls *function* of its session for the first time."""
     os.mkfifo(pipe)
     code = (
-        "from parasuite import cli\n"
+        "from parasuite.cli.main import main\n"
         "from parasuite.run import session\n"
         f"function = session.{function}\n"
         "def paused(*args, **options):\n"
@@ -117,7 +117,7 @@ def paused_in(function: str, pipe: Path) -> Sequence[str]:
         f"    open({str(pipe)!r}).read()\n"
         "    return function(*args, **options)\n"
         f"session.{function} = paused\n"
-        "cli.main()\n"
+        "main()\n"
     )
     return ("-c", code)
 

@@ -16,7 +16,7 @@ from parasuite.reports.wording import NOTE
 from runner.tests.conftest import SAFETY_NET_S, Finished, Parasuite
 from runner.tests.reported import counted
 
-MAIN = "from parasuite.cli import main; main()"
+MAIN = "from parasuite.cli.main import main; main()"
 AT_ONCE = (
     "import parasuite.run.signals as signals; signals._JUDGED_UNTIL_S = signals._JUDGED_AT_LEAST_S = 0.0; " + MAIN
 )
@@ -100,8 +100,8 @@ def test_a_signal_ends_a_report(parasuite: Parasuite, suite: Callable[[str], Pat
     suite("def test_one(): pass\n")
     parasuite.run_pytest("-j", "1", "tests/")
     held = (
-        "import parasuite.cli as cli, signal, sys; "
-        "cli.assemble_report = lambda folder: (print('judging', flush=True), signal.pause()); cli.main()"
+        "import parasuite.cli.report as report, signal; from parasuite.cli.main import main; "
+        "report.assemble_report = lambda folder: (print('judging', flush=True), signal.pause()); main()"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", held, "report"],

@@ -97,7 +97,7 @@ def test_a_project_with_folders_named_like_ours_runs_untouched(parasuite: Parasu
         "        f'the project, {name}' for name in ('ci', 'netsupport', 'parasuite', 'runner')]\n"
     )
     # As a console script runs: the folder it is started in is not on its path, as it would be by -m.
-    script = "import sys; sys.path.pop(0); from parasuite.cli import main; main()"
+    script = "import sys; sys.path.pop(0); from parasuite.cli.main import main; main()"
     arguments = ["run", "-j", "2", "--python", sys.executable, "tests/"]
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],

@@ -1,0 +1,32 @@
+"""`parasuite report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from parasuite.assemble import assemble_report, write_reports
+from parasuite.cli.output import print_report_and_exit, stop
+from parasuite.plan.option_types import PathText
+from parasuite.plan.options import current_folder, without_command_line
+from parasuite.record.run_folder import RunFolder
+
+
+@click.command("report", short_help="show an earlier run again")
+@click.argument("folder", metavar="[DIR]", required=False, type=PathText(str, "dir"))
+def report_command(folder: str | None) -> None:
+    """Analyse the record of a run again, write its reports, and exit with its exit code.
+
+    DIR is a run folder, or a folder that contains runs, of which the latest is taken. By default it is the output
+    folder that is set in the environment or in pyproject.toml, or .parasuite. An unfinished run, whose parasuite was
+    killed, is reported as far as it got (exit code 3).
+    """
+    current_folder()
+    path = Path(folder) if folder is not None else without_command_line("output_dir")
+    try:
+        run_folder = RunFolder.open(path)
+        report = assemble_report(run_folder)
+    except OSError as error:
+        stop(f"{error.filename or path} cannot be read: {error.strerror}")
+    print_report_and_exit(report, write_reports(run_folder, report))

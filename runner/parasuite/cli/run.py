@@ -1,0 +1,123 @@
+"""`parasuite run`. Its options are rows of `plan.settings`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from parasuite.cli.doctor import check_proc
+from parasuite.cli.exit_codes import EXIT_CODES
+from parasuite.cli.output import console_of, print_report_and_exit, print_safely
+from parasuite.judge.verdict import ExitCode
+from parasuite.plan.capacity import why_too_many
+from parasuite.plan.errors import ConfigError
+from parasuite.plan.interpreter import find_interpreter
+from parasuite.plan.misplaced import RunCommand
+from parasuite.plan.option_types import PathText
+from parasuite.plan.options import current_folder, origins, setting_options
+from parasuite.plan.project import Project, read_project
+from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
+from parasuite.plan.targets import Target, choose_target
+from parasuite.run import session
+from parasuite.run.environment import inherited_environment
+from parasuite.run.progress import DeferredProgress, LiveProgress, LogProgress, Progress, is_on_terminal
+
+
+@click.command(
+    "run",
+    cls=RunCommand,
+    params=setting_options(),
+    short_help="run copies of a test suite at once and watch their sockets",
+    epilog=EXIT_CODES,
+)
+@click.argument("target", required=False, metavar="[TARGET] [-- ARGUMENTS]", type=PathText(str, "file"))
+@click.pass_context
+def run_command(context: click.Context, /, target: str | None, **settings: Any) -> None:
+    """Run N copies of a test suite at once, watch every socket that they open, and report where they collide.
+
+    \b
+    parasuite run tests/             a pytest tree, here, with its own
+                                     configuration; one copy per processor
+    parasuite run -j 4 tests/ -- -x  four copies; what follows -- is pytest's
+    parasuite run -- make check      any command, in any language
+    parasuite run -j 1 --exit-code suite -- make check
+                                     one copy that keeps its exit code and its
+                                     output, for the CI job that you have
+    parasuite run                    what pyproject.toml names (see below), or
+                                     the bundled corpus of network tests
+
+    Progress goes to stderr, the report to stdout. Everything is stored in .parasuite/latest: findings.json, junit.xml
+    (all copies), junit-merged.xml (one case per test) and the output of each copy. A copy finds its number in
+    $PARASUITE_COPY and a folder of its own in $PARASUITE_COPY_DIR.
+
+    \b
+    A project names its suite and its options in pyproject.toml:
+      [tool.parasuite]
+      target = "tests"               or: command = "make check"
+      copies = 4
+      timeout = 600
+
+    The same options can be set in the environment (PARASUITE_JOBS or PARASUITE_COPIES, PARASUITE_TIMEOUT, ...). The
+    command line overrides the environment, which overrides pyproject.toml. -k and -m are options only. Set
+    PARASUITE_IGNORE_LIMITS=1 in the environment to run more copies than this machine seems to have room for.
+    """
+    after_dashes = tuple(context.obj)
+    check_proc()
+    cwd = current_folder()
+    _check_copies(settings["copies"])
+    project = read_project(cwd)
+    # After the settings: a mistake in an option must not be hidden by a corpus that is not installed.
+    chosen, work_dir = _chosen_target(target, after_dashes, cwd, project)
+    spec = RunSpec(
+        target=chosen,
+        pytest_args=after_dashes if target else (),
+        origins=origins(context),
+        ambient=project.ambient,
+        **settings,
+    )
+    spec.check()
+    python = find_interpreter(spec.target, spec.python, os.environ, project.folder)
+    if os.path.dirname(python):
+        python = os.path.abspath(python)  # The copies may run in another folder.
+    try:
+        with contextlib.closing(_progress(spec)) as progress:
+            report, problems = session.run(
+                spec, python=python, cwd=cwd, work_dir=work_dir, environ=inherited_environment(), progress=progress
+            )
+    except OSError as error:
+        # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
+        report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"
+        print_safely(f"parasuite failed: {error}; run `{report_command}` to see what was recorded", err=True)
+        sys.exit(ExitCode.BLIND)
+    print_report_and_exit(report, problems, err=spec.is_observed_only)
+
+
+def _chosen_target(path: str | None, words: Sequence[str], cwd: Path, project: Project) -> tuple[Target, Path]:
+    """What to run, and the folder to run it in: if the user names nothing, what the project names, in its folder."""
+    if path is None and not words and (target := project.chosen_target()) is not None:
+        return target, project.folder
+    return choose_target(path, words), cwd
+
+
+def _check_copies(copies: int) -> None:
+    problem = why_too_many(copies)
+    if not problem:
+        return
+    if os.environ.get(IGNORE_LIMITS) != "1":
+        raise ConfigError(f"{problem}, or set {IGNORE_LIMITS}=1 to run them anyway")
+    print_safely(f"parasuite: warning: {problem}", err=True)
+
+
+def _progress(spec: RunSpec) -> Progress:
+    console = console_of(stderr=True)
+    if spec.is_observed_only:
+        return DeferredProgress(console)
+    is_live = is_on_terminal(console) and not console.is_dumb_terminal
+    return LiveProgress(console) if is_live else LogProgress(console)
