@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from parasuite import __version__
+from parasuite.cli.demo import demo_command
 from parasuite.cli.doctor import doctor_command
 from parasuite.cli.exit_codes import EXIT_CODES
 from parasuite.cli.explain import explain_command
@@ -27,6 +28,7 @@ from parasuite.reports.wording import printable
 STDOUT_UNWRITABLE = "the output could not be written: {why}"
 _EXAMPLES = """\b
 Examples:
+  parasuite demo                    what it finds, on a small suite
   parasuite run tests/              your pytest tree, a copy per processor
   parasuite run -- make check       any command, in any language
   parasuite report                  show the latest run again
@@ -35,7 +37,7 @@ Examples:
 
 
 @click.group(
-    commands=(run_command, report_command, explain_command, doctor_command),
+    commands=(run_command, report_command, explain_command, demo_command, doctor_command),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{_EXAMPLES}\n{EXIT_CODES}",
 )
