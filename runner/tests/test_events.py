@@ -84,6 +84,7 @@ VALUES = {
     "bool": st.booleans(),
     "int | None": st.one_of(st.none(), st.integers(0, 2**63)),
     "tuple[str, ...]": st.lists(st.text(max_size=5), max_size=3).map(tuple),
+    "tuple[int, ...]": st.lists(st.integers(0, 65535), max_size=3).map(tuple),
     "tuple[SocketOption, ...]": st.lists(st.sampled_from(SocketOption), max_size=2).map(tuple),
     "CopyPhase": st.sampled_from(CopyPhase),
     "SensorStatus": st.sampled_from(SensorStatus),

@@ -75,6 +75,18 @@ def test_the_resolver_of_names_is_a_note() -> None:
     assert one(connects(5, CLIENT, udp(53, "127.0.0.53"), resolver)).severity == "note"
 
 
+def test_the_proxy_that_the_environment_names_is_a_note() -> None:
+    (finding,) = found(connects(5, CLIENT, tcp(3128), REDIS), run=replace(RUN, proxies=(3128,)))
+    assert finding.severity == "note"
+
+
+@pytest.mark.parametrize(("started_s", "severity"), [(10.0, "note"), (2.0, "warning")])
+def test_a_container_whose_port_was_published_during_the_run_is_a_note(started_s: float, severity: str) -> None:
+    container = Holder(None, 9, SocketState.LISTEN, 7, name="docker-proxy", start_s=started_s)
+    (finding,) = found(connects(5, CLIENT, HERE, container), run=replace(RUN, wall_ns=5_000_000_000))
+    assert finding.severity == severity
+
+
 def test_a_stranger_that_the_suite_is_meant_to_use_is_not_reported() -> None:
     ambient = AmbientService(reason="the machine's redis", port=6379)
     assert found(connects(5, CLIENT, HERE, REDIS), ambient=(ambient,)) == []

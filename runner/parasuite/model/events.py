@@ -121,7 +121,8 @@ class RunStarted(Event):
 
     *wall_ns*: time since the epoch at *t_ns*. *ephemeral_first*, *ephemeral_last*: the range that the kernel draws
     port 0 from, both ends included. *addresses*: this host's own; () where they are not known. *scratch*: the folder
-    in which each copy has its temporary one, named by its number.
+    in which each copy has its temporary one, named by its number. *proxies*: the ports of the proxies on this host
+    that the environment names (http_proxy and the like).
     """
 
     kind = "run"
@@ -131,6 +132,7 @@ class RunStarted(Event):
     ephemeral_last: int = 0
     addresses: tuple[str, ...] = ()
     scratch: str = ""
+    proxies: tuple[int, ...] = ()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 
 def inherited_environment() -> dict[str, str]:
@@ -22,3 +25,23 @@ def inherited_environment() -> dict[str, str]:
             if not any(variable.startswith(b"LC_CTYPE=") for variable in at_start):
                 del environ["LC_CTYPE"]
     return environ
+
+
+def proxies_of_this_host(environ: Mapping[str, str], addresses: Collection[str]) -> tuple[int, ...]:
+    """The ports of the proxies that the variables NAME_proxy name, if they are on this host. *addresses*: its own."""
+    ports = set()
+    for name, value in environ.items():
+        # Without a scheme, as in "127.0.0.1:3128", everything would be a path.
+        with contextlib.suppress(ValueError):
+            url = urlsplit(value if "://" in value else f"//{value}")
+            if name.lower().endswith("_proxy") and url.port and _is_this_host(url.hostname or "", addresses):
+                ports.add(url.port)
+    return tuple(sorted(ports))
+
+
+def _is_this_host(host: str, addresses: Collection[str]) -> bool:
+    if host == "localhost" or host in addresses:
+        return True
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False

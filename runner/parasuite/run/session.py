@@ -33,6 +33,7 @@ from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, plural
 from parasuite.run.collect_junit import collect
 from parasuite.run.copies import Copies
+from parasuite.run.environment import proxies_of_this_host
 from parasuite.run.progress import Progress
 from parasuite.run.round import Round
 from parasuite.run.scratch import SCRATCH_PREFIX, keep_folder, make_tmpdir, new_scratch_dir
@@ -174,6 +175,7 @@ class _Session:
             ephemeral_last=last,
             addresses=tuple(sorted(addresses)),
             scratch=str(self.scratch),
+            proxies=proxies_of_this_host(self.environ, addresses),
         )
 
     def _sensor_order(self, visibility: Visibility, started: RunStarted) -> EnableSensor:

@@ -34,7 +34,6 @@ from parasuite.model.party import Party
 from parasuite.model.words import Evidence, Protocol, Role, Severity, SocketState, weaker
 
 LATE_NS = 10_000_000
-_RESOLVER_PORT = 53  # Every program that looks up a name talks to this host's resolver, where there is one.
 _Call: TypeAlias = Connect | Send
 _Drawn: TypeAlias = tuple[int, Protocol, int, int]  # Copy, protocol, port, and when the kernel assigned it.
 
@@ -219,7 +218,8 @@ def _effect(
     severity = EffectKind.CROSSTALK.info.severity
     if other.party is None:
         charge, port = _stranger_charge(destination, other, knowledge)
-        severity = Severity.NOTE if destination.port == _RESOLVER_PORT else Cause.STRANGER.info.severity
+        is_provided = knowledge.is_provided(destination, holders[0] if server is None else None)
+        severity = Severity.NOTE if is_provided else Cause.STRANGER.info.severity
     elif port:
         charge = Charge(Cause.HARD_CODED, destination.protocol, str(port))
     else:

@@ -29,6 +29,9 @@ from parasuite.model.words import CopyVariable, Protocol, Role, SocketOption
 # 32768-60999), so that no port is called hard-coded for want of a fact.
 EPHEMERAL_UNKNOWN = (32768, 65535)
 NEVER_RELEASED, RELEASED_UNTIMED = -1, -2
+_RESOLVER_PORT = 53  # Every program that looks up a name talks to this host's resolver, where there is one.
+# What publishes the ports of containers: docker's proxy, and what podman uses without root.
+_OF_CONTAINERS = frozenset({"docker-proxy", "rootlessport", "slirp4netns", "pasta", "pasta.avx2"})
 _Slot = tuple[int | Party | None, Protocol, int]
 
 
@@ -69,6 +72,8 @@ class Knowledge:
         self.ephemeral = EPHEMERAL_UNKNOWN
         self._assigned: dict[_Slot, Assignment] = {}
         self._addresses: frozenset[str] = frozenset()
+        self._proxies: frozenset[int] = frozenset()
+        self._started_s = 0.0
         self._scratch = ""
         self._processes: dict[int, tuple[str, str]] = {}
         self._strangers: dict[int, dict[tuple[str, Endpoint], tuple[Holder, ...]]] = {}
@@ -81,6 +86,8 @@ class Knowledge:
                 self.ephemeral = (event.ephemeral_first, event.ephemeral_last)
             self._addresses = frozenset(canonical_address(address) for address in event.addresses)
             self._scratch = event.scratch
+            self._proxies = frozenset(event.proxies)
+            self._started_s = event.wall_ns / 1e9
         elif isinstance(event, ProcessSeen):
             pid = event.caller.process.pid
             self._processes[pid] = (event.name, event.command)
@@ -160,6 +167,16 @@ class Knowledge:
             if overlaps(canonical(held), endpoint)
             for holder in holders
         ]
+
+    def is_provided(self, endpoint: Endpoint, stranger: Holder | None) -> bool:
+        """Whether a machine is expected to provide what the process outside the run serves at *endpoint*.
+
+        The resolver of names, the proxy that the environment names, and what publishes a port of a container that was
+        started during the run.
+        """
+        if endpoint.port == _RESOLVER_PORT or endpoint.port in self._proxies:
+            return True
+        return stranger is not None and stranger.name in _OF_CONTAINERS and stranger.start_s >= self._started_s
 
     @property
     def is_alone(self) -> bool:
