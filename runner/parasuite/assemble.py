@@ -19,6 +19,7 @@ from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.report import Report
 from parasuite.judge.stacks import head_of_stacks
+from parasuite.judge.suppressions import with_suppressions
 from parasuite.judge.verdict import as_recorded, decide
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import CopyState, Event, RunStarted
@@ -69,11 +70,13 @@ def assemble_report(
     )
     measured = overlap(ends, results)
     ended = _end_of_run(record, reading)
-    findings, explanations = explain(judged.findings, results)
+    explained, explanations = explain(judged.findings, results)
+    began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.started_s))
+    marked = with_suppressions(explained, record.suppressions, began[: len("2026-11-22")])
     decided = decide(
         copy_ends=ends,
         results=results,
-        findings=findings,
+        findings=marked.findings,
         health=health,
         fail_on=record.fail_on,
         ended=ended,
@@ -81,7 +84,7 @@ def assemble_report(
         is_pytest=target.results is ResultSource.PYTEST,
         exit_code_from=record.exit_code_from,
     )
-    notes = [*record.errors, *record.notes, *judged.notes, *health.notes, *comparison.notes]
+    notes = [*record.errors, *record.notes, *marked.notes, *judged.notes, *health.notes, *comparison.notes]
     notes += [*_overlap_note(measured, ends), *reading.note()]
     decided, change = as_recorded(decided, record.verdict_code, record.verdict, record.exit_code)
     if change:
@@ -90,14 +93,14 @@ def assemble_report(
         run_id=folder.run_id,
         folder=display_path(folder.path, Path.cwd()),
         target=record.described,
-        wall=time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.started_s)),
+        wall=began,
         host=record.host,
         duration_s=reading.duration_s,
         start_ns=next((event.t_ns for event in reading.kept if isinstance(event, RunStarted)), 0),
         fail_on=record.fail_on,
         copy_ends=ends,
         results=results,
-        findings=findings,
+        findings=marked.findings,
         health=health,
         verdict=decided,
         overlap=measured,

@@ -27,6 +27,7 @@ from parasuite.model.words import (
     Severity,
     SocketOption,
     SocketState,
+    SuppressedBy,
 )
 from parasuite.reports.findings_json import findings_json
 
@@ -63,6 +64,7 @@ def test_the_file_says_of_the_run_what_a_reader_of_the_findings_must_know() -> N
                 "blind": "",
                 "cannot_see": ["a listener that lives for a moment"],
             },
+            "notes": [],
         },
         "findings": [],
     }
@@ -113,6 +115,7 @@ def test_a_finding_is_written_with_its_sides_and_what_came_of_them() -> None:
         "tests": ["tests/test_it.py::test_quit"],
         "failed_tests": ["tests/test_it.py::test_help"],
         "suppressed": None,
+        "expired_suppression": None,
         "window_ms": None,
         "sides": [
             {
@@ -240,7 +243,7 @@ def enumerations_in(schema: object) -> Iterator[list[str]]:
 
 def test_the_words_of_the_schema_are_those_of_the_enumerations() -> None:
     closed: list[type[StrEnum]] = [Cause, EffectKind, Severity, Evidence, Role, AttributedBy, SocketOption]
-    closed += [SocketState, SensorStatus, RunEnd]
+    closed += [SocketState, SensorStatus, RunEnd, SuppressedBy]
     with_port = tuple(protocol for protocol in Protocol if protocol is not Protocol.UNIX)
     expected = {*(tuple(words) for words in closed), with_port, ("host",)}
     assert {tuple(words) for words in enumerations_in(SCHEMA)} == expected

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.model.ambient import AmbientService
+from parasuite.model.causes import Cause
 from parasuite.model.run_record import (
     DAMAGED,
     FORMAT,
@@ -23,6 +24,7 @@ from parasuite.model.run_record import (
     TargetKind,
     TargetRecord,
 )
+from parasuite.model.suppression import Suppression
 from parasuite.model.words import FailOn, Protocol, RunEnd
 
 from runner.tests.conftest import Parasuite
@@ -40,6 +42,10 @@ FULL = a_record(
     ambient=(
         AmbientService(reason="the machine's redis", port=6379, address="127.0.0.1"),
         AmbientService(reason="the X server", protocol=Protocol.UNIX, path="/tmp/.X11-unix/X0"),
+    ),
+    suppressions=(
+        Suppression(reason="later", until="2027-03-31", id="0123456789"),
+        Suppression(reason="why", cause=Cause.REUSE, port=5353, place="tests/*:start", test="tests/*"),
     ),
     sensors_in_use=("seccomp",),
     ended=RunEnd.COMPLETE,

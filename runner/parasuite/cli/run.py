@@ -80,6 +80,7 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
         pytest_args=after_dashes if target else (),
         origins=origins(context),
         ambient=project.ambient,
+        suppressions=project.suppressions,
         **settings,
     )
     spec.check()

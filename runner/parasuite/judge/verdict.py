@@ -88,8 +88,10 @@ def has_run(result: TestResult) -> bool:
 
 
 def is_failing(finding: Finding, fail_on: FailOn) -> bool:
-    """Whether *finding* is at or above *fail_on*."""
-    return fail_on is not FailOn.NEVER and finding.severity.rank >= Severity(fail_on).rank
+    """Whether *finding* counts, and is at or above *fail_on*."""
+    if finding.suppressed is not None or fail_on is FailOn.NEVER:
+        return False
+    return finding.severity.rank >= Severity(fail_on).rank
 
 
 def decide(

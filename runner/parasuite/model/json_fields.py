@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from enum import StrEnum
 from typing import TypeGuard, TypeVar
 
@@ -43,6 +44,16 @@ class Fields:
             return Fields(value, f"{self._prefix}{name}.", self.wrong)
         self.wrong.append(self._prefix + name)
         return Fields({})  # That its fields are missing goes without saying.
+
+
+def is_day_or_empty(value: object) -> TypeGuard[str]:
+    """Whether *value* is a date, ISO 8601 with dashes, or ""."""
+    if value == "":
+        return True
+    try:
+        return is_text(value) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False
 
 
 def is_object(value: object) -> TypeGuard[dict[str, object]]:

@@ -12,9 +12,11 @@ from enum import StrEnum
 from typing import TypeGuard
 
 from parasuite.model.ambient import AmbientService
+from parasuite.model.causes import Cause
 from parasuite.model.json_fields import (
     Fields,
     is_bool,
+    is_day_or_empty,
     is_lists_of_text,
     is_object,
     is_objects,
@@ -24,11 +26,12 @@ from parasuite.model.json_fields import (
     is_texts_by_name,
     is_whole,
 )
+from parasuite.model.suppression import Suppression
 from parasuite.model.words import ExitCodeFrom, FailOn, Protocol, RunEnd
 
-FORMAT = 3
+FORMAT = 4
 """Raised by one when an older parasuite would misread the file. Format 1 had no number and no checked types; in
-format 2, exit_code was always that of the verdict."""
+format 2, exit_code was always that of the verdict; in format 3, every finding counted."""
 FILE_NAME = "run.json"
 FILE_BYTES_MAX = 16 << 20
 WRITTEN_BY_OLDER = "was written by an older parasuite: run the suite again"
@@ -92,8 +95,9 @@ class RunRecord:
     *parasuite*, *python*: versions. *pid*, *pid_started_s*: the process of the run. *described*: the target, for
     people. *interpreter*: the Python that runs a pytest tree. *timeout_s*: of each copy. *conditions*: limits and
     load of the machine. *sensors*: as asked for; *sensors_by_name*: those that `--sensors` names, whose absence makes
-    the run blind. *ambient*: services outside the run that the suite is meant to use. *no_new_privs*: whether
-    programs were denied new privileges for the seccomp sensor. *origins*: setting -> where its value came from.
+    the run blind. *ambient*: services outside the run that the suite is meant to use. *suppressions*: findings that
+    the project lives with. *no_new_privs*: whether programs were denied new privileges for the seccomp sensor.
+    *origins*: setting -> where its value came from.
     *root*: the folder that the run was started in. *collected*: for each copy of a command, its JUnit files, relative
     to the run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited with; None until the
     run is judged. *verdict_code*: the same, unless *exit_code* is the suite's own (*exit_code_from*). *verdict*: its
@@ -124,6 +128,7 @@ class RunRecord:
     origins: Mapping[str, str]
     root: str = ""
     ambient: tuple[AmbientService, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
     sensors_in_use: tuple[str, ...] = ()
     no_new_privs: bool = False
     supervisor_pid: int = 0
@@ -172,6 +177,7 @@ class RunRecord:
             origins=fields.take("origins", is_texts_by_name, {}),
             root=fields.take("root", is_text, ""),
             ambient=_ambient(fields),
+            suppressions=_suppressions(fields),
             sensors_in_use=tuple(fields.take("sensors_in_use", is_texts, [])),
             no_new_privs=fields.take("no_new_privs", is_bool, False),
             supervisor_pid=fields.take("supervisor_pid", _is_pid, 0),
@@ -228,6 +234,26 @@ def _ambient_service(fields: Fields) -> AmbientService:
     )
 
 
+def _suppressions(fields: Fields) -> tuple[Suppression, ...]:
+    rows = fields.take("suppressions", is_objects, [])
+    return tuple(
+        _suppression(Fields(row, f"suppressions[{number}].", fields.wrong)) for number, row in enumerate(rows)
+    )
+
+
+def _suppression(fields: Fields) -> Suppression:
+    cause = fields.take("cause", is_text_or_none, None)
+    return Suppression(
+        reason=fields.take("reason", is_text, ""),
+        until=fields.take("until", is_day_or_empty, ""),
+        id=fields.take("id", is_text, ""),
+        cause=None if cause is None else fields.member("cause", Cause.UNKNOWN),
+        port=fields.take("port", _is_port_or_vsock_port, 0),
+        place=fields.take("place", is_text, ""),
+        test=fields.take("test", is_text, ""),
+    )
+
+
 def _seeds(fields: Fields) -> Seeds:
     return Seeds(
         hash_seed=fields.take("hash_seed", is_text_or_none, None),
@@ -257,6 +283,10 @@ def _is_pid(value: object) -> TypeGuard[int]:
 
 def _is_port(value: object) -> TypeGuard[int]:
     return is_whole(value, 0, 65535)
+
+
+def _is_port_or_vsock_port(value: object) -> TypeGuard[int]:
+    return is_whole(value, 0, (1 << 32) - 1)
 
 
 def _is_copies(value: object) -> TypeGuard[int]:

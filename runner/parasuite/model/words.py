@@ -199,6 +199,12 @@ class FailOn(StrEnum):
     ERROR = "error"
 
 
+class SuppressedBy(StrEnum):
+    """Where it was decided that a finding does not count. PROJECT: in a row of pyproject.toml."""
+
+    PROJECT = "pyproject.toml"
+
+
 class ExitCodeFrom(StrEnum):
     """Whose exit code a run has. PARASUITE: that of its verdict. SUITE: that of the program that the copies ran."""
 

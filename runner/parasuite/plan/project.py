@@ -11,9 +11,11 @@ from pathlib import Path
 
 from parasuite.model.ambient import AmbientService
 from parasuite.model.json_fields import is_texts
+from parasuite.model.suppression import Suppression
 from parasuite.plan.ambient import AMBIENT, ambient_services
 from parasuite.plan.errors import ConfigError, did_you_mean, must_be
 from parasuite.plan.settings import SETTINGS, Origin
+from parasuite.plan.suppress import SUPPRESS, suppressions
 from parasuite.plan.targets import Command, PytestTree, Target
 
 FILE_NAME = "pyproject.toml"
@@ -26,7 +28,8 @@ class Project:
     """*folder*: that of pyproject.toml; of the user, if there is none. *values*: of settings, by field, as written.
 
     *target*: a pytest tree. *command*: words. What a `parasuite run` without either of its own runs, in *folder*.
-    *ambient*: services outside the run that the suite is meant to use.
+    *ambient*: services outside the run that the suite is meant to use. *suppressions*: findings that the project
+    lives with.
     """
 
     folder: Path
@@ -34,6 +37,7 @@ class Project:
     target: str = ""
     command: tuple[str, ...] = ()
     ambient: tuple[AmbientService, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
 
     def chosen_target(self) -> Target | None:
         """What the project itself wants to be run; None if it names nothing. Raises ConfigError."""
@@ -58,10 +62,18 @@ def read_project(folder: Path) -> Project:
     target = _target(table.pop(_TARGET)) if _TARGET in table else ""
     command = _command(table.pop(_COMMAND)) if _COMMAND in table else ()
     ambient = ambient_services(table.pop(AMBIENT, []), path)
+    suppressed = suppressions(table.pop(SUPPRESS, []), path)
     if target and command:
         raise ConfigError(f"{path}: {_TABLE} has both {_TARGET} and {_COMMAND}; keep one of them")
     values = _settings(path, table)
-    return Project(folder=path.parent, values=values, target=target, command=command, ambient=ambient)
+    return Project(
+        folder=path.parent,
+        values=values,
+        target=target,
+        command=command,
+        ambient=ambient,
+        suppressions=suppressed,
+    )
 
 
 def _settings(path: Path, table: Mapping[str, object]) -> dict[str, object]:
@@ -80,7 +92,7 @@ def _settings(path: Path, table: Mapping[str, object]) -> dict[str, object]:
 
 def _suggested(name: str) -> str:
     """What may have been meant by *name*, which may also be how a setting is called as an option."""
-    meanings = {_TARGET: _TARGET, _COMMAND: _COMMAND, AMBIENT: AMBIENT}
+    meanings = {name: name for name in (_TARGET, _COMMAND, AMBIENT, SUPPRESS)}
     for setting in SETTINGS.values():
         if not setting.is_option_only:
             meanings |= {flag.lstrip("-"): setting.name for flag in setting.option_flags if flag.startswith("--")}

@@ -15,6 +15,7 @@ import click
 
 from parasuite.model.ambient import AmbientService
 from parasuite.model.sensors import SensorName
+from parasuite.model.suppression import Suppression
 from parasuite.model.words import ExitCodeFrom, FailOn
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
@@ -236,12 +237,14 @@ class RunSpec(Settings):
     """Everything that a run was asked for. *timeout_s*: per copy. *sensors*: names, ("auto",), or () for none.
 
     *origins*: of each setting, by its name. *ambient*: what the suite is meant to use outside the run.
+    *suppressions*: findings that the project lives with.
     """
 
     target: Target
     pytest_args: tuple[str, ...]
     origins: Mapping[str, Origin]
     ambient: tuple[AmbientService, ...] = ()
+    suppressions: tuple[Suppression, ...] = ()
 
     @property
     def is_observed_only(self) -> bool:

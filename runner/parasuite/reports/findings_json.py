@@ -11,6 +11,7 @@ from parasuite.model.causes import docs_page
 from parasuite.model.events import Endpoint
 from parasuite.model.location import Location
 from parasuite.model.party import Party
+from parasuite.model.suppression import Suppressed
 from parasuite.model.words import Protocol
 
 FORMAT = 2
@@ -43,6 +44,7 @@ def _run(report: Report) -> dict[str, object]:
             "blind": health.blind,
             "cannot_see": list(report.cannot_see),
         },
+        "notes": list(report.notes),
     }
 
 
@@ -56,7 +58,7 @@ def _finding(finding: Finding, start_ns: int) -> dict[str, object]:
         "hint": finding.hint,
         "docs": docs_page(finding.cause),
         "related": list(finding.related),
-        # Always null: nothing proves or suppresses a finding yet. The keys are there so that readers expect them.
+        # Always null: nothing proves a finding yet. The key is there so that readers expect it.
         "proof": None,
         "endpoint": _endpoint(finding.endpoint),
         "ephemeral_range": finding.is_ephemeral,
@@ -64,7 +66,8 @@ def _finding(finding: Finding, start_ns: int) -> dict[str, object]:
         "places": _places(finding.places),
         "tests": list(finding.tests),
         "failed_tests": list(finding.failed_tests),
-        "suppressed": None,
+        "suppressed": _suppressed(finding.suppressed),
+        "expired_suppression": _suppressed(finding.expired),
         "window_ms": _rounded(finding.window_ms),
         "sides": [_side(side, start_ns) for side in finding.sides],
         "effects": [_effect(effect, start_ns) for effect in finding.effects],
@@ -80,6 +83,12 @@ def _effect(effect: Effect, start_ns: int) -> dict[str, object]:
         "window_ms": _rounded(effect.window_ms),
         "sides": [_side(side, start_ns) for side in effect.sides],
     }
+
+
+def _suppressed(suppressed: Suppressed | None) -> dict[str, object] | None:
+    if suppressed is None:
+        return None
+    return {"by": suppressed.by, "reason": suppressed.reason, "until": suppressed.until or None}
 
 
 def _side(side: Side, start_ns: int) -> dict[str, object]:

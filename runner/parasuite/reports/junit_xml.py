@@ -6,8 +6,9 @@ the suites `parasuite.ports` (a case per finding) and `parasuite.audit` (whether
 sensors cannot see).
 
 The case of a finding is named by its cause, its fixed port and its id, which are equal in every run of the same
-defect, so a consumer's history by name works. It is a failure if it fails the run, else skipped; a note is a passed
-case with a text, since some consumers have a limit for skipped tests.
+defect, so a consumer's history by name works. It is a failure if it fails the run, else skipped; for one that is
+suppressed, the message is the reason. A note is a passed case with a text, since some consumers have a limit for
+skipped tests.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from parasuite.judge.report import Report
 from parasuite.judge.verdict import has_run, is_failing
 from parasuite.model.results import Attempt, TestResult
 from parasuite.model.words import Severity, TestOutcome
-from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, explained_by, finding_lines, subject
+from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, explained_by, finding_lines, subject, suppressed_for
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -162,7 +163,8 @@ def _audit_suites(report: Report) -> list[tuple[str, list[_Case]]]:
 def _coverage_case(report: Report) -> _Case:
     """An error if the run proves nothing: this file may be all that a reader looks at, and must not be green then."""
     if report.verdict.code.is_conclusive:
-        return _Case(_AUDIT, "coverage")
+        # Where a case says what the sensors cannot see, the notes are there.
+        return _Case(_AUDIT, "coverage", note="" if report.cannot_see else "\n".join(report.notes))
     message = PROVES_NOTHING.format(reason=report.verdict.reason)
     return _Case(_AUDIT, "coverage", 0.0, "error", message, "\n".join(report.notes))
 
@@ -172,6 +174,8 @@ def _finding_case(finding: Finding, report: Report) -> _Case:
     text = "\n".join(finding_lines(finding, report.start_ns, is_brief=False))
     if finding.severity is Severity.NOTE:
         return _Case(_PORTS, name, note=f"{finding.severity}: {text}")
+    if finding.suppressed is not None:
+        return _Case(_PORTS, name, 0.0, "skipped", suppressed_for(finding.suppressed), text)
     element = "failure" if is_failing(finding, report.fail_on) else "skipped"
     return _Case(_PORTS, name, 0.0, element, f"{finding.severity}: {finding.title}", text)
 

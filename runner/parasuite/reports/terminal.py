@@ -180,13 +180,27 @@ def _findings(report: Report) -> Iterator[Text]:
         yield _line(f"... and {plural(len(grave) - len(shown), 'more finding')}: see findings.json")
         for cause, names in hidden.items():
             yield _line(f"    {cause}: {', '.join(names)}")
-    if notes := len(report.findings) - len(grave):
+    rest = [finding for finding in report.findings if not _is_shown(finding)]
+    if notes := sum(finding.suppressed is None for finding in rest):
         yield _line(wording.NOTES_COUNTED.format(findings=plural(notes, "finding")))
+    yield from _suppressed([finding for finding in rest if finding.suppressed is not None])
 
 
 def _is_shown(finding: Finding) -> bool:
-    """Whether it is shown in full: a note only where it explains why a test failed."""
-    return finding.severity is not Severity.NOTE or bool(finding.failed_tests)
+    """Whether it is shown in full: a note, or what is suppressed, only where it explains why a test failed."""
+    is_counted_only = finding.severity is Severity.NOTE or finding.suppressed is not None
+    return not is_counted_only or bool(finding.failed_tests)
+
+
+def _suppressed(findings: Sequence[Finding]) -> Iterator[Text]:
+    """The suppressed findings, a line each with the reason."""
+    if findings:
+        yield _line(wording.SUPPRESSED_COUNTED.format(findings=plural(len(findings), "finding")))
+    for finding in findings[:_FINDINGS_SHOWN]:
+        why = wording.suppressed_for(finding.suppressed)[:_MESSAGE_MAX] if finding.suppressed else ""
+        yield _line(f"    {wording.label(finding)} {finding.title}; {why}", style="dim")
+    if len(findings) > _FINDINGS_SHOWN:
+        yield _line(f"    ... and {plural(len(findings) - _FINDINGS_SHOWN, 'more finding')}: see findings.json")
 
 
 def _selected(findings: Sequence[Finding]) -> tuple[list[Finding], dict[Cause, list[str]]]:
@@ -215,10 +229,12 @@ def _not_seen(report: Report) -> Iterator[Text]:
 
 
 def _verdict(report: Report) -> Text:
-    findings = Counter(finding.severity for finding in report.findings)
+    findings = Counter(finding.severity for finding in report.findings if finding.suppressed is None)
     severities = [severity for severity in reversed(Severity) if findings[severity]]
     *first, last = [plural(findings[severity], severity) for severity in severities] or ["no finding"]
     found = f"{', '.join(first)} and {last}" if first else last
+    if suppressed := sum(finding.suppressed is not None for finding in report.findings):
+        found += f", {suppressed:,} suppressed"
     colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
     good = sum(end.is_good for end in report.copy_ends)
     facts = [

@@ -12,6 +12,7 @@ from parasuite.judge.findings import Effect, Explanation, Finding, Side
 from parasuite.judge.findings.programs import program_name
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.location import Location
+from parasuite.model.suppression import Suppressed
 from parasuite.model.words import AttributedBy, Protocol, Role, TestOutcome
 
 NOTE = "note: {note}"
@@ -29,6 +30,10 @@ MAYBE_EXPLAINED_BY = "may be explained by {label} {title}"
 EXPLAINS = "explains the failure of {tests}"
 RECOVERED = ", and went on with another port"
 WINDOW = "the port had been free for at least {ms} ms"
+SUPPRESSED = "suppressed: {reason}"
+SUPPRESSED_UNTIL = "suppressed until {until}: {reason}"
+EXPIRED = "no longer suppressed, since {until} is over: {reason}"
+SUPPRESSED_COUNTED = "{findings} suppressed:"
 NOTES_COUNTED = "{findings} of severity note: see findings.json"
 ID = "id {id}, evidence {evidence}; more: `parasuite explain {cause}`"
 _TITLE_END = re.compile("[:;] ")
@@ -168,6 +173,10 @@ def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool) -> Iterato
     *is_brief*: for a reader at a terminal, the first of each kind of effect, few sides, and no command lines.
     """
     yield finding.title
+    if finding.suppressed is not None:
+        yield suppressed_for(finding.suppressed)
+    if finding.expired is not None:
+        yield EXPIRED.format(until=finding.expired.until, reason=finding.expired.reason)
     yield from _place_lines(finding.places, is_brief=is_brief)
     if not finding.effects:
         yield from _sides(finding.sides, start_ns, is_brief=is_brief)
@@ -182,6 +191,12 @@ def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool) -> Iterato
         yield f"see also: {', '.join(finding.related)}"
     yield f"hint: {finding.hint}"
     yield ID.format(id=finding.id, evidence=finding.evidence, cause=finding.cause)
+
+
+def suppressed_for(suppressed: Suppressed) -> str:
+    """`suppressed until 2027-03-31: the device has only this port`."""
+    words = SUPPRESSED_UNTIL if suppressed.until else SUPPRESSED
+    return words.format(until=suppressed.until, reason=suppressed.reason)
 
 
 def _place_lines(places: Sequence[Location], *, is_brief: bool) -> Iterator[str]:

@@ -258,6 +258,7 @@ def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[
         origins=dict(spec.origins),
         root=str(cwd),
         ambient=spec.ambient,
+        suppressions=spec.suppressions,
     )
 
 

@@ -9,6 +9,7 @@ from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Endpoint
 from parasuite.model.location import Location
 from parasuite.model.party import Party
+from parasuite.model.suppression import Suppressed
 from parasuite.model.words import AttributedBy, Evidence, Role, Severity, SocketOption, SocketState
 
 
@@ -73,7 +74,8 @@ class Finding:
     none. *is_ephemeral*: whether the kernel may assign that port to anyone. *parties*: all that it concerns.
     *sides*: who does what must be fixed; they say so where there is no effect yet. *count*: how often that was seen.
     *related*: ids of findings about the same endpoint. *failed_tests*: ids of the tests whose failure it explains,
-    or may explain.
+    or may explain. *suppressed*: why it does not count; None if it does. *expired*: what suppressed it until a day
+    that is over.
     """
 
     id: str
@@ -92,6 +94,8 @@ class Finding:
     window_ms: float | None = None
     related: tuple[str, ...] = ()
     failed_tests: tuple[str, ...] = ()
+    suppressed: Suppressed | None = None
+    expired: Suppressed | None = None
 
     @property
     def places(self) -> tuple[Location, ...]:

@@ -1,0 +1,38 @@
+"""Findings that a project has decided to live with, for a reason and perhaps until a date."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from parasuite.model.causes import Cause
+from parasuite.model.words import SuppressedBy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppression:
+    """A row of `[[tool.parasuite.suppress]]`: one finding by its *id*, or all of a *cause* that fit the rest.
+
+    *port*: that the suite insists on; 0 for any. *place*, *test*: patterns in which `*` and `?` stand for any
+    characters; "" for any. *until*: the last day on which the row counts, ISO 8601; "" for ever.
+    """
+
+    reason: str
+    until: str = ""
+    id: str = ""
+    cause: Cause | None = None
+    port: int = 0
+    place: str = ""
+    test: str = ""
+
+    def has_expired(self, day: str) -> bool:
+        """Whether the row no longer counts on *day*, ISO 8601."""
+        return bool(self.until) and self.until < day
+
+
+@dataclass(frozen=True, slots=True)
+class Suppressed:
+    """That a finding does not count, and why. *until*: as in Suppression."""
+
+    by: SuppressedBy
+    reason: str
+    until: str = ""
