@@ -67,8 +67,9 @@ class Finished:
 
     @property
     def verdict(self) -> str:
-        """The last line of the report."""
-        return self.stdout.strip().rpartition("\n")[2]
+        """The last lines of the report: what was counted, a line each, and the verdict."""
+        report = self.stdout.strip()
+        return report[report.rfind("\ncopies: ") + 1 :]
 
 
 @dataclass(frozen=True)

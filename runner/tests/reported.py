@@ -7,8 +7,9 @@ from parasuite.reports.wording import in_copies, outcome_counts
 
 
 def counted(failed_attempts: int = 0, **counts: int) -> str:
-    """The part of the verdict's line that counts test results, to its end: `counted(passed=4, not_collected=2)`."""
-    return outcome_counts({TestOutcome[name.upper()]: count for name, count in counts.items()}, failed_attempts) + ";"
+    """The line that counts test results, to its end: `counted(passed=4, not_collected=2)`."""
+    outcomes = {TestOutcome[name.upper()]: count for name, count in counts.items()}
+    return outcome_counts(outcomes, failed_attempts) + "\n"
 
 
 def bad_test(outcome: TestOutcome, test: str, copies: list[int], of: int) -> str:

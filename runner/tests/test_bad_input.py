@@ -381,7 +381,7 @@ def test_a_run_whose_output_cannot_be_written_still_completes(
 @pytest.mark.parametrize("columns", ["0", "1"])
 def test_the_report_is_printed_whatever_width_columns_names(parasuite: Parasuite, columns: str) -> None:
     finished = parasuite("run", "-j", "1", "--sensors", "none", "--", "true", environ={"COLUMNS": columns})
-    assert finished.verdict.startswith("passed: 1 of 1 copies ended well")
+    assert finished.verdict.endswith("\npassed")
 
 
 PRINTING = (("report",), ("doctor",), ("explain", "hard-coded"), ("explain",), ("--help",))

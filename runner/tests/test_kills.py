@@ -197,7 +197,7 @@ def test_after_a_signal_the_copies_are_stopped_and_every_report_is_written(
     until_ready(stubborn)
     process.send_signal(number)
     finished = stubborn.finish(process)
-    assert (finished.code, finished.verdict.startswith(reason)) == (code, True), finished.stdout
+    assert (finished.code, finished.verdict.endswith(f"\n{reason}")) == (code, True), finished.stdout
     assert "3 passed" in finished.verdict
     assert reported(stubborn).code == code
 
@@ -290,7 +290,7 @@ def test_a_signal_ends_a_run_whose_supervisor_is_stopped(
     paused(processes_of(process, folder, 0)["supervisor"])
     process.send_signal(number)
     finished = stubborn.finish(process)
-    assert (finished.code, finished.verdict.startswith(reason)) == (code, True), finished.stdout
+    assert (finished.code, finished.verdict.endswith(f"\n{reason}")) == (code, True), finished.stdout
     assert "note: the supervisor, stopped, did not answer for" in finished.stdout
     assert reported(stubborn).code == code
 
@@ -494,7 +494,7 @@ def test_a_signal_after_all_copies_have_ended_does_not_change_the_verdict(
     with opened_by_its_reader(pipe, process):
         process.send_signal(signal.SIGINT)
     finished = parasuite.finish(process)
-    assert (finished.code, finished.verdict.startswith("passed")) == (0, True), finished.stdout + finished.stderr
+    assert (finished.code, finished.verdict.endswith("\npassed")) == (0, True), finished.stdout + finished.stderr
 
 
 def test_a_run_below_nohup_ignores_hup(parasuite: Parasuite, suite: Callable[[str], Path]) -> None:

@@ -181,7 +181,7 @@ def test_a_parasuite_that_is_started_with_sigchld_ignored_or_blocked_learns_how_
     arguments = ("run", "-j", "2", "--", "sh", "-c", "exit $PARASUITE_COPY")
     finished = parasuite.finish(parasuite.start(*arguments, preexec_fn=start_so))
     assert finished.code == 1, finished.stdout
-    assert "failed: 1 of 2 copies ended well" in finished.verdict
+    assert "copies: 1 of 2 ended well\n" in finished.verdict
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="subprocess, which starts the copies elsewhere, does not do that")

@@ -33,7 +33,7 @@ def test_the_command_s_output_is_on_its_own_streams_and_the_report_follows_on_st
     own, *report = finished.stderr.splitlines()
     assert (finished.code, finished.stdout, own) == (7, "to stdout\n", "to stderr")
     assert report[0].startswith("1 copy of sh -c")
-    assert report[-1].startswith("failed: 0 of 1 copies ended well")
+    assert (report[-1], "copies: 0 of 1 ended well" in report) == ("failed", True)
     assert exit_code_of_suite(7, 1) in report
     assert f"    {OUTPUT_IS_ELSEWHERE}" in report
     assert not [line for line in report if "output.log" in line]
@@ -117,7 +117,7 @@ def test_of_several_copies_the_first_code_that_is_not_0_counts_and_their_output_
     )
     assert finished.code == 1
     assert "hello" not in finished.stdout.splitlines()
-    assert finished.verdict.startswith("failed: 1 of 3 copies ended well")
+    assert finished.verdict.startswith("copies: 1 of 3 ended well\n")
     assert (finished.folder / "copies" / "002" / "output.log").read_text() == "hello\n"
     assert parasuite("report").code == 1
 

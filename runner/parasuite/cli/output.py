@@ -15,7 +15,7 @@ from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
-from parasuite.run.progress import print_line
+from parasuite.run.progress import is_on_terminal, print_line
 
 
 def stop(message: str) -> NoReturn:
@@ -41,7 +41,7 @@ def console_of(*, stderr: bool = False) -> Console:
 def print_report_and_exit(report: Report, problems: Sequence[str], *, err: bool = False) -> NoReturn:
     """*problems*: what could not be written, a line each, for stderr. *err*: the report goes there, too."""
     console = console_of(stderr=err)
-    for line in terminal(report):
+    for line in terminal(report, console.width if is_on_terminal(console) else 0):
         print_line(console, line)
     for problem in dict.fromkeys(problems):
         print_safely(f"parasuite: {problem}", err=True)

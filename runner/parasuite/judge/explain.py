@@ -94,6 +94,11 @@ def explain(
     return [_with_failed_tests(finding, explanations) for finding in findings], explanations
 
 
+def names_a_taken_port(result: TestResult) -> bool:
+    """Whether the failure of *result* says that an address was in use."""
+    return _IN_USE.search(_said(result)) is not None
+
+
 def _happened(finding: Finding) -> Iterator[_Happened]:
     for effect in finding.effects:
         if not effect.recovered:

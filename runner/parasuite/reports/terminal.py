@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.text import Text
 
+from parasuite.judge.explain import names_a_taken_port
 from parasuite.judge.findings import Explanation, Finding
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.causes import Cause
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
+from parasuite.model.sensors import SENSORS
 from parasuite.model.words import CopyPhase, Severity, TestOutcome
 from parasuite.reports import wording
 from parasuite.reports.wording import explained_by, failures_explained, finding_lines, plural, printable, subject
@@ -21,15 +23,19 @@ _TESTS_SHOWN = 20
 _FINDINGS_SHOWN = 20
 _OUTPUT_LINES_SHOWN = 20
 _MESSAGE_MAX = 200
+_INDENT = "    "
 _COLOUR_OF = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 _Runs = list[tuple[int, TestResult]]
 """Results of one test, each with the number of its copy."""
 
 
-def terminal(report: Report) -> Iterator[Text]:
-    """The report, a line at a time, printable; colour only repeats what the words say."""
-    yield from _findings(report)
+def terminal(report: Report, columns: int = 0) -> Iterator[Text]:
+    """The report, a line at a time, printable; colour only repeats what the words say.
+
+    *columns*: the width of the terminal; 0 for a log, in which each side of a finding is one line.
+    """
+    yield from _findings(report, columns)
     yield from _failures(report)
     yield from _uneven_skips(report)
     yield from _reruns(report)
@@ -40,6 +46,7 @@ def terminal(report: Report) -> Iterator[Text]:
     yield from _not_seen(report)
     if report.verdict.exit_code != report.verdict.code:
         yield _line(wording.exit_code_of_suite(report.verdict.exit_code, report.verdict.code))
+    yield from _counts(report)
     yield _verdict(report)
 
 
@@ -168,14 +175,14 @@ def _bad_copy(end: CopyEnd, folder: str, stack: Sequence[str]) -> Iterator[Text]
         yield _line(f"{name}: still running, could not be killed: {end.unkillable}")
 
 
-def _findings(report: Report) -> Iterator[Text]:
+def _findings(report: Report, columns: int) -> Iterator[Text]:
     grave = [finding for finding in report.findings if _is_shown(finding)]
     shown, hidden = _selected(grave)
     for finding in shown:
-        first, *others = finding_lines(finding, report.start_ns, is_brief=True)
+        first, *others = finding_lines(finding, report.start_ns, is_brief=True, columns=columns - len(_INDENT))
         yield _line((f"{finding.severity} [{finding.cause}] ", _COLOUR_OF[finding.severity]), first)
         for line in others:
-            yield _line("    " + line)
+            yield _line(_INDENT + line)
     if len(grave) > len(shown):
         yield _line(f"... and {plural(len(grave) - len(shown), 'more finding')}: see findings.json")
         for cause, names in hidden.items():
@@ -222,30 +229,52 @@ def _selected(findings: Sequence[Finding]) -> tuple[list[Finding], dict[Cause, l
 
 
 def _not_seen(report: Report) -> Iterator[Text]:
-    if report.health.sensors and report.cannot_see:
-        yield _line(wording.not_seen_by(report.health.sensors), style="dim")
-        for phrase in report.cannot_see:
-            yield _line(f"    {phrase}", style="dim")
+    """What the sensors cannot see: all of it where it may have hidden something from this run, else one line."""
+    if not (report.health.sensors and report.cannot_see):
+        return
+    if not _limits_matter(report):
+        yield _line(wording.LIMITS_COUNTED.format(limits=plural(len(report.cannot_see), "known limit")), style="dim")
+        return
+    yield _line(wording.not_seen_by(report.health.sensors), style="dim")
+    for phrase in report.cannot_see:
+        yield _line(_INDENT + phrase, style="dim")
 
 
-def _verdict(report: Report) -> Text:
+def _limits_matter(report: Report) -> bool:
+    """Whether a sensor that sees more might have told more: no sensor of this run sees every listener, a collision
+    has no known cause, or a test failed of a port that is in use and no finding explains it.
+    """
+    if not any(info.is_supervised and name in report.health.sensors for name, info in SENSORS.items()):
+        return True
+    if any(finding.cause is Cause.UNKNOWN for finding in report.findings):
+        return True
+    return any(
+        result.outcome.is_bad and (copy, result.id) not in report.explanations and names_a_taken_port(result)
+        for copy, results in enumerate(report.results)
+        for result in results
+    )
+
+
+def _counts(report: Report) -> Iterator[Text]:
+    """What was counted in the run, a line for each kind of thing."""
     findings = Counter(finding.severity for finding in report.findings if finding.suppressed is None)
     severities = [severity for severity in reversed(Severity) if findings[severity]]
     *first, last = [plural(findings[severity], severity) for severity in severities] or ["no finding"]
     found = f"{', '.join(first)} and {last}" if first else last
     if suppressed := sum(finding.suppressed is not None for finding in report.findings):
         found += f", {suppressed:,} suppressed"
-    colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
     good = sum(end.is_good for end in report.copy_ends)
-    facts = [
-        f"{good} of {len(report.copy_ends)} copies ended well",
-        _tests_counted(report.results),
-        _explained(report),
-        f"ports: {found}, {_seen(report)}",
-        f"{report.duration_s:.1f} s",
-        report.folder,
-    ]
-    return _line((report.verdict.reason, f"bold {colour}"), ": " + "; ".join(fact for fact in facts if fact))
+    yield _line(wording.COPIES_COUNTED.format(good=good, copies=len(report.copy_ends)))
+    yield _line(_tests_counted(report.results))
+    if explained := _explained(report):
+        yield _line(explained)
+    yield _line(f"ports: {found}, {_seen(report)}")
+    yield _line(wording.TIME_AND_FOLDER.format(seconds=f"{report.duration_s:.1f}", folder=report.folder))
+
+
+def _verdict(report: Report) -> Text:
+    colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
+    return _line((report.verdict.reason, f"bold {colour}"))
 
 
 def _explained(report: Report) -> str:

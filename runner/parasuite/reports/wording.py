@@ -14,6 +14,7 @@ from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.location import Location
 from parasuite.model.suppression import Suppressed
 from parasuite.model.words import AttributedBy, Protocol, Role, TestOutcome
+from parasuite.reports.columns import BESIDE_FROM, beside
 
 NOTE = "note: {note}"
 ALL_OUTPUT = "all of its output: {path}"
@@ -23,6 +24,9 @@ OUTPUT_IS_ELSEWHERE = (
 STACK_THEN = "where its first Python process was then, innermost first; all stacks are in its output:"
 NO_SENSOR = "no sensor looked (--sensors none)"
 NOT_SEEN_BY = "not seen by {sensors}:"
+LIMITS_COUNTED = "the sensors have {limits}: `parasuite doctor` lists them"
+COPIES_COUNTED = "copies: {good} of {copies} ended well"
+TIME_AND_FOLDER = "time: {seconds} s; everything is in {folder}"
 CANNOT_SEE = "what the {sensors} cannot see"
 PROVES_NOTHING = "the run proves nothing: {reason}"
 EXPLAINED_BY = "explained by {label} {title}"
@@ -167,10 +171,11 @@ def _share(explained: Sequence[str], failures: int) -> str:
     return f"{len(explained)} of {plural(failures, 'failure')}"
 
 
-def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool) -> Iterator[str]:
+def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool, columns: int = 0) -> Iterator[str]:
     """A finding in plain text: what is wrong and where, who did what, what came of it, what to write instead.
 
     *is_brief*: for a reader at a terminal, the first of each kind of effect, few sides, and no command lines.
+    *columns*: how wide a line may be; two sides stand beside each other where that is wide enough.
     """
     yield finding.title
     if finding.suppressed is not None:
@@ -179,11 +184,11 @@ def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool) -> Iterato
         yield EXPIRED.format(until=finding.expired.until, reason=finding.expired.reason)
     yield from _place_lines(finding.places, is_brief=is_brief)
     if not finding.effects:
-        yield from _sides(finding.sides, start_ns, is_brief=is_brief)
+        yield from _sides(finding.sides, start_ns, is_brief=is_brief, columns=columns)
     if finding.window_ms is not None:
         yield WINDOW.format(ms=f"{finding.window_ms:.1f}")
     for effects in _by_kind(finding.effects):
-        yield from _effect_lines(finding, effects, start_ns, is_brief=is_brief)
+        yield from _effect_lines(finding, effects, start_ns, is_brief=is_brief, columns=columns)
     if finding.failed_tests:
         first, *others = finding.failed_tests
         yield EXPLAINS.format(tests=first + (f" and {plural(len(others), 'more test')}" if others else ""))
@@ -219,7 +224,9 @@ def _by_kind(effects: Iterable[Effect]) -> list[list[Effect]]:
     return list(groups.values())
 
 
-def _effect_lines(finding: Finding, effects: Sequence[Effect], start_ns: int, *, is_brief: bool) -> Iterator[str]:
+def _effect_lines(
+    finding: Finding, effects: Sequence[Effect], start_ns: int, *, is_brief: bool, columns: int
+) -> Iterator[str]:
     """How often something happened, in which tests, and its first occurrences with their sides."""
     yield effects_counted(effects) + "; first:"
     shown = effects[: 1 if is_brief else _EFFECTS_QUOTED]
@@ -228,7 +235,7 @@ def _effect_lines(finding: Finding, effects: Sequence[Effect], start_ns: int, *,
             yield "then:"
         if effect.endpoint != finding.endpoint:
             yield f"  on {effect.endpoint}"
-        for line in _sides(effect.sides, start_ns, is_brief=is_brief):
+        for line in _sides(effect.sides, start_ns, is_brief=is_brief, columns=columns - 2):
             yield f"  {line}"
         if effect.window_ms is not None:
             yield "  " + WINDOW.format(ms=f"{effect.window_ms:.1f}")
@@ -264,19 +271,25 @@ _HAPPENED = {
 }
 
 
-def _sides(sides: Sequence[Side], start_ns: int, *, is_brief: bool) -> Iterator[str]:
+def _sides(sides: Sequence[Side], start_ns: int, *, is_brief: bool, columns: int) -> Iterator[str]:
     shown = sides[:_SIDES_SHOWN] if is_brief else sides
-    for side in shown:
-        yield _side(side, start_ns, is_brief=is_brief)
-        if not is_brief:
-            yield from (f"    called from {_place(frame)}" for frame in side.frames[1:])
-            if side.command:
-                yield f"    {side.command}"
+    if is_brief and len(shown) == 2 and columns >= BESIDE_FROM:
+        left, right = (list(map(printable, _side_details(side, start_ns, is_brief=True))) for side in shown)
+        yield from beside(left, right, columns)
+    else:
+        for side in shown:
+            role, *details = _side_details(side, start_ns, is_brief=is_brief)
+            yield f"{role}: {', '.join(details)}"
+            if not is_brief:
+                yield from (f"    called from {_place(frame)}" for frame in side.frames[1:])
+                if side.command:
+                    yield f"    {side.command}"
     if len(sides) > len(shown):
         yield f"and {plural(len(sides) - len(shown), 'more side')}: see findings.json"
 
 
-def _side(side: Side, start_ns: int, *, is_brief: bool) -> str:
+def _side_details(side: Side, start_ns: int, *, is_brief: bool) -> list[str]:
+    """The role of *side*, and what is known of it."""
     owner = "outside the run" if side.party is None else str(side.party)
     # Where no line is known, the script says more than the interpreter that runs it.
     name = side.process if side.location is not None else program_name(side.process, side.command)
@@ -295,4 +308,4 @@ def _side(side: Side, start_ns: int, *, is_brief: bool) -> str:
         "" if side.at_ns is None else f"at {(side.at_ns - start_ns) / 1e9:+.2f} s",
         "+".join(side.options),
     ]
-    return f"{side.role}: " + ", ".join(detail for detail in details if detail)
+    return [str(side.role), *filter(None, details)]
