@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from parasuite.judge.copy_ends import copy_ends
@@ -19,13 +19,15 @@ from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.report import Report
 from parasuite.judge.stacks import head_of_stacks
-from parasuite.judge.suppressions import with_suppressions
+from parasuite.judge.suppressions import places_of, with_suppressions
 from parasuite.judge.verdict import as_recorded, decide
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import CopyState, Event, RunStarted
+from parasuite.model.location import Location
 from parasuite.model.results import TEXT_MAX
 from parasuite.model.run_record import Overlap, RunRecord
 from parasuite.model.sensors import cannot_see
+from parasuite.model.suppression import AllowComment
 from parasuite.model.words import CopyPhase, RunEnd
 from parasuite.plan.targets import ResultSource, Target, read_target
 from parasuite.record.command_results import command_results
@@ -45,13 +47,17 @@ def _never() -> str:
 
 
 def assemble_report(
-    folder: RunFolder, record: RunRecord | None = None, why_stop: Callable[[], str] = _never
+    folder: RunFolder,
+    record: RunRecord | None = None,
+    why_stop: Callable[[], str] = _never,
+    read_comments: Callable[[Iterable[Location]], tuple[AllowComment, ...]] | None = None,
 ) -> Report:
     """The Report of a run folder.
 
     *record*: its run.json, if the caller has it already. *why_stop*: asked now and then while events are read. Once
     it returns a word ("interrupted", "terminated"), the rest is left unread, a note says so, and a run that was
-    complete counts as ended in that way.
+    complete counts as ended in that way. *read_comments*: gives the comments in the source code at those places that
+    suppress findings; without it, those in run.json count.
 
     The verdict is the one in run.json, or is decided here if there is none yet. Raises RunFolderError if run.json
     cannot be read.
@@ -72,7 +78,8 @@ def assemble_report(
     ended = _end_of_run(record, reading)
     explained, explanations = explain(judged.findings, results)
     began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.started_s))
-    marked = with_suppressions(explained, record.suppressions, began[: len("2026-11-22")])
+    comments = record.comments if read_comments is None else read_comments(places_of(explained))
+    marked = with_suppressions(explained, record.suppressions, comments, began[: len("2026-11-22")])
     decided = decide(
         copy_ends=ends,
         results=results,
@@ -110,6 +117,7 @@ def assemble_report(
         root=record.root,
         explanations=explanations,
         stacks=[_stacks_of(folder, end) for end in ends],
+        comments=comments,
     )
 
 

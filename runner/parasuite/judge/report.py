@@ -11,6 +11,7 @@ from parasuite.judge.verdict import Verdict
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
+from parasuite.model.suppression import AllowComment
 from parasuite.model.words import FailOn, RunEnd
 
 COPY_ITSELF = "copy"
@@ -25,7 +26,8 @@ class Report:
     times of events. *cannot_see*: what the sensors of this run are blind to, a phrase each. *notes*: what else a
     reader must know, a sentence each. *explanations*: of failed tests, by copy and the test's id. *ended*: how the
     run ended. *root*: the folder that it was started in, where relative paths of source files begin. *stacks*: for
-    each copy, if it timed out, where it was then, as from head_of_stacks.
+    each copy, if it timed out, where it was then, as from head_of_stacks. *comments*: in the source code, that may
+    suppress findings; to be stored.
     """
 
     run_id: str
@@ -48,3 +50,4 @@ class Report:
     ended: RunEnd = RunEnd.COMPLETE
     root: str = ""
     stacks: Sequence[Sequence[str]] = ()
+    comments: tuple[AllowComment, ...] = ()

@@ -5,6 +5,9 @@ if *all* places (or tests) of the finding match it: once the same port is used a
 counts again. A finding whose places (or tests) are not known fits no pattern. In a pattern `*` and `?` stand for any
 characters, also for slashes; brackets stand for themselves, since names of tests contain them.
 
+A comment in the source code counts for who made a call through its line. A finding about one function is suppressed
+by one such comment. One about a port (or a process outside the run) may have several places, and each needs its own.
+
 Suppressed findings are marked, not removed: every report shows them, and the verdict does not count them. A row that
 has expired marks nothing; the findings that it fits say so, and so does a note. Whether it has is decided by the day
 on which the run began, so that a later report on the run says the same.
@@ -12,19 +15,24 @@ on which the run began, so that a later report on the run says the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from parasuite.judge.findings import Finding
+from parasuite.judge.allowed import Allowed, Place, parsed
+from parasuite.judge.findings import Finding, Side
+from parasuite.model.causes import Cause
 from parasuite.model.location import Location
-from parasuite.model.suppression import Suppressed, Suppression
-from parasuite.model.words import SuppressedBy
+from parasuite.model.suppression import AllowComment, Suppressed, Suppression
+from parasuite.model.words import Role, SuppressedBy
 
 EXPIRED = "row {number} of [[tool.parasuite.suppress]] expired on {until} and suppresses nothing any more: {what}"
 FITS = "fix {ids}, or give the row a later date"
 FITS_NOTHING = "remove it, since it fits no finding of this run"
 _IDS_NAMED = 5
+_AT_ANY_PLACE = (Cause.HARD_CODED, Cause.STRANGER, Cause.UNKNOWN)
+"""Causes whose findings are about a port, a process or a pair of places. The others' are about one function."""
+_USERS = (Role.WANTED, Role.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +43,58 @@ class Marked:
     notes: Sequence[str]
 
 
-def with_suppressions(findings: Iterable[Finding], rows: Sequence[Suppression], day: str) -> Marked:
-    """*findings*, marked. *rows*: of pyproject.toml, of which the first that fits counts. *day*: ISO 8601, UTC."""
+def with_suppressions(
+    findings: Iterable[Finding], rows: Sequence[Suppression], comments: Sequence[AllowComment], day: str
+) -> Marked:
+    """*findings*, marked. *rows*: of pyproject.toml, of which the first that fits counts. *comments*: at the lines
+    that `places_of` gives. *day*: ISO 8601, UTC.
+    """
+    allowed, notes = parsed(comments)
     valid = [row for row in rows if not row.has_expired(day)]
     expired = [row for row in rows if row.has_expired(day)]
-    marked = [
-        replace(finding, suppressed=_first(finding, valid), expired=_first(finding, expired)) for finding in findings
-    ]
-    marked = [replace(finding, expired=None) if finding.suppressed else finding for finding in marked]
-    notes = [_note(number, row, marked) for number, row in enumerate(rows, 1) if row.has_expired(day)]
+    marked = []
+    for finding in findings:
+        suppressed = _by_row(finding, valid) or _by_comment(finding, allowed)
+        marked.append(
+            replace(finding, suppressed=suppressed, expired=None if suppressed else _by_row(finding, expired))
+        )
+    notes += [_note(number, row, marked) for number, row in enumerate(rows, 1) if row.has_expired(day)]
     return Marked(marked, notes)
 
 
-def _first(finding: Finding, rows: Iterable[Suppression]) -> Suppressed | None:
+def places_of(findings: Iterable[Finding]) -> Iterator[Location]:
+    """The lines that calls were made through for which a comment may count."""
+    for finding in findings:
+        for side in _sides(finding):
+            yield from side.frames
+
+
+def _sides(finding: Finding) -> Iterator[Side]:
+    """Who does what must be fixed: its sides, and as these are not all kept, the users of the port in its effects."""
+    yield from finding.sides
+    if finding.cause in _AT_ANY_PLACE:
+        for effect in finding.effects:
+            yield from (side for side in effect.sides if side.role in _USERS and side.frames)
+
+
+def _by_comment(finding: Finding, allowed: Mapping[Place, Allowed]) -> Suppressed | None:
+    """By the comments at its places."""
+    if not allowed:
+        return None
+    reasons = [_reason(finding.cause, side, allowed) for side in _sides(finding) if side.party is not None]
+    given = [reason for reason in reasons if reason]
+    if not given or (finding.cause in _AT_ANY_PLACE and len(given) < len(reasons)):
+        return None
+    return Suppressed(SuppressedBy.COMMENT, given[0])
+
+
+def _reason(cause: Cause, side: Side, allowed: Mapping[Place, Allowed]) -> str:
+    """The reason in the comment that allows *cause* at a frame of *side*, "" if none does."""
+    at_frames = (allowed.get((frame.file, frame.line)) for frame in side.frames)
+    return next((each.reason for each in at_frames if each is not None and cause in each.causes), "")
+
+
+def _by_row(finding: Finding, rows: Iterable[Suppression]) -> Suppressed | None:
     """By the first of *rows* that fits *finding*."""
     row = next((row for row in rows if _fits(row, finding)), None)
     return None if row is None else Suppressed(SuppressedBy.PROJECT, row.reason, row.until)

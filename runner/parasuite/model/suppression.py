@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from parasuite.model.causes import Cause
 from parasuite.model.words import SuppressedBy
+
+_COMMENT = re.compile(r"(?:#|//|--|/\*)\s*parasuite:\s*allow\b.*")
+_COMMENT_MAX = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +31,24 @@ class Suppression:
     def has_expired(self, day: str) -> bool:
         """Whether the row no longer counts on *day*, ISO 8601."""
         return bool(self.until) and self.until < day
+
+
+@dataclass(frozen=True, slots=True)
+class AllowComment:
+    """A comment `# parasuite: allow[CAUSE] REASON`, as written, in *line* of *file*."""
+
+    file: str
+    line: int
+    text: str
+
+
+def allow_comment_in(source_line: str) -> str:
+    """The part of *source_line* from such a comment on, cut to a length that people read; "" if there is none.
+
+    It begins as a comment does in most languages: with `#`, `//`, `--` or `/*`.
+    """
+    found = _COMMENT.search(source_line)
+    return found[0].rstrip()[:_COMMENT_MAX] if found else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,9 +200,12 @@ class FailOn(StrEnum):
 
 
 class SuppressedBy(StrEnum):
-    """Where it was decided that a finding does not count. PROJECT: in a row of pyproject.toml."""
+    """Where it was decided that a finding does not count. PROJECT: in a row of pyproject.toml. COMMENT: beside the
+    code that it is about.
+    """
 
     PROJECT = "pyproject.toml"
+    COMMENT = "comment"
 
 
 class ExitCodeFrom(StrEnum):

@@ -91,12 +91,25 @@ def open_file(root: Path, name: str) -> BinaryIO:
         # Checked before it is opened too, because merely opening a device can have an effect.
         _check_regular(name, os.lstat(path, **at))
         descriptor = os.open(path, _READ | getattr(os, "O_BINARY", 0), **at)
-        try:
-            _check_regular(name, os.fstat(descriptor))
-        except Unreadable:
-            os.close(descriptor)
-            raise
-        return os.fdopen(descriptor, "rb", buffering=0)
+        return _checked(name, descriptor)
+
+
+def open_path(path: Path) -> BinaryIO:
+    """The regular file at *path*, which links may lead to, open for reading. Raises Unreadable; Missing."""
+    with _raising_unreadable(str(path)):
+        _check_regular(str(path), os.stat(path))
+        descriptor = os.open(path, (_READ & ~getattr(os, "O_NOFOLLOW", 0)) | getattr(os, "O_BINARY", 0))
+        return _checked(str(path), descriptor)
+
+
+def _checked(name: str, descriptor: int) -> BinaryIO:
+    """The open file *descriptor*, which must be a regular file; if it is none, it is closed."""
+    try:
+        _check_regular(name, os.fstat(descriptor))
+    except Unreadable:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def _check_regular(name: str, status: os.stat_result) -> None:

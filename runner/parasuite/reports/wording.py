@@ -13,7 +13,7 @@ from parasuite.judge.findings.programs import program_name
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.location import Location
 from parasuite.model.suppression import Suppressed
-from parasuite.model.words import AttributedBy, Protocol, Role, TestOutcome
+from parasuite.model.words import AttributedBy, Protocol, Role, SuppressedBy, TestOutcome
 from parasuite.reports.columns import BESIDE_FROM, beside
 
 NOTE = "note: {note}"
@@ -34,8 +34,7 @@ MAYBE_EXPLAINED_BY = "may be explained by {label} {title}"
 EXPLAINS = "explains the failure of {tests}"
 RECOVERED = ", and went on with another port"
 WINDOW = "the port had been free for at least {ms} ms"
-SUPPRESSED = "suppressed: {reason}"
-SUPPRESSED_UNTIL = "suppressed until {until}: {reason}"
+SUPPRESSED = "suppressed{by}{until}: {reason}"
 EXPIRED = "no longer suppressed, since {until} is over: {reason}"
 SUPPRESSED_COUNTED = "{findings} suppressed:"
 NOTES_COUNTED = "{findings} of severity note: see findings.json"
@@ -200,8 +199,9 @@ def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool, columns: i
 
 def suppressed_for(suppressed: Suppressed) -> str:
     """`suppressed until 2027-03-31: the device has only this port`."""
-    words = SUPPRESSED_UNTIL if suppressed.until else SUPPRESSED
-    return words.format(until=suppressed.until, reason=suppressed.reason)
+    by = " by a comment" if suppressed.by is SuppressedBy.COMMENT else ""
+    until = f" until {suppressed.until}" if suppressed.until else ""
+    return SUPPRESSED.format(by=by, until=until, reason=suppressed.reason)
 
 
 def _place_lines(places: Sequence[Location], *, is_brief: bool) -> Iterator[str]:

@@ -29,6 +29,7 @@ from parasuite.probe.interfaces import host_addresses
 from parasuite.probe.probe import Visibility
 from parasuite.record.removal import remove_tree
 from parasuite.record.run_folder import RunFolder, RunFolderError
+from parasuite.record.sources import allow_comments
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, plural
 from parasuite.run.collect_junit import collect
@@ -209,7 +210,12 @@ class _Session:
         problems: list[str] = []
         with recording_errors(problems, "run.json"):
             self.folder.write_end(record)
-        report = assemble_report(self.folder, record, lambda: self.signals.judging_is_over(began_s))
+        report = assemble_report(
+            self.folder,
+            record,
+            lambda: self.signals.judging_is_over(began_s),
+            lambda places: allow_comments(self.work_dir, places),
+        )
         problems += write_reports(self.folder, report)
         problems += _keep_scratch(self.folder, report, self.scratch)
         decided = with_problems(report.verdict, problems)
@@ -224,6 +230,7 @@ class _Session:
                 replace(
                     record,
                     overlap=overlap,
+                    comments=report.comments,
                     exit_code=decided.exit_code,
                     verdict_code=int(decided.code),
                     verdict=decided.reason,
