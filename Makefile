@@ -45,6 +45,7 @@ check: $(STAMP)  ## check lint, format, types, the direction of imports, the CI 
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows ci/github-actions.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-actions ci/action.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci ci/gitlab-ci.yml
 	$(VENV)/bin/check-jsonschema --check-metaschema docs/findings.schema.json
 
