@@ -15,7 +15,7 @@ from parasuite.record.outputs.go import DIED, parse_go, parse_go_json
 from parasuite.record.outputs.node_spec import parse_node_spec
 from parasuite.record.outputs.read import output_results
 from parasuite.record.outputs.results import Lines, Parsed
-from parasuite.record.outputs.tap import parse_tap
+from parasuite.record.outputs.tap import LOST, parse_tap
 
 from runner.tests.conftest import Parasuite
 from runner.tests.reported import bad_test, counted
@@ -117,6 +117,27 @@ def test_no_result_of_cargo_hides_another_of_a_binary_of_the_same_name() -> None
         ("failed", "net::works", "the second went wrong"),
         ("passed", "net::works", ""),
     ]
+
+
+@pytest.mark.parametrize("plan", ["1..3", "1..3 # of this file"])
+def test_tests_that_the_plan_of_a_tap_stream_announces_and_nobody_reports_are_lost(plan: str) -> None:
+    found = parse_tap(["TAP version 14", plan, "ok 1 - a", "not ok 2 - b", "Bail out!"])
+    assert not found.lists_all
+    assert brief(found)[2:] == [("lost", "the rest of the plan", LOST.format(planned=3, reported=2))]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["1..2", "ok 1 - a", "ok 2 - b"],
+        ["ok 1 - a", "ok 2 - b", "1..2"],
+        ["1..1", "ok 1 - a", "TAP version 14", "1..1", "ok 1 - b"],
+        ["1..2", "ok 1 - a", "    1..4", "    ok 1 - inner", "ok 2 - b"],
+        ["1..0 # SKIP nothing to test here"],
+    ],
+)
+def test_a_plan_that_was_kept_adds_no_result(lines: list[str]) -> None:
+    assert "lost" not in {outcome for outcome, *_ in brief(parse_tap(["TAP version 14", *lines]))}
 
 
 def test_a_failure_has_its_text_and_a_duration() -> None:

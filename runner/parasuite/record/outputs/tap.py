@@ -1,7 +1,8 @@
 """TAP 13 and 14 (testanything.org), as `node --test` and others print it: subtests, SKIP, TODO, YAML blocks.
 
 A result's id is the names of its parents and its own, joined by " > ". A suite (node's describe) is no test; it
-has a result only if it failed although none of its tests did.
+has a result only if it failed although none of its tests did. If fewer tests were reported than the plan ("1..8")
+announces, one result says that the others are lost.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from parasuite.record.outputs.results import Budget, Lines, Parsed, Text
 
 VERSION = re.compile(r"TAP version 1[34]\Z")
 _POINT = re.compile(r"(not )?ok\b(?: +\d+)?(?: +-)? ?(.*)\Z")
+_PLAN = re.compile(r"1\.\.(\d{1,9})(?: *#.*)?\Z")
 _DIRECTIVE = re.compile(r"(?<!\\) # *(SKIP\S*|TODO)\b *(.*)\Z", re.IGNORECASE)
 _FIELD = re.compile(r"(\w+): (.*)\Z")
+LOST = "the plan announces {planned:,} tests, and {reported:,} were reported"
 _INDENT = 4
 _DEPTH_MAX = 50
 
@@ -42,6 +45,7 @@ def parse_tap(lines: Lines) -> Parsed:
     parents: list[str] = []
     waiting: list[list[_Point]] = [[]]
     point: _Point | None = None
+    planned = reported = 0
     key = ""
     in_yaml = False
     for line in lines:
@@ -68,8 +72,11 @@ def parse_tap(lines: Lines) -> Parsed:
         elif text.startswith("# Subtest: "):
             parents[depth:] = [_unescaped(text.removeprefix("# Subtest: "))]
             waiting += [[] for _ in range(depth + 2 - len(waiting))]
+        elif depth == 0 and (found := _PLAN.match(text)) is not None:
+            planned += int(found[1])  # Several programs may print a stream each.
         elif (found := _POINT.match(text)) is not None and depth < len(waiting):
             if depth == 0:
+                reported += 1
                 results += _results(waiting[0], budget)
                 waiting[0] = []
             children = waiting[depth + 1] if depth + 1 < len(waiting) else []
@@ -79,7 +86,15 @@ def parse_tap(lines: Lines) -> Parsed:
             waiting[depth].append(point)
             waiting.append([])
     results += [result for points in waiting for result in _results(points, budget)]
-    return Parsed(results)
+    if planned > reported:
+        results.append(_lost(planned, reported))
+    return Parsed(results, lists_all=planned <= reported)
+
+
+def _lost(planned: int, reported: int) -> TestResult:
+    return TestResult(
+        id="the rest of the plan", outcome=TestOutcome.LOST, message=LOST.format(planned=planned, reported=reported)
+    )
 
 
 def _point(parents: tuple[str, ...], is_ok: bool, rest: str, children: list[_Point]) -> _Point:
