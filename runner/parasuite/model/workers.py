@@ -316,7 +316,7 @@ def chain(lineage: Sequence[Described]) -> tuple[Worker, ...]:
             name = row.name_of(process, lineage[:depth])
             if not name or (not row.is_nested and any(link.tool == row.tool for link in links)):
                 continue
-            if row.is_presumed and any(link.tool != "make" or not row.is_nested for link in links):
+            if row.is_presumed and any(link.tool != row.tool or not row.is_nested for link in links):
                 continue
             worker = _worker(row, name, process)
             if worker not in links:

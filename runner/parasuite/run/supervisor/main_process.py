@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 from typing import NoReturn
 
+from parasuite.model.words import CopyVariable
 from parasuite.plan.launch import in_events_mode
 from parasuite.run.supervisor.messages import RunMainProcess, shell_status
 from parasuite.sensors import supervised
@@ -40,9 +41,9 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
             os.dup2(output, 2)
         os.chdir(order.cwd)
         env = dict(order.env)
-        if sensor is not None and not supervised.enter(sensor) and "PARASUITE_RECORDER" in env:
+        if sensor is not None and not supervised.enter(sensor) and CopyVariable.RECORDER in env:
             # Its recorders publish pages for a sensor that is not there; they can write events themselves instead.
-            env["PARASUITE_RECORDER"] = in_events_mode(env["PARASUITE_RECORDER"])
+            env[CopyVariable.RECORDER] = in_events_mode(env[CopyVariable.RECORDER])
         with contextlib.suppress(ValueError):
             # Refused only if raising the limit was refused as well.
             resource.setrlimit(resource.RLIMIT_NOFILE, order.descriptors)
