@@ -7,6 +7,7 @@ that finished. Only the folder is read, and nothing in it is changed but the rep
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -115,6 +116,7 @@ def assemble_report(
         notes=notes,
         ended=ended,
         root=record.root,
+        root_in_repository=_in_repository(record.root),
         explanations=explanations,
         stacks=[_stacks_of(folder, end) for end in ends],
         comments=comments,
@@ -242,6 +244,15 @@ def recording_errors(problems: list[str], name: str) -> Iterator[None]:
         yield
     except OSError as error:
         problems.append(f"{name} could not be written: {error.strerror}")
+
+
+def _in_repository(root: str) -> str:
+    """The folder *root* relative to the Git repository that it lies in; "" if it is that, or lies in none."""
+    folder = Path(root)
+    for parent in (folder, *folder.parents) if folder.is_absolute() else ():
+        if os.path.lexists(parent / ".git"):
+            return "" if parent == folder else folder.relative_to(parent).as_posix()
+    return ""
 
 
 def display_path(path: Path, cwd: Path) -> str:

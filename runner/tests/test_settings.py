@@ -27,6 +27,7 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "timeout_s": [("1", 1.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "fail_on": [("never", "never"), ("warning", "warning"), ("error", "error")],
     "exit_code_from": [("suite", "suite"), ("parasuite", "parasuite"), ("suite", "suite")],
+    "output_format": [("json", "json"), ("concise", "concise"), ("sarif", "sarif")],
     "output_dir": [("a", Path("a")), ("b/c", Path("b/c")), ("/d", Path("/d"))],
     "python": [("python3", "python3"), ("./python", "./python"), ("/bin/python", "/bin/python")],
     "collect_junit": [("a*", "a*"), ("b", "b"), ("c-{copy}", "c-{copy}")],

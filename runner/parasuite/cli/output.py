@@ -13,6 +13,10 @@ from rich.text import Text
 
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
+from parasuite.model.words import OutputFormat
+from parasuite.reports.github import inert
+from parasuite.reports.markdown import SUMMARY_BYTES_MAX, markdown
+from parasuite.reports.registry import OUTPUT_FORMATS
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import printable
 from parasuite.run.progress import is_on_terminal, print_line
@@ -38,14 +42,42 @@ def console_of(*, stderr: bool = False) -> Console:
     return console
 
 
-def print_report_and_exit(report: Report, problems: Sequence[str], *, err: bool = False) -> NoReturn:
+def print_report_and_exit(
+    report: Report,
+    problems: Sequence[str],
+    output_format: OutputFormat = OutputFormat.FULL,
+    *,
+    err: bool = False,
+) -> NoReturn:
     """*problems*: what could not be written, a line each, for stderr. *err*: the report goes there, too."""
     console = console_of(stderr=err)
-    for line in terminal(report, console.width if is_on_terminal(console) else 0):
-        print_line(console, line)
+    if render := OUTPUT_FORMATS.get(output_format):
+        console.file.write(render(report))
+    if output_format is OutputFormat.FULL:
+        for line in terminal(report, console.width if is_on_terminal(console) else 0):
+            print_line(console, line)
+    elif output_format is OutputFormat.GITHUB:
+        for line in terminal(report):
+            print_line(console, Text(inert(line.plain)))
+        problems = [*problems, *add_to_step_summary(report, os.environ.get("GITHUB_STEP_SUMMARY", ""))]
     for problem in dict.fromkeys(problems):
         print_safely(f"parasuite: {problem}", err=True)
     sys.exit(report.verdict.exit_code)
+
+
+def add_to_step_summary(report: Report, path: str) -> list[str]:
+    """Append the report to the summary of a step of GitHub Actions, the file *path*; why that failed, else [].
+
+    A summary of more than 1 MiB is refused as a whole, so the report takes what earlier commands of the step left.
+    """
+    if not path:
+        return []
+    try:
+        with open(path, "ab") as summary:
+            summary.write(markdown(report, SUMMARY_BYTES_MAX - summary.tell()).encode())
+    except OSError as error:
+        return [f"the summary of the step could not be written: {error.strerror}"]
+    return []
 
 
 class Output(io.TextIOWrapper):

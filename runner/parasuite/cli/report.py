@@ -8,14 +8,15 @@ import click
 
 from parasuite.assemble import assemble_report, write_reports
 from parasuite.cli.output import print_report_and_exit, stop
+from parasuite.model.words import OutputFormat
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import current_folder, without_command_line
+from parasuite.plan.options import SettingOption, current_folder, without_command_line
 from parasuite.record.run_folder import RunFolder
 
 
-@click.command("report", short_help="show an earlier run again")
+@click.command("report", params=[SettingOption("output_format")], short_help="show an earlier run again")
 @click.argument("folder", metavar="[DIR]", required=False, type=PathText(str, "dir"))
-def report_command(folder: str | None) -> None:
+def report_command(folder: str | None, output_format: OutputFormat) -> None:
     """Analyse the record of a run again, write its reports, and exit with its exit code.
 
     DIR is a run folder, or a folder that contains runs, of which the latest is taken. By default it is the output
@@ -29,4 +30,4 @@ def report_command(folder: str | None) -> None:
         report = assemble_report(run_folder)
     except OSError as error:
         stop(f"{error.filename or path} cannot be read: {error.strerror}")
-    print_report_and_exit(report, write_reports(run_folder, report))
+    print_report_and_exit(report, write_reports(run_folder, report), output_format)

@@ -97,7 +97,7 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
         report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"
         print_safely(f"parasuite failed: {error}; run `{report_command}` to see what was recorded", err=True)
         sys.exit(ExitCode.BLIND)
-    print_report_and_exit(report, problems, err=spec.is_observed_only)
+    print_report_and_exit(report, problems, spec.output_format, err=spec.is_observed_only)
 
 
 def _chosen_target(path: str | None, words: Sequence[str], cwd: Path, project: Project) -> tuple[Target, Path]:

@@ -25,8 +25,9 @@ class Report:
     *wall*: when the run began, ISO 8601, UTC. *start_ns*: the same moment by CLOCK_MONOTONIC, for comparison with the
     times of events. *cannot_see*: what the sensors of this run are blind to, a phrase each. *notes*: what else a
     reader must know, a sentence each. *explanations*: of failed tests, by copy and the test's id. *ended*: how the
-    run ended. *root*: the folder that it was started in, where relative paths of source files begin. *stacks*: for
-    each copy, if it timed out, where it was then, as from head_of_stacks. *comments*: in the source code, that may
+    run ended. *root*: the folder that its copies were started in, where relative paths of source files begin.
+    *root_in_repository*: the same relative to its repository, "" if it is that or none is known. *stacks*: for each
+    copy, if it timed out, where it was then, as from head_of_stacks. *comments*: in the source code, that may
     suppress findings; to be stored.
     """
 
@@ -49,5 +50,6 @@ class Report:
     explanations: Mapping[tuple[int, str], Explanation] = field(default_factory=dict)
     ended: RunEnd = RunEnd.COMPLETE
     root: str = ""
+    root_in_repository: str = ""
     stacks: Sequence[Sequence[str]] = ()
     comments: tuple[AllowComment, ...] = ()

@@ -98,10 +98,10 @@ class RunRecord:
     the run blind. *ambient*: services outside the run that the suite is meant to use. *suppressions*: findings that
     the project lives with; *comments*: in source code, which say the same. *no_new_privs*: whether programs were
     denied new privileges for the seccomp sensor. *origins*: setting -> where its value came from.
-    *root*: the folder that the run was started in. *collected*: for each copy of a command, its JUnit files, relative
-    to the run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited with; None until the
-    run is judged. *verdict_code*: the same, unless *exit_code* is the suite's own (*exit_code_from*). *verdict*: its
-    reason.
+    *root*: the folder that the copies were started in. *collected*: for each copy of a command, its JUnit files,
+    relative to the run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited with; None
+    until the run is judged. *verdict_code*: the same, unless *exit_code* is the suite's own (*exit_code_from*).
+    *verdict*: its reason.
     """
 
     run_id: str

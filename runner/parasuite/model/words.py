@@ -199,6 +199,22 @@ class FailOn(StrEnum):
     ERROR = "error"
 
 
+class OutputFormat(StrEnum):
+    """In which form `run` and `report` print the report.
+
+    FULL: for people. CONCISE: a line per problem. JSON: findings.json. GITHUB: annotations for GitHub Actions, then
+    the full report. GITLAB: Code Quality. SARIF: version 2.1.0.
+    """
+
+    FULL = "full"
+    CONCISE = "concise"
+    JSON = "json"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    SARIF = "sarif"
+    MARKDOWN = "markdown"
+
+
 class SuppressedBy(StrEnum):
     """Where it was decided that a finding does not count. PROJECT: in a row of pyproject.toml. COMMENT: beside the
     code that it is about.

@@ -5,6 +5,7 @@ To add a setting, add a row to `Settings`. The run reads its value as a field of
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
@@ -16,7 +17,7 @@ import click
 from parasuite.model.ambient import AmbientService
 from parasuite.model.sensors import SensorName
 from parasuite.model.suppression import Suppression
-from parasuite.model.words import ExitCodeFrom, FailOn
+from parasuite.model.words import ExitCodeFrom, FailOn, OutputFormat
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText, Pattern, Seconds, SensorList, Word
@@ -102,6 +103,11 @@ def _default_copies() -> str:
     return str(max(2, processors()))
 
 
+def _default_format() -> str:
+    # Documented, default variables of GitHub Actions: always true there.
+    return OutputFormat.GITHUB if os.environ.get("GITHUB_ACTIONS") == "true" else OutputFormat.FULL
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Every setting: its value in a run as a field, and what else there is to know about it as a row."""
@@ -150,6 +156,17 @@ class Settings:
             metavar="|".join(ExitCodeFrom),
             default=ExitCodeFrom.PARASUITE.value,
             help="Whose exit code to have. suite: that of what the copies run; one copy then also keeps its streams.",
+        )
+    )
+    output_format: OutputFormat = _row(
+        Setting(
+            name="output-format",
+            value_type=Word(OutputFormat),
+            must_be=f"one of {', '.join(OutputFormat)}",
+            metavar="|".join(OutputFormat),
+            default=_default_format,
+            default_shown="github in GitHub Actions, else full",
+            help="What to print at the end. json, gitlab, sarif: one JSON document.",
         )
     )
     output_dir: Path = _row(

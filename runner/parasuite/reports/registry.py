@@ -1,13 +1,19 @@
-"""The reports that every run writes into its folder: one row each."""
+"""The reports, one row each: the files that every run writes into its folder, and the formats that are printed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from parasuite.judge.report import Report
+from parasuite.model.words import OutputFormat
+from parasuite.reports.concise import concise
 from parasuite.reports.findings_json import findings_json
+from parasuite.reports.github import github
+from parasuite.reports.gitlab import gitlab
 from parasuite.reports.junit_xml import junit, junit_merged
+from parasuite.reports.markdown import markdown
+from parasuite.reports.sarif import sarif
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +29,13 @@ REPORT_FILES = (
     ReportFile("junit.xml", junit),
     ReportFile("junit-merged.xml", junit_merged),
 )
+
+OUTPUT_FORMATS: Mapping[OutputFormat, Callable[[Report], str]] = {
+    OutputFormat.CONCISE: concise,
+    OutputFormat.JSON: findings_json,
+    OutputFormat.GITHUB: github,
+    OutputFormat.GITLAB: gitlab,
+    OutputFormat.SARIF: sarif,
+    OutputFormat.MARKDOWN: markdown,
+}
+"""What is printed in each format, from the Report alone. FULL has no row: `reports.terminal` makes it."""

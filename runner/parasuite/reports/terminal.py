@@ -17,7 +17,9 @@ from parasuite.model.results import TestResult
 from parasuite.model.sensors import SENSORS
 from parasuite.model.words import CopyPhase, Severity, TestOutcome
 from parasuite.reports import wording
-from parasuite.reports.wording import explained_by, failures_explained, finding_lines, plural, printable, subject
+from parasuite.reports.counts import counted_lines
+from parasuite.reports.problems import is_abnormal
+from parasuite.reports.wording import explained_by, finding_lines, plural, printable, subject
 
 _TESTS_SHOWN = 20
 _FINDINGS_SHOWN = 20
@@ -46,7 +48,7 @@ def terminal(report: Report, columns: int = 0) -> Iterator[Text]:
     yield from _not_seen(report)
     if report.verdict.exit_code != report.verdict.code:
         yield _line(wording.exit_code_of_suite(report.verdict.exit_code, report.verdict.code))
-    yield from _counts(report)
+    yield from map(_line, counted_lines(report))
     yield _verdict(report)
 
 
@@ -99,7 +101,7 @@ def _end_of_output(report: Report, copy: int, output: str) -> Iterator[Text]:
         return
     for line in output.rstrip().splitlines()[-_OUTPUT_LINES_SHOWN:]:
         yield _line(f"    | {line[:_MESSAGE_MAX]}")
-    if output and not _is_abnormal(report.copy_ends[copy]):
+    if output and not is_abnormal(report.copy_ends[copy]):
         yield _line("    " + wording.ALL_OUTPUT.format(path=f"{_copy_folder(report, copy)}/output.log"))
 
 
@@ -154,14 +156,9 @@ def _reruns(report: Report) -> Iterator[Text]:
     yield from _more(len(rerun) - _TESTS_SHOWN, "more test", " run again")
 
 
-def _is_abnormal(end: CopyEnd) -> bool:
-    """Whether the copy ended otherwise than by its main process's own exit."""
-    return end.how != CopyPhase.EXITED or (end.status or 0) < 0
-
-
 def _bad_copy(end: CopyEnd, folder: str, stack: Sequence[str]) -> Iterator[Text]:
     name = f"copy {end.copy}"
-    if _is_abnormal(end):
+    if is_abnormal(end):
         yield _line((name, "red"), f" {end}; its output: {folder}/output.log")
     if end.how == CopyPhase.TIMED_OUT and end.why:
         yield _line(f"    its processes and listeners then: {folder}/processes.txt")
@@ -255,49 +252,6 @@ def _limits_matter(report: Report) -> bool:
     )
 
 
-def _counts(report: Report) -> Iterator[Text]:
-    """What was counted in the run, a line for each kind of thing."""
-    findings = Counter(finding.severity for finding in report.findings if finding.suppressed is None)
-    severities = [severity for severity in reversed(Severity) if findings[severity]]
-    *first, last = [plural(findings[severity], severity) for severity in severities] or ["no finding"]
-    found = f"{', '.join(first)} and {last}" if first else last
-    if suppressed := sum(finding.suppressed is not None for finding in report.findings):
-        found += f", {suppressed:,} suppressed"
-    good = sum(end.is_good for end in report.copy_ends)
-    yield _line(wording.COPIES_COUNTED.format(good=good, copies=len(report.copy_ends)))
-    yield _line(_tests_counted(report.results))
-    if explained := _explained(report):
-        yield _line(explained)
-    yield _line(f"ports: {found}, {_seen(report)}")
-    yield _line(wording.TIME_AND_FOLDER.format(seconds=f"{report.duration_s:.1f}", folder=report.folder))
-
-
 def _verdict(report: Report) -> Text:
     colour = "green" if report.verdict.code == ExitCode.PASSED else "red"
     return _line((report.verdict.reason, f"bold {colour}"))
-
-
-def _explained(report: Report) -> str:
-    failed = {
-        (copy, result.id)
-        for copy, results in enumerate(report.results)
-        for result in results
-        if result.outcome.is_bad
-    }
-    return failures_explained(len(failed), [why for case, why in report.explanations.items() if case in failed])
-
-
-def _tests_counted(results: Sequence[Sequence[TestResult]]) -> str:
-    counts = Counter(result.outcome for copy in results for result in copy)
-    attempts = sum(len(result.attempts) for copy in results for result in copy)
-    return wording.outcome_counts(counts, attempts)
-
-
-def _seen(report: Report) -> str:
-    health = report.health
-    if not health.sensors:
-        return wording.NO_SENSOR
-    calls = health.calls if health.calls else None
-    samples = health.samples if health.is_sampled else None
-    seen = wording.listeners_seen(health.listeners, calls=calls, samples=samples)
-    return seen + (f", {health.proven} proven visible" if health.proven else "")

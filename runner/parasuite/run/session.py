@@ -60,7 +60,7 @@ def run(
     """
     with Signals(PASSED_ON if spec.is_observed_only else ()) as signals:
         folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
-        record = _new_record(spec, python, folder, environ, cwd)
+        record = _new_record(spec, python, folder, environ, work_dir)
         try:
             # Before anything that takes time: a folder without run.json can be neither reported nor pruned.
             folder.write_record(record)
@@ -239,7 +239,9 @@ class _Session:
         return replace(report, verdict=with_problems(decided, problems)), problems
 
 
-def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[str, str], cwd: Path) -> RunRecord:
+def _new_record(
+    spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[str, str], work_dir: Path
+) -> RunRecord:
     return RunRecord(
         run_id=folder.run_id,
         parasuite=__version__,
@@ -263,7 +265,7 @@ def _new_record(spec: RunSpec, python: str, folder: RunFolder, environ: Mapping[
         pytest_args=_pytest_args(spec),
         collect_junit=spec.collect_junit,
         origins=dict(spec.origins),
-        root=str(cwd),
+        root=str(work_dir),
         ambient=spec.ambient,
         suppressions=spec.suppressions,
     )

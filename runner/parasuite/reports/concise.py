@@ -1,0 +1,22 @@
+"""A line for each problem, as compilers print them: `tests/conftest.py:12: error [hard-coded] ... (id)`."""
+
+from __future__ import annotations
+
+from parasuite.judge.report import Report
+from parasuite.model.location import Location
+from parasuite.reports.problems import Problem, problems
+from parasuite.reports.wording import printable
+
+
+def concise(report: Report) -> str:
+    """The problems, and the verdict alone on the last line."""
+    return "".join(f"{printable(line)}\n" for line in [*map(_line, problems(report)), report.verdict.reason])
+
+
+def _line(problem: Problem) -> str:
+    where = "" if problem.place is None else f"{_position(problem.place)}: "
+    return f"{where}{problem.severity} [{problem.rule}] {problem.title} ({problem.id})"
+
+
+def _position(place: Location) -> str:
+    return f"{place.file}:{place.line}" if place.line else place.file
