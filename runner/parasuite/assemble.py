@@ -20,7 +20,7 @@ from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.report import Report
 from parasuite.judge.stacks import head_of_stacks
-from parasuite.judge.suppressions import places_of, with_suppressions
+from parasuite.judge.suppressions import places_of, stale, stale_note, with_suppressions
 from parasuite.judge.verdict import as_recorded, decide
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import CopyState, Event, RunStarted
@@ -80,7 +80,8 @@ def assemble_report(
     explained, explanations = explain(judged.findings, results)
     began = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.started_s))
     comments = record.comments if read_comments is None else read_comments(places_of(explained))
-    marked = with_suppressions(explained, record.suppressions, comments, began[: len("2026-11-22")])
+    day = began.partition("T")[0]
+    marked = with_suppressions(explained, record.suppressions, comments, record.baseline, day)
     decided = decide(
         copy_ends=ends,
         results=results,
@@ -94,6 +95,8 @@ def assemble_report(
     )
     notes = [*record.errors, *record.notes, *marked.notes, *judged.notes, *health.notes, *comparison.notes]
     notes += [*_overlap_note(measured, ends), *reading.note()]
+    if decided.code.is_conclusive:
+        notes += stale_note(stale(record.baseline, marked.findings))
     decided, change = as_recorded(decided, record.verdict_code, record.verdict, record.exit_code)
     if change:
         notes.append(change)

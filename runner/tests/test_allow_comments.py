@@ -62,7 +62,7 @@ def test_a_comment_that_allows_nothing_is_told(text: str, why: str) -> None:
 def suppressed(finding: Finding, *comments: tuple[str, int], text: str = HARD_CODED) -> Suppressed | None:
     """Whether and why *finding* is suppressed if there are *comments* at these lines."""
     found = [AllowComment(file, line, text) for file, line in comments]
-    (marked,) = with_suppressions([finding], (), found, "2026-11-22").findings
+    (marked,) = with_suppressions([finding], (), found, (), "2026-11-22").findings
     return marked.suppressed
 
 

@@ -24,7 +24,7 @@ from parasuite.model.run_record import (
     TargetKind,
     TargetRecord,
 )
-from parasuite.model.suppression import AllowComment, Suppression
+from parasuite.model.suppression import AllowComment, BaselineEntry, Suppression
 from parasuite.model.words import FailOn, Protocol, RunEnd
 
 from runner.tests.conftest import Parasuite
@@ -47,6 +47,7 @@ FULL = a_record(
         Suppression(reason="later", until="2027-03-31", id="0123456789"),
         Suppression(reason="why", cause=Cause.REUSE, port=5353, place="tests/*:start", test="tests/*"),
     ),
+    baseline=(BaselineEntry("0123456789", "later", 3), BaselineEntry("abcdef0123", "baseline")),
     comments=(AllowComment("tests/test_it.py", 7, "# parasuite: allow[reuse] why"),),
     sensors_in_use=("seccomp",),
     ended=RunEnd.COMPLETE,

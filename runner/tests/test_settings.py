@@ -29,6 +29,7 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "exit_code_from": [("suite", "suite"), ("parasuite", "parasuite"), ("suite", "suite")],
     "output_format": [("json", "json"), ("concise", "concise"), ("sarif", "sarif")],
     "output_dir": [("a", Path("a")), ("b/c", Path("b/c")), ("/d", Path("/d"))],
+    "baseline": [("a.toml", Path("a.toml")), ("b/c.toml", Path("b/c.toml")), ("/d.toml", Path("/d.toml"))],
     "python": [("python3", "python3"), ("./python", "./python"), ("/bin/python", "/bin/python")],
     "collect_junit": [("a*", "a*"), ("b", "b"), ("c-{copy}", "c-{copy}")],
     "sensors": [("none", ()), ("auto", ("auto",)), ("recorder, sampler", ("recorder", "sampler"))],
@@ -154,7 +155,7 @@ def test_the_error_for_an_unknown_key_says_which_one_may_have_been_meant(project
         ("PARASUITE_TIMOUT", "; did you mean PARASUITE_TIMEOUT?"),
         ("PARASUITE_JOB", "; did you mean PARASUITE_JOBS?"),
         ("PARASUITE_IGNORE_LIMIT", "; did you mean PARASUITE_IGNORE_LIMITS?"),
-        ("PARASUITE_KEYWORD", " (known: PARASUITE_COLLECT_JUNIT, PARASUITE_COPIES, "),
+        ("PARASUITE_KEYWORD", " (known: PARASUITE_BASELINE, PARASUITE_COLLECT_JUNIT, "),
     ],
 )
 def test_an_unknown_variable_is_an_error_that_says_which_one_may_have_been_meant(

@@ -114,7 +114,7 @@ def the_row(**changes: object) -> Suppression:
     ],
 )
 def test_a_row_fits_the_finding(row: Suppression) -> None:
-    (marked,) = with_suppressions([FINDING], [row], (), DAY).findings
+    (marked,) = with_suppressions([FINDING], [row], (), (), DAY).findings
     assert marked.suppressed == Suppressed(SuppressedBy.PROJECT, "the device", row.until)
 
 
@@ -131,38 +131,38 @@ def test_a_row_fits_the_finding(row: Suppression) -> None:
     ],
 )
 def test_a_row_leaves_the_finding_as_it_is(row: Suppression) -> None:
-    (marked,) = with_suppressions([FINDING], [row], (), DAY).findings
+    (marked,) = with_suppressions([FINDING], [row], (), (), DAY).findings
     assert marked.suppressed is None
 
 
 def test_brackets_in_a_pattern_stand_for_themselves() -> None:
     one = a_finding(sides=(a_side(0, test="tests/test_a.py::test_one[x]"),))
-    (marked,) = with_suppressions([one], [the_row(test="*::test_one[x]")], (), DAY).findings
+    (marked,) = with_suppressions([one], [the_row(test="*::test_one[x]")], (), (), DAY).findings
     assert marked.suppressed is not None
 
 
 @pytest.mark.parametrize("row", [the_row(place="*"), the_row(test="*")])
 def test_no_pattern_fits_what_is_not_known(row: Suppression) -> None:
-    (marked,) = with_suppressions([a_finding()], [row], (), DAY).findings
+    (marked,) = with_suppressions([a_finding()], [row], (), (), DAY).findings
     assert marked.suppressed is None
 
 
 def test_the_first_row_that_fits_and_has_not_expired_gives_the_reason() -> None:
     gone, first, second = the_row(until="2026-01-01"), the_row(reason="first"), the_row(reason="second")
-    (marked,) = with_suppressions([FINDING], [gone, first, second], (), DAY).findings
+    (marked,) = with_suppressions([FINDING], [gone, first, second], (), (), DAY).findings
     assert (marked.suppressed, marked.expired) == (Suppressed(SuppressedBy.PROJECT, "first"), None)
 
 
 def test_a_row_that_has_expired_is_told_with_the_finding_that_it_fits() -> None:
     row = the_row(until="2026-11-21")
-    marked = with_suppressions([FINDING], [the_row(port=1), row], (), DAY)
+    marked = with_suppressions([FINDING], [the_row(port=1), row], (), (), DAY)
     assert marked.findings[0].expired == Suppressed(SuppressedBy.PROJECT, "the device", "2026-11-21")
     assert marked.notes == [EXPIRED.format(number=2, until=row.until, what=FITS.format(ids=FINDING.id))]
 
 
 def test_a_row_that_has_expired_and_fits_nothing_is_told() -> None:
     row = the_row(until="2026-11-21")
-    assert with_suppressions([], [row], (), DAY).notes == [
+    assert with_suppressions([], [row], (), (), DAY).notes == [
         EXPIRED.format(number=1, until=row.until, what=FITS_NOTHING)
     ]
 

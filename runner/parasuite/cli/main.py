@@ -13,6 +13,7 @@ from typing import NoReturn
 import click
 
 from parasuite import __version__
+from parasuite.cli.baseline import baseline_command
 from parasuite.cli.demo import demo_command
 from parasuite.cli.doctor import doctor_command
 from parasuite.cli.exit_codes import EXIT_CODES
@@ -37,7 +38,7 @@ Examples:
 
 
 @click.group(
-    commands=(run_command, report_command, explain_command, demo_command, doctor_command),
+    commands=(run_command, report_command, baseline_command, explain_command, demo_command, doctor_command),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{_EXAMPLES}\n{EXIT_CODES}",
 )

@@ -16,12 +16,13 @@ from parasuite.cli.doctor import check_proc
 from parasuite.cli.exit_codes import EXIT_CODES
 from parasuite.cli.output import console_of, print_report_and_exit, print_safely
 from parasuite.judge.verdict import ExitCode
+from parasuite.plan.baseline import Baseline, read_baseline
 from parasuite.plan.capacity import why_too_many
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.interpreter import find_interpreter
 from parasuite.plan.misplaced import RunCommand
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import current_folder, origins, setting_options
+from parasuite.plan.options import baseline_path, current_folder, origins, setting_options
 from parasuite.plan.project import Project, read_project
 from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
 from parasuite.plan.targets import Target, choose_target
@@ -81,6 +82,7 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
         origins=origins(context),
         ambient=project.ambient,
         suppressions=project.suppressions,
+        accepted=read_baseline(baseline_path(context, project)) or Baseline(),
         **settings,
     )
     spec.check()

@@ -8,6 +8,10 @@ characters, also for slashes; brackets stand for themselves, since names of test
 A comment in the source code counts for who made a call through its line. A finding about one function is suppressed
 by one such comment. One about a port (or a process outside the run) may have several places, and each needs its own.
 
+A finding in the baseline is one that the project has not got round to. Collisions come and go, so an entry is stale
+only once several runs in a row have not seen it. Which runs can tell is known where the run is started, and kept in
+its record: here one more run counts, if it is conclusive.
+
 Suppressed findings are marked, not removed: every report shows them, and the verdict does not count them. A row that
 has expired marks nothing; the findings that it fits say so, and so does a note. Whether it has is decided by the day
 on which the run began, so that a later report on the run says the same.
@@ -23,12 +27,18 @@ from parasuite.judge.allowed import Allowed, Place, parsed
 from parasuite.judge.findings import Finding, Side
 from parasuite.model.causes import Cause
 from parasuite.model.location import Location
-from parasuite.model.suppression import AllowComment, Suppressed, Suppression
+from parasuite.model.suppression import AllowComment, BaselineEntry, Suppressed, Suppression
 from parasuite.model.words import Role, SuppressedBy
 
 EXPIRED = "row {number} of [[tool.parasuite.suppress]] expired on {until} and suppresses nothing any more: {what}"
 FITS = "fix {ids}, or give the row a later date"
 FITS_NOTHING = "remove it, since it fits no finding of this run"
+STALE_AFTER = 5
+"""Runs in a row that have not seen an entry of the baseline; fewer than the runs that are kept."""
+STALE = (
+    "{entries} of the baseline not seen in the latest {runs} runs: {ids}; "
+    "`parasuite baseline --update` removes what is stale"
+)
 _IDS_NAMED = 5
 _AT_ANY_PLACE = (Cause.HARD_CODED, Cause.STRANGER, Cause.UNKNOWN)
 """Causes whose findings are about a port, a process or a pair of places. The others' are about one function."""
@@ -44,17 +54,22 @@ class Marked:
 
 
 def with_suppressions(
-    findings: Iterable[Finding], rows: Sequence[Suppression], comments: Sequence[AllowComment], day: str
+    findings: Iterable[Finding],
+    rows: Sequence[Suppression],
+    comments: Sequence[AllowComment],
+    baseline: Sequence[BaselineEntry],
+    day: str,
 ) -> Marked:
     """*findings*, marked. *rows*: of pyproject.toml, of which the first that fits counts. *comments*: at the lines
     that `places_of` gives. *day*: ISO 8601, UTC.
     """
+    known = {entry.id: Suppressed(SuppressedBy.BASELINE, entry.reason) for entry in baseline}
     allowed, notes = parsed(comments)
     valid = [row for row in rows if not row.has_expired(day)]
     expired = [row for row in rows if row.has_expired(day)]
     marked = []
     for finding in findings:
-        suppressed = _by_row(finding, valid) or _by_comment(finding, allowed)
+        suppressed = _by_row(finding, valid) or _by_comment(finding, allowed) or known.get(finding.id)
         marked.append(
             replace(finding, suppressed=suppressed, expired=None if suppressed else _by_row(finding, expired))
         )
@@ -67,6 +82,24 @@ def places_of(findings: Iterable[Finding]) -> Iterator[Location]:
     for finding in findings:
         for side in _sides(finding):
             yield from side.frames
+
+
+def stale(baseline: Iterable[BaselineEntry], findings: Iterable[Finding]) -> list[BaselineEntry]:
+    """The entries that are stale after a conclusive run with *findings*."""
+    seen = {finding.id for finding in findings}
+    return [
+        entry
+        for entry in baseline
+        if entry.id not in seen and entry.unseen_runs is not None and entry.unseen_runs + 1 >= STALE_AFTER
+    ]
+
+
+def stale_note(entries: Sequence[BaselineEntry]) -> list[str]:
+    """A note about stale entries, if there are any."""
+    if not entries:
+        return []
+    counted = "1 entry" if len(entries) == 1 else f"{len(entries):,} entries"
+    return [STALE.format(entries=counted, runs=STALE_AFTER, ids=_named([each.id for each in entries]))]
 
 
 def _sides(finding: Finding) -> Iterator[Side]:
@@ -127,6 +160,9 @@ def _matches(pattern: str, text: str) -> bool:
 
 def _note(number: int, row: Suppression, findings: Iterable[Finding]) -> str:
     ids = [finding.id for finding in findings if finding.suppressed is None and _fits(row, finding)]
-    named = ", ".join(ids[:_IDS_NAMED]) + (" and others" if len(ids) > _IDS_NAMED else "")
-    what = FITS.format(ids=named) if ids else FITS_NOTHING
+    what = FITS.format(ids=_named(ids)) if ids else FITS_NOTHING
     return EXPIRED.format(number=number, until=row.until, what=what)
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:_IDS_NAMED]) + (" and others" if len(ids) > _IDS_NAMED else "")

@@ -26,7 +26,7 @@ from parasuite.model.json_fields import (
     is_texts_by_name,
     is_whole,
 )
-from parasuite.model.suppression import AllowComment, Suppression
+from parasuite.model.suppression import AllowComment, BaselineEntry, Suppression
 from parasuite.model.words import ExitCodeFrom, FailOn, Protocol, RunEnd
 
 FORMAT = 4
@@ -96,12 +96,12 @@ class RunRecord:
     people. *interpreter*: the Python that runs a pytest tree. *timeout_s*: of each copy. *conditions*: limits and
     load of the machine. *sensors*: as asked for; *sensors_by_name*: those that `--sensors` names, whose absence makes
     the run blind. *ambient*: services outside the run that the suite is meant to use. *suppressions*: findings that
-    the project lives with; *comments*: in source code, which say the same. *no_new_privs*: whether programs were
-    denied new privileges for the seccomp sensor. *origins*: setting -> where its value came from.
-    *root*: the folder that the copies were started in. *collected*: for each copy of a command, its JUnit files,
-    relative to the run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited with; None
-    until the run is judged. *verdict_code*: the same, unless *exit_code* is the suite's own (*exit_code_from*).
-    *verdict*: its reason.
+    the project lives with; *baseline*, *comments*: more of them, from that file and from source code. *no_new_privs*:
+    whether programs were denied new privileges for the seccomp sensor. *origins*: setting -> where its value came
+    from. *root*: the folder that the copies were started in. *collected*: for each copy of a command, its JUnit
+    files, relative to the run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited
+    with; None until the run is judged. *verdict_code*: the same, unless *exit_code* is the suite's own
+    (*exit_code_from*). *verdict*: its reason.
     """
 
     run_id: str
@@ -129,6 +129,7 @@ class RunRecord:
     root: str = ""
     ambient: tuple[AmbientService, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
+    baseline: tuple[BaselineEntry, ...] = ()
     comments: tuple[AllowComment, ...] = ()
     sensors_in_use: tuple[str, ...] = ()
     no_new_privs: bool = False
@@ -179,6 +180,7 @@ class RunRecord:
             root=fields.take("root", is_text, ""),
             ambient=_ambient(fields),
             suppressions=_suppressions(fields),
+            baseline=_baseline(fields),
             comments=_comments(fields),
             sensors_in_use=tuple(fields.take("sensors_in_use", is_texts, [])),
             no_new_privs=fields.take("no_new_privs", is_bool, False),
@@ -243,6 +245,19 @@ def _suppressions(fields: Fields) -> tuple[Suppression, ...]:
     )
 
 
+def _baseline(fields: Fields) -> tuple[BaselineEntry, ...]:
+    rows = fields.take("baseline", is_objects, [])
+    return tuple(_entry(Fields(row, f"baseline[{number}].", fields.wrong)) for number, row in enumerate(rows))
+
+
+def _entry(fields: Fields) -> BaselineEntry:
+    return BaselineEntry(
+        id=fields.take("id", is_text, ""),
+        reason=fields.take("reason", is_text, ""),
+        unseen_runs=fields.take("unseen_runs", _is_count_or_none, None),
+    )
+
+
 def _comments(fields: Fields) -> tuple[AllowComment, ...]:
     rows = fields.take("comments", is_objects, [])
     return tuple(_comment(Fields(row, f"comments[{number}].", fields.wrong)) for number, row in enumerate(rows))
@@ -302,6 +317,10 @@ def _is_port(value: object) -> TypeGuard[int]:
 
 def _is_port_or_vsock_port(value: object) -> TypeGuard[int]:
     return is_whole(value, 0, (1 << 32) - 1)
+
+
+def _is_count_or_none(value: object) -> TypeGuard[int | None]:
+    return value is None or is_whole(value, 0, 10**9)
 
 
 def _is_line(value: object) -> TypeGuard[int]:

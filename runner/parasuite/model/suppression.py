@@ -34,6 +34,17 @@ class Suppression:
 
 
 @dataclass(frozen=True, slots=True)
+class BaselineEntry:
+    """A finding in the baseline, by its *id*. *unseen_runs*: how many runs in a row before this one have not seen it;
+    None if this run is not one that can tell, since the baseline was written from another kind of run.
+    """
+
+    id: str
+    reason: str
+    unseen_runs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AllowComment:
     """A comment `# parasuite: allow[CAUSE] REASON`, as written, in *line* of *file*."""
 

@@ -217,11 +217,12 @@ class OutputFormat(StrEnum):
 
 class SuppressedBy(StrEnum):
     """Where it was decided that a finding does not count. PROJECT: in a row of pyproject.toml. COMMENT: beside the
-    code that it is about.
+    code that it is about. BASELINE: in the file that `parasuite baseline` writes.
     """
 
     PROJECT = "pyproject.toml"
     COMMENT = "comment"
+    BASELINE = "baseline"
 
 
 class ExitCodeFrom(StrEnum):

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from parasuite.model.words import CopyVariable
 from parasuite.plan.errors import ConfigError, did_you_mean, must_be
-from parasuite.plan.project import read_project
+from parasuite.plan.project import Project, read_project
 from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Origin, Setting
 
 _PREFIX = "PARASUITE_"
@@ -84,6 +84,13 @@ def origins(ctx: click.Context) -> dict[str, Origin]:
     """Where the values of the settings of the command in *ctx* come from, by the setting's name."""
     options = (each for each in ctx.command.params if isinstance(each, SettingOption))
     return {each.setting.name: _origin(ctx, each) for each in options}
+
+
+def baseline_path(ctx: click.Context, project: Project) -> Path:
+    """The path of the baseline. Unless the user has just named it, it is relative to the folder of the project."""
+    path: Path = ctx.params["baseline"]
+    is_projects = origins(ctx)["baseline"] in (Origin.PROJECT, Origin.DEFAULT)
+    return (project.folder if is_projects else current_folder()) / path
 
 
 def _origin(ctx: click.Context, option: SettingOption) -> Origin:

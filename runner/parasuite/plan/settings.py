@@ -18,6 +18,7 @@ from parasuite.model.ambient import AmbientService
 from parasuite.model.sensors import SensorName
 from parasuite.model.suppression import Suppression
 from parasuite.model.words import ExitCodeFrom, FailOn, OutputFormat
+from parasuite.plan.baseline import Baseline
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText, Pattern, Seconds, SensorList, Word
@@ -179,6 +180,16 @@ class Settings:
             help="Where run folders go.",
         )
     )
+    baseline: Path = _row(
+        Setting(
+            name="baseline",
+            value_type=PathText(Path, "file"),
+            must_be="a path",
+            metavar="FILE",
+            default="parasuite-baseline.toml",
+            help="Findings to live with, as `parasuite baseline` writes them.",
+        )
+    )
     python: str | None = _row(
         Setting(
             name="python",
@@ -254,7 +265,7 @@ class RunSpec(Settings):
     """Everything that a run was asked for. *timeout_s*: per copy. *sensors*: names, ("auto",), or () for none.
 
     *origins*: of each setting, by its name. *ambient*: what the suite is meant to use outside the run.
-    *suppressions*: findings that the project lives with.
+    *suppressions*, *accepted*: findings that the project lives with.
     """
 
     target: Target
@@ -262,6 +273,7 @@ class RunSpec(Settings):
     origins: Mapping[str, Origin]
     ambient: tuple[AmbientService, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
+    accepted: Baseline = Baseline()
 
     @property
     def is_observed_only(self) -> bool:

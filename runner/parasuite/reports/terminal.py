@@ -15,7 +15,7 @@ from parasuite.model.causes import Cause
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.sensors import SENSORS
-from parasuite.model.words import CopyPhase, Severity, TestOutcome
+from parasuite.model.words import CopyPhase, Severity, SuppressedBy, TestOutcome
 from parasuite.reports import wording
 from parasuite.reports.counts import counted_lines
 from parasuite.reports.problems import is_abnormal
@@ -197,14 +197,18 @@ def _is_shown(finding: Finding) -> bool:
 
 
 def _suppressed(findings: Sequence[Finding]) -> Iterator[Text]:
-    """The suppressed findings, a line each with the reason."""
-    if findings:
-        yield _line(wording.SUPPRESSED_COUNTED.format(findings=plural(len(findings), "finding")))
-    for finding in findings[:_FINDINGS_SHOWN]:
-        why = wording.suppressed_for(finding.suppressed)[:_MESSAGE_MAX] if finding.suppressed else ""
-        yield _line(f"    {wording.label(finding)} {finding.title}; {why}", style="dim")
-    if len(findings) > _FINDINGS_SHOWN:
-        yield _line(f"    ... and {plural(len(findings) - _FINDINGS_SHOWN, 'more finding')}: see findings.json")
+    """The suppressed findings, a line each with the reason. Those in the baseline may be many, and have no reason."""
+    reasons = [(finding, finding.suppressed) for finding in findings if finding.suppressed is not None]
+    given = [(finding, why) for finding, why in reasons if why.by is not SuppressedBy.BASELINE]
+    if given:
+        yield _line(wording.SUPPRESSED_COUNTED.format(findings=plural(len(given), "finding")))
+    for finding, why in given[:_FINDINGS_SHOWN]:
+        said = wording.suppressed_for(why)[:_MESSAGE_MAX]
+        yield _line(f"    {wording.label(finding)} {finding.title}; {said}", style="dim")
+    if len(given) > _FINDINGS_SHOWN:
+        yield _line(f"    ... and {plural(len(given) - _FINDINGS_SHOWN, 'more finding')}: see findings.json")
+    if others := len(reasons) - len(given):
+        yield _line(wording.IN_BASELINE_COUNTED.format(findings=plural(others, "finding")))
 
 
 def _selected(findings: Sequence[Finding]) -> tuple[list[Finding], dict[Cause, list[str]]]:

@@ -37,6 +37,7 @@ WINDOW = "the port had been free for at least {ms} ms"
 SUPPRESSED = "suppressed{by}{until}: {reason}"
 EXPIRED = "no longer suppressed, since {until} is over: {reason}"
 SUPPRESSED_COUNTED = "{findings} suppressed:"
+IN_BASELINE_COUNTED = "{findings} suppressed by the baseline: see findings.json"
 NOTES_COUNTED = "{findings} of severity note: see findings.json"
 ID = "id {id}, evidence {evidence}; more: `parasuite explain {cause}`"
 _TITLE_END = re.compile("[:;] ")
@@ -147,12 +148,17 @@ def label(finding: Finding) -> str:
     return f"{finding.id} [{finding.cause}]"
 
 
+def short_title(finding: Finding) -> str:
+    """Its title up to what may differ from run to run: `TCP port 8025 is fixed`."""
+    return _TITLE_END.split(finding.title)[0]
+
+
 def explained_by(finding: Finding, *, is_certain: bool, is_brief: bool = False) -> str:
     """What is said of a test whose failure *finding* explains, or may explain.
 
     *is_brief*: for a report that shows the finding's whole title elsewhere.
     """
-    title = _TITLE_END.split(finding.title)[0] if is_brief else finding.title
+    title = short_title(finding) if is_brief else finding.title
     return (EXPLAINED_BY if is_certain else MAYBE_EXPLAINED_BY).format(label=label(finding), title=title)
 
 

@@ -32,6 +32,7 @@ from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.sources import allow_comments
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, plural
+from parasuite.run.baseline import baseline_entries
 from parasuite.run.collect_junit import collect
 from parasuite.run.copies import Copies
 from parasuite.run.environment import proxies_of_this_host
@@ -61,6 +62,7 @@ def run(
     with Signals(PASSED_ON if spec.is_observed_only else ()) as signals:
         folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
         record = _new_record(spec, python, folder, environ, work_dir)
+        record = replace(record, baseline=baseline_entries(spec.accepted, record, cwd / spec.output_dir))
         try:
             # Before anything that takes time: a folder without run.json can be neither reported nor pruned.
             folder.write_record(record)
