@@ -18,6 +18,7 @@ from parasuite.judge.explain import explain
 from parasuite.judge.findings import find
 from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
+from parasuite.judge.port_range import PortRangeReader
 from parasuite.judge.report import Report
 from parasuite.judge.stacks import head_of_stacks
 from parasuite.judge.suppressions import places_of, stale, stale_note, with_suppressions
@@ -94,7 +95,7 @@ def assemble_report(
         exit_code_from=record.exit_code_from,
     )
     notes = [*record.errors, *record.notes, *marked.notes, *judged.notes, *health.notes, *comparison.notes]
-    notes += [*_overlap_note(measured, ends), *reading.note()]
+    notes += [*reading.ports.notes(record.port_range, results), *_overlap_note(measured, ends), *reading.note()]
     if decided.code.is_conclusive:
         notes += stale_note(stale(record.baseline, marked.findings))
     decided, change = as_recorded(decided, record.verdict_code, record.verdict, record.exit_code)
@@ -118,6 +119,8 @@ def assemble_report(
         cannot_see=cannot_see(health.sensors, without_privilege=record.no_new_privs),
         notes=notes,
         ended=ended,
+        network=record.network,
+        port_range=record.port_range,
         root=record.root,
         root_in_repository=_in_repository(record.root),
         explanations=explanations,
@@ -137,6 +140,7 @@ class _Reading:
     def __init__(self, why_stop: Callable[[], str]) -> None:
         self.kept: list[Event] = []
         self.health = HealthReader()
+        self.ports = PortRangeReader()
         self.stopped = ""
         self._why_stop = why_stop
         self._first_ns = self._last_ns = 0
@@ -165,6 +169,7 @@ class _Reading:
             if isinstance(event, RunStarted | CopyState):
                 self.kept.append(event)
             self.health.read(event)
+            self.ports.read(event)
             yield event
 
     def note(self) -> list[str]:

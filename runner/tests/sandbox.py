@@ -21,6 +21,8 @@ _CALLS = {
     "process_vm_readv": ((310, 270), None, errno.EPERM),
     "pidfd_getfd": ((438, 438), None, errno.EPERM),
     "seccomp": ((317, 277), None, errno.EPERM),
+    "unshare": ((272, 97), None, errno.EPERM),
+    "clone3": ((435, 435), None, errno.EPERM),
 }
 REFUSABLE = tuple(_CALLS)
 

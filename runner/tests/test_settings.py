@@ -32,6 +32,8 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "baseline": [("a.toml", Path("a.toml")), ("b/c.toml", Path("b/c.toml")), ("/d.toml", Path("/d.toml"))],
     "python": [("python3", "python3"), ("./python", "./python"), ("/bin/python", "/bin/python")],
     "collect_junit": [("a*", "a*"), ("b", "b"), ("c-{copy}", "c-{copy}")],
+    "network": [("private", "private"), ("host", "host"), ("private", "private")],
+    "port_range": [("64", 64), ("128", 128), ("256", 256)],
     "sensors": [("none", ()), ("auto", ("auto",)), ("recorder, sampler", ("recorder", "sampler"))],
 }
 

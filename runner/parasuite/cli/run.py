@@ -28,6 +28,7 @@ from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
 from parasuite.plan.targets import Target, choose_target
 from parasuite.run import session
 from parasuite.run.environment import inherited_environment
+from parasuite.run.networks.prepare import with_network
 from parasuite.run.progress import DeferredProgress, LiveProgress, LogProgress, Progress, is_on_terminal
 
 
@@ -89,6 +90,7 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
     python = find_interpreter(spec.target, spec.python, os.environ, project.folder)
     if os.path.dirname(python):
         python = os.path.abspath(python)  # The copies may run in another folder.
+    spec = with_network(spec)
     try:
         with contextlib.closing(_progress(spec)) as progress:
             report, problems = session.run(

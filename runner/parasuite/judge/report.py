@@ -12,7 +12,7 @@ from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
 from parasuite.model.suppression import AllowComment
-from parasuite.model.words import FailOn, RunEnd
+from parasuite.model.words import FailOn, NetworkMode, RunEnd
 
 COPY_ITSELF = "copy"
 """The id of the result that stands for a copy as a whole, where no test explains how it ended."""
@@ -28,7 +28,7 @@ class Report:
     run ended. *root*: the folder that its copies were started in, where relative paths of source files begin.
     *root_in_repository*: the same relative to its repository, "" if it is that or none is known. *stacks*: for each
     copy, if it timed out, where it was then, as from head_of_stacks. *comments*: in the source code, that may
-    suppress findings; to be stored.
+    suppress findings; to be stored. *network*, *port_range*: as in RunRecord.
     """
 
     run_id: str
@@ -49,6 +49,8 @@ class Report:
     notes: Sequence[str] = ()
     explanations: Mapping[tuple[int, str], Explanation] = field(default_factory=dict)
     ended: RunEnd = RunEnd.COMPLETE
+    network: NetworkMode = NetworkMode.HOST
+    port_range: int | None = None
     root: str = ""
     root_in_repository: str = ""
     stacks: Sequence[Sequence[str]] = ()

@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple
 
 from parasuite.model.network import OUR_NETWORK, Network
 from parasuite.model.party import UNKNOWN_CALLER, Caller, Party
-from parasuite.model.words import CopyPhase, Protocol, SensorStatus, SocketOption, SocketState
+from parasuite.model.words import CopyPhase, NetworkMode, Protocol, SensorStatus, SocketOption, SocketState
 
 ATTEMPTED = "?"
 """In place of an errno: the call was seen, and its result was not."""
@@ -122,7 +122,7 @@ class RunStarted(Event):
     *wall_ns*: time since the epoch at *t_ns*. *ephemeral_first*, *ephemeral_last*: the range that the kernel draws
     port 0 from, both ends included. *addresses*: this host's own; () where they are not known. *scratch*: the folder
     in which each copy has its temporary one, named by its number. *proxies*: the ports of the proxies on this host
-    that the environment names (http_proxy and the like).
+    that the environment names (http_proxy and the like). *network_mode*: which network the copies use.
     """
 
     kind = "run"
@@ -133,6 +133,7 @@ class RunStarted(Event):
     addresses: tuple[str, ...] = ()
     scratch: str = ""
     proxies: tuple[int, ...] = ()
+    network_mode: NetworkMode = NetworkMode.HOST
 
 
 @dataclass(slots=True, kw_only=True)

@@ -37,7 +37,15 @@ from parasuite.model.events import (
 from parasuite.model.location import FRAMES_MAX, Location
 from parasuite.model.network import Network
 from parasuite.model.party import Caller, Fixture, Party, Process
-from parasuite.model.words import AttributedBy, CopyPhase, Protocol, SensorStatus, SocketOption, SocketState
+from parasuite.model.words import (
+    AttributedBy,
+    CopyPhase,
+    NetworkMode,
+    Protocol,
+    SensorStatus,
+    SocketOption,
+    SocketState,
+)
 
 
 class EventError(ValueError):
@@ -308,6 +316,7 @@ _FROM_JSON: dict[str, Callable[[Any], object]] = {  # By the type of the field, 
     "tuple[Holder, ...]": _holders,
     "tuple[Ancestor, ...]": _ancestors,
     "Network": lambda value: Network(_whole(value)),
+    "NetworkMode": lambda value: NetworkMode(_text(value)),
     "CopyPhase": lambda value: CopyPhase(_text(value)),
     "SensorStatus": lambda value: SensorStatus(_text(value)),
     "Endpoint": _endpoint,

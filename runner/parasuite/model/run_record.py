@@ -27,7 +27,7 @@ from parasuite.model.json_fields import (
     is_whole,
 )
 from parasuite.model.suppression import AllowComment, BaselineEntry, Suppression
-from parasuite.model.words import ExitCodeFrom, FailOn, Protocol, RunEnd
+from parasuite.model.words import ExitCodeFrom, FailOn, NetworkMode, Protocol, RunEnd
 
 FORMAT = 4
 """Raised by one when an older parasuite would misread the file. Format 1 had no number and no checked types; in
@@ -101,7 +101,8 @@ class RunRecord:
     from. *root*: the folder that the copies were started in. *collected*: for each copy of a command, its JUnit
     files, relative to the run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited
     with; None until the run is judged. *verdict_code*: the same, unless *exit_code* is the suite's own
-    (*exit_code_from*). *verdict*: its reason.
+    (*exit_code_from*). *verdict*: its reason. *network*: the one that the copies used; *port_range*: how many
+    ephemeral ports it was given, None for as many as the host has.
     """
 
     run_id: str
@@ -126,6 +127,8 @@ class RunRecord:
     pytest_args: tuple[str, ...]
     collect_junit: str | None
     origins: Mapping[str, str]
+    network: NetworkMode = NetworkMode.HOST
+    port_range: int | None = None
     root: str = ""
     ambient: tuple[AmbientService, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
@@ -177,6 +180,8 @@ class RunRecord:
             pytest_args=tuple(fields.take("pytest_args", is_texts, [])),
             collect_junit=fields.take("collect_junit", is_text_or_none, None),
             origins=fields.take("origins", is_texts_by_name, {}),
+            network=fields.member("network", NetworkMode.HOST),
+            port_range=fields.take("port_range", _is_ports_or_none, None),
             root=fields.take("root", is_text, ""),
             ambient=_ambient(fields),
             suppressions=_suppressions(fields),
@@ -325,6 +330,10 @@ def _is_count_or_none(value: object) -> TypeGuard[int | None]:
 
 def _is_line(value: object) -> TypeGuard[int]:
     return is_whole(value, 1, 10**9)
+
+
+def _is_ports_or_none(value: object) -> TypeGuard[int | None]:
+    return value is None or is_whole(value, 1, 65535)
 
 
 def _is_copies(value: object) -> TypeGuard[int]:

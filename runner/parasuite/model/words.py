@@ -43,6 +43,16 @@ class SocketOption(StrEnum):
     LOOPBACK_DEVICE = "loopback-device"
 
 
+class NetworkMode(StrEnum):
+    """Which network the copies use.
+
+    HOST: the one that parasuite was started in. PRIVATE: one that parasuite makes for the run, itself included.
+    """
+
+    HOST = "host"
+    PRIVATE = "private"
+
+
 class AttributedBy(StrEnum):
     """How the test of a call is known, from the surest way to the vaguest.
 

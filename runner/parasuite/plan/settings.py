@@ -17,7 +17,7 @@ import click
 from parasuite.model.ambient import AmbientService
 from parasuite.model.sensors import SensorName
 from parasuite.model.suppression import Suppression
-from parasuite.model.words import ExitCodeFrom, FailOn, OutputFormat
+from parasuite.model.words import ExitCodeFrom, FailOn, NetworkMode, OutputFormat
 from parasuite.plan.baseline import Baseline
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
@@ -90,6 +90,8 @@ class Setting(Generic[T]):
         return labels[origin]
 
 
+PORTS_MIN, PORTS_MAX = 2, 64_512
+"""How many ephemeral ports a network may have: the kernel wants two, and none of them below 1024."""
 IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
 """A variable, and no setting: if it is 1, more copies may run than the machine seems to have room for."""
 _ROW = "setting"
@@ -254,6 +256,27 @@ class Settings:
             help=f"Sensors to use: auto, none, or some of {','.join(SensorName)}.",
         )
     )
+    network: NetworkMode = _row(
+        Setting(
+            name="network",
+            value_type=Word(NetworkMode),
+            must_be=f"one of {', '.join(NetworkMode)}",
+            metavar="|".join(NetworkMode),
+            default=NetworkMode.HOST.value,
+            help="Network that the copies use: this host's, or a new one for the whole run (Linux).",
+        )
+    )
+    port_range: int | None = _row(
+        Setting(
+            name="port-range",
+            value_type=click.IntRange(min=PORTS_MIN, max=PORTS_MAX),
+            must_be=f"a whole number from {PORTS_MIN} to {PORTS_MAX}",
+            metavar="N",
+            default_shown="as many as this host",
+            toml_types=(int, str),
+            help="Ephemeral ports of a private network: with few of them, lost ports are lost far more often.",
+        )
+    )
 
 
 SETTINGS: Mapping[str, Setting[Any]] = {each.name: each.metadata[_ROW] for each in fields(Settings)}
@@ -265,7 +288,8 @@ class RunSpec(Settings):
     """Everything that a run was asked for. *timeout_s*: per copy. *sensors*: names, ("auto",), or () for none.
 
     *origins*: of each setting, by its name. *ambient*: what the suite is meant to use outside the run.
-    *suppressions*, *accepted*: findings that the project lives with.
+    *suppressions*, *accepted*: findings that the project lives with. *notes*: what was found out before
+    the run began, a sentence each.
     """
 
     target: Target
@@ -274,6 +298,7 @@ class RunSpec(Settings):
     ambient: tuple[AmbientService, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
     accepted: Baseline = Baseline()
+    notes: tuple[str, ...] = ()
 
     @property
     def is_observed_only(self) -> bool:
@@ -290,6 +315,10 @@ class RunSpec(Settings):
                 f"{label} must contain {{copy}}, or the copies overwrite each other's file; "
                 "the command finds its copy's number in $PARASUITE_COPY"
             )
+
+        if self.port_range is not None and self.network is not NetworkMode.PRIVATE:
+            label = SETTINGS["port_range"].label(self.origins["port-range"])
+            raise ConfigError(f"{label} only applies to a private network; add --network {NetworkMode.PRIVATE}")
 
     def _check_applies(self, setting: Setting[Any]) -> None:
         origin = self.origins[setting.name]

@@ -131,8 +131,8 @@ def _with_cure(why: str) -> str:
     return f"{why}; {cure}" if cure else why
 
 
-def doctor_lines(visibility: Visibility) -> list[str]:
-    """What *visibility* means, for people."""
+def doctor_lines(visibility: Visibility, where: str = "") -> list[str]:
+    """What *visibility* means, for people. *where*: the network of the self-test, `in the host's network`."""
     lines = []
     for name in visibility.use:
         works = "works in part" if name == SensorName.SECCOMP and visibility.partial else "works"
@@ -145,6 +145,7 @@ def doctor_lines(visibility: Visibility) -> list[str]:
     elif visibility.proven:
         lines.append(
             f"self-test: a planted collision of {' and of '.join(visibility.proven)} was seen, with both sides"
+            + (f", {where}" if where else "")
         )
     else:
         lines.append("self-test: none: the sampler alone sees a collision only by chance")

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from parasuite.judge.report import Report
 from parasuite.model.results import TestResult
-from parasuite.model.words import Severity
+from parasuite.model.words import NetworkMode, Severity
 from parasuite.reports import wording
-from parasuite.reports.wording import failures_explained, plural
+from parasuite.reports.wording import failures_explained, in_network, plural
 
 
 def counted_lines(report: Report) -> Iterator[str]:
@@ -25,7 +25,9 @@ def counted_lines(report: Report) -> Iterator[str]:
     yield _tests_counted(report.results)
     if explained := _explained(report):
         yield explained
-    yield f"ports: {found}, {_seen(report)}"
+    is_hosts = report.network is NetworkMode.HOST
+    network = "" if is_hosts else f" {in_network(report.network, report.port_range)}"
+    yield f"ports{network}: {found}, {_seen(report)}"
     yield wording.TIME_AND_FOLDER.format(seconds=f"{report.duration_s:.1f}", folder=report.folder)
 
 

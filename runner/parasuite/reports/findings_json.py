@@ -16,8 +16,6 @@ from parasuite.model.words import Protocol
 
 FORMAT = 2
 """Raised by one when a reader of the older format would misread the file. Format 1 was an array without a number."""
-# Copies share the network of the host: there is no other way to run them yet.
-_NETWORK = "host"
 
 
 def findings_json(report: Report) -> str:
@@ -37,7 +35,7 @@ def _run(report: Report) -> dict[str, object]:
         "target": report.target,
         "copies": len(report.copy_ends),
         "root": report.root,
-        "network": _NETWORK,
+        "network": report.network,
         "visibility": {
             "sensors": dict(health.sensors),
             "proven": health.proven,

@@ -13,7 +13,7 @@ from parasuite.judge.findings.programs import program_name
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.location import Location
 from parasuite.model.suppression import Suppressed
-from parasuite.model.words import AttributedBy, Protocol, Role, SuppressedBy, TestOutcome
+from parasuite.model.words import AttributedBy, NetworkMode, Protocol, Role, SuppressedBy, TestOutcome
 from parasuite.reports.columns import BESIDE_FROM, beside
 
 NOTE = "note: {note}"
@@ -51,6 +51,13 @@ _EFFECTS_QUOTED = 5
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
+
+
+def in_network(mode: NetworkMode, port_range: int | None = None) -> str:
+    """Where copies or a self-test use sockets: `in the host's network`."""
+    if mode is NetworkMode.HOST:
+        return "in the host's network"
+    return "in a private network" + (f" with {plural(port_range, 'ephemeral port')}" if port_range else "")
 
 
 def printable(text: str) -> str:

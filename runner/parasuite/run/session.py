@@ -31,7 +31,7 @@ from parasuite.record.removal import remove_tree
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.sources import allow_comments
 from parasuite.record.untrusted import Unreadable
-from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, plural
+from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, in_network, plural
 from parasuite.run.baseline import baseline_entries
 from parasuite.run.collect_junit import collect
 from parasuite.run.copies import Copies
@@ -77,8 +77,9 @@ def run(
         # The path is not resolved: the python of a virtual environment is a link to one without its packages.
         shown = os.path.relpath(python, cwd) if Path(python).is_relative_to(cwd) else python
         run_by = f", run by {shown}" if python else ""
-        progress.say(f"{what}{hint}{run_by}; {display_path(folder.path, cwd)}")
-        for note in folder.notes:
+        network = in_network(spec.network, spec.port_range)
+        progress.say(f"{what}{hint}{run_by}, {network}; {display_path(folder.path, cwd)}")
+        for note in (*folder.notes, *spec.notes):
             progress.say(note)
         scratch = new_scratch_dir()
         with claimed(scratch):
@@ -132,7 +133,7 @@ class _Session:
         return replace(
             record,
             ended=copies_round.ended,
-            notes=tuple(copies_round.notes),
+            notes=(*self.spec.notes, *copies_round.notes),
             seeds=replace(record.seeds, copies=tuple(copies_round.seeds)),
             errors=(copies_round.failure,) if copies_round.failure else (),
         )
@@ -179,6 +180,7 @@ class _Session:
             addresses=tuple(sorted(addresses)),
             scratch=str(self.scratch),
             proxies=proxies_of_this_host(self.environ, addresses),
+            network_mode=self.spec.network,
         )
 
     def _sensor_order(self, visibility: Visibility, started: RunStarted) -> EnableSensor:
@@ -268,6 +270,8 @@ def _new_record(
         collect_junit=spec.collect_junit,
         origins=dict(spec.origins),
         root=str(work_dir),
+        network=spec.network,
+        port_range=spec.port_range,
         ambient=spec.ambient,
         suppressions=spec.suppressions,
     )

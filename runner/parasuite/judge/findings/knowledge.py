@@ -23,7 +23,7 @@ from parasuite.model.location import Location
 from parasuite.model.overlap import canonical, canonical_address, is_loopback, is_wildcard, overlaps
 from parasuite.model.party import Caller, Party
 from parasuite.model.sensors import is_sampling
-from parasuite.model.words import CopyVariable, Protocol, Role, SocketOption
+from parasuite.model.words import CopyVariable, NetworkMode, Protocol, Role, SocketOption
 
 # Where no event says what the range is: the span of what the systems in use assign (IANA's 49152-65535, Linux's
 # 32768-60999), so that no port is called hard-coded for want of a fact.
@@ -75,6 +75,7 @@ class Knowledge:
         self._proxies: frozenset[int] = frozenset()
         self._started_s = 0.0
         self._scratch = ""
+        self._network = NetworkMode.HOST
         self._processes: dict[int, tuple[str, str]] = {}
         self._strangers: dict[int, dict[tuple[str, Endpoint], tuple[Holder, ...]]] = {}
         self._started_at: dict[int, str] = {}
@@ -88,6 +89,7 @@ class Knowledge:
             self._scratch = event.scratch
             self._proxies = frozenset(event.proxies)
             self._started_s = event.wall_ns / 1e9
+            self._network = event.network_mode
         elif isinstance(event, ProcessSeen):
             pid = event.caller.process.pid
             self._processes[pid] = (event.name, event.command)
@@ -180,7 +182,11 @@ class Knowledge:
 
     @property
     def is_alone(self) -> bool:
-        """Whether this host is known to have only loopback addresses, so that no other host can reach it."""
+        """Whether no other host can reach the copies: their network is one that parasuite made, which has only the
+        loopback device, or this host is known to have only loopback addresses.
+        """
+        if self._network is not NetworkMode.HOST:
+            return True
         return bool(self._addresses) and all(map(is_loopback, self._addresses))
 
     def explicit_port(self, hold: OpenHold) -> int:
