@@ -18,9 +18,11 @@ from parasuite.model.causes import Cause
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import Endpoint
 from parasuite.model.party import Party
-from parasuite.model.results import TestResult
+from parasuite.model.results import Attempt, TestResult
 from parasuite.model.words import CopyPhase, Evidence, Protocol, Severity, TestOutcome
-from parasuite.reports.junit_xml import clean, junit, junit_merged, split_id
+from parasuite.reports.junit_bounds import Suite, bounded
+from parasuite.reports.junit_case import Case, clean
+from parasuite.reports.junit_xml import LEFT_OUT, junit, junit_merged, split_id
 from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, explained_by
 
 from runner.tests.building import a_finding, a_report, a_side, an_effect
@@ -210,6 +212,69 @@ def test_the_notes_of_a_run_follow_what_its_sensors_cannot_see() -> None:
     root = parsed(junit(replace(report([]), notes=("seccomp saw less than it could",))))
     skipped = found(root, f".//testcase[@name='{CANNOT_SEE.format(sensors='sampler')}']/skipped")
     assert str(skipped.text).splitlines() == ["a listener that lives for a moment", "seccomp saw less than it could"]
+
+
+def test_a_copy_that_died_although_its_tests_have_results_is_an_error_of_its_own() -> None:
+    died = replace(
+        report([], []),
+        copy_ends=[
+            CopyEnd(copy=0, how=CopyPhase.EXITED, status=0),
+            CopyEnd(copy=1, how=CopyPhase.EXITED, status=-9),
+        ],
+    )
+    errors = [error.get("message") for error in parsed(junit(died)).iterfind(".//testcase[@name='copy 1']/error")]
+    assert errors == ["killed by SIGKILL"]
+
+
+case = st.builds(
+    Case,
+    classname=st.text(max_size=5),
+    name=st.text(max_size=5),
+    element=st.sampled_from(["", "failure", "error", "skipped"]),
+    message=st.text(max_size=5),
+    text=st.one_of(st.text(max_size=5), st.just("<" * 5000)),
+    attempts=st.lists(st.builds(Attempt, st.text(max_size=5), st.just("&" * 900)), max_size=3).map(tuple),
+)
+
+
+@given(
+    suites=st.lists(st.builds(Suite, st.just("s"), st.lists(case, max_size=20), st.booleans()), max_size=4),
+    size=st.integers(0, 60_000),
+    elements=st.integers(0, 60),
+)
+def test_what_fits_is_within_the_bounds_and_counts_what_does_not(
+    suites: list[Suite], size: int, elements: int
+) -> None:
+    whole = bounded(suites)
+    assert (whole.left_out, whole.shortened, [each.cases for each in whole.suites]) == (
+        0,
+        0,
+        [list(each.cases) for each in suites],
+    )
+    fitting = bounded(suites, 100_000 + 1000 * len(suites) + size, 10 + len(suites) + elements)
+    cases = [each for suite in fitting.suites for each in suite.cases]
+    assert sum(len(each.xml().encode()) for each in cases) <= size
+    assert sum(each.elements for each in cases) <= elements
+    assert len(cases) + fitting.left_out == sum(len(suite.cases) for suite in suites)
+
+
+def test_of_a_file_that_is_too_large_tests_that_passed_are_left_out_and_a_case_says_so() -> None:
+    passed = [TestResult(id=f"t.py::test_{number}", outcome=TestOutcome.PASSED) for number in range(40)]
+    failed = TestResult(id="t.py::test_fails", outcome=TestOutcome.FAILED, message="no", text="why")
+    root = parsed(junit(report(passed, [*passed, failed], findings=(finding(),)), elements_max=60))
+    (said,) = [each.get("message") for each in root.iterfind(".//testcase[@name='left out of this file']/skipped")]
+    assert found(root, ".//testcase[@name='test_fails']/failure").text == "why"
+    shown = len(root.findall(".//testcase[@classname='copy-0.t']")) + len(
+        root.findall(".//testcase[@classname='copy-1.t']")
+    )
+    assert said == LEFT_OUT.format(cases=f"{81 - shown} cases", texts="0 texts")
+
+
+def test_a_failure_in_the_last_copy_is_kept_whatever_the_first_one_printed() -> None:
+    loud = [Case("copy-0.t", f"test_{number}", 0.0, "failure", "no", "x" * 10_000) for number in range(50)]
+    last = Case("copy-5.t", "test_last", 0.0, "failure", "no", "why")
+    fitting = bounded([Suite("tests@copy-0", loud), Suite("tests@copy-5", [last])], 100_000 + 2000 + 60_000)
+    assert (fitting.left_out, fitting.suites[1].cases, fitting.shortened > 40) == (0, [last], True)
 
 
 def test_the_output_of_a_passed_test_is_left_out() -> None:

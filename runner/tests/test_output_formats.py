@@ -275,11 +275,13 @@ def test_a_result_of_sarif_has_its_line_the_other_side_and_the_id() -> None:
     assert other["message"]["text"] == "held: copy 0"
 
 
-def test_what_is_suppressed_is_a_note_that_says_so_and_a_suppression_of_sarif() -> None:
-    marked = replace(FOUND, suppressed=Suppressed(SuppressedBy.PROJECT, "the device has only this port"))
+@pytest.mark.parametrize(("by", "kind"), [(SuppressedBy.PROJECT, "external"), (SuppressedBy.COMMENT, "inSource")])
+def test_what_is_suppressed_is_a_note_that_says_so_and_a_suppression_of_sarif(by: SuppressedBy, kind: str) -> None:
+    marked = replace(FOUND, suppressed=Suppressed(by, "the device has only this port"))
     report = bad_night(findings=[marked])
     first = results_of(report)[0]
-    assert (first["level"], first["suppressions"][0]["justification"]) == ("note", "the device has only this port")
+    (said,) = first["suppressions"]
+    assert (first["level"], said["kind"], said["justification"]) == ("note", kind, "the device has only this port")
     assert "suppressed: the device has only this port" in gitlab(report)
     assert ("notice", True) in [(level, FOUND.title in text) for level, _, text in annotated(report)]
 

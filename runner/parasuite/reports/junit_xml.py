@@ -13,22 +13,28 @@ skipped tests.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from xml.sax.saxutils import escape, quoteattr
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from parasuite.judge.findings import Finding
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import has_run, is_failing
 from parasuite.model.results import Attempt, TestResult
-from parasuite.model.words import Severity, TestOutcome
-from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, explained_by, finding_lines, subject, suppressed_for
+from parasuite.model.words import CopyPhase, Severity, TestOutcome
+from parasuite.reports.junit_bounds import ELEMENTS_MAX, Bounded, Suite, bounded
+from parasuite.reports.junit_case import Case, attribute, seconds
+from parasuite.reports.problems import is_abnormal
+from parasuite.reports.wording import (
+    CANNOT_SEE,
+    PROVES_NOTHING,
+    explained_by,
+    finding_lines,
+    plural,
+    subject,
+    suppressed_for,
+)
 
-# Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MESSAGE_MAX = 1000
 _ELEMENT_OF = {  # The worst first; a passed test has no element.
     TestOutcome.FAILED: "failure",
     TestOutcome.ERROR: "error",
@@ -38,40 +44,19 @@ _ELEMENT_OF = {  # The worst first; a passed test has no element.
     TestOutcome.NOT_RUN: "skipped",
 }
 _WORST_FIRST = [*_ELEMENT_OF, TestOutcome.PASSED]
-_PORTS, _AUDIT = "parasuite.ports", "parasuite.audit"
+_PORTS, _AUDIT, _LIMITS = "parasuite.ports", "parasuite.audit", "left out of this file"
+LEFT_OUT = "{cases} left out, the tests that passed first, and {texts} shortened"
+LEFT_OUT_WHY = "the file would be larger than its readers take; the run folder has the results of each copy"
 _COPIES_QUOTED = 3
 
 
-def clean(text: str) -> str:
-    """*text* with every character that XML cannot carry shown as `#xNN`: shown, not dropped."""
-    return _NOT_XML.sub(lambda found: f"#x{ord(found.group()):02X}", text)
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """One testcase. *element*: "" for passed, else "failure", "error" or "skipped". *note*: system-out.
-
-    *attempts*: those that failed before the test was run again; `flakyFailure` if it passed in the end, else
-    `rerunFailure`.
-    """
-
-    classname: str
-    name: str
-    duration_s: float = 0.0
-    element: str = ""
-    message: str = ""
-    text: str = ""
-    attempts: tuple[Attempt, ...] = ()
-    note: str = ""
-
-
-def junit(report: Report) -> str:
+def junit(report: Report, elements_max: int = ELEMENTS_MAX) -> str:
     """All copies in one file, a suite `tests@copy-N` each."""
     suites = [
-        (f"tests@copy-{copy}", [_case_of(result, f"copy-{copy}.") for result in results])
+        Suite(f"tests@copy-{copy}", [_case_of(result, f"copy-{copy}.") for result in results])
         for copy, results in enumerate(_explained(report))
     ]
-    return "".join(_document(report, [*suites, *_audit_suites(report)]))
+    return "".join(_document(report, [*suites, *_audit_suites(report)], elements_max))
 
 
 def junit_merged(report: Report) -> str:
@@ -81,7 +66,7 @@ def junit_merged(report: Report) -> str:
         for result in results:
             by_id.setdefault(result.id, []).append((copy, result))
     merged = [_merged_case(runs, len(report.results)) for runs in by_id.values()]
-    return "".join(_document(report, [("tests", merged), *_audit_suites(report)]))
+    return "".join(_document(report, [Suite("tests", merged), *_audit_suites(report)]))
 
 
 def _explained(report: Report) -> Iterator[list[TestResult]]:
@@ -110,9 +95,9 @@ def split_id(test_id: str) -> tuple[str, str]:
     return classname, name + bracket + parameters
 
 
-def _case_of(result: TestResult, prefix: str) -> _Case:
+def _case_of(result: TestResult, prefix: str) -> Case:
     classname, name = split_id(result.id)
-    return _Case(
+    return Case(
         classname=(prefix + classname).removesuffix("."),
         name=name,
         duration_s=result.duration_s,
@@ -123,7 +108,7 @@ def _case_of(result: TestResult, prefix: str) -> _Case:
     )
 
 
-def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> _Case:
+def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> Case:
     """One case with the worst outcome of *runs*; the message says in how many of *copies* the test passed."""
     worst = min((result for _, result in runs), key=lambda result: _WORST_FIRST.index(result.outcome))
     case = _case_of(worst, "")
@@ -136,7 +121,7 @@ def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> _Case:
     ran = sum(has_run(result) for _, result in runs)
     note = f"ran in {ran} of {copies} copies" if ran < copies else ""
     if not case.element:
-        return _Case(case.classname, case.name, duration_s, attempts=attempts, note=note)
+        return Case(case.classname, case.name, duration_s, attempts=attempts, note=note)
     passed = sum(result.outcome == TestOutcome.PASSED for _, result in runs)
     bad = [(copy, result) for copy, result in runs if result.outcome == worst.outcome]
     where = ", ".join(str(copy) for copy, _ in bad)
@@ -147,88 +132,72 @@ def _merged_case(runs: Sequence[tuple[int, TestResult]], copies: int) -> _Case:
         message = worst.message
     else:
         message = f"{passed} of {copies} passed; {worst.outcome} in copy {where}: {worst.message}"
-    return _Case(case.classname, case.name, duration_s, case.element, message, text, attempts)
+    return Case(case.classname, case.name, duration_s, case.element, message, text, attempts)
 
 
-def _audit_suites(report: Report) -> list[tuple[str, list[_Case]]]:
+def _audit_suites(report: Report) -> list[Suite]:
     ports = [_finding_case(finding, report) for finding in report.findings]
-    audit = [_coverage_case(report)]
+    audit = [_coverage_case(report), *_dead_copies(report)]
     if report.cannot_see:
         sensors = ", ".join(sorted(report.health.sensors))
         text = "\n".join([*report.cannot_see, *report.notes])
-        audit.append(_Case(_AUDIT, CANNOT_SEE.format(sensors=sensors), 0.0, "skipped", "not an error", text))
-    return [(_PORTS, ports), (_AUDIT, audit)]
+        audit.append(Case(_AUDIT, CANNOT_SEE.format(sensors=sensors), 0.0, "skipped", "not an error", text))
+    return [Suite(_PORTS, ports, is_report=True), Suite(_AUDIT, audit, is_report=True)]
 
 
-def _coverage_case(report: Report) -> _Case:
+def _coverage_case(report: Report) -> Case:
     """An error if the run proves nothing: this file may be all that a reader looks at, and must not be green then."""
     if report.verdict.code.is_conclusive:
         # Where a case says what the sensors cannot see, the notes are there.
-        return _Case(_AUDIT, "coverage", note="" if report.cannot_see else "\n".join(report.notes))
+        return Case(_AUDIT, "coverage", note="" if report.cannot_see else "\n".join(report.notes))
     message = PROVES_NOTHING.format(reason=report.verdict.reason)
-    return _Case(_AUDIT, "coverage", 0.0, "error", message, "\n".join(report.notes))
+    return Case(_AUDIT, "coverage", 0.0, "error", message, "\n".join(report.notes))
 
 
-def _finding_case(finding: Finding, report: Report) -> _Case:
+def _dead_copies(report: Report) -> Iterator[Case]:
+    """A case for each copy that was killed, timed out or never started, unless it has a result of its own."""
+    for end, results in zip(report.copy_ends, report.results, strict=True):
+        is_dead = is_abnormal(end) and end.how is not CopyPhase.INTERRUPTED
+        if is_dead and not any(result.is_of_copy for result in results):
+            yield Case(_AUDIT, f"copy {end.copy}", end.duration_s, "error", str(end))
+
+
+def _finding_case(finding: Finding, report: Report) -> Case:
     name = " ".join(part for part in (finding.cause, subject(finding), finding.id) if part)
     text = "\n".join(finding_lines(finding, report.start_ns, is_brief=False))
     if finding.severity is Severity.NOTE:
-        return _Case(_PORTS, name, note=f"{finding.severity}: {text}")
+        return Case(_PORTS, name, note=f"{finding.severity}: {text}")
     if finding.suppressed is not None:
-        return _Case(_PORTS, name, 0.0, "skipped", suppressed_for(finding.suppressed), text)
+        return Case(_PORTS, name, 0.0, "skipped", suppressed_for(finding.suppressed), text)
     element = "failure" if is_failing(finding, report.fail_on) else "skipped"
-    return _Case(_PORTS, name, 0.0, element, f"{finding.severity}: {finding.title}", text)
+    return Case(_PORTS, name, 0.0, element, f"{finding.severity}: {finding.title}", text)
 
 
-def _document(report: Report, suites: Iterable[tuple[str, Sequence[_Case]]]) -> Iterator[str]:
-    suites = list(suites)
-    everything = [case for _, cases in suites for case in cases]
+def _document(report: Report, suites: Sequence[Suite], elements_max: int = ELEMENTS_MAX) -> Iterator[str]:
+    fitting = bounded(suites, elements_max=elements_max)
+    suites = [*fitting.suites, *_left_out(fitting)]
+    everything = [case for suite in suites for case in suite.cases]
     yield "<?xml version='1.0' encoding='utf-8'?>\n"
     yield f'<testsuites name="parasuite" {_counts(everything, skipped=False)} time="{report.duration_s:.3f}">\n'
-    for name, cases in suites:
-        duration_s = sum(case.duration_s for case in cases)
-        yield f" <testsuite name={_attribute(name)} {_counts(cases)} time={_seconds(duration_s)}"
-        yield f" timestamp={_attribute(report.wall)} hostname={_attribute(report.host)}>\n"
-        for case in cases:
-            yield from _element(case)
+    for suite in suites:
+        duration_s = sum(case.duration_s for case in suite.cases)
+        yield f" <testsuite name={attribute(suite.name)} {_counts(suite.cases)} time={seconds(duration_s)}"
+        yield f" timestamp={attribute(report.wall)} hostname={attribute(report.host)}>\n"
+        for case in suite.cases:
+            yield case.xml()
         yield " </testsuite>\n"
     yield "</testsuites>\n"
 
 
-def _counts(cases: Sequence[_Case], *, skipped: bool = True) -> str:
-    def count(element: str) -> int:
-        return sum(case.element == element for case in cases)
+def _left_out(fitting: Bounded) -> Iterator[Suite]:
+    """A suite that says what did not fit into the file."""
+    if fitting.left_out or fitting.shortened:
+        message = LEFT_OUT.format(cases=plural(fitting.left_out, "case"), texts=plural(fitting.shortened, "text"))
+        yield Suite(_LIMITS, [Case(_AUDIT, _LIMITS, 0.0, "skipped", message, LEFT_OUT_WHY)])
 
-    text = f'tests="{len(cases)}" failures="{count("failure")}" errors="{count("error")}"'
+
+def _counts(cases: Sequence[Case], *, skipped: bool = True) -> str:
+    counts = Counter(case.element for case in cases)
+    text = f'tests="{len(cases)}" failures="{counts["failure"]}" errors="{counts["error"]}"'
     # junit-10 has no `skipped` on the outermost element.
-    return text + (f' skipped="{count("skipped")}"' if skipped else "")
-
-
-def _element(case: _Case) -> Iterator[str]:
-    head = f"  <testcase classname={_attribute(case.classname)} name={_attribute(case.name)}"
-    head += f" time={_seconds(case.duration_s)}"
-    if not case.element and not case.attempts and not case.note:
-        yield head + "/>\n"
-        return
-    yield head + ">"
-    if case.element:
-        message = _attribute(case.message[:_MESSAGE_MAX])
-        yield f"<{case.element} message={message}>{escape(clean(case.text))}</{case.element}>"
-    attempt_element = "rerunFailure" if case.element in ("failure", "error") else "flakyFailure"
-    for attempt in case.attempts:
-        message = _attribute(attempt.message[:_MESSAGE_MAX])
-        yield f'<{attempt_element} type="failed attempt" message={message}>{escape(clean(attempt.text))}'
-        yield f"</{attempt_element}>"
-    if case.note:
-        yield f"<system-out>{escape(clean(case.note))}</system-out>"
-    yield "</testcase>\n"
-
-
-def _attribute(text: str) -> str:
-    # A parser reads a bare line end in an attribute as a space; a character reference survives.
-    return quoteattr(clean(text), {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
-
-
-def _seconds(duration_s: float) -> str:
-    # The JUnit file of a command may contain any number, and the schema does not allow infinity.
-    return f'"{max(0.0, duration_s):.3f}"' if math.isfinite(duration_s) else '"0.000"'
+    return text + (f' skipped="{counts["skipped"]}"' if skipped else "")

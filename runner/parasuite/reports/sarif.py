@@ -13,7 +13,7 @@ from urllib.parse import quote
 from parasuite import __version__
 from parasuite.judge.report import Report
 from parasuite.model.location import Location
-from parasuite.model.words import Severity
+from parasuite.model.words import Severity, SuppressedBy
 from parasuite.reports.problems import RULES, Problem, Rule, problems
 from parasuite.reports.wording import plural, printable
 
@@ -94,9 +94,8 @@ def _suppressions(problem: Problem) -> dict[str, object]:
     suppressed = problem.finding.suppressed if problem.finding is not None else None
     if suppressed is None:
         return {}
-    return {
-        "suppressions": [{"kind": "external", "status": "accepted", "justification": printable(suppressed.reason)}]
-    }
+    kind = "inSource" if suppressed.by is SuppressedBy.COMMENT else "external"
+    return {"suppressions": [{"kind": kind, "status": "accepted", "justification": printable(suppressed.reason)}]}
 
 
 def _location(place: Location) -> dict[str, object]:
