@@ -51,7 +51,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def parse(*arguments: str) -> tuple[dict[str, Any], dict[str, Origin]]:
     """The values by field, and the origins by name."""
     context = click.Command("run", params=setting_options()).make_context("run", list(arguments))
-    return context.params, origins(context)
+    return context.params, {name: source.origin for name, source in origins(context).items()}
 
 
 @pytest.mark.parametrize("field", STORED)

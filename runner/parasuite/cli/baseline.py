@@ -20,8 +20,7 @@ from parasuite.model.words import Severity
 from parasuite.plan.baseline import REASON, Baseline, new_baseline, read_baseline
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import SettingOption, baseline_path, current_folder, without_command_line
-from parasuite.plan.project import read_project
+from parasuite.plan.options import ProfileOption, SettingOption, baseline_path, current_folder, without_command_line
 from parasuite.record.run_folder import RunFolder
 from parasuite.reports.wording import plural, printable, short_title
 
@@ -35,7 +34,7 @@ KEPT = "stale, but kept since it has a reason of its own: {id} ({reason})"
 
 @click.command(
     "baseline",
-    params=[SettingOption("baseline", help="The file to write.")],
+    params=[SettingOption("baseline", help="The file to write."), ProfileOption()],
     short_help="write the findings of a run into a file, to live with them",
 )
 @click.option("--update", is_flag=True, help="Add to a file that exists, and remove what is stale.")
@@ -51,7 +50,7 @@ def baseline_command(context: click.Context, /, folder: str | None, update: bool
     stale entries, except those to which somebody has given a reason.
     """
     cwd = current_folder()
-    path = baseline_path(context, read_project(cwd))
+    path = baseline_path(context)
     if not update and os.path.lexists(path):
         raise ConfigError(EXISTS.format(path=path))
     source = Path(folder) if folder is not None else without_command_line("output_dir")

@@ -10,11 +10,13 @@ from parasuite.assemble import assemble_report, write_reports
 from parasuite.cli.output import print_report_and_exit, stop
 from parasuite.model.words import OutputFormat
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import SettingOption, current_folder, without_command_line
+from parasuite.plan.options import ProfileOption, SettingOption, current_folder, without_command_line
 from parasuite.record.run_folder import RunFolder
 
 
-@click.command("report", params=[SettingOption("output_format")], short_help="show an earlier run again")
+@click.command(
+    "report", params=[SettingOption("output_format"), ProfileOption()], short_help="show an earlier run again"
+)
 @click.argument("folder", metavar="[DIR]", required=False, type=PathText(str, "dir"))
 def report_command(folder: str | None, output_format: OutputFormat) -> None:
     """Analyse the record of a run again, write its reports, and exit with its exit code.

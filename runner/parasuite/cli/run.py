@@ -22,8 +22,8 @@ from parasuite.plan.errors import ConfigError
 from parasuite.plan.interpreter import find_interpreter
 from parasuite.plan.misplaced import RunCommand
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import baseline_path, current_folder, origins, setting_options
-from parasuite.plan.project import Project, read_project
+from parasuite.plan.options import baseline_path, current_folder, origins, project_of, setting_options
+from parasuite.plan.project import Project
 from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
 from parasuite.plan.targets import Target, choose_target
 from parasuite.run import session
@@ -66,15 +66,16 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
       copies = 4
       timeout = 600
 
-    The same options can be set in the environment (PARASUITE_JOBS or PARASUITE_COPIES, PARASUITE_TIMEOUT, ...). The
-    command line overrides the environment, which overrides pyproject.toml. -k and -m are options only. Set
+    The same options can be set in the environment (PARASUITE_JOBS or PARASUITE_COPIES, PARASUITE_TIMEOUT, ...) and in
+    a profile of pyproject.toml (--profile or PARASUITE_PROFILE). The command line overrides the environment, which
+    overrides the profile, which overrides the rest of pyproject.toml. -k and -m are options only. Set
     PARASUITE_IGNORE_LIMITS=1 in the environment to run more copies than this machine seems to have room for.
     """
     after_dashes = tuple(context.obj)
     check_proc()
     cwd = current_folder()
     _check_copies(settings["copies"])
-    project = read_project(cwd)
+    project = project_of(context)
     # After the settings: a mistake in an option must not be hidden by a corpus that is not installed.
     chosen, work_dir = _chosen_target(target, after_dashes, cwd, project)
     spec = RunSpec(
@@ -83,7 +84,7 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
         origins=origins(context),
         ambient=project.ambient,
         suppressions=project.suppressions,
-        accepted=read_baseline(baseline_path(context, project)) or Baseline(),
+        accepted=read_baseline(baseline_path(context)) or Baseline(),
         **settings,
     )
     spec.check()

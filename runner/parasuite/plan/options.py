@@ -9,13 +9,17 @@ from typing import Any
 
 import click
 from click.core import ParameterSource
+from click.shell_completion import CompletionItem
 
 from parasuite.model.words import CopyVariable
 from parasuite.plan.errors import ConfigError, did_you_mean, must_be
+from parasuite.plan.profiles import profile_table
 from parasuite.plan.project import Project, read_project
-from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Origin, Setting
+from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Origin, Setting, Source
 
 _PREFIX = "PARASUITE_"
+PROFILE_VARIABLE = "PARASUITE_PROFILE"
+_PROFILE, _PROJECT = "parasuite.profile", "parasuite.project"  # Keys of a context's meta.
 _ORIGINS = {
     ParameterSource.COMMANDLINE: Origin.COMMAND_LINE,
     ParameterSource.ENVIRONMENT: Origin.ENVIRONMENT,
@@ -47,7 +51,7 @@ class SettingOption(click.Option):
         # Not before: --help, which is handled first, has to work beside a pyproject.toml with a mistake in it.
         if self._is_stored and ctx.default_map is None and not ctx.resilient_parsing:
             check_variables(os.environ)
-            ctx.default_map = dict(read_project(current_folder()).values)
+            ctx.default_map = dict(project_of(ctx).values)
         return super().handle_parse_result(ctx, opts, args)
 
     def resolve_envvar_value(self, _ctx: click.Context, /) -> str | None:
@@ -58,8 +62,8 @@ class SettingOption(click.Option):
         try:
             return super().process_value(ctx, value)
         except click.BadParameter as error:
-            origin = _origin(ctx, self)
-            label = self._variable() if origin is Origin.ENVIRONMENT else self.setting.label(origin)
+            source = _source(ctx, self)
+            label = self._variable() if source.origin is Origin.ENVIRONMENT else self.setting.label(source)
             raise must_be(label, self.setting.must_be, value) from error
 
     def _variable(self) -> str:
@@ -69,38 +73,79 @@ class SettingOption(click.Option):
         return next((each for each in variables if each not in of_copy and os.environ.get(each)), "")
 
 
+class ProfileOption(click.Option):
+    """`--profile`, or PARASUITE_PROFILE: which profile of pyproject.toml counts. `project_of` has its settings."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ["--profile"],
+            default="",
+            metavar="NAME",
+            envvar=PROFILE_VARIABLE,
+            expose_value=False,
+            is_eager=True,  # Before the settings, whose values depend on it.
+            callback=_keep_profile,
+            help=f"Use the settings in {profile_table('NAME')} of pyproject.toml.",
+        )
+
+    def shell_complete(self, _ctx: click.Context, incomplete: str, /) -> list[CompletionItem]:
+        try:
+            names = read_project(current_folder()).profiles
+        except ConfigError:
+            return []
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+def _keep_profile(ctx: click.Context, _option: click.Parameter, name: str) -> None:
+    ctx.meta[_PROFILE] = name
+
+
+def project_of(ctx: click.Context) -> Project:
+    """The project of the current folder, with the profile that the command in *ctx* was given. Raises ConfigError."""
+    if _PROJECT not in ctx.meta:
+        ctx.meta[_PROJECT] = read_project(current_folder(), ctx.meta.get(_PROFILE, ""))
+    project: Project = ctx.meta[_PROJECT]
+    return project
+
+
 def setting_options() -> list[click.Parameter]:
-    """Every setting as an option, in the order of the table."""
-    return [SettingOption(field) for field in SETTINGS]
+    """Every setting as an option, in the order of the table; and the profile."""
+    return [*(SettingOption(field) for field in SETTINGS), ProfileOption()]
 
 
 def without_command_line(field: str) -> Any:
     """The value of a setting in the environment, in pyproject.toml or by default. Raises ConfigError."""
     command = click.Command("parasuite", params=[SettingOption(field)])
-    return command.make_context("parasuite", []).params[field]
+    # The profile is that of the command that asks: a context shares its meta with those below it.
+    return command.make_context("parasuite", [], click.get_current_context(silent=True)).params[field]
 
 
-def origins(ctx: click.Context) -> dict[str, Origin]:
+def origins(ctx: click.Context) -> dict[str, Source]:
     """Where the values of the settings of the command in *ctx* come from, by the setting's name."""
     options = (each for each in ctx.command.params if isinstance(each, SettingOption))
-    return {each.setting.name: _origin(ctx, each) for each in options}
+    return {each.setting.name: _source(ctx, each) for each in options}
 
 
-def baseline_path(ctx: click.Context, project: Project) -> Path:
+def baseline_path(ctx: click.Context) -> Path:
     """The path of the baseline. Unless the user has just named it, it is relative to the folder of the project."""
     path: Path = ctx.params["baseline"]
-    is_projects = origins(ctx)["baseline"] in (Origin.PROJECT, Origin.DEFAULT)
-    return (project.folder if is_projects else current_folder()) / path
+    is_users = origins(ctx)["baseline"].origin in (Origin.COMMAND_LINE, Origin.ENVIRONMENT)
+    return (current_folder() if is_users else project_of(ctx).folder) / path
 
 
-def _origin(ctx: click.Context, option: SettingOption) -> Origin:
-    source = ctx.get_parameter_source(str(option.name))
-    return _ORIGINS[source] if source is not None else Origin.DEFAULT
+def _source(ctx: click.Context, option: SettingOption) -> Source:
+    found = ctx.get_parameter_source(str(option.name))
+    origin = _ORIGINS[found] if found is not None else Origin.DEFAULT
+    return project_of(ctx).sources[str(option.name)] if origin is Origin.PROJECT else Source(origin)
 
 
 def check_variables(environ: Mapping[str, str]) -> None:
     """Raises ConfigError for a variable PARASUITE_* in *environ* that parasuite neither reads nor sets itself."""
-    known = [IGNORE_LIMITS, *(each for setting in SETTINGS.values() for each in setting.environment_variables)]
+    known = [
+        IGNORE_LIMITS,
+        PROFILE_VARIABLE,
+        *(each for setting in SETTINGS.values() for each in setting.environment_variables),
+    ]
     for name in sorted(environ):
         if name.startswith(_PREFIX) and name not in {*known, *CopyVariable}:
             # Compared without what all of them begin with, which would make any two of them alike.

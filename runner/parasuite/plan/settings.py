@@ -22,6 +22,7 @@ from parasuite.plan.baseline import Baseline
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText, Pattern, Seconds, SensorList, Word
+from parasuite.plan.profiles import profile_table
 from parasuite.plan.targets import ResultSource, Target
 
 T = TypeVar("T")
@@ -32,8 +33,20 @@ class Origin(StrEnum):
 
     COMMAND_LINE = "command line"
     ENVIRONMENT = "environment"
+    PROFILE = "profile"
     PROJECT = "pyproject.toml"
     DEFAULT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value comes from. *profile*: the name of the profile, if it is from one."""
+
+    origin: Origin
+    profile: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.origin} {self.profile}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +91,17 @@ class Setting(Generic[T]):
             return ()
         return self.variables or ("PARASUITE_" + self.name.upper().replace("-", "_"),)
 
-    def label(self, origin: Origin) -> str:
-        """The setting as it is called in *origin*, for messages."""
+    def label(self, source: Source) -> str:
+        """The setting as it is called in *source*, for messages."""
         flag = next((each for each in self.option_flags if each.startswith("--")), self.option_flags[0])
         labels = {
             Origin.COMMAND_LINE: flag,
             Origin.ENVIRONMENT: next(iter(self.environment_variables), self.name),
+            Origin.PROFILE: f"{profile_table(source.profile)} {self.name}",
             Origin.PROJECT: f"[tool.parasuite] {self.name}",
             Origin.DEFAULT: f"the default of {flag}",
         }
-        return labels[origin]
+        return labels[source.origin]
 
 
 PORTS_MIN, PORTS_MAX = 2, 64_512
@@ -294,7 +308,7 @@ class RunSpec(Settings):
 
     target: Target
     pytest_args: tuple[str, ...]
-    origins: Mapping[str, Origin]
+    origins: Mapping[str, Source]
     ambient: tuple[AmbientService, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
     accepted: Baseline = Baseline()
@@ -321,10 +335,10 @@ class RunSpec(Settings):
             raise ConfigError(f"{label} only applies to a private network; add --network {NetworkMode.PRIVATE}")
 
     def _check_applies(self, setting: Setting[Any]) -> None:
-        origin = self.origins[setting.name]
-        if setting.applies_to in (None, self.target.results) or origin is Origin.DEFAULT:
+        source = self.origins[setting.name]
+        if setting.applies_to in (None, self.target.results) or source.origin is Origin.DEFAULT:
             return
-        if setting.is_ignored_elsewhere and origin is not Origin.COMMAND_LINE:
+        if setting.is_ignored_elsewhere and source.origin is not Origin.COMMAND_LINE:
             return
         intended = "pytest targets" if setting.applies_to is ResultSource.PYTEST else "commands"
-        raise ConfigError(f"{setting.label(origin)} only applies to {intended}; {setting.instead}")
+        raise ConfigError(f"{setting.label(source)} only applies to {intended}; {setting.instead}")

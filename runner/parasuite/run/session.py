@@ -268,7 +268,7 @@ def _new_record(
         sensors_by_name=() if spec.sensors in (("auto",), ()) else spec.sensors,
         pytest_args=_pytest_args(spec),
         collect_junit=spec.collect_junit,
-        origins=dict(spec.origins),
+        origins={name: str(source) for name, source in spec.origins.items()},
         root=str(work_dir),
         network=spec.network,
         port_range=spec.port_range,
