@@ -19,6 +19,7 @@ from parasuite.judge.findings import find
 from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.port_range import PortRangeReader
+from parasuite.judge.provocation import ProvocationReader
 from parasuite.judge.report import Report
 from parasuite.judge.stacks import head_of_stacks
 from parasuite.judge.suppressions import places_of, stale, stale_note, with_suppressions
@@ -126,6 +127,7 @@ def assemble_report(
         explanations=explanations,
         stacks=[_stacks_of(folder, end) for end in ends],
         comments=comments,
+        provocation=reading.provocation.provocation,
     )
 
 
@@ -141,6 +143,7 @@ class _Reading:
         self.kept: list[Event] = []
         self.health = HealthReader()
         self.ports = PortRangeReader()
+        self.provocation = ProvocationReader()
         self.stopped = ""
         self._why_stop = why_stop
         self._first_ns = self._last_ns = 0
@@ -170,6 +173,7 @@ class _Reading:
                 self.kept.append(event)
             self.health.read(event)
             self.ports.read(event)
+            self.provocation.read(event)
             yield event
 
     def note(self) -> list[str]:

@@ -22,6 +22,7 @@ from parasuite.run.supervisor.messages import (
     NoteCpuTime,
     Ping,
     Pong,
+    Provoke,
     RunMainProcess,
     SignalMain,
     SignalTree,
@@ -47,6 +48,7 @@ MESSAGES: list[Message] = [
     EnableSensor(
         events_path="e", addresses=("::1",), page_folders=("a", "b"), is_recorded=True, events_bytes_max=1 << 40
     ),
+    Provoke(cause="lost-port", protocol="udp", port=0, places=("a.py:b",), programs=("node",)),
     StartCopy(copy=1, argv=("a", NOT_UTF8), env={"A": NOT_UTF8}, cwd="/", output="o", ignored=(1,)),
     SpawnInit(copy=1),
     RunMainProcess(argv=("a",), env={}, cwd="/", output="o", ignored=(), descriptors=(1024, 4096)),

@@ -20,6 +20,7 @@ from parasuite.cli.exit_codes import EXIT_CODES
 from parasuite.cli.explain import explain_command
 from parasuite.cli.output import Output, lost_output, occupy_standard_descriptors, print_safely, stop
 from parasuite.cli.report import report_command
+from parasuite.cli.repro import repro_command
 from parasuite.cli.run import run_command
 from parasuite.judge.verdict import ExitCode
 from parasuite.plan.errors import ConfigError
@@ -33,12 +34,21 @@ Examples:
   parasuite run tests/              your pytest tree, a copy per processor
   parasuite run -- make check       any command, in any language
   parasuite report                  show the latest run again
+  parasuite repro ID                prove one of its findings
   parasuite doctor                  what can be observed on this machine
 """
 
 
 @click.group(
-    commands=(run_command, report_command, baseline_command, explain_command, demo_command, doctor_command),
+    commands=(
+        run_command,
+        report_command,
+        repro_command,
+        baseline_command,
+        explain_command,
+        demo_command,
+        doctor_command,
+    ),
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{_EXAMPLES}\n{EXIT_CODES}",
 )

@@ -93,7 +93,7 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
         python = os.path.abspath(python)  # The copies may run in another folder.
     spec = with_network(spec)
     try:
-        with contextlib.closing(_progress(spec)) as progress:
+        with contextlib.closing(progress_of(spec)) as progress:
             report, problems = session.run(
                 spec, python=python, cwd=cwd, work_dir=work_dir, environ=inherited_environment(), progress=progress
             )
@@ -121,7 +121,8 @@ def _check_copies(copies: int) -> None:
     print_safely(f"parasuite: warning: {problem}", err=True)
 
 
-def _progress(spec: RunSpec) -> Progress:
+def progress_of(spec: RunSpec) -> Progress:
+    """What shows how the run of *spec* goes, on stderr."""
     console = console_of(stderr=True)
     if spec.is_observed_only:
         return DeferredProgress(console)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from parasuite.judge.findings import Explanation, Finding
 from parasuite.judge.health import Health
+from parasuite.judge.provocation import Provocation
 from parasuite.judge.verdict import Verdict
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
@@ -28,7 +29,8 @@ class Report:
     run ended. *root*: the folder that its copies were started in, where relative paths of source files begin.
     *root_in_repository*: the same relative to its repository, "" if it is that or none is known. *stacks*: for each
     copy, if it timed out, where it was then, as from head_of_stacks. *comments*: in the source code, that may
-    suppress findings; to be stored. *network*, *port_range*: as in RunRecord.
+    suppress findings; to be stored. *network*, *port_range*: as in RunRecord. *provocation*: what parasuite did as
+    the other side of a finding.
     """
 
     run_id: str
@@ -55,3 +57,4 @@ class Report:
     root_in_repository: str = ""
     stacks: Sequence[Sequence[str]] = ()
     comments: tuple[AllowComment, ...] = ()
+    provocation: Provocation = field(default_factory=Provocation)

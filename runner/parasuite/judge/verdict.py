@@ -16,6 +16,7 @@ from enum import IntEnum
 from parasuite.judge.findings import Finding
 from parasuite.judge.health import Health
 from parasuite.model.copy_life import CopyEnd
+from parasuite.model.proof import ProofOutcome
 from parasuite.model.results import TestResult
 from parasuite.model.words import CopyPhase, ExitCodeFrom, FailOn, RunEnd, Severity, TestOutcome
 
@@ -80,6 +81,16 @@ class Verdict:
     def exit_code(self) -> int:
         """What parasuite exits with."""
         return int(self.code) if self.suite_code is None else self.suite_code
+
+
+def code_of_proof(outcome: ProofOutcome, run: Verdict | None) -> ExitCode:
+    """What `parasuite repro` exits with. *run*: the verdict of the provoked run; None if there was none."""
+    if run is not None and run.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        return run.code
+    if outcome.is_reproduced:
+        return ExitCode.FINDINGS
+    is_silent = outcome in (ProofOutcome.NOT_PROVOKED, ProofOutcome.INCONCLUSIVE)
+    return ExitCode.BLIND if is_silent else ExitCode.PASSED
 
 
 def has_run(result: TestResult) -> bool:

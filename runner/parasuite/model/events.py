@@ -301,6 +301,29 @@ class Orphaned(ProcessEvent):
 
 
 @dataclass(slots=True, kw_only=True)
+class PortTaken(ProcessEvent):
+    """parasuite took *endpoint* itself, to provoke what a finding says: before, or after, the call of *caller*.
+
+    *errno*: why it could not be taken: a name, or FAILED where the sensor had no means to; "" if it was.
+    """
+
+    kind = "taken"
+
+    endpoint: Endpoint
+    errno: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class PortVisited(Event):
+    """How many clients came to a port that parasuite had taken: *visits* connections, or datagrams of UDP."""
+
+    kind = "visited"
+
+    endpoint: Endpoint
+    visits: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
 class SensorState(Event):
     """How *sensor* is; *why* for people. *samples* of the sampler; *calls* of the exact sensor, with its *cpu_s*."""
 

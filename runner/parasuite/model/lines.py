@@ -23,6 +23,8 @@ from parasuite.model.events import (
     Listen,
     Orphaned,
     OtherRun,
+    PortTaken,
+    PortVisited,
     ProcessEvent,
     ProcessSeen,
     Release,
@@ -67,6 +69,8 @@ _KINDS: dict[str, type[Event]] = {
         Unseen,
         StrangerSeen,
         Orphaned,
+        PortTaken,
+        PortVisited,
         SensorState,
     )
 }

@@ -164,12 +164,14 @@ class Evidence(StrEnum):
     """How well something is known, the weakest first.
 
     SAMPLED: seen by looking now and then. ATTEMPTED: the call was seen, and its result was looked up a moment later.
-    EXACT: the call and its result were seen.
+    EXACT: the call and its result were seen. PROVEN: parasuite has played the other side, and the suite failed, hung
+    or talked to it.
     """
 
     SAMPLED = "sampled"
     ATTEMPTED = "attempted"
     EXACT = "exact"
+    PROVEN = "proven"
 
     @property
     def rank(self) -> int:

@@ -120,6 +120,12 @@ def without_command_line(field: str) -> Any:
     return command.make_context("parasuite", [], click.get_current_context(silent=True)).params[field]
 
 
+def all_without_command_line() -> dict[str, Any]:
+    """The value of every setting, by field, as `without_command_line` gives it."""
+    command = click.Command("parasuite", params=[SettingOption(field) for field in SETTINGS])
+    return dict(command.make_context("parasuite", [], click.get_current_context(silent=True)).params)
+
+
 def origins(ctx: click.Context) -> dict[str, Source]:
     """Where the values of the settings of the command in *ctx* come from, by the setting's name."""
     options = (each for each in ctx.command.params if isinstance(each, SettingOption))

@@ -23,13 +23,18 @@ def prune(base: Path, keep: str) -> list[str]:
     *keep*: the id of the current run, which counts as one of them. Returns a line for each that cannot be removed.
     """
     try:
-        runs = [name for name in _entries(base, "runs") if _RUN_ID.fullmatch(name) and name != keep]
+        runs = [name for name in runs_below(base) if name != keep]
         old = [f"runs/{run}" for run in runs if _has_ended(base / "runs" / run)][: -(RUNS_KEPT - 1)]
         bytecode = [name for name in _entries(base, "bytecode") if _BYTECODE.fullmatch(name)]
         old += [f"bytecode/{name}" for name in bytecode if keep[:6] not in name]
         return [problem for problem in (_remove(base, name) for name in old) if problem]
     except Unreadable as error:
         return [f"old runs are not removed: {error}"]
+
+
+def runs_below(base: Path) -> list[str]:
+    """The ids of the runs below *base*, the oldest first. Raises Unreadable."""
+    return [name for name in _entries(base, "runs") if _RUN_ID.fullmatch(name)]
 
 
 def _entries(base: Path, folder: str) -> list[str]:

@@ -61,8 +61,7 @@ class RunFolder:
         try:
             _make_base(base)
             folder = cls._new(base / "runs")
-            for name in ("events", *(f"copies/{copy:03d}/{name}" for copy in range(copies) for name in FOLDERS)):
-                (folder.path / name).mkdir(parents=True)
+            folder._make_folders(copies)
             # On a full disk a folder can often still be made, but no file written.
             probe = folder.path / "events" / "probe"
             probe.write_bytes(bytes(4096))
@@ -77,6 +76,34 @@ class RunFolder:
             ) from error
         folder.notes += prune(base, keep=folder.run_id)
         return folder
+
+    @classmethod
+    def create_inside(cls, outer: RunFolder, name: str, copies: int) -> RunFolder:
+        """A new folder for a run that belongs to the run in *outer*, named *name*, or *name*-2 and so on.
+
+        Neither `latest` nor the removal of old runs knows it: it is removed with *outer*. Raises RunFolderError.
+        """
+        parent = outer.path / name
+        try:
+            parent.parent.mkdir(exist_ok=True)
+            if parent.parent.is_symlink():
+                raise RunFolderError(f"{parent.parent} is a link: remove it")
+            for number in range(1, _IDS_TRIED):
+                folder = cls(parent.with_name(f"{parent.name}-{number}" if number > 1 else parent.name))
+                with contextlib.suppress(FileExistsError):
+                    folder.path.mkdir()
+                    break
+            else:
+                raise RunFolderError(f"{parent.parent} has too many runs of {parent.name}: remove some")
+            folder._lock = lock(folder.path / LOCK)
+            folder._make_folders(copies)
+        except OSError as error:
+            raise RunFolderError(f"cannot write into the run folder {outer.path}: {error.strerror}") from error
+        return folder
+
+    def _make_folders(self, copies: int) -> None:
+        for name in ("events", *(f"copies/{copy:03d}/{name}" for copy in range(copies) for name in FOLDERS)):
+            (self.path / name).mkdir(parents=True)
 
     @classmethod
     def _new(cls, runs: Path) -> RunFolder:

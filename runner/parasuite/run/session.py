@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,7 @@ from parasuite.judge.verdict import with_problems
 from parasuite.model.events import RunStarted
 from parasuite.model.run_record import Overlap, RunRecord, Seeds
 from parasuite.model.sensors import SENSORS
+from parasuite.model.suspect import Suspect
 from parasuite.model.words import TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Launch, launches
@@ -44,7 +45,7 @@ from parasuite.run.signals import IGNORED_AT_START, PASSED_ON, Signals
 from parasuite.run.starters.direct import Direct
 from parasuite.run.starters.starter import Starter
 from parasuite.run.starters.supervised import Supervised
-from parasuite.run.supervisor.messages import EnableSensor
+from parasuite.run.supervisor.messages import EnableSensor, Provoke
 from parasuite.sensors.recorder import _parasuite_clock
 
 _KEEPING = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST)  # The copy's temporary files are kept.
@@ -52,15 +53,24 @@ EVENTS_BYTES_MAX = 1 << 30  # 2.3 million calls, of one sensor; at most 4 MB/s w
 
 
 def run(
-    spec: RunSpec, *, python: str, cwd: Path, work_dir: Path, environ: Mapping[str, str], progress: Progress
+    spec: RunSpec,
+    *,
+    python: str,
+    cwd: Path,
+    work_dir: Path,
+    environ: Mapping[str, str],
+    progress: Progress,
+    inside: RunFolder | None = None,
+    suspect: Suspect | None = None,
 ) -> tuple[Report, list[str]]:
     """Run *spec* and write every report; the report, and a line for each one that could not be written.
 
-    *cwd*: the user's folder, where run folders go. *work_dir*: the folder that the copies run in.
+    *cwd*: the user's folder, where run folders go. *work_dir*: the folder that the copies run in. *inside*: the
+    folder to use, of a run that belongs to another run; by default a new one is made. *suspect*: what to provoke.
     Raises RunFolderError before anything is started if the folder cannot be made.
     """
     with Signals(PASSED_ON if spec.is_observed_only else ()) as signals:
-        folder = RunFolder.create(cwd / spec.output_dir, spec.copies)
+        folder = inside or RunFolder.create(cwd / spec.output_dir, spec.copies)
         record = _new_record(spec, python, folder, environ, work_dir)
         record = replace(record, baseline=baseline_entries(spec.accepted, record, cwd / spec.output_dir))
         try:
@@ -85,7 +95,7 @@ def run(
         with claimed(scratch):
             try:
                 remove_abandoned(scratch.parent, SCRATCH_PREFIX)
-                session = _Session(spec, folder, scratch, signals, work_dir, environ, progress)
+                session = _Session(spec, folder, scratch, signals, work_dir, environ, progress, suspect)
                 record = session.run_copies(record)
                 record = session.collect_junit(record)
                 return session.report(record)
@@ -106,6 +116,7 @@ class _Session:
     work_dir: Path
     environ: Mapping[str, str]
     progress: Progress
+    suspect: Suspect | None = None
 
     def run_copies(self, record: RunRecord) -> RunRecord:
         """Probe the sensors and run the copies to their end."""
@@ -126,6 +137,8 @@ class _Session:
             started = self._run_started()
             if any(SENSORS[name].is_supervised for name in sensors):
                 starter.enable_sensor(self._sensor_order(visibility, started))
+                if self.suspect is not None:
+                    starter.provoke(Provoke(**asdict(self.suspect)))
             copies_round.record([started, *visibility.events()])
             copies_round.run(self.signals)
         finally:

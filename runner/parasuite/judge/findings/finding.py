@@ -9,6 +9,7 @@ from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Endpoint
 from parasuite.model.location import Location
 from parasuite.model.party import Party
+from parasuite.model.proof import Proof
 from parasuite.model.suppression import Suppressed
 from parasuite.model.words import AttributedBy, Evidence, Role, Severity, SocketOption, SocketState
 
@@ -75,7 +76,7 @@ class Finding:
     *sides*: who does what must be fixed; they say so where there is no effect yet. *count*: how often that was seen.
     *related*: ids of findings about the same endpoint. *failed_tests*: ids of the tests whose failure it explains,
     or may explain. *suppressed*: why it does not count; None if it does. *expired*: what suppressed it until a day
-    that is over.
+    that is over. *proof*: what came of provoking it; None if that was not tried.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Finding:
     failed_tests: tuple[str, ...] = ()
     suppressed: Suppressed | None = None
     expired: Suppressed | None = None
+    proof: Proof | None = None
 
     @property
     def places(self) -> tuple[Location, ...]:

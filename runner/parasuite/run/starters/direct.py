@@ -27,6 +27,7 @@ from parasuite.run.supervisor.messages import (
     KillInit,
     KillTree,
     MainExited,
+    Provoke,
     SignalMain,
     SignalTree,
     Started,
@@ -54,6 +55,9 @@ class Direct:
         self._pending: list[CopyReport] = []
 
     def enable_sensor(self, order: EnableSensor) -> None:
+        raise NotImplementedError("only the Linux supervisor has a sensor")
+
+    def provoke(self, order: Provoke) -> None:
         raise NotImplementedError("only the Linux supervisor has a sensor")
 
     def start(self, launch: Launch, output: Path | None) -> None:

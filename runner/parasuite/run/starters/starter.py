@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from parasuite.plan.launch import Launch
-from parasuite.run.supervisor.messages import CopyOrder, CopyReport, EnableSensor
+from parasuite.run.supervisor.messages import CopyOrder, CopyReport, EnableSensor, Provoke
 
 STOP_GRACE_S = 5.0
 """From the first signal to SIGKILL when a run is stopped, for the whole tree of every copy."""
@@ -26,6 +26,9 @@ class Starter(Protocol):
 
     def enable_sensor(self, order: EnableSensor) -> None:
         """Have the supervisor's sensor observe every copy that is started from now on."""
+
+    def provoke(self, order: Provoke) -> None:
+        """Have that sensor take the ports that the copy will ask for."""
 
     def start(self, launch: Launch, output: Path | None) -> None:
         """Start one copy; Started or StartFailed follows as a report.

@@ -28,6 +28,7 @@ from parasuite.run.supervisor.messages import (
     NoteCpuTime,
     Ping,
     Pong,
+    Provoke,
     SignalMain,
     StartCopy,
 )
@@ -72,6 +73,9 @@ class Supervised:
         self._is_stopping = False
 
     def enable_sensor(self, order: EnableSensor) -> None:
+        self._channel.send(order)
+
+    def provoke(self, order: Provoke) -> None:
         self._channel.send(order)
 
     def start(self, launch: Launch, output: Path | None) -> None:

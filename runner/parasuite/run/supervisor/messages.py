@@ -86,6 +86,20 @@ class EnableSensor:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Provoke:
+    """Have the sensor take the ports of a Suspect, whose fields these are, before the copy asks for them.
+
+    The sensor must have been enabled before.
+    """
+
+    cause: str
+    protocol: str
+    port: int
+    places: tuple[str, ...]
+    programs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StartCopy:
     """Start a copy: run *argv* in *cwd* with the environment *env*, its output appended to the file *output*.
 
@@ -224,6 +238,7 @@ Message: TypeAlias = (
     CopyOrder
     | Ping
     | EnableSensor
+    | Provoke
     | StartCopy
     | SpawnInit
     | RunMainProcess
@@ -244,6 +259,7 @@ _CLASSES: dict[str, type[Message]] = {
         KillInit,
         Ping,
         EnableSensor,
+        Provoke,
         StartCopy,
         SpawnInit,
         RunMainProcess,

@@ -13,7 +13,9 @@ import socket
 import time
 from typing import TypeAlias
 
-from parasuite.model.words import SensorStatus
+from parasuite.model.causes import Cause
+from parasuite.model.suspect import Suspect
+from parasuite.model.words import Protocol, SensorStatus
 from parasuite.run.supervisor.channel import Channel
 from parasuite.run.supervisor.messages import (
     DumpStacks,
@@ -27,6 +29,7 @@ from parasuite.run.supervisor.messages import (
     NoteCpuTime,
     Ping,
     Pong,
+    Provoke,
     RunMainProcess,
     SignalMain,
     SignalTree,
@@ -132,6 +135,16 @@ class Supervisor:
         match order:
             case EnableSensor():
                 self._enable_sensor(order)
+            case Provoke() if self._sensor is not None:
+                self._sensor.provoke(
+                    Suspect(
+                        cause=Cause(order.cause),
+                        protocol=Protocol(order.protocol),
+                        port=order.port,
+                        places=order.places,
+                        programs=order.programs,
+                    )
+                )
             case StartCopy():
                 self._start(order)
             case KillInit():

@@ -49,6 +49,7 @@ from parasuite.sensors.seccomp.socket_info import (
     endpoint_of,
     is_followed,
 )
+from parasuite.sensors.seccomp.stand_in import StandIn
 from parasuite.sensors.seccomp.unix_sockets import BoundSocket, UnixSockets
 
 _BOUND_HERE = frozenset({*INET, _socket.AF_UNSPEC})
@@ -129,6 +130,7 @@ class CallHandlers:
         self._aside = Aside()
         self._memory = Memory()
         self.rights = Rights()
+        self.stand_in: StandIn | None = None
         self._networks = Networks()
         self._sends: dict[tuple[int, Endpoint], int] = {}
         self._handlers: dict[int, Callable[[TrappedCall, NotifyChannel], Reply | None]] = {
@@ -141,6 +143,8 @@ class CallHandlers:
 
     def close(self) -> None:
         self.rights.close()
+        if self.stand_in is not None:
+            self.stand_in.close()
 
     def handle(self, call: TrappedCall, channel: NotifyChannel) -> Reply | None:
         """Perform *call*, or leave it to the kernel; None if the caller is gone."""
@@ -184,7 +188,11 @@ class CallHandlers:
             return self._bind_abstract(call, channel, sock, raw, attribution)
         if sock is None or address.family not in _BOUND_HERE or not self._performs(call, address.port):
             asked = self._asked(call, address)
+            if self.stand_in is not None and asked is not None:
+                self.stand_in.before_unperformed_bind(call.caller(attribution), call.thread.process.name, asked)
             return Reply() if asked is None else self._attempted(call, attribution, asked, address.address)
+        if self.stand_in is not None:
+            self._provoke_bind(self.stand_in, call, sock, address, attribution)
         if not channel.is_valid(call.notification):
             return None
         failure = call.performed = perform_bind(sock.fileno(), raw)
@@ -204,7 +212,24 @@ class CallHandlers:
             source=SOURCE,
             caller=call.caller(attribution),
         )
+        if self.stand_in is not None and event.got is not None:
+            name, uid = call.thread.process.name, os.fstat(sock.fileno()).st_uid
+            self.stand_in.after_bind(event.caller, name, asked, event.got, info.options, uid)
         return Reply(failure, (event,))
+
+    def _provoke_bind(
+        self,
+        stand_in: StandIn,
+        call: TrappedCall,
+        sock: _socket.socket,
+        address: addresses.Address,
+        attribution: Attribution,
+    ) -> None:
+        """Have *stand_in* take the port before this bind, if that is what it is there for."""
+        info = self._kernel.socket_info(sock, self._networks.of(sock, call.notification.tid))
+        asked = Endpoint(info.protocol, address.address, address.port, info.network, info.v6only)
+        uid = os.fstat(sock.fileno()).st_uid
+        stand_in.before_bind(call.caller(attribution), call.thread.process.name, asked, info.options, uid)
 
     def _performs_abstract(self, call: TrappedCall, sock: _socket.socket, raw: bytes) -> bool:
         """Whether we perform this bind to an abstract name, which depends on nothing but the socket."""
@@ -277,6 +302,8 @@ class CallHandlers:
         if not destinations:
             return Reply()
         events = _towards(Connect, destinations, call.caller(call.attribution(layout.CONNECT)), t_ns)
+        if self.stand_in is not None:
+            self._provoke_connect(self.stand_in, call, events)
         return Reply(events=events, may_meet_strangers=True)
 
     def _send(self, call: TrappedCall, channel: NotifyChannel) -> Reply:
@@ -289,7 +316,14 @@ class CallHandlers:
         if not destinations:
             return Reply()
         events = _towards(Send, destinations, call.caller(call.attribution(layout.SEND)), t_ns)
+        if self.stand_in is not None:
+            self._provoke_connect(self.stand_in, call, events)
         return Reply(events=events, may_meet_strangers=True)
+
+    def _provoke_connect(self, stand_in: StandIn, call: TrappedCall, events: Sequence[Connect | Send]) -> None:
+        """Have *stand_in* answer a connect that expects no answer, if that is what it is there for."""
+        for event in events:
+            stand_in.before_connect(event.caller, call.thread.process.name, event.destination, event.t_ns)
 
     def find_strangers(self, events: Iterable[Event]) -> None:
         """Add to the Connects and Sends among *events* the processes outside the run that serve their destination,

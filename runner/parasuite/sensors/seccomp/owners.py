@@ -108,6 +108,11 @@ class Owners:
         """Whether no party of the run is known to own a socket at the port."""
         return (destination.protocol, destination.port) not in self._at
 
+    def is_held(self, protocol: Protocol, port: int) -> bool:
+        """Whether any socket of this network, of whatever process, has the port for itself, on whatever address."""
+        states = netlink.TCP_OWNERS if protocol == Protocol.TCP else netlink.UDP_STATES
+        return any(row.socket_state in _OWNING for row in self.table.rows(protocol, states, port))
+
     def strangers_serving(self, destination: Endpoint, now_ns: int) -> tuple[Holder, ...]:
         """The sockets of processes outside the run that a client of *destination* can end at.
 

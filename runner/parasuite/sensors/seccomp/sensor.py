@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from parasuite.model.events import Event, SensorState
 from parasuite.model.lines import encode
 from parasuite.model.overlap import canonical_address, is_loopback, is_wildcard
+from parasuite.model.suspect import Suspect
 from parasuite.model.words import SensorStatus
 from parasuite.sensors.seccomp.filter import Installed
 from parasuite.sensors.seccomp.watch import NAME, SyscallWatch
@@ -67,6 +68,10 @@ class SeccompSensor:
     def adopt(self, copy: int, installed: Installed) -> None:
         """As SyscallWatch has it."""
         self._watch.adopt(copy, installed)
+
+    def provoke(self, suspect: Suspect) -> None:
+        """As SyscallWatch has it."""
+        self._watch.provoke(suspect)
 
     def serve(self, ready: Sequence[tuple[int, int]]) -> None:
         """Serve the watch, then write the buffered events (batching is cheaper)."""

@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from parasuite.model.events import Event, ProcessSeen, Release
 from parasuite.model.party import Caller
 from parasuite.model.sensors import SensorName
+from parasuite.model.suspect import Suspect
 from parasuite.model.words import Protocol
 from parasuite.sensors import netlink
 from parasuite.sensors.seccomp.attempts import Attempts, FoundAttempt
@@ -47,6 +48,7 @@ from parasuite.sensors.seccomp.filter import LANDLOCK_RESTRICT_SELF, Installed
 from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
 from parasuite.sensors.seccomp.notify_channel import Notification, NotifyChannel
 from parasuite.sensors.seccomp.owners import Owners
+from parasuite.sensors.seccomp.stand_in import StandIn
 from parasuite.sensors.seccomp.unix_sockets import UnixSockets
 from parasuite.sensors.seccomp.unrecorded import UnrecordedPythons
 
@@ -123,6 +125,10 @@ class SyscallWatch:
         self._channels[installed.fd] = _CopyChannel(copy, NotifyChannel(installed.fd), installed.restart_safe)
         self._poll.register(installed.fd, select.POLLIN)
 
+    def provoke(self, suspect: Suspect) -> None:
+        """From now on, take the ports that *suspect* is about before the copy's calls that ask for them."""
+        self._handlers.stand_in = StandIn(suspect, self._emit, self._owners.is_held)
+
     def close(self) -> None:
         """Close every descriptor; in a forked child too: while a process keeps a notify descriptor open, callers wait
         for its reply.
@@ -159,6 +165,8 @@ class SyscallWatch:
     def finish(self) -> None:
         """The run is over: report what is still pending."""
         self._guarded(self._attempts.look_up_all)
+        if self._handlers.stand_in is not None:
+            self._handlers.stand_in.finish()
 
     def _receive(self, ready: Sequence[tuple[int, int]]) -> None:
         """Receive the calls that are *ready*; close the channels of filters without a task."""

@@ -1,0 +1,160 @@
+"""`parasuite repro`."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from parasuite.assemble import display_path
+from parasuite.cli.doctor import check_proc
+from parasuite.cli.output import print_safely
+from parasuite.cli.run import progress_of
+from parasuite.judge.verdict import code_of_proof
+from parasuite.model.run_record import RunRecord
+from parasuite.model.suspect import StoredFinding
+from parasuite.model.words import NetworkMode
+from parasuite.plan.errors import ConfigError
+from parasuite.plan.option_types import PathText
+from parasuite.plan.options import SettingOption, all_without_command_line, current_folder, without_command_line
+from parasuite.plan.settings import SETTINGS, Origin, RunSpec, Source
+from parasuite.plan.targets import read_target
+from parasuite.record.findings_file import stored_findings
+from parasuite.record.retention import runs_below
+from parasuite.record.run_folder import RunFolder, RunFolderError
+from parasuite.record.untrusted import Unreadable
+from parasuite.reports.proof_lines import proof_lines
+from parasuite.run.environment import inherited_environment
+from parasuite.run.networks.prepare import with_network
+from parasuite.run.proving import Scene, patience_s, provoke
+
+NO_SUCH_FINDING = "no finding {prefix!r} in {where}; {there_are}"
+NO_RUN = "there is no run below {where}: run the suite first, or name a run folder"
+SEVERAL = "{prefix!r} is the beginning of several findings: {ids}"
+_LISTED = 10
+_EPILOG = """\b
+Exit codes:
+  0    not reproduced: the port is not asked for any more, or every test
+       passed although parasuite had the port and nobody talked to it
+  2    wrong usage: there is no such finding
+  3    nothing was proven: the finding is of a kind that cannot be provoked,
+       parasuite could not see, or a test failed before the port was asked for
+  66   reproduced: a test failed or hung, or the suite talked to parasuite
+  130  interrupted (Ctrl-C)
+  143  terminated (TERM, HUP)
+"""
+
+
+@click.command(
+    "repro",
+    params=[
+        click.Argument(["finding_id"], metavar="ID"),
+        click.Argument(["folder"], metavar="[RUN]", required=False, type=PathText(Path, "dir")),
+        SettingOption(
+            "timeout_s",
+            is_stored=False,
+            help="Take a copy that has not ended after SECONDS for hung. Default: by how long the run took.",
+        ),
+    ],
+    short_help="prove a finding: play the other side of it",
+    epilog=_EPILOG,
+)
+@click.pass_context
+def repro_command(context: click.Context, /, finding_id: str, folder: Path | None, timeout_s: float | None) -> None:
+    """Run the tests of a finding once more, with parasuite in their way.
+
+    ID is that of a finding, or its beginning. The newest run that has it counts, unless RUN names a run folder. One
+    copy of the finding's tests is run; of a command, the whole command. No luck is needed, one run is enough:
+
+    \b
+    hard-coded    parasuite takes the port just before it is bound
+    lost-port     it takes the port after its release, before it is bound again
+    closed-port   it listens where nobody should answer
+    reuse         it is the second owner that the options let in
+
+    parasuite listens, never answers, and counts who comes. Findings of other kinds cannot be provoked. Only ports of
+    the loopback interface that the suite itself asks for are taken, and all of them are given back at the end.
+
+    What RUN recorded is executed, so name only run folders that you trust.
+    """
+    check_proc()
+    cwd = current_folder()
+    outer, finding = _looked_up(finding_id, folder)
+    record = outer.read_record()
+    spec = with_network(_spec(record))
+    print_safely(f"{finding.id} [{finding.cause}] {finding.title}")
+    with contextlib.closing(progress_of(spec)) as progress:
+        scene = Scene(
+            outer=outer,
+            spec=spec,
+            python=record.interpreter,
+            cwd=cwd,
+            work_dir=Path(record.root),
+            environ=inherited_environment(),
+            progress=progress,
+        )
+        proof, report = provoke(scene, finding, timeout_s or patience_s(record))
+    for line in proof_lines(proof):
+        print_safely(line)
+    if proof.folder:
+        print_safely(f"its run: {display_path(outer.path / proof.folder, cwd)}")
+        print_safely(f"once more: {_command(finding, folder)}")
+    context.exit(code_of_proof(proof.outcome, None if report is None else report.verdict))
+
+
+def _looked_up(prefix: str, folder: Path | None) -> tuple[RunFolder, StoredFinding]:
+    """The newest run, or that in *folder*, that has a finding whose id begins with *prefix*. Raises ConfigError."""
+    if folder is not None:
+        candidates, where = [RunFolder.open(folder)], str(folder)
+    else:
+        base = Path(without_command_line("output_dir"))
+        candidates, where = [RunFolder(base / "runs" / run) for run in reversed(runs_below(base))], str(base)
+        if not candidates:
+            raise ConfigError(NO_RUN.format(where=where))
+    newest: Sequence[StoredFinding] = ()
+    for candidate in candidates:
+        try:
+            findings = stored_findings(candidate.path)
+        except Unreadable as error:
+            if folder is not None:
+                raise RunFolderError(f"{folder}: {error}") from error
+            continue  # A run that was killed before it was judged, or an older one.
+        newest = newest or findings
+        matching = [finding for finding in findings if finding.id.startswith(prefix)]
+        if len(matching) > 1:
+            raise ConfigError(SEVERAL.format(prefix=prefix, ids=", ".join(finding.id for finding in matching)))
+        if matching:
+            return candidate, matching[0]
+    ids = [f"{finding.id} [{finding.cause}]" for finding in newest[:_LISTED]]
+    more = f" and {len(newest) - len(ids)} more" if len(newest) > len(ids) else ""
+    there_are = f"there are {', '.join(ids)}{more}" if ids else "it has no finding"
+    raise ConfigError(NO_SUCH_FINDING.format(prefix=prefix, where=where, there_are=there_are))
+
+
+def _spec(record: RunRecord) -> RunSpec:
+    """What the run of *record* ran; what it does not say is as in the environment and in pyproject.toml.
+
+    In a network of its own if the copies had one: what is in the way on the host was not in theirs.
+    """
+    if not Path(record.root).is_dir():
+        raise ConfigError(f"the folder that the suite ran in is not there any more: {record.root}")
+    values = all_without_command_line() | {
+        "copies": 1,
+        "collect_junit": record.collect_junit,
+        "network": NetworkMode.HOST if record.network is NetworkMode.HOST else NetworkMode.PRIVATE,
+        "port_range": None,
+    }
+    return RunSpec(
+        target=read_target(record.target),
+        pytest_args=record.pytest_args,
+        origins=dict.fromkeys((setting.name for setting in SETTINGS.values()), Source(Origin.DEFAULT)),
+        ambient=record.ambient,
+        **values,
+    )
+
+
+def _command(finding: StoredFinding, folder: Path | None) -> str:
+    return shlex.join(["parasuite", "repro", finding.id, *([str(folder)] if folder is not None else [])])
