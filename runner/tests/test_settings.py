@@ -26,6 +26,7 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "copies": [("3", 3), ("4", 4), ("5", 5)],
     "timeout_s": [("1", 1.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "fail_on": [("never", "never"), ("warning", "warning"), ("error", "error")],
+    "fail_fast": [("copy", "copy"), ("never", "never"), ("all", "all")],
     "exit_code_from": [("suite", "suite"), ("parasuite", "parasuite"), ("suite", "suite")],
     "output_format": [("json", "json"), ("concise", "concise"), ("sarif", "sarif")],
     "output_dir": [("a", Path("a")), ("b/c", Path("b/c")), ("/d", Path("/d"))],

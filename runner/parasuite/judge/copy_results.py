@@ -8,7 +8,7 @@ its own, named "copy" (of a command: named like the program). Otherwise it would
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parasuite.judge.comparison import Comparison, compare
@@ -26,6 +26,7 @@ NO_TEST_EXPLAINS = "{end}, and no test result explains it"
 IGNORED_FAILURES = (
     "copy {copy}: its command ended with exit status 0, so the tests that failed in it ({count}) are not counted"
 )
+STOPPED_EARLY = "not run: --fail-fast stopped its copy"
 FOLDER_WAS_EMPTIED = "its folder was emptied: {reason}"
 
 
@@ -52,6 +53,9 @@ def of_pytest_copy(end: CopyEnd, tally: Tally, output: str) -> CopyResults:
     tests = tally.results()
     if tally.unreadable and end.how is not CopyPhase.FAILED:
         return CopyResults(tests, False, _of_copy(tally.unreadable))
+    if end.how is CopyPhase.STOPPED_EARLY:
+        own = None if _has_failure(tests) else replace(_of_copy(str(end)), outcome=TestOutcome.NOT_RUN)
+        return CopyResults(_not_run(tests), False, own)
     # A line that cannot be read may be the result of a test.
     is_complete = tally.has_ended and not tally.torn_lines
     if tally.torn_lines:
@@ -68,15 +72,18 @@ def of_command_copy(end: CopyEnd, program: str, found: CommandResults, output: s
     Results that nobody asked for do not overrule the exit status of the command: if it is 0, tests that failed were
     meant to, or the command ignores them. And if it is not, the command may have stopped before other tests.
     """
+    bad = TestOutcome.NOT_RUN if end.how is CopyPhase.STOPPED_EARLY else TestOutcome.FAILED
     whole = TestResult(
         id=Path(program).name,
-        outcome=TestOutcome.PASSED if end.is_good else TestOutcome.FAILED,
+        outcome=TestOutcome.PASSED if end.is_good else bad,
         duration_s=end.duration_s,
         message="" if end.is_good else str(end),
         text="" if end.is_good else output,
         is_of_copy=True,
     )
     tests = [*found.tests, *map(_of_copy, found.problems)]
+    if end.how is CopyPhase.STOPPED_EARLY:
+        tests = _not_run(tests)
     if not found.is_asked_for and end.is_good:
         failed = sum(result.outcome.is_bad for result in found.tests)
         if failed:
@@ -107,6 +114,16 @@ def compared(copies: Sequence[CopyResults]) -> tuple[Comparison, list[list[TestR
         results.append([*tests, own] if own else tests)
     notes = [*comparison.notes, *(copy.note for copy in copies if copy.note)]
     return Comparison(comparison.results, notes), results
+
+
+def _not_run(tests: Sequence[TestResult]) -> list[TestResult]:
+    """*tests* of a copy that --fail-fast stopped: those that have no result for that reason are not lost."""
+    return [
+        replace(test, outcome=TestOutcome.NOT_RUN, message=STOPPED_EARLY)
+        if test.outcome is TestOutcome.LOST
+        else test
+        for test in tests
+    ]
 
 
 def _of_copy(message: str, text: str = "") -> TestResult:

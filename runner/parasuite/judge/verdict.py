@@ -139,7 +139,8 @@ def _suite_code(copy_ends: Sequence[CopyEnd]) -> int:
     another reason has no code of its own, and neither has one that parasuite stopped (--timeout), since its program
     may answer that signal with a 0. Both count as failed.
     """
-    codes = (_code_of_copy(end) for end in copy_ends)
+    # A copy that --fail-fast stopped has no code of its own: another copy's says why.
+    codes = (_code_of_copy(end) for end in sorted(copy_ends, key=lambda end: end.how is CopyPhase.STOPPED_EARLY))
     return next((code for code in codes if code != 0), 0)
 
 

@@ -128,6 +128,10 @@ def _stopped(end: CopyEnd, event: CopyState) -> CopyEnd:
     return replace(end, how=event.state, ended_ns=event.t_ns)
 
 
+def _stopped_early(end: CopyEnd, event: CopyState) -> CopyEnd:
+    return replace(end, how=event.state, ended_ns=event.t_ns, why=event.why)
+
+
 def _exited(end: CopyEnd, event: CopyState) -> CopyEnd:
     return replace(end, how=CopyPhase.EXITED, status=event.status, ended_ns=event.t_ns)
 
@@ -160,11 +164,13 @@ _STOP = {
     _LINGERING: _Step(_LINGERING, _stopped),
     _DONE: _Step(_DONE, _stopped),
 }
+_STOP_EARLY = {stage: _Step(step.stage, _stopped_early) for stage, step in _STOP.items()}
 _TABLE: dict[CopyPhase, dict[CopyStage, _Step]] = {
     CopyPhase.STARTED: {_WAITING: _Step(_RUNNING, _started)},
     CopyPhase.FAILED: {_WAITING: _Step(_DONE, _failed)},
     CopyPhase.TIMED_OUT: _STOP,
     CopyPhase.INTERRUPTED: _STOP,
+    CopyPhase.STOPPED_EARLY: _STOP_EARLY,
     CopyPhase.EXITED: {
         _WAITING: _Step(_LINGERING, _exited),
         _RUNNING: _Step(_LINGERING, _exited),

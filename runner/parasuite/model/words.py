@@ -118,16 +118,17 @@ class TestTool(StrEnum):
 class CopyPhase(StrEnum):
     """A step in the life of a copy.
 
-    FAILED: it could not be started. TIMED_OUT, INTERRUPTED: parasuite is stopping it. EXITED: its main process ended.
-    LEFT_BEHIND: processes outlived the main one and its grace time. DESCRIBED: what a copy over its time was doing
-    has been written down. UNKILLABLE: some processes could not be ended. LOST: its supervision died. GONE: its whole
-    tree has ended.
+    FAILED: it could not be started. TIMED_OUT, INTERRUPTED, STOPPED_EARLY (--fail-fast): parasuite is stopping it.
+    EXITED: its main process ended. LEFT_BEHIND: processes outlived the main one and its grace time. DESCRIBED: what a
+    copy over its time was doing has been written down. UNKILLABLE: some processes could not be ended. LOST: its
+    supervision died. GONE: its whole tree has ended.
     """
 
     STARTED = "started"
     FAILED = "failed"
     TIMED_OUT = "timed-out"
     INTERRUPTED = "interrupted"
+    STOPPED_EARLY = "stopped-early"
     EXITED = "exited"
     LEFT_BEHIND = "left-behind"
     DESCRIBED = "described"
@@ -209,6 +210,14 @@ class FailOn(StrEnum):
     NEVER = "never"
     WARNING = "warning"
     ERROR = "error"
+
+
+class FailFast(StrEnum):
+    """What is stopped at the first test that failed or copy that died. COPY: the copy in which that happened."""
+
+    NEVER = "never"
+    COPY = "copy"
+    ALL = "all"
 
 
 class OutputFormat(StrEnum):

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import click
 
 from parasuite.plan.errors import ConfigError
+from parasuite.plan.settings import SETTINGS
 
 PYTEST_ARGUMENTS = "arguments for pytest go after --: {command}"
 COMMANDS_WORDS = "a command goes after --: {command}"
@@ -23,6 +24,7 @@ class RunCommand(click.Command):
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        args = _with_values(args)
         given = list(args)
         try:
             return super().parse_args(ctx, args)
@@ -56,6 +58,12 @@ class RunCommand(click.Command):
             return "", list(given)  # The value of an option is missing.
         target = options.get("target")
         return target if isinstance(target, str) else "", extra
+
+
+def _with_values(args: Sequence[str]) -> list[str]:
+    """*args*, in which an option that needs no value has the one that it means: the word after it is the target."""
+    bare = {flag: each.if_bare for each in SETTINGS.values() if each.if_bare for flag in each.option_flags}
+    return [f"{word}={bare[word]}" if word in bare else word for word in args]
 
 
 def _run(options: Sequence[str], after_dashes: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ import click
 from parasuite.model.ambient import AmbientService
 from parasuite.model.sensors import SensorName
 from parasuite.model.suppression import Suppression
-from parasuite.model.words import ExitCodeFrom, FailOn, NetworkMode, OutputFormat
+from parasuite.model.words import ExitCodeFrom, FailFast, FailOn, NetworkMode, OutputFormat
 from parasuite.plan.baseline import Baseline
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
@@ -57,6 +57,7 @@ class Setting(Generic[T]):
     *variables* differ; of several variables, the first that is set counts. *value_type*: reads its text, wherever
     that comes from. *must_be*: what the text must be, for the error "--name must be ...". *default*: as a user would
     write it; *default_shown*: what --help shows instead. *toml_types*: what pyproject.toml may contain.
+    *if_bare*: what its option means without a value, which must follow a `=` then; "" if it must have one.
     *is_option_only*: it has neither a key nor a variable.
 
     *applies_to*: the targets that it is for, by their results; None for all. For any other target it is an error,
@@ -74,6 +75,7 @@ class Setting(Generic[T]):
     default: str | Callable[[], str] | None = None
     default_shown: str = ""
     toml_types: tuple[type, ...] = (str,)
+    if_bare: str = ""
     is_option_only: bool = False
     applies_to: ResultSource | None = None
     instead: str = ""
@@ -163,6 +165,17 @@ class Settings:
             metavar="|".join(FailOn),
             default=FailOn.ERROR.value,
             help="Least severity of a finding that makes the run fail (exit code 66).",
+        )
+    )
+    fail_fast: FailFast = _row(
+        Setting(
+            name="fail-fast",
+            value_type=Word(FailFast),
+            must_be=f"one of {', '.join(FailFast)}",
+            metavar="|".join(FailFast),
+            default=FailFast.NEVER.value,
+            if_bare=FailFast.ALL.value,
+            help="What to stop at the first test that fails or copy that dies. Without a word: all.",
         )
     )
     exit_code_from: ExitCodeFrom = _row(

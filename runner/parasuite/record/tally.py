@@ -32,6 +32,7 @@ _FILE_BYTES_MAX = 4 << 30
 _ID_CHARS_MAX = 64_000
 _IDS_CHARS_MAX = 128 << 20  # Of all ids of a copy, plus _TEST_CHARS a test: enough for 800,000 tests.
 _TEST_CHARS = 100
+_FAILURES_MAX = 50
 _TEXTS_CHARS_MAX = 32 << 20  # Of all messages and texts of a copy; later ones are left out.
 # If a test has several results, the first of these counts: a pass must not hide a failure.
 _WORST_FIRST = (
@@ -63,14 +64,16 @@ class Tally:
     """Adds up the lines of one results.jsonl: counts while the tests run, results at the end.
 
     *internal_error*: the traceback of a runner that failed itself. *seeds*: by the name of the plug-in that drew
-    them. *torn_lines*: how many lines could not be read. *unreadable*: why the file could not be read to its end,
-    "" if it could. *is_missing*: that is because there is none.
+    them. *failures*: the first tests that failed, in order. *torn_lines*: how many lines could not be read.
+    *unreadable*: why the file could not be read to its end, "" if it could. *is_missing*: that is because there is
+    none.
     """
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(TestOutcome, 0)
         self.internal_error = ""
         self.seeds: Mapping[str, int | str] = {}
+        self.failures: list[str] = []
         self.torn_lines = 0
         self.unreadable = ""
         self.is_missing = False
@@ -185,6 +188,9 @@ class Tally:
             result = _worse(earlier, result)
         self._results[line.id] = result
         self.counts[result.outcome] += 1
+        has_failed = result.outcome in (TestOutcome.FAILED, TestOutcome.ERROR)
+        if has_failed and len(self.failures) < _FAILURES_MAX and (earlier is None or not earlier.outcome.is_bad):
+            self.failures.append(result.id)
 
     def _kept(self, text: str) -> str:
         """*text*, or a note in its place once a copy has written more than a report can hold."""

@@ -215,5 +215,7 @@ def _bad_copies(report: Report) -> Iterator[Problem]:
 
 
 def is_abnormal(end: CopyEnd) -> bool:
-    """Whether the copy ended otherwise than by its main process's own exit."""
+    """Whether the copy ended otherwise than by its main process's own exit, and --fail-fast did not stop it."""
+    if end.how is CopyPhase.STOPPED_EARLY:
+        return False
     return end.how != CopyPhase.EXITED or (end.status or 0) < 0

@@ -80,7 +80,7 @@ class Copy:
     """One copy while it lives.
 
     *init*: the pid whose descendants are its tree; 0 until it has started. *exited_ns*: when its main process ended,
-    0 until then. *stopping*: why it is being stopped ("timed-out", "interrupted", SWEPT), "" if it is not.
+    0 until then. *stopping*: why it is being stopped ("timed-out", "interrupted", ..., SWEPT), "" if it is not.
     """
 
     launch: Launch
@@ -169,6 +169,13 @@ class Copies:
                 steps = _kill(copy.number) if at_once else _interrupt(copy.number, first)
                 self._stop(copy, CopyPhase.INTERRUPTED, steps)
 
+    def stop_early(self, copy: Copy, why: str) -> bool:
+        """Stop *copy* as an interrupt does, because of *why*; False if it does not run or is being stopped."""
+        if copy.stage is not CopyStage.RUNNING or copy.stopping:
+            return False
+        self._stop(copy, CopyPhase.STOPPED_EARLY, _interrupt(copy.number, signal.SIGINT), why=why)
+        return True
+
     def pass_on(self, number: int) -> None:
         """Send the signal *number* to the main process of each copy that runs."""
         for copy in self.copies:
@@ -194,10 +201,10 @@ class Copies:
             return False
         return now_ns - copy.started_ns > (self._timeout_s - before_s) * 1e9
 
-    def _stop(self, copy: Copy, step: CopyPhase, steps: list[_StopStep]) -> None:
+    def _stop(self, copy: Copy, step: CopyPhase, steps: list[_StopStep], *, why: str = "") -> None:
         now_ns = time.monotonic_ns()
         if copy.stage is CopyStage.RUNNING and not copy.stopping:
-            self._take(copy, step, now_ns)
+            self._take(copy, step, now_ns, why=why)
         copy.stop(step, steps, now_ns)
         self._go_on_stopping(copy, now_ns)
 

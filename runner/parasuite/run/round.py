@@ -17,6 +17,7 @@ from parasuite.record.event_log import EventLog
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.tally import LineReader, Tally
 from parasuite.run.copies import Copies, Copy
+from parasuite.run.failures import Failures
 from parasuite.run.progress import CopyView, Progress, ended_line
 from parasuite.run.signals import Signals
 from parasuite.run.starters.starter import Starter
@@ -55,8 +56,10 @@ class Round:
         starter: Starter,
         progress: Progress,
         sensors: Sequence[SensorName],
+        failures: Failures,
     ) -> None:
         self._copies, self._starter, self._progress = copies, starter, progress
+        self._failures = failures
         self._log = EventLog(folder.path, "orchestrator")
         self._tallies = [
             _CopyTally(LineReader(folder.path, f"copies/{copy.number:03d}/results.jsonl"), Tally())
@@ -98,6 +101,7 @@ class Round:
             for sensor in self._sensors:
                 self.record(sensor.look())
             self._sweep_lingering()
+            self._stop_early()
             self._progress.update([self._view(copy) for copy in self._copies.copies])
         for sensor in self._sensors:
             self.record(sensor.down())
@@ -146,6 +150,23 @@ class Round:
                 self.record(sensor.orphans(copy.number))
             self._copies.sweep(copy)
 
+    def _stop_early(self) -> None:
+        """Show which tests have failed since the last call, and stop the copies that --fail-fast stops for them."""
+        stopped: dict[str, list[int]] = {}
+        for copy in self._copies.copies:
+            results = self._tallies[copy.number]
+            results.read()
+            for line in self._failures.read(copy.number, results.tally.failures):
+                # A copy that has the streams of parasuite shows what fails by itself.
+                if not copy.launch.inherits_streams:
+                    self._progress.say(line)
+        for copy in self._copies.copies:
+            if (why := self._failures.why_stop(copy.number)) and self._copies.stop_early(copy, why):
+                stopped.setdefault(why, []).append(copy.number)
+        for why, copies in stopped.items():
+            self.notes.append(f"{why}; stopped: copy {', '.join(map(str, copies))}")
+            self._progress.say(self.notes[-1])
+
     def _init_pids(self) -> dict[int, int]:
         return {copy.init: copy.number for copy in self._copies.copies if copy.init and not copy.is_done}
 
@@ -157,6 +178,7 @@ class Round:
 
     def _announce(self, event: CopyState) -> None:
         copy = event.copy
+        self._failures.read_state(event)
         results = self._tallies[copy]
         if event.state == CopyPhase.EXITED:
             results.read()

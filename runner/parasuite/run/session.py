@@ -15,7 +15,7 @@ import psutil
 from parasuite import __version__
 from parasuite.assemble import assemble_report, display_path, recording_errors, write_reports
 from parasuite.judge.report import Report
-from parasuite.judge.verdict import with_problems
+from parasuite.judge.verdict import NO_TESTS_COLLECTED, with_problems
 from parasuite.model.events import RunStarted
 from parasuite.model.run_record import Overlap, RunRecord, Seeds
 from parasuite.model.sensors import SENSORS
@@ -24,7 +24,7 @@ from parasuite.model.words import TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Launch, launches
 from parasuite.plan.settings import RunSpec
-from parasuite.plan.targets import ResultSource
+from parasuite.plan.targets import ResultSource, Target
 from parasuite.probe import probe
 from parasuite.probe.interfaces import host_addresses
 from parasuite.probe.probe import Visibility
@@ -37,6 +37,7 @@ from parasuite.run.baseline import baseline_entries
 from parasuite.run.collect_junit import collect
 from parasuite.run.copies import Copies
 from parasuite.run.environment import proxies_of_this_host
+from parasuite.run.failures import Failures
 from parasuite.run.progress import Progress
 from parasuite.run.round import Round
 from parasuite.run.scratch import SCRATCH_PREFIX, keep_folder, make_tmpdir, new_scratch_dir
@@ -133,7 +134,8 @@ class _Session:
             copies = Copies(self._launches(visibility, record), starter, self.spec.timeout_s)
             # Without a mode it is not put into the copies, although it was asked for: the probe failed.
             sensors = [name for name in visibility.use if visibility.recorder_mode or not SENSORS[name].is_inside]
-            copies_round = Round(self.folder, copies, starter, self.progress, sensors)
+            failures = Failures(self.spec.fail_fast, _good_statuses(self.spec.target))
+            copies_round = Round(self.folder, copies, starter, self.progress, sensors, failures)
             started = self._run_started()
             if any(SENSORS[name].is_supervised for name in sensors):
                 starter.enable_sensor(self._sensor_order(visibility, started))
@@ -288,6 +290,11 @@ def _new_record(
         ambient=spec.ambient,
         suppressions=spec.suppressions,
     )
+
+
+def _good_statuses(target: Target) -> tuple[int, ...]:
+    """With which exit statuses a copy has not died."""
+    return (0, NO_TESTS_COLLECTED) if target.results is ResultSource.PYTEST else (0,)
 
 
 def _pytest_args(spec: RunSpec) -> tuple[str, ...]:
