@@ -122,6 +122,8 @@ def assemble_report(
         ended=ended,
         network=record.network,
         port_range=record.port_range,
+        started_s=record.started_s,
+        selection=record.pytest_args,
         root=record.root,
         root_in_repository=_in_repository(record.root),
         explanations=explanations,

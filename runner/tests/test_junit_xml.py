@@ -22,7 +22,8 @@ from parasuite.model.results import Attempt, TestResult
 from parasuite.model.words import CopyPhase, Evidence, Protocol, Severity, TestOutcome
 from parasuite.reports.junit_bounds import Suite, bounded
 from parasuite.reports.junit_case import Case, clean
-from parasuite.reports.junit_xml import LEFT_OUT, junit, junit_merged, split_id
+from parasuite.reports.junit_document import LEFT_OUT
+from parasuite.reports.junit_xml import junit, junit_merged, split_id
 from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, explained_by
 
 from runner.tests.building import a_finding, a_report, a_side, an_effect

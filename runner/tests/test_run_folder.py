@@ -118,8 +118,8 @@ def test_two_runs_that_draw_the_same_id_get_different_folders(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draws = iter(["aaaa", "aaaa", "bbbb"])
-    monkeypatch.setattr("parasuite.record.run_folder.secrets.token_hex", lambda _: next(draws))
-    monkeypatch.setattr("parasuite.record.run_folder.time.strftime", lambda *_: "20261130T000000Z")
+    monkeypatch.setattr("parasuite.record.output_folder.secrets.token_hex", lambda _: next(draws))
+    monkeypatch.setattr("parasuite.record.output_folder.time.strftime", lambda *_: "20261130T000000Z")
     first = RunFolder.create(tmp_path, 1)
     (first.path / "precious").touch()
     second = RunFolder.create(tmp_path, 1)
@@ -130,8 +130,8 @@ def test_a_folder_that_cannot_be_made_leaves_other_runs_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = RunFolder.create(tmp_path, 1)
-    monkeypatch.setattr("parasuite.record.run_folder.secrets.token_hex", lambda _: first.run_id.rpartition("-")[2])
-    monkeypatch.setattr("parasuite.record.run_folder.time.strftime", lambda *_: first.run_id.rpartition("-")[0])
+    monkeypatch.setattr("parasuite.record.output_folder.secrets.token_hex", lambda _: first.run_id.rpartition("-")[2])
+    monkeypatch.setattr("parasuite.record.output_folder.time.strftime", lambda *_: first.run_id.rpartition("-")[0])
     with pytest.raises(RunFolderError, match="100 names were taken"):
         RunFolder.create(tmp_path, 1)
     assert first.path.exists()

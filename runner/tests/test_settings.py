@@ -35,6 +35,9 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "collect_junit": [("a*", "a*"), ("b", "b"), ("c-{copy}", "c-{copy}")],
     "network": [("private", "private"), ("host", "host"), ("private", "private")],
     "port_range": [("64", 64), ("128", 128), ("256", 256)],
+    "repeat": [("1", 1), ("2", 2), ("3", 3)],
+    "duration_s": [("90", 90.0), ("30m", 1800.0), ("1h30m1.5s", 5401.5)],
+    "until": [("failure", "failure"), ("finding", "finding"), ("failure", "failure")],
     "sensors": [("none", ()), ("auto", ("auto",)), ("recorder, sampler", ("recorder", "sampler"))],
 }
 
@@ -101,7 +104,21 @@ def test_pyproject_may_use_the_types_of_toml(project: Path, line: str, field: st
     assert parse()[0][field] == value
 
 
-@pytest.mark.parametrize("line", ["copies = 0", "copies = 2.0", "copies = '2.0'", "timeout = inf", "sensors = [1]"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "copies = 0",
+        "copies = 2.0",
+        "copies = '2.0'",
+        "timeout = inf",
+        "sensors = [1]",
+        "repeat = 0",
+        "duration = '0m'",
+        "duration = 'm'",
+        "duration = '1m1h'",
+        "duration = inf",
+    ],
+)
 def test_an_unusable_value_in_pyproject_is_named_with_its_place(project: Path, line: str) -> None:
     project.write_text(f"[tool.parasuite]\n{line}\n")
     with pytest.raises(ConfigError, match=rf"\[tool\.parasuite\] {line.split()[0]} must be "):

@@ -13,5 +13,7 @@ Exit codes:
   66   all tests passed, but there is a finding at or above --fail-on
   130  interrupted (Ctrl-C)
   143  terminated (TERM, HUP)
+A series (--repeat, --duration, --until) has the worst code of its rounds:
+1 before 66 before 3 before 4.
 With --exit-code suite, the exit code of the suite instead of 0, 1, 3, 4, 66.
 """

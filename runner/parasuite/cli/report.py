@@ -8,26 +8,36 @@ import click
 
 from parasuite.assemble import assemble_report, write_reports
 from parasuite.cli.output import print_report_and_exit, stop
+from parasuite.cli.series_output import print_series_and_exit
+from parasuite.gather import assemble_series, write_series_reports
 from parasuite.model.words import OutputFormat
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import ProfileOption, SettingOption, current_folder, without_command_line
+from parasuite.plan.settings import check_series_format
 from parasuite.record.run_folder import RunFolder
+from parasuite.record.series import SeriesFolder
 
 
 @click.command(
-    "report", params=[SettingOption("output_format"), ProfileOption()], short_help="show an earlier run again"
+    "report",
+    params=[SettingOption("output_format"), ProfileOption()],
+    short_help="show an earlier run or series again",
 )
 @click.argument("folder", metavar="[DIR]", required=False, type=PathText(str, "dir"))
 def report_command(folder: str | None, output_format: OutputFormat) -> None:
-    """Analyse the record of a run again, write its reports, and exit with its exit code.
+    """Analyse the record of a run or of a series again, write its reports, and exit with its exit code.
 
-    DIR is a run folder, or a folder that contains runs, of which the latest is taken. By default it is the output
-    folder that is set in the environment or in pyproject.toml, or .parasuite. An unfinished run, whose parasuite was
-    killed, is reported as far as it got (exit code 3).
+    DIR is the folder of a run or of a series, or a folder that contains some, of which the latest is taken. By
+    default it is the output folder that is set in the environment or in pyproject.toml, or .parasuite. What did not
+    come to its end, because its parasuite was killed, is reported as far as it got (exit code 3).
     """
     current_folder()
     path = Path(folder) if folder is not None else without_command_line("output_dir")
     try:
+        if (series := SeriesFolder.find(path)) is not None:
+            of_series = assemble_series(series)
+            check_series_format(output_format)
+            print_series_and_exit(of_series, write_series_reports(series, of_series), output_format)
         run_folder = RunFolder.open(path)
         report = assemble_report(run_folder)
     except OSError as error:

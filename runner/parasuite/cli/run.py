@@ -15,6 +15,7 @@ import click
 from parasuite.cli.doctor import check_proc
 from parasuite.cli.exit_codes import EXIT_CODES
 from parasuite.cli.output import console_of, print_report_and_exit, print_safely
+from parasuite.cli.series_output import print_series_and_exit
 from parasuite.judge.verdict import ExitCode
 from parasuite.plan.baseline import Baseline, read_baseline
 from parasuite.plan.capacity import why_too_many
@@ -30,6 +31,7 @@ from parasuite.run import session
 from parasuite.run.environment import inherited_environment
 from parasuite.run.networks.prepare import with_network
 from parasuite.run.progress import DeferredProgress, LiveProgress, LogProgress, Progress, is_on_terminal
+from parasuite.run.rounds import run_series
 
 
 @click.command(
@@ -94,14 +96,22 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
     spec = with_network(spec)
     try:
         with contextlib.closing(progress_of(spec)) as progress:
-            report, problems = session.run(
-                spec, python=python, cwd=cwd, work_dir=work_dir, environ=inherited_environment(), progress=progress
-            )
+            environ = inherited_environment()
+            if spec.is_series:
+                series, problems = run_series(
+                    spec, python=python, cwd=cwd, work_dir=work_dir, environ=environ, progress=progress
+                )
+            else:
+                report, problems = session.run(
+                    spec, python=python, cwd=cwd, work_dir=work_dir, environ=environ, progress=progress
+                )
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
         report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"
         print_safely(f"parasuite failed: {error}; run `{report_command}` to see what was recorded", err=True)
         sys.exit(ExitCode.BLIND)
+    if spec.is_series:
+        print_series_and_exit(series, problems, spec.output_format, err=spec.is_observed_only)
     print_report_and_exit(report, problems, spec.output_format, err=spec.is_observed_only)
 
 

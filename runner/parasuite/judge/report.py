@@ -23,7 +23,8 @@ COPY_ITSELF = "copy"
 class Report:
     """One run, judged. *copy_ends*, *results*: one per copy, in the copies' order.
 
-    *wall*: when the run began, ISO 8601, UTC. *start_ns*: the same moment by CLOCK_MONOTONIC, for comparison with the
+    *wall*: when the run began, ISO 8601, UTC. *started_s*: the same moment in seconds since 1970. *selection*: the
+    arguments of pytest. *start_ns*: the same moment by CLOCK_MONOTONIC, for comparison with the
     times of events. *cannot_see*: what the sensors of this run are blind to, a phrase each. *notes*: what else a
     reader must know, a sentence each. *explanations*: of failed tests, by copy and the test's id. *ended*: how the
     run ended. *root*: the folder that its copies were started in, where relative paths of source files begin.
@@ -53,6 +54,8 @@ class Report:
     ended: RunEnd = RunEnd.COMPLETE
     network: NetworkMode = NetworkMode.HOST
     port_range: int | None = None
+    started_s: float = 0.0
+    selection: Sequence[str] = ()
     root: str = ""
     root_in_repository: str = ""
     stacks: Sequence[Sequence[str]] = ()

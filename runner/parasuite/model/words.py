@@ -246,6 +246,13 @@ class SuppressedBy(StrEnum):
     BASELINE = "baseline"
 
 
+class Until(StrEnum):
+    """What ends a series of rounds. FAILURE: a test fails, or a copy dies. FINDING: one at or above --fail-on."""
+
+    FAILURE = "failure"
+    FINDING = "finding"
+
+
 class ExitCodeFrom(StrEnum):
     """Whose exit code a run has. PARASUITE: that of its verdict. SUITE: that of the program that the copies ran."""
 

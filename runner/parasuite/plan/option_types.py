@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from enum import StrEnum
@@ -50,6 +51,25 @@ class Seconds(ParamType[float]):
         if not 0 < seconds < math.inf:
             self.fail("not a number of seconds", param, ctx)
         return seconds
+
+
+class Duration(ParamType[float]):
+    """A time above 0 in seconds, written as a number of seconds or with units: `90`, `90s`, `30m`, `1h30m`."""
+
+    name = "duration"
+    _WRITTEN = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s?)?")
+    _SECONDS = (3600, 60, 1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        written = self._WRITTEN.fullmatch(str(value))
+        try:
+            parts = written.groups() if written else ()
+            total = sum(float(part) * unit for part, unit in zip(parts, self._SECONDS, strict=False) if part)
+        except ValueError:
+            total = 0.0
+        if not 0 < total < math.inf:
+            self.fail("not a time", param, ctx)
+        return total
 
 
 class Word(_Completed[WordT]):

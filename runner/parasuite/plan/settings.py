@@ -17,11 +17,11 @@ import click
 from parasuite.model.ambient import AmbientService
 from parasuite.model.sensors import SensorName
 from parasuite.model.suppression import Suppression
-from parasuite.model.words import ExitCodeFrom, FailFast, FailOn, NetworkMode, OutputFormat
+from parasuite.model.words import ExitCodeFrom, FailFast, FailOn, NetworkMode, OutputFormat, Until
 from parasuite.plan.baseline import Baseline
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
-from parasuite.plan.option_types import PathText, Pattern, Seconds, SensorList, Word
+from parasuite.plan.option_types import Duration, PathText, Pattern, Seconds, SensorList, Word
 from parasuite.plan.profiles import profile_table
 from parasuite.plan.targets import ResultSource, Target
 
@@ -304,6 +304,38 @@ class Settings:
             help="Ephemeral ports of a private network: with few of them, lost ports are lost far more often.",
         )
     )
+    repeat: int | None = _row(
+        Setting(
+            name="repeat",
+            value_type=click.IntRange(min=1),
+            must_be="a whole number, 1 or more",
+            metavar="N",
+            default_shown="one round; no limit with --duration or --until",
+            toml_types=(int, str),
+            help="Run N rounds, one after the other; docs/rounds.md.",
+        )
+    )
+    duration_s: float | None = _row(
+        Setting(
+            name="duration",
+            value_type=Duration(),
+            must_be="a time such as 90, 30m or 1h30m",
+            metavar="TIME",
+            default_shown="no limit",
+            toml_types=(int, float, str),
+            help="Start rounds until TIME is over (30m, 8h); the last one runs to its end.",
+        )
+    )
+    until: Until | None = _row(
+        Setting(
+            name="until",
+            value_type=Word(Until),
+            must_be=f"one of {', '.join(Until)}",
+            metavar="|".join(Until),
+            default_shown="run all rounds",
+            help="Stop after the first round with a failure, or with a finding at or above --fail-on.",
+        )
+    )
 
 
 SETTINGS: Mapping[str, Setting[Any]] = {each.name: each.metadata[_ROW] for each in fields(Settings)}
@@ -332,10 +364,20 @@ class RunSpec(Settings):
         """Whether the only copy is to run as if parasuite were not there, with parasuite's own standard streams."""
         return self.exit_code_from is ExitCodeFrom.SUITE and self.copies == 1
 
+    @property
+    def is_series(self) -> bool:
+        """Whether more than one round was asked for."""
+        return (self.repeat or 1) > 1 or self.duration_s is not None or self.until is not None
+
     def check(self) -> None:
         """Raises ConfigError for settings that do not fit the target, or each other."""
         for setting in SETTINGS.values():
             self._check_applies(setting)
+        if self.is_series:
+            check_series_format(self.output_format)
+        if self.until is Until.FINDING and self.fail_on is FailOn.NEVER:
+            label = SETTINGS["until"].label(self.origins["until"])
+            raise ConfigError(f"{label} {self.until} would never stop: --fail-on {self.fail_on} lets no finding fail")
         if self.collect_junit is not None and "{copy}" not in self.collect_junit and self.copies > 1:
             label = SETTINGS["collect_junit"].label(self.origins["collect-junit"])
             raise ConfigError(
@@ -355,3 +397,15 @@ class RunSpec(Settings):
             return
         intended = "pytest targets" if setting.applies_to is ResultSource.PYTEST else "commands"
         raise ConfigError(f"{setting.label(source)} only applies to {intended}; {setting.instead}")
+
+
+def check_series_format(output_format: OutputFormat) -> None:
+    """Raises ConfigError for a format in which only a single run can be reported."""
+    if output_format not in _SERIES_FORMATS:
+        raise ConfigError(
+            f"a series cannot be reported as {output_format}, only as {', '.join(_SERIES_FORMATS)}; "
+            "`parasuite report` can report each of its rounds so"
+        )
+
+
+_SERIES_FORMATS = (OutputFormat.FULL, OutputFormat.JSON, OutputFormat.GITHUB, OutputFormat.MARKDOWN)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import itertools
 import json
 import os
 import re
-import secrets
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,13 +14,21 @@ from parasuite.model.events import Event
 from parasuite.model.run_record import FILE_BYTES_MAX, FILE_NAME, RunRecord, RunRecordError
 from parasuite.record.event_files import EventFile, Losses, merged
 from parasuite.record.folder_lock import LOCK, lock
+from parasuite.record.output_folder import (
+    IDS_TRIED,
+    LATEST,
+    NEW_FILE,
+    exists,
+    link_latest,
+    make_base,
+    new_locked_folder,
+    replace_file,
+)
 from parasuite.record.recorder_files import FOLDERS, event_files, failures
 from parasuite.record.removal import remove_tree
 from parasuite.record.retention import prune
 from parasuite.record.untrusted import Unreadable, names, read_json
 
-_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-_IDS_TRIED = 100
 _ENDS_WRITTEN = 2  # Before judging, and with the verdict.
 _RESERVED_BYTES = 4096  # For what run.json contains only at the end: errors, notes, the verdict.
 _COPY = re.compile(r"copies/\d{3,}")
@@ -51,22 +56,25 @@ class RunFolder:
         return self.path.name
 
     @classmethod
-    def create(cls, base: Path, copies: int) -> RunFolder:
-        """A new folder below *base*/runs, named by UTC time and four random digits; `latest` points at it.
+    def create(cls, base: Path, copies: int, *, is_latest: bool = True) -> RunFolder:
+        """A new folder below *base*/runs, named by UTC time and four random digits.
 
-        It is locked while this process lives, or until `close`, so that no other parasuite removes it. Old runs are
-        removed. Raises RunFolderError if *base* cannot be written.
+        *is_latest*: let *base*/latest point at it. It is locked while this process lives, or until `close`, so that
+        no other parasuite removes it. Old runs are removed. Raises RunFolderError if *base* cannot be written.
         """
         folder = None
         try:
-            _make_base(base)
-            folder = cls._new(base / "runs")
+            make_base(base, "runs")
+            path, descriptor = new_locked_folder(base / "runs")
+            folder = cls(path)
+            folder._lock = descriptor
             folder._make_folders(copies)
             # On a full disk a folder can often still be made, but no file written.
             probe = folder.path / "events" / "probe"
             probe.write_bytes(bytes(4096))
             probe.unlink()
-            _link_latest(base / "latest", folder.path)
+            if is_latest:
+                link_latest(base, folder.path)
         except OSError as error:
             path = base / "runs" if folder is None else folder.path
             if folder is not None:
@@ -88,7 +96,7 @@ class RunFolder:
             parent.parent.mkdir(exist_ok=True)
             if parent.parent.is_symlink():
                 raise RunFolderError(f"{parent.parent} is a link: remove it")
-            for number in range(1, _IDS_TRIED):
+            for number in range(1, IDS_TRIED):
                 folder = cls(parent.with_name(f"{parent.name}-{number}" if number > 1 else parent.name))
                 with contextlib.suppress(FileExistsError):
                     folder.path.mkdir()
@@ -106,29 +114,11 @@ class RunFolder:
             (self.path / name).mkdir(parents=True)
 
     @classmethod
-    def _new(cls, runs: Path) -> RunFolder:
-        """A folder that did not exist before, even if another run began in the same second. Raises OSError."""
-        for _ in range(_IDS_TRIED):
-            run_id = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + "-" + secrets.token_hex(2)
-            folder = cls(runs / run_id)
-            try:
-                folder.path.mkdir()
-            except FileExistsError:
-                continue
-            try:
-                folder._lock = lock(folder.path / LOCK)
-            except OSError:
-                folder.discard()
-                raise
-            return folder
-        raise FileExistsError(errno.EEXIST, f"{_IDS_TRIED} names were taken", str(runs))
-
-    @classmethod
     def open(cls, path: Path) -> RunFolder:
         """The folder of an earlier run: *path* itself, or the latest one below it. Raises RunFolderError."""
-        for candidate in (path, path / "latest"):
+        for candidate in (path, path / LATEST):
             # A run.json of any kind will do: read_record reports what is wrong with it.
-            if _exists(candidate / FILE_NAME):
+            if exists(candidate / FILE_NAME):
                 return cls(candidate.resolve())
         raise RunFolderError(f"{path} is not a run folder: it has no run.json; give .parasuite/runs/ID or .parasuite")
 
@@ -153,16 +143,7 @@ class RunFolder:
 
     def write(self, name: str, text: str) -> None:
         """Replace the file *name* in one step, so that no reader ever finds half of it. Raises OSError."""
-        # The random part keeps two reports that are written at once apart.
-        temporary = self.path / f".{name}-{os.getpid()}-{secrets.token_hex(4)}"
-        with open(os.open(temporary, _NEW_FILE, 0o666), "wb") as stream:
-            try:
-                stream.write(text.encode("utf-8"))
-                stream.flush()
-                os.replace(temporary, self.path / name)
-            except OSError:
-                temporary.unlink(missing_ok=True)
-                raise
+        replace_file(self.path, name, text)
 
     def write_record(self, record: RunRecord) -> None:
         """Replace run.json. Raises OSError."""
@@ -173,7 +154,7 @@ class RunFolder:
         size = _RESERVED_BYTES + os.stat(self.path / FILE_NAME).st_size
         for number in range(_ENDS_WRITTEN):
             path = self.path / f".run.json-spare-{number}"
-            descriptor = os.open(path, _NEW_FILE, 0o666)
+            descriptor = os.open(path, NEW_FILE, 0o666)
             self._reserved.append((descriptor, path))
             left = size
             while left:
@@ -247,35 +228,3 @@ class RunFolder:
 
 def _as_text(record: RunRecord) -> str:
     return json.dumps(record.to_json(), indent=1) + "\n"
-
-
-def _exists(path: Path) -> bool:
-    """Whether there is anything at *path*. Raises OSError if that cannot be found out."""
-    try:
-        path.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return True
-
-
-def _make_base(base: Path) -> None:
-    """Make *base* and its `runs`. A *base* that did not exist gets a .gitignore. Raises OSError."""
-    base.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        base.mkdir()
-    except FileExistsError:
-        pass  # It may be the user's own folder, with files that are under version control.
-    else:
-        with open(base / ".gitignore", "x") as stream:
-            stream.write("*\n")
-    (base / "runs").mkdir(exist_ok=True)
-
-
-def _link_latest(link: Path, target: Path) -> None:
-    """Point the relative link *link* at *target*, in one step. Does nothing where links cannot be made."""
-    if os.path.lexists(link) and not link.is_symlink():
-        return  # The user's own file.
-    temporary = link.with_name(f".{link.name}-{target.name}")
-    with contextlib.suppress(OSError, NotImplementedError):
-        temporary.symlink_to(os.path.relpath(target, link.parent), target_is_directory=True)
-        os.replace(temporary, link)

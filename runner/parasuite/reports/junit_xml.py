@@ -13,7 +13,6 @@ skipped tests.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -22,15 +21,15 @@ from parasuite.judge.report import Report
 from parasuite.judge.verdict import has_run, is_failing
 from parasuite.model.results import Attempt, TestResult
 from parasuite.model.words import CopyPhase, Severity, TestOutcome
-from parasuite.reports.junit_bounds import ELEMENTS_MAX, Bounded, Suite, bounded
-from parasuite.reports.junit_case import Case, attribute, seconds
+from parasuite.reports.junit_bounds import ELEMENTS_MAX, Suite
+from parasuite.reports.junit_case import Case
+from parasuite.reports.junit_document import AUDIT, PORTS, document
 from parasuite.reports.problems import is_abnormal
 from parasuite.reports.wording import (
     CANNOT_SEE,
     PROVES_NOTHING,
     explained_by,
     finding_lines,
-    plural,
     subject,
     suppressed_for,
 )
@@ -44,9 +43,6 @@ _ELEMENT_OF = {  # The worst first; a passed test has no element.
     TestOutcome.NOT_RUN: "skipped",
 }
 _WORST_FIRST = [*_ELEMENT_OF, TestOutcome.PASSED]
-_PORTS, _AUDIT, _LIMITS = "parasuite.ports", "parasuite.audit", "left out of this file"
-LEFT_OUT = "{cases} left out, the tests that passed first, and {texts} shortened"
-LEFT_OUT_WHY = "the file would be larger than its readers take; the run folder has the results of each copy"
 _COPIES_QUOTED = 3
 
 
@@ -141,17 +137,17 @@ def _audit_suites(report: Report) -> list[Suite]:
     if report.cannot_see:
         sensors = ", ".join(sorted(report.health.sensors))
         text = "\n".join([*report.cannot_see, *report.notes])
-        audit.append(Case(_AUDIT, CANNOT_SEE.format(sensors=sensors), 0.0, "skipped", "not an error", text))
-    return [Suite(_PORTS, ports, is_report=True), Suite(_AUDIT, audit, is_report=True)]
+        audit.append(Case(AUDIT, CANNOT_SEE.format(sensors=sensors), 0.0, "skipped", "not an error", text))
+    return [Suite(PORTS, ports, is_report=True), Suite(AUDIT, audit, is_report=True)]
 
 
 def _coverage_case(report: Report) -> Case:
     """An error if the run proves nothing: this file may be all that a reader looks at, and must not be green then."""
     if report.verdict.code.is_conclusive:
         # Where a case says what the sensors cannot see, the notes are there.
-        return Case(_AUDIT, "coverage", note="" if report.cannot_see else "\n".join(report.notes))
+        return Case(AUDIT, "coverage", note="" if report.cannot_see else "\n".join(report.notes))
     message = PROVES_NOTHING.format(reason=report.verdict.reason)
-    return Case(_AUDIT, "coverage", 0.0, "error", message, "\n".join(report.notes))
+    return Case(AUDIT, "coverage", 0.0, "error", message, "\n".join(report.notes))
 
 
 def _dead_copies(report: Report) -> Iterator[Case]:
@@ -159,45 +155,21 @@ def _dead_copies(report: Report) -> Iterator[Case]:
     for end, results in zip(report.copy_ends, report.results, strict=True):
         is_dead = is_abnormal(end) and end.how is not CopyPhase.INTERRUPTED
         if is_dead and not any(result.is_of_copy for result in results):
-            yield Case(_AUDIT, f"copy {end.copy}", end.duration_s, "error", str(end))
+            yield Case(AUDIT, f"copy {end.copy}", end.duration_s, "error", str(end))
 
 
 def _finding_case(finding: Finding, report: Report) -> Case:
     name = " ".join(part for part in (finding.cause, subject(finding), finding.id) if part)
     text = "\n".join(finding_lines(finding, report.start_ns, is_brief=False))
     if finding.severity is Severity.NOTE:
-        return Case(_PORTS, name, note=f"{finding.severity}: {text}")
+        return Case(PORTS, name, note=f"{finding.severity}: {text}")
     if finding.suppressed is not None:
-        return Case(_PORTS, name, 0.0, "skipped", suppressed_for(finding.suppressed), text)
+        return Case(PORTS, name, 0.0, "skipped", suppressed_for(finding.suppressed), text)
     element = "failure" if is_failing(finding, report.fail_on) else "skipped"
-    return Case(_PORTS, name, 0.0, element, f"{finding.severity}: {finding.title}", text)
+    return Case(PORTS, name, 0.0, element, f"{finding.severity}: {finding.title}", text)
 
 
 def _document(report: Report, suites: Sequence[Suite], elements_max: int = ELEMENTS_MAX) -> Iterator[str]:
-    fitting = bounded(suites, elements_max=elements_max)
-    suites = [*fitting.suites, *_left_out(fitting)]
-    everything = [case for suite in suites for case in suite.cases]
-    yield "<?xml version='1.0' encoding='utf-8'?>\n"
-    yield f'<testsuites name="parasuite" {_counts(everything, skipped=False)} time="{report.duration_s:.3f}">\n'
-    for suite in suites:
-        duration_s = sum(case.duration_s for case in suite.cases)
-        yield f" <testsuite name={attribute(suite.name)} {_counts(suite.cases)} time={seconds(duration_s)}"
-        yield f" timestamp={attribute(report.wall)} hostname={attribute(report.host)}>\n"
-        for case in suite.cases:
-            yield case.xml()
-        yield " </testsuite>\n"
-    yield "</testsuites>\n"
-
-
-def _left_out(fitting: Bounded) -> Iterator[Suite]:
-    """A suite that says what did not fit into the file."""
-    if fitting.left_out or fitting.shortened:
-        message = LEFT_OUT.format(cases=plural(fitting.left_out, "case"), texts=plural(fitting.shortened, "text"))
-        yield Suite(_LIMITS, [Case(_AUDIT, _LIMITS, 0.0, "skipped", message, LEFT_OUT_WHY)])
-
-
-def _counts(cases: Sequence[Case], *, skipped: bool = True) -> str:
-    counts = Counter(case.element for case in cases)
-    text = f'tests="{len(cases)}" failures="{counts["failure"]}" errors="{counts["error"]}"'
-    # junit-10 has no `skipped` on the outermost element.
-    return text + (f' skipped="{counts["skipped"]}"' if skipped else "")
+    return document(
+        suites, duration_s=report.duration_s, wall=report.wall, host=report.host, elements_max=elements_max
+    )

@@ -24,7 +24,7 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$:-])")
 def markdown(report: Report, bytes_max: int = SUMMARY_BYTES_MAX) -> str:
     """The verdict, what was counted, and a block for each problem, as far as *bytes_max* allows whole blocks."""
     found = list(problems(report))
-    blocks = [_head(report), *map(_block, found), *(_text(NOTE.format(note=note)) for note in report.notes)]
+    blocks = [_head(report), *map(_block, found), *(escaped(NOTE.format(note=note)) for note in report.notes)]
     kept: list[str] = []
     left = bytes_max - _ROOM_FOR_THE_END
     for block in blocks:
@@ -35,15 +35,15 @@ def markdown(report: Report, bytes_max: int = SUMMARY_BYTES_MAX) -> str:
         left -= size
     if len(kept) < len(blocks):
         shown = max(0, len(kept) - 1)
-        kept.append(_text(LEFT_OUT.format(problems=plural(max(0, len(found) - shown), "more problem"))))
+        kept.append(escaped(LEFT_OUT.format(problems=plural(max(0, len(found) - shown), "more problem"))))
     return "\n\n".join(kept) + "\n"
 
 
 def _head(report: Report) -> str:
     lines = [
-        f"## parasuite: {_text(report.verdict.reason)}",
+        f"## parasuite: {escaped(report.verdict.reason)}",
         "",
-        *(f"- {_text(line)}" for line in counted_lines(report)),
+        *(f"- {escaped(line)}" for line in counted_lines(report)),
     ]
     return "\n".join(lines)
 
@@ -51,7 +51,7 @@ def _head(report: Report) -> str:
 def _block(problem: Problem) -> str:
     place = problem.place
     where = "" if place is None else " at " + _code(f"{place.file}:{place.line}" if place.line else place.file)
-    heading = f"### {problem.severity}: {_text(problem.title)}"
+    heading = f"### {problem.severity}: {escaped(problem.title)}"
     return "\n".join(
         [heading, "", f"{_code(problem.rule)}{where}, id {_code(problem.id)}", *_fenced(problem.details)]
     )
@@ -77,6 +77,6 @@ def _longer_than_any(lines: Sequence[str], at_least: int) -> str:
     return "`" * max(at_least, longest + 1)
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """*text* as it is: nothing in it is markup, and no @ mentions anyone."""
     return _SPECIAL.sub(r"\\\1", printable(text)).replace("@", "@\u2060")

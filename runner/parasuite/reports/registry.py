@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from parasuite.judge.report import Report
+from parasuite.judge.summary import summarize
+from parasuite.model.run_summary import FILE_NAME, summary_lines
 from parasuite.model.words import OutputFormat
 from parasuite.reports.concise import concise
 from parasuite.reports.findings_json import findings_json
@@ -28,6 +30,7 @@ REPORT_FILES = (
     ReportFile("findings.json", findings_json),
     ReportFile("junit.xml", junit),
     ReportFile("junit-merged.xml", junit_merged),
+    ReportFile(FILE_NAME, lambda report: "".join(summary_lines(summarize(report)))),
 )
 
 OUTPUT_FORMATS: Mapping[OutputFormat, Callable[[Report], str]] = {

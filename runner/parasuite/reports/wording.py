@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from parasuite.judge.findings import Effect, Explanation, Finding, Side
 from parasuite.judge.findings.programs import program_name
-from parasuite.model.causes import Cause, EffectKind
+from parasuite.model.causes import EffectKind
 from parasuite.model.location import Location
 from parasuite.model.suppression import Suppressed
-from parasuite.model.words import AttributedBy, NetworkMode, Protocol, Role, SuppressedBy, TestOutcome
+from parasuite.model.words import AttributedBy, NetworkMode, Role, SuppressedBy, TestOutcome
 from parasuite.reports.columns import BESIDE_FROM, beside
 
 NOTE = "note: {note}"
@@ -142,12 +142,7 @@ def listeners_seen(listeners: int, *, calls: int | None = None, samples: int | N
 
 def subject(finding: Finding) -> str:
     """The port or path that the suite insists on, the same in every run: `tcp 8025`, `unix /tmp/it.sock`; else ""."""
-    protocol = finding.endpoint.protocol
-    if finding.port:
-        return f"{protocol} {finding.port}"
-    if protocol is Protocol.UNIX and finding.cause is Cause.HARD_CODED:
-        return f"{protocol} {finding.endpoint.address}"
-    return ""
+    return finding.subject
 
 
 def label(finding: Finding) -> str:

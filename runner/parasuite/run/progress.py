@@ -61,6 +61,9 @@ class Progress(Protocol):
     def update(self, views: Sequence[CopyView]) -> None:
         """Show the state of all copies."""
 
+    def enter_round(self, name: str) -> None:
+        """What follows belongs to the round *name*, "" to none."""
+
     def close(self) -> None:
         """The run is over; leave the terminal as it was."""
 
@@ -70,11 +73,15 @@ class LogProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._round = ""
         self._started_s = self._last_s = time.monotonic()
 
     def say(self, line: str) -> None:
         self._last_s = time.monotonic()
-        self._console.print(_text(line), soft_wrap=True)
+        self._console.print(_text(_in_round(self._round, line)), soft_wrap=True)
+
+    def enter_round(self, name: str) -> None:
+        self._round, self._started_s = name, time.monotonic()
 
     def update(self, views: Sequence[CopyView]) -> None:
         now_s = time.monotonic()
@@ -94,10 +101,14 @@ class DeferredProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._round = ""
         self._lines: list[str] = []
 
     def say(self, line: str) -> None:
-        self._lines.append(line)
+        self._lines.append(_in_round(self._round, line))
+
+    def enter_round(self, name: str) -> None:
+        self._round = name
 
     def update(self, views: Sequence[CopyView]) -> None:
         """Nothing: the output of the copy shows what it does."""
@@ -116,23 +127,27 @@ class LiveProgress:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._round = ""
         self._drawn_s = float("-inf")
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._live.start()
 
     def say(self, line: str) -> None:
-        print_line(self._live.console, _text(line))
+        print_line(self._live.console, _text(_in_round(self._round, line)))
+
+    def enter_round(self, name: str) -> None:
+        self._round = name
 
     def update(self, views: Sequence[CopyView]) -> None:
         now_s = time.monotonic()
         if now_s - self._drawn_s < _REDRAWN_EVERY_S:
             return
         self._drawn_s = now_s
-        table = Table(box=None, pad_edge=False, expand=True)
+        table = Table(box=None, pad_edge=False, expand=True, title=self._round or None, title_justify="left")
         for heading in ("copy", "state", "passed", "failed", "of", "s"):
             table.add_column(heading, justify="left" if heading == "state" else "right", no_wrap=True)
         table.add_column("now", ratio=1, no_wrap=True, overflow="ellipsis")
-        rows = max(3, self._console.height - 4)
+        rows = max(3, self._console.height - (5 if self._round else 4))
         for view in views[:rows]:
             table.add_row(
                 str(view.copy),
@@ -149,6 +164,10 @@ class LiveProgress:
 
     def close(self) -> None:
         self._live.stop()
+
+
+def _in_round(name: str, line: str) -> str:
+    return f"{name}: {line}" if name else line
 
 
 def _text(text: str) -> Text:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
@@ -63,14 +64,18 @@ def run(
     progress: Progress,
     inside: RunFolder | None = None,
     suspect: Suspect | None = None,
+    signals: Signals | None = None,
 ) -> tuple[Report, list[str]]:
     """Run *spec* and write every report; the report, and a line for each one that could not be written.
 
     *cwd*: the user's folder, where run folders go. *work_dir*: the folder that the copies run in. *inside*: the
     folder to use, of a run that belongs to another run; by default a new one is made. *suspect*: what to provoke.
-    Raises RunFolderError before anything is started if the folder cannot be made.
+    *signals*: entered already, for several runs. Raises RunFolderError before anything is started if the folder
+    cannot be made.
     """
-    with Signals(PASSED_ON if spec.is_observed_only else ()) as signals:
+    with contextlib.ExitStack() as entered:
+        if signals is None:
+            signals = entered.enter_context(Signals(PASSED_ON if spec.is_observed_only else ()))
         folder = inside or RunFolder.create(cwd / spec.output_dir, spec.copies)
         record = _new_record(spec, python, folder, environ, work_dir)
         record = replace(record, baseline=baseline_entries(spec.accepted, record, cwd / spec.output_dir))

@@ -11,7 +11,7 @@ from parasuite.model.location import Location
 from parasuite.model.party import Party
 from parasuite.model.proof import Proof
 from parasuite.model.suppression import Suppressed
-from parasuite.model.words import AttributedBy, Evidence, Role, Severity, SocketOption, SocketState
+from parasuite.model.words import AttributedBy, Evidence, Protocol, Role, Severity, SocketOption, SocketState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,16 @@ class Finding:
     def places(self) -> tuple[Location, ...]:
         """Where the user's code does it, without repeats."""
         return tuple(dict.fromkeys(side.location for side in self.sides if side.location is not None))
+
+    @property
+    def subject(self) -> str:
+        """The port or path that the suite insists on, the same in every run: `tcp 8025`, `unix /tmp/x`; else ""."""
+        protocol = self.endpoint.protocol
+        if self.port:
+            return f"{protocol} {self.port}"
+        if protocol is Protocol.UNIX and self.cause is Cause.HARD_CODED:
+            return f"{protocol} {self.endpoint.address}"
+        return ""
 
     @property
     def tests(self) -> tuple[str, ...]:

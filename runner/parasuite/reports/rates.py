@@ -1,0 +1,40 @@
+"""How often something happened, in words that every report about several runs shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from parasuite.judge.history import FindingHistory, Rate, TestHistory
+from parasuite.reports.wording import plural
+
+IN_ROUNDS = "in {count} of {rounds}"
+ELSEWHERE = "and in {rounds} that {prove} nothing"
+PASSES = "passed {where}; {failed} of {executions} failed"
+
+
+def rate(found: Rate) -> str:
+    """`in 4 of 20 rounds (20 %, 95 % interval 8 to 42 %)`; without an interval if there was no round."""
+    where = IN_ROUNDS.format(count=found.count, rounds=plural(found.of, "round"))
+    if not found.of:
+        return where
+    low, high = (round(100 * each) for each in found.interval)
+    return f"{where} ({100 * found.share:.0f} %, 95 % interval {low} to {high} %)"
+
+
+def finding_rates(finding: FindingHistory) -> Iterator[str]:
+    """In how many rounds a finding was seen, and in how many it had an effect of each kind."""
+    elsewhere = ""
+    if finding.seen_elsewhere:
+        prove = "proves" if finding.seen_elsewhere == 1 else "prove"
+        elsewhere = ", " + ELSEWHERE.format(rounds=plural(finding.seen_elsewhere, "round"), prove=prove)
+    yield f"seen {rate(finding.seen)}{elsewhere}"
+    for kind, found in finding.effects.items():
+        yield f"{kind} {rate(found)}"
+
+
+def test_rate(test: TestHistory) -> str:
+    """`passed in 16 of 20 rounds (80 %, 95 % interval 58 to 92 %); 4 of 40 executions failed`."""
+    executions = test.executions
+    return PASSES.format(
+        where=rate(test.passed), failed=executions.failed, executions=plural(executions.ran, "execution")
+    )

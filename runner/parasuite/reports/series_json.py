@@ -1,0 +1,90 @@
+"""findings.json of a series: its rounds, each finding with its rates, and the tests that did not always pass."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+from parasuite.judge.history import FindingHistory, Rate, TestHistory
+from parasuite.judge.series import SeriesReport
+from parasuite.model.causes import docs_page
+from parasuite.model.run_summary import RunSummary
+from parasuite.reports.series_terminal import unsteady_tests
+
+FORMAT = 1
+"""Raised by one when a reader of the older format would misread the file."""
+
+
+def series_json(report: SeriesReport) -> str:
+    """A JSON object; findings are the gravest first, tests those that failed most often first."""
+    record = report.record
+    series = {
+        "id": record.series_id,
+        "started_at": _moment(record.started_s),
+        "ended": record.ended,
+        "exit_code": int(report.code),
+        "verdict": report.reason,
+        "target": record.described,
+        "repeat": record.repeat,
+        "duration_s": record.duration_s,
+        "until": record.until,
+        "conclusive_rounds": report.history.conclusive,
+        "errors": [*record.errors, *report.missing],
+    }
+    # Round by round, as the paths of those that can be read: a run that is missing is in errors.
+    rounds = [_round(run, path) for run, path in zip(report.history.runs, report.paths, strict=True)]
+    findings = [_finding(finding) for finding in report.history.findings]
+    tests = [_test(test) for test in unsteady_tests(report)]
+    whole = {"format": FORMAT, "series": series, "rounds": rounds, "findings": findings, "tests": tests}
+    return json.dumps(whole, indent=1) + "\n"
+
+
+def _round(run: RunSummary, path: str) -> dict[str, object]:
+    overlap = run.overlap
+    return {
+        "run": run.run_id,
+        "folder": path,
+        "started_at": _moment(run.started_s),
+        "host": run.host,
+        "copies": run.copies,
+        "exit_code": run.code,
+        "verdict": run.verdict,
+        "is_conclusive": run.is_conclusive,
+        "overlap_s": {"any": overlap.any_s, "two": overlap.two_s, "all": overlap.all_s},
+    }
+
+
+def _finding(finding: FindingHistory) -> dict[str, object]:
+    worst = finding.worst
+    return {
+        "id": worst.id,
+        "cause": worst.cause,
+        "severity": worst.severity,
+        "title": worst.title,
+        "place": worst.place,
+        "subject": worst.subject,
+        "suppressed": worst.suppressed or None,
+        "docs": docs_page(worst.cause),
+        "seen": rate_json(finding.seen),
+        "seen_elsewhere": finding.seen_elsewhere,
+        "effects": {kind: rate_json(found) for kind, found in finding.effects.items()},
+        "first_run": finding.first.run_id,
+        "first_seen": _moment(finding.first.started_s),
+        "last_run": finding.last.run_id,
+        "last_seen": _moment(finding.last.started_s),
+        "hosts": list(finding.hosts),
+    }
+
+
+def _test(test: TestHistory) -> dict[str, object]:
+    executions = {"passed": test.executions.passed, "failed": test.executions.failed}
+    return {"id": test.id, "passed": rate_json(test.passed), "executions": executions}
+
+
+def rate_json(rate: Rate) -> dict[str, object]:
+    """`{"rounds": 4, "of": 20, "interval": [0.081, 0.416]}`."""
+    return {"rounds": rate.count, "of": rate.of, "interval": [round(each, 4) for each in rate.interval]}
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

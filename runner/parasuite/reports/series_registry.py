@@ -1,0 +1,32 @@
+"""The reports that every series writes into its folder: one row each. They have the names that a run's have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from parasuite.judge.series import SeriesReport
+from parasuite.model.words import OutputFormat
+from parasuite.reports.series_json import series_json
+from parasuite.reports.series_junit import series_junit
+from parasuite.reports.series_markdown import series_markdown
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesFile:
+    """A file in the folder of a series. *render*: its whole text, from the report alone."""
+
+    name: str
+    render: Callable[[SeriesReport], str]
+
+
+SERIES_FILES = (
+    SeriesFile("findings.json", series_json),
+    SeriesFile("junit.xml", series_junit),
+)
+
+SERIES_FORMATS: Mapping[OutputFormat, Callable[[SeriesReport], str]] = {
+    OutputFormat.JSON: series_json,
+    OutputFormat.MARKDOWN: series_markdown,
+}
+"""What is printed in each format. The others that a series has are `reports.series_terminal`."""
