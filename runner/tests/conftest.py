@@ -35,7 +35,7 @@ def clean_environment() -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PARASUITE", "GITHUB_", "PYTEST_", "HYPOTHESIS_", "COVERAGE_", "COV_"))
-        and name not in ("VIRTUAL_ENV", "CONDA_PREFIX", "COLUMNS", "LINES", "FORCE_COLOR", "PYTHONPATH")
+        and name not in ("CI", "VIRTUAL_ENV", "CONDA_PREFIX", "COLUMNS", "LINES", "FORCE_COLOR", "PYTHONPATH")
     } | {"COLUMNS": "200"}
 
 

@@ -164,6 +164,19 @@ def test_the_live_view_fits_into_eighty_columns(parasuite: Parasuite) -> None:
     assert ("copy" in shown, lines) == (True, [])
 
 
+@on_posix
+@pytest.mark.parametrize(
+    ("environ", "is_redrawn"),
+    [({}, True), ({"CI": "true"}, False), ({"TERM": "dumb"}, False)],
+    ids=["", "CI", "dumb"],
+)
+def test_the_live_view_is_redrawn_only_on_a_terminal_that_nobody_keeps_a_log_of(
+    parasuite: Parasuite, environ: dict[str, str], is_redrawn: bool
+) -> None:
+    shown = on_a_terminal(parasuite, "run", "-j", "1", "--sensors", "none", "--", "true", stream="stderr", **environ)
+    assert ("\x1b[?25l" in shown, "\x1b" in shown) == (is_redrawn, is_redrawn)
+
+
 def test_force_color_gives_colours_and_makes_no_terminal_of_a_pipe(parasuite: Parasuite) -> None:
     arguments = ("run", "-j", "1", "--sensors", "none", "--", "sh", "-c", "exit 1", "x" * 200)
     finished = parasuite(*arguments, environ={"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"})
