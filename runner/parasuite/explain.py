@@ -1,24 +1,36 @@
-"""The pages about causes and effects, as lines for a terminal.
+"""The pages about causes and effects, and all about one finding, as lines for a terminal.
 
 They are docs/findings/*.md in a checkout, and lie in the package where parasuite was installed from a wheel.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from parasuite.assemble import assemble_report
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.plan.errors import ConfigError, did_you_mean
+from parasuite.record.past_runs import newest_run_with
+from parasuite.record.run_folder import RunFolder
+from parasuite.reports.wording import finding_lines
 
 _PACKAGE = Path(__file__).parent
 _IN_WHEEL = _PACKAGE / "pages"
 _IN_CHECKOUT = _PACKAGE.parents[1] / "docs" / "findings"
 _WORDS = (*Cause, *EffectKind)
 _WIDTH = max(map(len, _WORDS))
+UNKNOWN_ID = "no run in {base} has a finding {id}; `parasuite report` shows the latest one"
+_FINDING_ID = re.compile("[0-9a-f]{10}")
 UNKNOWN_WORD = "no cause or effect is called {word}{suggestion}; `parasuite explain` lists them"
+
+
+def is_finding_id(word: str) -> bool:
+    """Whether *word* has the form of a finding's id."""
+    return _FINDING_ID.fullmatch(word) is not None
 
 
 def page_lines(word: str) -> Iterator[str]:
@@ -30,6 +42,25 @@ def page_lines(word: str) -> Iterator[str]:
     yield from (folder / f"{word}.md").read_text("utf-8").splitlines()
 
 
+def finding_page(base: Path, finding_id: str) -> Iterator[str]:
+    """All that the newest run below *base* says of a finding, and the page about its cause.
+
+    Raises ConfigError if no run that is kept there has a finding of this id, and RunFolderError.
+    """
+    folder = newest_run_with(base, finding_id)
+    if folder is None:
+        raise ConfigError(UNKNOWN_ID.format(id=finding_id, base=base))
+    report = assemble_report(RunFolder.open(folder))
+    for finding in report.findings:
+        if finding.id == finding_id:
+            title, *lines = finding_lines(finding, report.start_ns, is_brief=False)
+            yield f"{finding.severity} [{finding.cause}] {title}"
+            yield from (f"    {line}" for line in lines)
+            yield f"    from the run of {report.wall}Z, {report.folder}"
+            yield ""
+            yield from page_lines(finding.cause)
+
+
 def overview() -> Iterator[str]:
     """All causes and effects, a line each."""
     yield "causes: what to fix (severity as long as nothing has happened)"
@@ -38,7 +69,7 @@ def overview() -> Iterator[str]:
     yield "effects: what happened because of a cause"
     for kind in EffectKind:
         yield _row(kind, kind.info.severity, kind.info.title)
-    yield "more about one: parasuite explain WORD"
+    yield "more about one: parasuite explain WORD; about a finding: parasuite explain ID"
 
 
 def _row(word: str, severity: str, title: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from parasuite.explain import UNKNOWN_WORD, overview, page_lines
+from parasuite.explain import UNKNOWN_ID, UNKNOWN_WORD, overview, page_lines
 from parasuite.model.causes import Cause, EffectKind, docs_page
 from parasuite.plan.errors import ConfigError
 
@@ -89,6 +90,26 @@ def test_an_unknown_word_is_wrong_usage_with_a_suggestion(parasuite: Parasuite) 
 def test_only_the_words_themselves_have_a_page(word: str) -> None:
     with pytest.raises(ConfigError):
         list(page_lines(word))
+
+
+def test_an_id_prints_the_finding_of_the_newest_run_that_has_it_and_the_page_about_its_cause(
+    parasuite: Parasuite, suite: Callable[[str], Path]
+) -> None:
+    source = suite('import socket\ndef test_it(): socket.create_server(("", 0)).close()\n')
+    run = ("-j", "1", "--sensors", "recorder", "tests/")
+    (finding,) = parasuite.run_pytest(*run).findings
+    source.write_text("def test_it(): pass\n")
+    assert parasuite.run_pytest(*run).findings == []
+    done = parasuite("explain", finding["id"])
+    assert done.code == 0, done.stderr
+    assert done.stdout.startswith(f"warning [exposed] {finding['title']}\n    at tests/test_it.py:2 test_it\n")
+    assert done.stdout.endswith((PAGES / "exposed.md").read_text("utf-8"))
+
+
+def test_an_id_that_no_run_has_is_wrong_usage(parasuite: Parasuite) -> None:
+    done = parasuite("explain", "0123456789")
+    said = UNKNOWN_ID.format(base=".parasuite", id="0123456789")
+    assert (done.code, done.stdout, done.stderr) == (2, "", f"parasuite: {said}\n")
 
 
 def test_a_shell_completes_the_words(parasuite: Parasuite) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
@@ -22,13 +23,14 @@ from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import ProfileOption, SettingOption, baseline_path, current_folder, without_command_line
 from parasuite.record.run_folder import RunFolder
+from parasuite.record.series import SeriesFolder
 from parasuite.reports.wording import plural, printable, short_title
 
 EXISTS = "{path} exists; `parasuite baseline --update` adds what is new"
 OF_ANOTHER_RUN = (
     "{path} was written from a run of {target}, and this one is of {other}: name a file of its own with --baseline"
 )
-INCONCLUSIVE = "note: that run proves nothing ({reason}): more may be found by another one"
+INCONCLUSIVE = "note: run {run} proves nothing ({reason}): another one may find more"
 KEPT = "stale, but kept since it has a reason of its own: {id} ({reason})"
 
 
@@ -43,8 +45,8 @@ KEPT = "stale, but kept since it has a reason of its own: {id} ({reason})"
 def baseline_command(context: click.Context, /, folder: str | None, update: bool, baseline: Path) -> None:  # noqa: ARG001
     """Write the findings of a run into a file, so that later runs only fail for other ones.
 
-    RUN is a run folder, or a folder that contains runs, of which the latest is taken, as for `parasuite report`.
-    Findings of severity note, which never fail a run, and those that are suppressed are left out.
+    RUN is the folder of a run or of a series, or a folder that contains some, of which the latest is taken, as for
+    `parasuite report`. Findings of severity note, which never fail a run, and those that are suppressed are left out.
 
     An entry is stale once five runs in a row of what the file was written from have not seen it. --update removes
     stale entries, except those to which somebody has given a reason.
@@ -55,25 +57,43 @@ def baseline_command(context: click.Context, /, folder: str | None, update: bool
         raise ConfigError(EXISTS.format(path=path))
     source = Path(folder) if folder is not None else without_command_line("output_dir")
     try:
-        run_folder = RunFolder.open(source)
-        record = run_folder.read_record()
-        report = assemble_report(run_folder, record)
+        runs = [_judged(run) for run in _runs(source)]
     except OSError as error:
         stop(f"{error.filename or source} cannot be read: {error.strerror}")
+    record = runs[-1].record
     before = read_baseline(path) or new_baseline(record)
     if not before.is_about(record):
         other = " ".join([record.described, *record.pytest_args])
         target = " ".join([before.target, *before.arguments])
         raise ConfigError(OF_ANOTHER_RUN.format(path=path, target=target, other=other))
-    for line in _write(path, before, record, report, display_path(path, cwd)):
+    for line in _write(path, before, runs, display_path(path, cwd)):
         print_safely(line)
 
 
-def _write(path: Path, before: Baseline, record: RunRecord, report: Report, shown: str) -> Iterator[str]:
+class _Run(NamedTuple):
+    record: RunRecord
+    report: Report
+
+
+def _runs(source: Path) -> list[RunFolder]:
+    """The run at *source*, or the runs of the series there, the oldest first. Raises RunFolderError."""
+    series = SeriesFolder.find(source)
+    paths = [] if series is None else [series.run_path(name) for name in series.read_record().runs]
+    return [RunFolder.open(path) for path in paths if path.exists()] or [RunFolder.open(source)]
+
+
+def _judged(folder: RunFolder) -> _Run:
+    record = folder.read_record()
+    return _Run(record, assemble_report(folder, record))
+
+
+def _write(path: Path, before: Baseline, runs: Sequence[_Run], shown: str) -> Iterator[str]:
     """Write the baseline; what has changed, a line each."""
-    new = {finding.id: _comment(finding) for finding in report.findings if _is_new(finding)}
+    found = [finding for run in runs for finding in run.report.findings]
+    new = {finding.id: _comment(finding) for finding in found if _is_new(finding)}
     add = {finding: comment for finding, comment in new.items() if finding not in before.entries}
-    gone = [entry.id for entry in stale(record.baseline, report.findings) if entry.id in before.entries]
+    # What the last run of a series has counted includes the others.
+    gone = [entry.id for entry in stale(runs[-1].record.baseline, found) if entry.id in before.entries]
     remove = [finding for finding in gone if before.entries[finding].reason == REASON]
     after = before.changed(add, remove)
     try:
@@ -86,8 +106,9 @@ def _write(path: Path, before: Baseline, record: RunRecord, report: Report, show
     for finding in gone:
         if finding not in remove:
             yield KEPT.format(id=finding, reason=before.entries[finding].reason)
-    if not report.verdict.code.is_conclusive:
-        yield INCONCLUSIVE.format(reason=report.verdict.reason)
+    for run in runs:
+        if not run.report.verdict.code.is_conclusive:
+            yield INCONCLUSIVE.format(run=run.report.run_id, reason=run.report.verdict.reason)
 
 
 def _is_new(finding: Finding) -> bool:

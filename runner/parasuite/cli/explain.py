@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import click
 
-from parasuite.cli.output import print_safely
-from parasuite.explain import overview, page_lines, words_starting_with
+from parasuite.cli.output import print_safely, stop
+from parasuite.explain import finding_page, is_finding_id, overview, page_lines, words_starting_with
+from parasuite.plan.options import ProfileOption, current_folder, without_command_line
 
 
-@click.command("explain", short_help="explain a cause or an effect that a finding names")
-@click.argument("word", metavar="[CAUSE|EFFECT]", required=False, shell_complete=words_starting_with)
+@click.command("explain", params=[ProfileOption()], short_help="explain a cause, an effect, or a finding")
+@click.argument("word", metavar="[CAUSE|EFFECT|ID]", required=False, shell_complete=words_starting_with)
 def explain_command(word: str | None) -> None:
     """Print the page about a cause or an effect: what happened, how to read it, how to cure it, when it is innocent.
 
+    For the ID of a finding, print all that the newest run with that finding says of it, and the page about its cause.
     Without a word, list the causes and the effects.
     """
-    for line in overview() if word is None else page_lines(word):
-        print_safely(line)
+    if word is None:
+        lines = overview()
+    elif is_finding_id(word):
+        current_folder()
+        lines = finding_page(without_command_line("output_dir"), word)
+    else:
+        lines = page_lines(word)
+    try:
+        for line in lines:
+            print_safely(line)
+    except OSError as error:
+        stop(f"{error.filename} cannot be read: {error.strerror}")

@@ -22,6 +22,7 @@ from parasuite.cli.output import Output, lost_output, occupy_standard_descriptor
 from parasuite.cli.report import report_command
 from parasuite.cli.repro import repro_command
 from parasuite.cli.run import run_command
+from parasuite.cli.settings import settings_command
 from parasuite.judge.verdict import ExitCode
 from parasuite.plan.errors import ConfigError
 from parasuite.record.run_folder import RunFolderError
@@ -46,6 +47,7 @@ Examples:
         repro_command,
         baseline_command,
         explain_command,
+        settings_command,
         demo_command,
         doctor_command,
     ),

@@ -115,9 +115,18 @@ def setting_options() -> list[click.Parameter]:
 
 def without_command_line(field: str) -> Any:
     """The value of a setting in the environment, in pyproject.toml or by default. Raises ConfigError."""
-    command = click.Command("parasuite", params=[SettingOption(field)])
+    return _context_of(field).params[field]
+
+
+def stored_settings() -> click.Context:
+    """The context of a command that has every setting, and was given none of them. Raises ConfigError."""
+    return _context_of(*(field for field, setting in SETTINGS.items() if not setting.is_option_only))
+
+
+def _context_of(*fields: str) -> click.Context:
+    command = click.Command("parasuite", params=[SettingOption(field) for field in fields])
     # The profile is that of the command that asks: a context shares its meta with those below it.
-    return command.make_context("parasuite", [], click.get_current_context(silent=True)).params[field]
+    return command.make_context("parasuite", [], click.get_current_context(silent=True))
 
 
 def all_without_command_line() -> dict[str, Any]:

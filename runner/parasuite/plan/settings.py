@@ -93,6 +93,16 @@ class Setting(Generic[T]):
             return ()
         return self.variables or ("PARASUITE_" + self.name.upper().replace("-", "_"),)
 
+    def written(self, value: T | None) -> str:
+        """*value* as a user would write it; for one that is not set, what it means."""
+        if value is None:
+            return self.default_shown or "not set"
+        if isinstance(value, tuple):
+            return ",".join(map(str, value)) or "none"
+        if isinstance(value, bool | float):
+            return f"{value:g}" if isinstance(value, float) else str(value).lower()
+        return str(value)
+
     def label(self, source: Source) -> str:
         """The setting as it is called in *source*, for messages."""
         flag = next((each for each in self.option_flags if each.startswith("--")), self.option_flags[0])

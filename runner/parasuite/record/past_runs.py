@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from parasuite.model.json_fields import is_object, is_objects
 from parasuite.model.run_record import FILE_BYTES_MAX, FILE_NAME, RunRecord, RunRecordError
-from parasuite.record.untrusted import Unreadable, names, read_json
+from parasuite.record.findings_file import FINDINGS_FILE
+from parasuite.record.retention import runs_below
+from parasuite.record.untrusted import Unreadable, read_json
 
-_FINDINGS_FILE = "findings.json"
 _FINDINGS_BYTES_MAX = 64 << 20
 
 
@@ -18,21 +20,30 @@ def found_in_past_runs(base: Path, is_wanted: Callable[[RunRecord], bool]) -> It
 
     Runs that cannot be read, or that another version of parasuite has written, are left out.
     """
-    try:
-        runs = names(base, "runs", "")
-    except Unreadable:
-        return
-    for run in reversed(runs):
-        try:
-            if is_wanted(RunRecord.from_json(read_json(base / run, FILE_NAME, FILE_BYTES_MAX))):
-                yield _ids(read_json(base / run, _FINDINGS_FILE, _FINDINGS_BYTES_MAX))
-        except (Unreadable, RunRecordError):
-            continue
+    for run in _newest_first(base):
+        with contextlib.suppress(Unreadable, RunRecordError):
+            if is_wanted(RunRecord.from_json(read_json(run, FILE_NAME, FILE_BYTES_MAX))):
+                yield _ids(run)
 
 
-def _ids(written: object) -> frozenset[str]:
-    """The ids in a findings.json. Raises Unreadable."""
+def newest_run_with(base: Path, finding: str) -> Path | None:
+    """The folder of the newest run below *base* that has a finding of this id; None if none of those kept has."""
+    for run in _newest_first(base):
+        with contextlib.suppress(Unreadable):
+            if finding in _ids(run):
+                return run
+    return None
+
+
+def _newest_first(base: Path) -> Iterator[Path]:
+    with contextlib.suppress(Unreadable):
+        yield from (base / "runs" / run for run in reversed(runs_below(base)))
+
+
+def _ids(run: Path) -> frozenset[str]:
+    """The ids in its findings.json. Raises Unreadable."""
+    written: object = read_json(run, FINDINGS_FILE, _FINDINGS_BYTES_MAX)
     findings = written.get("findings") if is_object(written) else None
     if not is_objects(findings):
-        raise Unreadable(f"{_FINDINGS_FILE} has no findings")
+        raise Unreadable(f"{FINDINGS_FILE} has no findings")
     return frozenset(str(finding.get("id")) for finding in findings)
