@@ -14,7 +14,7 @@ from parasuite.run.networks.refusals import explain_refusal, policy_here
 from parasuite.run.networks.surroundings import plan_network
 
 NEEDS_LINUX = "network namespaces are Linux's"
-NOT_COPIED = "the new network has not this host's value of {names}: writing it was refused"
+NOT_COPIED = "the new network does not have this host's value of {names}: writing it was refused"
 
 
 def with_network(spec: RunSpec) -> RunSpec:
