@@ -89,7 +89,7 @@ class FixtureScope(StrEnum):
 
 
 class CopyVariable(StrEnum):
-    """Variables that parasuite sets in the environment of a copy. Suites may read those up to COPY_DIR."""
+    """Variables that parasuite sets in the environment of a copy. Suites may read SEED and those up to COPY_DIR."""
 
     PARASUITE = "PARASUITE"
     RUN_ID = "PARASUITE_RUN_ID"
@@ -102,6 +102,7 @@ class CopyVariable(StrEnum):
     RESULTS = "PARASUITE_RESULTS"
     FIXTURE = "PARASUITE_FIXTURE"
     STARTED_AT = "PARASUITE_STARTED_AT"
+    SEED = "PARASUITE_SEED"
 
 
 class TestTool(StrEnum):

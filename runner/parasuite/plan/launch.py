@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parasuite.model.words import CopyVariable
+from parasuite.plan.seeds import copy_seed
 from parasuite.plan.targets import ResultSource, Target
 
 _RECORDER = Path(__file__).parent.parent / "sensors" / "recorder"
@@ -49,8 +50,9 @@ def launches(
     inherits_streams: bool = False,
     dumps_stacks: bool = True,
     ignored_signals: tuple[int, ...] = (),
+    seed: int | None = None,
 ) -> list[Launch]:
-    """One Launch per copy. A Command ignores *pytest_args*.
+    """One Launch per copy. A Command ignores *pytest_args*. *seed*: of the run, from which those of copies follow.
 
     *recorder_mode*: "pages", "events", or "" to run the copies' Python processes without the recorder. *clock*: the
     clock of this process, as _parasuite_clock describes it. *dumps_stacks*: Python processes that are sent SIGABRT
@@ -76,6 +78,7 @@ def launches(
                 **({} if inherits_streams else {"CORPUS_TIMEOUT_SCALE": f"{timeout_scale:g}"}),
                 **({"PYTHONFAULTHANDLER": "1"} if dumps_stacks else {}),
                 **({CopyVariable.CLOCK: clock} if recorder_mode else {}),
+                **({} if seed is None else _seeded(copy_seed(seed, copy))),
             },
             recorder_mode=recorder_mode,
         )
@@ -128,6 +131,11 @@ def _launch(
         inherits_streams=inherits_streams,
         ignored_signals=ignored_signals,
     )
+
+
+def _seeded(seed: int) -> dict[str, str]:
+    # The plug-in of a pytest tree gives PARASUITE_SEED to pytest-randomly and Hypothesis.
+    return {CopyVariable.SEED: str(seed), "PYTHONHASHSEED": str(seed)}
 
 
 def recorder_variable(mode: str, copy: int, folder: Path) -> str:

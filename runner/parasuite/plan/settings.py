@@ -23,6 +23,7 @@ from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import Duration, PathText, Pattern, Seconds, SensorList, Word
 from parasuite.plan.profiles import profile_table
+from parasuite.plan.seeds import SEED_MAX
 from parasuite.plan.targets import ResultSource, Target
 
 T = TypeVar("T")
@@ -344,6 +345,28 @@ class Settings:
             metavar="|".join(Until),
             default_shown="run all rounds",
             help="Stop after the first round with a failure, or with a finding at or above --fail-on.",
+        )
+    )
+    stagger_s: float | None = _row(
+        Setting(
+            name="stagger",
+            value_type=Seconds(),
+            must_be="a number of seconds above 0",
+            metavar="SECONDS",
+            default_shown="all at once; copies of a pytest tree begin their tests together",
+            toml_types=(int, float, str),
+            help="Start each copy SECONDS after the one before it.",
+        )
+    )
+    seed: int | None = _row(
+        Setting(
+            name="seed",
+            value_type=click.IntRange(0, SEED_MAX),
+            must_be=f"a whole number from 0 to {SEED_MAX}",
+            metavar="N",
+            default_shown="none",
+            toml_types=(int, str),
+            help="Give each copy a seed of its own that follows from N; docs/rounds.md.",
         )
     )
 

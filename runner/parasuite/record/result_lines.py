@@ -33,6 +33,11 @@ class Collected:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """The runner has collected its tests, and waits for the other copies before it begins them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """The test *id* began at *t_ns*, CLOCK_MONOTONIC."""
 
@@ -84,7 +89,7 @@ class InternalError:
     text: str
 
 
-ResultLine = Collected | Started | Finished | Dropped | Ended | SeedsDrawn | InternalError
+ResultLine = Collected | Waiting | Started | Finished | Dropped | Ended | SeedsDrawn | InternalError
 
 
 def read_result_line(line: bytes) -> ResultLine:
@@ -107,6 +112,8 @@ def _read(fields: Fields) -> ResultLine:
     match fields.take("event", is_text, ""):
         case "collected":
             return Collected(runner, fields.take("id", is_text, ""))
+        case "waiting":
+            return Waiting()
         case "started":
             return Started(runner, fields.take("id", is_text, ""), fields.take("t_ns", _is_int64, 0))
         case "result":

@@ -21,6 +21,7 @@ from parasuite.record.result_lines import (
     ResultLineError,
     SeedsDrawn,
     Started,
+    Waiting,
     read_result_line,
 )
 from parasuite.record.untrusted import Missing, Reader, Unreadable, lines
@@ -66,7 +67,7 @@ class Tally:
     *internal_error*: the traceback of a runner that failed itself. *seeds*: by the name of the plug-in that drew
     them. *failures*: the first tests that failed, in order. *torn_lines*: how many lines could not be read.
     *unreadable*: why the file could not be read to its end, "" if it could. *is_missing*: that is because there is
-    none.
+    none. *has_collected*: a runner waits for the other copies, or has begun its tests.
     """
 
     def __init__(self) -> None:
@@ -77,6 +78,7 @@ class Tally:
         self.torn_lines = 0
         self.unreadable = ""
         self.is_missing = False
+        self.has_collected = False
         self._runners: dict[str, _Runner] = {}
         self._collected = 0
         self._results: dict[str, TestResult] = {}
@@ -130,8 +132,11 @@ class Tally:
                 if is_new:
                     self._collected += 1
                     runner.waiting[line.id] = None
+            case Waiting():
+                self.has_collected = True
             case Started():
                 runner, _ = self._runner_of(line.runner, line.id)
+                self.has_collected = True
                 runner.waiting.pop(line.id, None)
                 runner.started[line.id] = line.t_ns
             case Finished():

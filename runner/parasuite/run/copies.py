@@ -37,6 +37,7 @@ from parasuite.run.supervisor.messages import (
 
 _NAMED_MAX = 10
 _CPU_NOTED_BEFORE_S = 3.0
+STOPPED_BEFORE = "the run was stopped before"
 SWEPT = "swept"
 """In `Copy.stopping`: what outlived the main process is being killed."""
 
@@ -80,7 +81,8 @@ class Copy:
     """One copy while it lives.
 
     *init*: the pid whose descendants are its tree; 0 until it has started. *exited_ns*: when its main process ended,
-    0 until then. *stopping*: why it is being stopped ("timed-out", "interrupted", ..., SWEPT), "" if it is not.
+    0 until then. *is_ordered*: whether its start was ordered. *stopping*: why it is being stopped ("timed-out",
+    "interrupted", ..., SWEPT), "" if it is not.
     """
 
     launch: Launch
@@ -90,6 +92,7 @@ class Copy:
     exited_ns: int = 0
     stopping: str = ""
     is_cpu_noted: bool = False
+    is_ordered: bool = False
     _steps: list[_StopStep] = field(default_factory=list)
     _stop_ns: int = 0
 
@@ -105,6 +108,11 @@ class Copy:
     def has_main_process(self) -> bool:
         return self.stage in (CopyStage.RUNNING, CopyStage.STOPPING)
 
+    @property
+    def may_run_tests(self) -> bool:
+        """Whether it may still come to its first test, as far as is known from its process."""
+        return not self.stopping and self.stage in (CopyStage.WAITING, CopyStage.RUNNING)
+
     def stop(self, why: str, steps: list[_StopStep], now_ns: int) -> None:
         """Replace what was left of an earlier stop by *steps*."""
         self.stopping, self._steps, self._stop_ns = why, steps, now_ns
@@ -119,15 +127,26 @@ class Copy:
 class Copies:
     """All copies of a round. Call `step` until `are_done`; the events that it returns are the whole record."""
 
-    def __init__(self, launches: Sequence[Launch], starter: Starter, timeout_s: float | None) -> None:
+    def __init__(
+        self, launches: Sequence[Launch], starter: Starter, timeout_s: float | None, stagger_s: float | None = None
+    ) -> None:
         self.copies = [Copy(launch) for launch in launches]
         self._starter = starter
         self._timeout_s = timeout_s
+        self._stagger_s = stagger_s or 0.0
+        self._began_ns = 0
         self._new: list[CopyState] = []
 
     def start(self) -> None:
-        """Start them all at once, so that they overlap."""
+        """Start them all at once, so that they overlap; or the first, and the others in later steps, if staggered."""
+        self._began_ns = time.monotonic_ns()
+        self._start_due(self._began_ns)
+
+    def _start_due(self, now_ns: int) -> None:
         for copy in self.copies:
+            if copy.is_ordered or copy.is_done or now_ns - self._began_ns < copy.number * self._stagger_s * 1e9:
+                continue
+            copy.is_ordered = True
             output = None if copy.launch.inherits_streams else copy.launch.folder / "output.log"
             self._starter.start(copy.launch, output)
 
@@ -146,6 +165,8 @@ class Copies:
         for report in self._starter.reports(wait_s):
             self._read(self.copies[report.copy], report)
         now_ns = time.monotonic_ns()
+        if self._starter.is_alive:
+            self._start_due(now_ns)
         for copy in self.copies:
             if not self._starter.is_alive:
                 self._take(copy, CopyPhase.LOST, now_ns)
@@ -164,7 +185,9 @@ class Copies:
         *received*: the signal that parasuite was sent. A command that is only observed is sent that one first.
         """
         for copy in self.copies:
-            if not copy.is_done:
+            if not copy.is_ordered:
+                self._take(copy, CopyPhase.FAILED, time.monotonic_ns(), source="orchestrator", why=STOPPED_BEFORE)
+            elif not copy.is_done:
                 first = received if copy.launch.inherits_streams else signal.SIGINT
                 steps = _kill(copy.number) if at_once else _interrupt(copy.number, first)
                 self._stop(copy, CopyPhase.INTERRUPTED, steps)

@@ -16,7 +16,8 @@ from parasuite.plan.capacity import processors
 from parasuite.record.event_log import EventLog
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.tally import LineReader, Tally
-from parasuite.run.copies import Copies, Copy
+from parasuite.run.barrier import LIMIT_S, Barrier
+from parasuite.run.copies import STOPPED_BEFORE, Copies, Copy
 from parasuite.run.failures import Failures
 from parasuite.run.progress import CopyView, Progress, ended_line
 from parasuite.run.signals import Signals
@@ -25,6 +26,7 @@ from parasuite.sensors.orchestrated import orchestrated_sensors
 
 _STEP_S = 0.1
 _GRACE_S = 1.0
+LATE = "the tests did not begin together: {limit} s after another copy, copy {copies} had not collected its tests"
 
 
 @dataclass(slots=True)
@@ -57,7 +59,9 @@ class Round:
         progress: Progress,
         sensors: Sequence[SensorName],
         failures: Failures,
+        barrier: Barrier | None = None,
     ) -> None:
+        self._barrier = barrier
         self._copies, self._starter, self._progress = copies, starter, progress
         self._failures = failures
         self._log = EventLog(folder.path, "orchestrator")
@@ -103,9 +107,13 @@ class Round:
             self._sweep_lingering()
             self._stop_early()
             self._progress.update([self._view(copy) for copy in self._copies.copies])
+            if self._barrier is not None:
+                self._let_go(self._barrier, at_once=bool(answered))
         for sensor in self._sensors:
             self.record(sensor.down())
         self._end(signals, is_being_stopped=is_being_stopped)
+        if self._barrier is not None:
+            self._barrier.open()
         self._log.close()
 
     def _start(self, signals: Signals) -> None:
@@ -114,7 +122,7 @@ class Round:
             self._copies.start()
             return
         self._progress.say(f"{signal.Signals(signals.received[0]).name}: no copy is started")
-        self.record(self._copies.refuse("the run was stopped before"))
+        self.record(self._copies.refuse(STOPPED_BEFORE))
 
     def _end(self, signals: Signals, *, is_being_stopped: bool) -> None:
         """Find out how the round ended."""
@@ -138,6 +146,17 @@ class Round:
             )
             self._copies.interrupt(received[-1], at_once=at_once)
         return len(received)
+
+    def _let_go(self, barrier: Barrier, *, at_once: bool) -> None:
+        """Let the copies begin their tests if all of them have collected theirs, or *at_once*."""
+        if at_once:
+            barrier.open()
+        if barrier.is_open:
+            return
+        arrived = {copy.number for copy in self._copies.copies if self._tallies[copy.number].tally.has_collected}
+        absent = [copy.number for copy in self._copies.copies if copy.may_run_tests and copy.number not in arrived]
+        if barrier.arrived(len(arrived), len(absent)):
+            self.notes.append(LATE.format(copies=", ".join(map(str, absent)), limit=f"{LIMIT_S:.0f}"))
 
     def _sweep_lingering(self) -> None:
         """Kill what outlived a copy's main process and its grace time, after recording what it still holds."""

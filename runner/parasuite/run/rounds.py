@@ -16,6 +16,7 @@ from parasuite.judge.series import SeriesReport
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.series_record import SeriesRecord
 from parasuite.model.words import RunEnd, Until
+from parasuite.plan.seeds import round_seed
 from parasuite.plan.settings import RunSpec
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.series import SeriesFolder
@@ -52,9 +53,9 @@ def run_series(
                 )
             )
 
-            def run_one(run_folder: RunFolder) -> Report:
+            def run_one(run_folder: RunFolder, number: int) -> Report:
                 report, problems = session.run(
-                    spec,
+                    spec if spec.seed is None else replace(spec, seed=round_seed(spec.seed, number)),
                     python=python,
                     cwd=cwd,
                     work_dir=work_dir,
@@ -104,14 +105,14 @@ def _asked(spec: RunSpec) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Rounds:
-    """The rounds of one series. *run_one*: runs one of them in its folder."""
+    """The rounds of one series. *run_one*: runs one of them, by its number, in its folder."""
 
     spec: RunSpec
     base: Path
     folder: SeriesFolder
     signals: Signals
     progress: Progress
-    run_one: Callable[[RunFolder], Report]
+    run_one: Callable[[RunFolder, int], Report]
 
     def run(self, record: SeriesRecord) -> SeriesRecord:
         """Run rounds until there are enough; the record of the series with its end."""
@@ -121,7 +122,7 @@ class _Rounds:
             number += 1
             self.progress.enter_round(self._name(number))
             try:
-                report, record = self._one(record)
+                report, record = self._one(record, number)
             except (OSError, RunFolderError) as error:
                 # The disk is full, or a limit was reached: what was recorded so far can be reported.
                 self.progress.say(STOPS.format(why=error))
@@ -133,7 +134,7 @@ class _Rounds:
         self.progress.enter_round("")
         return replace(record, ended=self.signals.run_end if self.signals.received else RunEnd.COMPLETE)
 
-    def _one(self, record: SeriesRecord) -> tuple[Report, SeriesRecord]:
+    def _one(self, record: SeriesRecord, number: int) -> tuple[Report, SeriesRecord]:
         run_folder = RunFolder.create(self.base, self.spec.copies, is_latest=False)
         listed = replace(record, runs=(*record.runs, self.folder.relative(run_folder.path)))
         try:
@@ -142,7 +143,7 @@ class _Rounds:
         except OSError:
             run_folder.discard()
             raise
-        return self.run_one(run_folder), listed
+        return self.run_one(run_folder, number), listed
 
     def _name(self, number: int) -> str:
         return f"round {number} of {self.spec.repeat}" if self.spec.repeat else f"round {number}"

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from parasuite.model.suspect import Suspect
 from parasuite.model.words import TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Launch, launches
+from parasuite.plan.seeds import copy_seed
 from parasuite.plan.settings import RunSpec
 from parasuite.plan.targets import ResultSource, Target
 from parasuite.probe import probe
@@ -34,6 +35,7 @@ from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.sources import allow_comments
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, in_network, plural
+from parasuite.run.barrier import Barrier
 from parasuite.run.baseline import baseline_entries
 from parasuite.run.collect_junit import collect
 from parasuite.run.copies import Copies
@@ -51,6 +53,7 @@ from parasuite.run.supervisor.messages import EnableSensor, Provoke
 from parasuite.sensors.recorder import _parasuite_clock
 
 _KEEPING = (TestOutcome.FAILED, TestOutcome.ERROR, TestOutcome.LOST)  # The copy's temporary files are kept.
+SEEDED = "the seed of this run is {seed}: --seed {seed} gives its copies the same seeds again"
 EVENTS_BYTES_MAX = 1 << 30  # 2.3 million calls, of one sensor; at most 4 MB/s were measured
 
 
@@ -124,6 +127,12 @@ class _Session:
     progress: Progress
     suspect: Suspect | None = None
 
+    @property
+    def _begins_together(self) -> bool:
+        """Whether the copies wait for each other between collecting their tests and running them."""
+        is_pytest = self.spec.target.results is ResultSource.PYTEST
+        return is_pytest and self.spec.copies > 1 and self.spec.stagger_s is None
+
     def run_copies(self, record: RunRecord) -> RunRecord:
         """Probe the sensors and run the copies to their end."""
         visibility = probe.probe_sensors(self.spec.sensors) if self.spec.sensors else probe.Visibility()
@@ -136,11 +145,12 @@ class _Session:
                 no_new_privs=visibility.no_new_privs,
             )
             self.folder.write_record(record)
-            copies = Copies(self._launches(visibility, record), starter, self.spec.timeout_s)
+            copies = Copies(self._launches(visibility, record), starter, self.spec.timeout_s, self.spec.stagger_s)
             # Without a mode it is not put into the copies, although it was asked for: the probe failed.
             sensors = [name for name in visibility.use if visibility.recorder_mode or not SENSORS[name].is_inside]
             failures = Failures(self.spec.fail_fast, _good_statuses(self.spec.target))
-            copies_round = Round(self.folder, copies, starter, self.progress, sensors, failures)
+            barrier = Barrier(self.folder.path) if self._begins_together else None
+            copies_round = Round(self.folder, copies, starter, self.progress, sensors, failures, barrier)
             started = self._run_started()
             if any(SENSORS[name].is_supervised for name in sensors):
                 starter.enable_sensor(self._sensor_order(visibility, started))
@@ -153,10 +163,19 @@ class _Session:
         return replace(
             record,
             ended=copies_round.ended,
-            notes=(*self.spec.notes, *copies_round.notes),
-            seeds=replace(record.seeds, copies=tuple(copies_round.seeds)),
+            notes=(*self.spec.notes, *self._seed_note(), *copies_round.notes),
+            seeds=replace(record.seeds, copies=tuple(self._with_seeds(copies_round.seeds))),
             errors=(copies_round.failure,) if copies_round.failure else (),
         )
+
+    def _with_seeds(self, reported: Sequence[Mapping[str, int | str]]) -> Iterator[Mapping[str, int | str]]:
+        """*reported*, the seeds of each copy, with the one that it was given."""
+        for copy, seeds in enumerate(reported):
+            given = {} if self.spec.seed is None else {"PYTHONHASHSEED": copy_seed(self.spec.seed, copy)}
+            yield {**given, **seeds}
+
+    def _seed_note(self) -> list[str]:
+        return [] if self.spec.seed is None else [SEEDED.format(seed=self.spec.seed)]
 
     def _launches(self, visibility: Visibility, record: RunRecord) -> list[Launch]:
         """What each copy is to run; its folders are made."""
@@ -176,6 +195,7 @@ class _Session:
             inherits_streams=self.spec.is_observed_only,
             dumps_stacks=not self.spec.is_observed_only or self.spec.timeout_s is not None,
             ignored_signals=IGNORED_AT_START if self.spec.is_observed_only else (),
+            seed=self.spec.seed,
         )
         for launch in planned:
             make_tmpdir(launch.scratch)

@@ -8,6 +8,7 @@ runs within a test write nothing.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -71,8 +72,10 @@ class ResultsPlugin:
     it with the outcome "retried" and continues within the same test. flaky makes a failed report that no hook gets.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, barrier: str = "") -> None:
         self._stream = stream
+        self._barrier = barrier
+        self._nodes_collected = 0
         self._running: dict[str, _Result] = {}
         self._attempts: dict[str, list[dict[str, str]]] = {}
         self._made: dict[str, list[Any]] = {}  # Failed reports that logreport has not received yet.
@@ -89,8 +92,27 @@ class ResultsPlugin:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Any) -> None:
-        del node
         self._collected(list(ids))
+        self._nodes_collected += 1
+        if self._nodes_collected == node.workerinput.get("workercount"):
+            self._wait()  # The controller gives its workers their first tests after this.
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: Any) -> None:
+        is_controller = session.config.pluginmanager.has_plugin("dsession")
+        if not is_controller and not session.config.getoption("collectonly", False):
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait until all copies have collected their tests, or until parasuite lets this one go anyway."""
+        if not self._barrier or not os.path.exists(self._barrier):
+            return
+        self._stream.write("waiting")
+        with contextlib.suppress(ImportError, OSError):
+            from fcntl import LOCK_SH, flock
+
+            with open(self._barrier, "rb") as barrier:
+                flock(barrier, LOCK_SH)
 
     def _collected(self, ids: list[str]) -> None:
         # One line per id: readers limit the length of a line, and a suite may have 100,000 tests.
@@ -175,17 +197,31 @@ class ResultsPlugin:
         self._stream.write_end()
 
 
+@pytest.hookimpl(tryfirst=True)  # Before pytest-randomly and Hypothesis read their options.
 def pytest_configure(config: Any) -> None:
     folder = os.environ.get("PARASUITE_COPY_DIR")
     if folder:
-        register(config, folder)
+        if "PARASUITE_SEED" in os.environ:
+            seed(config, int(os.environ["PARASUITE_SEED"]))
+        register(config, folder, os.path.join(os.path.dirname(os.path.dirname(folder)), "barrier"))
 
 
-def register(config: Any, folder: str) -> ResultsPlugin | None:
-    """Have a session's results written into *folder*. None if they are already, or if it is an xdist worker's."""
+def seed(config: Any, number: int) -> None:
+    """Give plug-ins that take a seed *number*, unless the user gave them one."""
+    if getattr(config.option, "randomly_seed", None) == "default":
+        config.option.randomly_seed = number
+    if getattr(config.option, "hypothesis_seed", 0) is None:
+        config.option.hypothesis_seed = str(number)
+
+
+def register(config: Any, folder: str, barrier: str = "") -> ResultsPlugin | None:
+    """Have a session's results written into *folder*. None if they are already, or if it is an xdist worker's.
+
+    *barrier*: the file that it waits for before its first test; "" not to wait.
+    """
     if hasattr(config, "workerinput") or config.pluginmanager.has_plugin(_NAME):
         return None
-    plugin = ResultsPlugin(Stream(folder))
+    plugin = ResultsPlugin(Stream(folder), barrier)
     config.pluginmanager.register(plugin, _NAME)
     return plugin
 
