@@ -22,7 +22,7 @@ from parasuite.judge.port_range import PortRangeReader
 from parasuite.judge.provocation import ProvocationReader
 from parasuite.judge.report import Report
 from parasuite.judge.stacks import head_of_stacks
-from parasuite.judge.suppressions import places_of, stale, stale_note, with_suppressions
+from parasuite.judge.suppressions import places_of, stale, stale_remark, with_suppressions
 from parasuite.judge.verdict import as_recorded, decide
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import CopyState, Event, RunStarted
@@ -95,13 +95,15 @@ def assemble_report(
         is_pytest=target.results is ResultSource.PYTEST,
         exit_code_from=record.exit_code_from,
     )
-    notes = [*record.errors, *record.notes, *marked.notes, *judged.notes, *health.notes, *comparison.notes]
+    notes = [*record.errors, *record.notes, *judged.notes, *health.notes, *comparison.notes]
     notes += [*reading.ports.notes(record.port_range, results), *_overlap_note(measured, ends), *reading.note()]
+    remarks = [*marked.remarks]
     if decided.code.is_conclusive:
-        notes += stale_note(stale(record.baseline, marked.findings))
+        remarks += stale_remark(stale(record.baseline, marked.findings))
     decided, change = as_recorded(decided, record.verdict_code, record.verdict, record.exit_code)
     if change:
         notes.append(change)
+    notes += [remark.text for remark in remarks]
     return Report(
         run_id=folder.run_id,
         folder=display_path(folder.path, Path.cwd()),
@@ -119,6 +121,7 @@ def assemble_report(
         overlap=measured,
         cannot_see=cannot_see(health.sensors, without_privilege=record.no_new_privs),
         notes=notes,
+        remarks=remarks,
         ended=ended,
         network=record.network,
         port_range=record.port_range,

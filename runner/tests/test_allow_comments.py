@@ -54,9 +54,11 @@ def test_a_comment_begins_as_comments_do_in_most_languages(line: str, comment: s
     ],
 )
 def test_a_comment_that_allows_nothing_is_told(text: str, why: str) -> None:
-    allowed, notes = parsed([AllowComment("tests/test_it.py", 7, text)])
+    allowed, remarks = parsed([AllowComment("tests/test_it.py", 7, text)])
     said = UNUSABLE.format(text=text, file="tests/test_it.py", line=7, why=why)
-    assert (allowed, [note.startswith(said) for note in notes]) == ({}, [True])
+    (remark,) = remarks
+    assert (allowed, remark.text.startswith(said)) == ({}, True)
+    assert remark.place == Location("tests/test_it.py", 7, "")
 
 
 def suppressed(finding: Finding, *comments: tuple[str, int], text: str = HARD_CODED) -> Suppressed | None:

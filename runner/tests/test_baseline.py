@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.suppressions import STALE, STALE_AFTER, stale, stale_note, with_suppressions
+from parasuite.judge.suppressions import STALE, STALE_AFTER, stale, stale_remark, with_suppressions
 from parasuite.model.run_record import FILE_NAME, RunRecord
 from parasuite.model.suppression import BaselineEntry, Suppressed
 from parasuite.model.words import RunEnd, SuppressedBy
@@ -247,7 +247,8 @@ def test_a_stale_entry_is_told_by_the_run_and_removed_by_an_update_unless_somebo
         past_run(parasuite.cwd / ".parasuite", number, [])
     finished = parasuite.run_pytest("-j", "1", "--sensors", "recorder", "tests/")
     entries = [BaselineEntry(finding, REASON) for finding in IDS[:2]]
-    assert [f"note: {note}" in finished.stdout for note in stale_note(entries)] == [True], finished.stdout
+    (remark,) = stale_remark(entries)
+    assert f"note: {remark.text}" in finished.stdout
     said = STALE.format(entries="2 entries", runs=STALE_AFTER, ids=", ".join(IDS[:2]))
     for name in ("findings.json", "junit.xml", "junit-merged.xml"):
         assert said in (finished.folder / name).read_text()

@@ -21,7 +21,7 @@ from parasuite.model.causes import Cause
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.location import Location
 from parasuite.model.results import TestResult
-from parasuite.model.suppression import Suppressed
+from parasuite.model.suppression import Remark, Suppressed
 from parasuite.model.words import CopyPhase, OutputFormat, Role, Severity, SuppressedBy, TestOutcome
 from parasuite.reports.github import ANNOTATIONS_MAX, MORE, github, inert
 from parasuite.reports.gitlab import gitlab
@@ -29,7 +29,7 @@ from parasuite.reports.markdown import LEFT_OUT, markdown
 from parasuite.reports.problems import RULES, in_repository, problems
 from parasuite.reports.registry import OUTPUT_FORMATS
 from parasuite.reports.sarif import FINGERPRINT, sarif
-from parasuite.reports.wording import PROVES_NOTHING, explained_by, plural
+from parasuite.reports.wording import PROVES_NOTHING, explained_by, plural, suppressed_for
 
 from runner.tests.building import a_finding, a_report, a_side, an_effect
 from runner.tests.conftest import Parasuite
@@ -277,13 +277,37 @@ def test_a_result_of_sarif_has_its_line_the_other_side_and_the_id() -> None:
 
 @pytest.mark.parametrize(("by", "kind"), [(SuppressedBy.PROJECT, "external"), (SuppressedBy.COMMENT, "inSource")])
 def test_what_is_suppressed_is_a_note_that_says_so_and_a_suppression_of_sarif(by: SuppressedBy, kind: str) -> None:
-    marked = replace(FOUND, suppressed=Suppressed(by, "the device has only this port"))
+    suppressed = Suppressed(by, "the device has only this port")
+    marked = replace(FOUND, suppressed=suppressed)
     report = bad_night(findings=[marked])
     first = results_of(report)[0]
     (said,) = first["suppressions"]
     assert (first["level"], said["kind"], said["justification"]) == ("note", kind, "the device has only this port")
-    assert "suppressed: the device has only this port" in gitlab(report)
+    assert suppressed_for(suppressed) in gitlab(report)
     assert ("notice", True) in [(level, FOUND.title in text) for level, _, text in annotated(report)]
+
+
+@pytest.mark.parametrize("output_format", OUTPUT_FORMATS)
+@pytest.mark.parametrize(
+    "report",
+    [
+        pytest.param(
+            a_report(findings=[replace(FOUND, expired=Suppressed(SuppressedBy.PROJECT, "was said"))]), id="expired"
+        ),
+        pytest.param(a_report(remarks=[Remark("was said")], notes=["was said"]), id="stale or unusable"),
+    ],
+)
+def test_each_format_tells_of_a_suppression_that_does_not_count(output_format: OutputFormat, report: Report) -> None:
+    assert "was said" in OUTPUT_FORMATS[output_format](report)
+
+
+def test_a_comment_that_cannot_be_used_is_annotated_where_it_stands() -> None:
+    remark = Remark("it gives no reason", Location("tests/test_it.py", 7, ""))
+    report = a_report(remarks=[remark], root="/it")
+    (result,) = results_of(report)
+    physical = result["locations"][0]["physicalLocation"]
+    assert (physical["artifactLocation"]["uri"], physical["region"]["startLine"]) == ("tests/test_it.py", 7)
+    assert (result["ruleId"], result["level"]) == ("suppression", "note")
 
 
 @given(st.text(), st.text())

@@ -15,7 +15,7 @@ from lxml import etree
 from parasuite.judge.suppressions import EXPIRED, FITS, FITS_NOTHING, with_suppressions
 from parasuite.judge.verdict import is_failing
 from parasuite.model.causes import Cause
-from parasuite.model.suppression import Suppressed, Suppression
+from parasuite.model.suppression import Remark, Suppressed, Suppression
 from parasuite.model.words import FailOn, Severity, SuppressedBy
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.suppress import suppressions
@@ -157,14 +157,13 @@ def test_a_row_that_has_expired_is_told_with_the_finding_that_it_fits() -> None:
     row = the_row(until="2026-11-21")
     marked = with_suppressions([FINDING], [the_row(port=1), row], (), (), DAY)
     assert marked.findings[0].expired == Suppressed(SuppressedBy.PROJECT, "the device", "2026-11-21")
-    assert marked.notes == [EXPIRED.format(number=2, until=row.until, what=FITS.format(ids=FINDING.id))]
+    assert marked.remarks == [Remark(EXPIRED.format(number=2, until=row.until, what=FITS.format(ids=FINDING.id)))]
 
 
 def test_a_row_that_has_expired_and_fits_nothing_is_told() -> None:
     row = the_row(until="2026-11-21")
-    assert with_suppressions([], [row], (), (), DAY).notes == [
-        EXPIRED.format(number=1, until=row.until, what=FITS_NOTHING)
-    ]
+    said = EXPIRED.format(number=1, until=row.until, what=FITS_NOTHING)
+    assert with_suppressions([], [row], (), (), DAY).remarks == [Remark(said)]
 
 
 @pytest.mark.parametrize("fail_on", [FailOn.WARNING, FailOn.ERROR])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from parasuite.model.causes import Cause
-from parasuite.model.suppression import AllowComment
+from parasuite.model.location import Location
+from parasuite.model.suppression import AllowComment, Remark
 from parasuite.plan.errors import did_you_mean
 
 Place: TypeAlias = tuple[str, int]
@@ -28,16 +29,17 @@ class Allowed:
     reason: str
 
 
-def parsed(comments: Iterable[AllowComment]) -> tuple[dict[Place, Allowed], list[str]]:
-    """What each line allows; and a note on each comment that cannot be used."""
+def parsed(comments: Iterable[AllowComment]) -> tuple[dict[Place, Allowed], list[Remark]]:
+    """What each line allows; and a remark on each comment that cannot be used."""
     allowed: dict[Place, Allowed] = {}
-    notes = []
+    remarks = []
     for comment in comments:
         try:
             allowed[comment.file, comment.line] = _allowed(comment.text)
         except ValueError as error:
-            notes.append(UNUSABLE.format(text=comment.text, file=comment.file, line=comment.line, why=error))
-    return allowed, notes
+            text = UNUSABLE.format(text=comment.text, file=comment.file, line=comment.line, why=error)
+            remarks.append(Remark(text, Location(comment.file, comment.line, "")))
+    return allowed, remarks
 
 
 def _allowed(text: str) -> Allowed:

@@ -12,7 +12,7 @@ from parasuite.judge.verdict import Verdict
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
-from parasuite.model.suppression import AllowComment
+from parasuite.model.suppression import AllowComment, Remark
 from parasuite.model.words import FailOn, NetworkMode, RunEnd
 
 COPY_ITSELF = "copy"
@@ -24,14 +24,14 @@ class Report:
     """One run, judged. *copy_ends*, *results*: one per copy, in the copies' order.
 
     *wall*: when the run began, ISO 8601, UTC. *started_s*: the same moment in seconds since 1970. *selection*: the
-    arguments of pytest. *start_ns*: the same moment by CLOCK_MONOTONIC, for comparison with the
-    times of events. *cannot_see*: what the sensors of this run are blind to, a phrase each. *notes*: what else a
-    reader must know, a sentence each. *explanations*: of failed tests, by copy and the test's id. *ended*: how the
-    run ended. *root*: the folder that its copies were started in, where relative paths of source files begin.
-    *root_in_repository*: the same relative to its repository, "" if it is that or none is known. *stacks*: for each
-    copy, if it timed out, where it was then, as from head_of_stacks. *comments*: in the source code, that may
-    suppress findings; to be stored. *network*, *port_range*: as in RunRecord. *provocation*: what parasuite did as
-    the other side of a finding.
+    arguments of pytest. *start_ns*: the same moment by CLOCK_MONOTONIC, for comparison with the times of events.
+    *cannot_see*: what the sensors of this run are blind to, a phrase each. *notes*: what else a reader must know, a
+    sentence each. *explanations*: of failed tests, by copy and the test's id. *ended*: how the run ended. *root*: the
+    folder that its copies were started in, where relative paths of source files begin. *root_in_repository*: the same
+    relative to its repository, "" if it is that or none is known. *stacks*: for each copy, if it timed out, where it
+    was then, as from head_of_stacks. *comments*: in the source code, that may suppress findings; to be stored.
+    *remarks*: on suppressions that do not count; their texts are among the notes. *network*, *port_range*: as in
+    RunRecord. *provocation*: what parasuite did as the other side of a finding.
     """
 
     run_id: str
@@ -50,6 +50,7 @@ class Report:
     overlap: Overlap = field(default_factory=Overlap)
     cannot_see: Sequence[str] = ()
     notes: Sequence[str] = ()
+    remarks: Sequence[Remark] = ()
     explanations: Mapping[tuple[int, str], Explanation] = field(default_factory=dict)
     ended: RunEnd = RunEnd.COMPLETE
     network: NetworkMode = NetworkMode.HOST

@@ -27,7 +27,7 @@ from parasuite.judge.allowed import Allowed, Place, parsed
 from parasuite.judge.findings import Finding, Side
 from parasuite.model.causes import Cause
 from parasuite.model.location import Location
-from parasuite.model.suppression import AllowComment, BaselineEntry, Suppressed, Suppression
+from parasuite.model.suppression import AllowComment, BaselineEntry, Remark, Suppressed, Suppression
 from parasuite.model.words import Role, SuppressedBy
 
 EXPIRED = "row {number} of [[tool.parasuite.suppress]] expired on {until} and suppresses nothing any more: {what}"
@@ -47,10 +47,10 @@ _USERS = (Role.WANTED, Role.HELD)
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """*findings*: those that are suppressed are marked so. *notes*: what else there is to say, a line each."""
+    """*findings*: those that are suppressed are marked so. *remarks*: on suppressions that do not count."""
 
     findings: Sequence[Finding]
-    notes: Sequence[str]
+    remarks: Sequence[Remark]
 
 
 def with_suppressions(
@@ -64,7 +64,7 @@ def with_suppressions(
     that `places_of` gives. *day*: ISO 8601, UTC.
     """
     known = {entry.id: Suppressed(SuppressedBy.BASELINE, entry.reason) for entry in baseline}
-    allowed, notes = parsed(comments)
+    allowed, remarks = parsed(comments)
     valid = [row for row in rows if not row.has_expired(day)]
     expired = [row for row in rows if row.has_expired(day)]
     marked = []
@@ -73,8 +73,8 @@ def with_suppressions(
         marked.append(
             replace(finding, suppressed=suppressed, expired=None if suppressed else _by_row(finding, expired))
         )
-    notes += [_note(number, row, marked) for number, row in enumerate(rows, 1) if row.has_expired(day)]
-    return Marked(marked, notes)
+    remarks += [_remark(number, row, marked) for number, row in enumerate(rows, 1) if row.has_expired(day)]
+    return Marked(marked, remarks)
 
 
 def places_of(findings: Iterable[Finding]) -> Iterator[Location]:
@@ -94,12 +94,12 @@ def stale(baseline: Iterable[BaselineEntry], findings: Iterable[Finding]) -> lis
     ]
 
 
-def stale_note(entries: Sequence[BaselineEntry]) -> list[str]:
-    """A note about stale entries, if there are any."""
+def stale_remark(entries: Sequence[BaselineEntry]) -> list[Remark]:
+    """A remark about stale entries, if there are any."""
     if not entries:
         return []
     counted = "1 entry" if len(entries) == 1 else f"{len(entries):,} entries"
-    return [STALE.format(entries=counted, runs=STALE_AFTER, ids=_named([each.id for each in entries]))]
+    return [Remark(STALE.format(entries=counted, runs=STALE_AFTER, ids=_named([each.id for each in entries])))]
 
 
 def _sides(finding: Finding) -> Iterator[Side]:
@@ -158,10 +158,10 @@ def _matches(pattern: str, text: str) -> bool:
     return fnmatchcase(text, pattern.replace("[", "[[]"))
 
 
-def _note(number: int, row: Suppression, findings: Iterable[Finding]) -> str:
+def _remark(number: int, row: Suppression, findings: Iterable[Finding]) -> Remark:
     ids = [finding.id for finding in findings if finding.suppressed is None and _fits(row, finding)]
     what = FITS.format(ids=_named(ids)) if ids else FITS_NOTHING
-    return EXPIRED.format(number=number, until=row.until, what=what)
+    return Remark(EXPIRED.format(number=number, until=row.until, what=what))
 
 
 def _named(ids: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from parasuite.model.causes import Cause
+from parasuite.model.location import Location
 from parasuite.model.words import SuppressedBy
 
 _COMMENT = re.compile(r"(?:#|//|--|/\*)\s*parasuite:\s*allow\b.*")
@@ -60,6 +61,14 @@ def allow_comment_in(source_line: str) -> str:
     """
     found = _COMMENT.search(source_line)
     return found[0].rstrip()[:_COMMENT_MAX] if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """That a suppression has expired, is not needed any more, or cannot be used. *place*: where it is, if known."""
+
+    text: str
+    place: Location | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$:-])")
 def markdown(report: Report, bytes_max: int = SUMMARY_BYTES_MAX) -> str:
     """The verdict, what was counted, and a block for each problem, as far as *bytes_max* allows whole blocks."""
     found = list(problems(report))
-    blocks = [_head(report), *map(_block, found), *(escaped(NOTE.format(note=note)) for note in report.notes)]
+    remarks = {remark.text for remark in report.remarks}  # They are problems, and need not be read twice.
+    notes = [escaped(NOTE.format(note=note)) for note in report.notes if note not in remarks]
+    blocks = [_head(report), *map(_block, found), *notes]
     kept: list[str] = []
     left = bytes_max - _ROOM_FOR_THE_END
     for block in blocks:

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
@@ -21,7 +21,14 @@ from parasuite.model.copy_life import CopyEnd
 from parasuite.model.location import Location
 from parasuite.model.results import TestResult
 from parasuite.model.words import CopyPhase, Severity
-from parasuite.reports.wording import PROVES_NOTHING, explained_by, finding_lines, in_copies, suppressed_for
+from parasuite.reports.wording import (
+    PROVES_NOTHING,
+    explained_by,
+    finding_lines,
+    in_copies,
+    suppressed_before,
+    suppressed_for,
+)
 
 _ID_DIGITS = 10
 _LINE_MAX = 500
@@ -34,6 +41,7 @@ class OtherRule(StrEnum):
     FAILED_TEST = "failed-test"
     BAD_COPY = "bad-copy"
     PROVES_NOTHING = "proves-nothing"
+    SUPPRESSION = "suppression"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,11 @@ RULES: dict[str, Rule] = {
         "run that proves nothing",
         "Its silence is not a pass: `parasuite doctor` says what can be observed on the machine.",
         Severity.ERROR,
+    ),
+    OtherRule.SUPPRESSION: Rule(
+        "suppression that has expired, is not needed any more, or cannot be used",
+        "Mend or remove the row of pyproject.toml, the entry of the baseline, or the comment.",
+        Severity.NOTE,
     ),
 }
 """By the name of each rule: the causes first."""
@@ -96,6 +109,10 @@ def problems(report: Report) -> Iterator[Problem]:
         yield _of_finding(finding, report)
     yield from _failed_tests(report)
     yield from _bad_copies(report)
+    for remark in report.remarks:
+        place = remark.place._replace(file=in_repository(remark.place.file, report)) if remark.place else None
+        found = _problem(OtherRule.SUPPRESSION, remark.text, remark.text, (), place if place and place.file else None)
+        yield replace(found, severity=Severity.NOTE)
 
 
 def in_repository(file: str, report: Report) -> str:
@@ -140,12 +157,19 @@ def _of_finding(finding: Finding, report: Report) -> Problem:
         rule=finding.cause,
         id=finding.id,
         severity=finding.severity if suppressed is None else Severity.NOTE,
-        title=title[:_LINE_MAX] + (f"; {suppressed_for(suppressed)[:_LINE_MAX]}" if suppressed else ""),
+        title=title[:_LINE_MAX] + _on_suppression(finding)[:_LINE_MAX],
         details=tuple(line[:_LINE_MAX] for line in details[:_LINES_MAX]),
         place=next(iter(places), None) or _of_first_test(finding, report),
         others=tuple(places.items())[1:],
         finding=finding,
     )
+
+
+def _on_suppression(finding: Finding) -> str:
+    """What a title says of that, since some formats show nothing else of a finding."""
+    if finding.suppressed is not None:
+        return f"; {suppressed_for(finding.suppressed)}"
+    return "" if finding.expired is None else f"; {suppressed_before(finding.expired)}"
 
 
 def _did(side: Side) -> str:

@@ -188,7 +188,7 @@ def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool, columns: i
     if finding.suppressed is not None:
         yield suppressed_for(finding.suppressed)
     if finding.expired is not None:
-        yield EXPIRED.format(until=finding.expired.until, reason=finding.expired.reason)
+        yield suppressed_before(finding.expired)
     yield from _place_lines(finding.places, is_brief=is_brief)
     if not finding.effects:
         yield from _sides(finding.sides, start_ns, is_brief=is_brief, columns=columns)
@@ -210,6 +210,11 @@ def suppressed_for(suppressed: Suppressed) -> str:
     by = " by a comment" if suppressed.by is SuppressedBy.COMMENT else ""
     until = f" until {suppressed.until}" if suppressed.until else ""
     return SUPPRESSED.format(by=by, until=until, reason=suppressed.reason)
+
+
+def suppressed_before(expired: Suppressed) -> str:
+    """`no longer suppressed, since 2027-03-31 is over: the device has only this port`."""
+    return EXPIRED.format(until=expired.until, reason=expired.reason)
 
 
 def _place_lines(places: Sequence[Location], *, is_brief: bool) -> Iterator[str]:
