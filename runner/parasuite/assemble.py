@@ -19,6 +19,7 @@ from parasuite.judge.findings import find
 from parasuite.judge.health import HealthReader
 from parasuite.judge.overlap import LOW, overlap
 from parasuite.judge.port_range import PortRangeReader
+from parasuite.judge.proof import with_proofs
 from parasuite.judge.provocation import ProvocationReader
 from parasuite.judge.report import Report
 from parasuite.judge.stacks import head_of_stacks
@@ -35,6 +36,7 @@ from parasuite.model.words import CopyPhase, RunEnd
 from parasuite.plan.targets import ResultSource, Target, read_target
 from parasuite.record.command_results import command_results
 from parasuite.record.event_files import ReadingStopped
+from parasuite.record.proof_file import read_proofs
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.tally import tally_of
 from parasuite.record.untrusted import Missing, Unreadable, tail
@@ -100,6 +102,8 @@ def assemble_report(
     remarks = [*marked.remarks]
     if decided.code.is_conclusive:
         remarks += stale_remark(stale(record.baseline, marked.findings))
+    proven = read_proofs(folder.path)
+    notes += proven.notes
     decided, change = as_recorded(decided, record.verdict_code, record.verdict, record.exit_code)
     if change:
         notes.append(change)
@@ -115,7 +119,7 @@ def assemble_report(
         fail_on=record.fail_on,
         copy_ends=ends,
         results=results,
-        findings=marked.findings,
+        findings=with_proofs(marked.findings, proven.proofs),
         health=health,
         verdict=decided,
         overlap=measured,

@@ -100,7 +100,7 @@ def test_a_test_that_passes_although_it_talked_to_parasuite_is_reproduced_and_no
     finished = suite.repro("test_that_talks_to_whom_it_finds")
     assert finished.code == 66, finished.stdout + finished.stderr
     assert "talked to parasuite" in first_line(finished)
-    assert "1 connection came to it" in finished.stdout
+    assert "connections that came to it: 1" in finished.stdout
     assert "test_that_talks_to_whom_it_finds" in finished.stdout.splitlines()[2]
     assert sockets_at(port) == before
 

@@ -29,7 +29,7 @@ from parasuite.record.untrusted import Unreadable
 from parasuite.reports.proof_lines import proof_lines
 from parasuite.run.environment import inherited_environment
 from parasuite.run.networks.prepare import with_network
-from parasuite.run.proving import Scene, patience_s, provoke
+from parasuite.run.proving import Scene, patience, provoke
 
 NO_SUCH_FINDING = "no finding {prefix!r} in {where}; {there_are}"
 NO_RUN = "there is no run below {where}: run the suite first, or name a run folder"
@@ -96,7 +96,8 @@ def repro_command(context: click.Context, /, finding_id: str, folder: Path | Non
             environ=inherited_environment(),
             progress=progress,
         )
-        proof, report = provoke(scene, finding, timeout_s or patience_s(record))
+        tests_s = record.overlap.any_s if record.overlap is not None else 0.0
+        proof, report = provoke(scene, finding, timeout_s or patience(record.timeout_s, tests_s))
     for line in proof_lines(proof):
         print_safely(line)
     if proof.folder:

@@ -27,10 +27,12 @@ from parasuite.plan.options import baseline_path, current_folder, origins, proje
 from parasuite.plan.project import Project
 from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
 from parasuite.plan.targets import Target, choose_target
+from parasuite.record.run_folder import RunFolder
 from parasuite.run import session
 from parasuite.run.environment import inherited_environment
 from parasuite.run.networks.prepare import with_network
 from parasuite.run.progress import DeferredProgress, LiveProgress, LogProgress, Progress, is_on_terminal
+from parasuite.run.proving import Scene, patience, prove
 from parasuite.run.rounds import run_series
 
 
@@ -105,6 +107,19 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
                 report, problems = session.run(
                     spec, python=python, cwd=cwd, work_dir=work_dir, environ=environ, progress=progress
                 )
+                if spec.prove_s is not None:
+                    scene = Scene(
+                        outer=RunFolder.open(cwd / spec.output_dir / "runs" / report.run_id),
+                        spec=spec,
+                        python=python,
+                        cwd=cwd,
+                        work_dir=work_dir,
+                        environ=environ,
+                        progress=progress,
+                    )
+                    allowed_s = patience(spec.timeout_s, report.overlap.any_s)
+                    report, more = prove(scene, report, patience_s=allowed_s, budget_s=spec.prove_s)
+                    problems += more
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
         report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"

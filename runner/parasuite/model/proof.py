@@ -76,5 +76,13 @@ class Proof:
         return None if fields.wrong else proof
 
 
+@dataclass(frozen=True, slots=True)
+class Proofs:
+    """What came of provoking the findings of one run. *notes*: what else there is to say of it, a sentence each."""
+
+    proofs: tuple[Proof, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 def _is_count(value: object) -> TypeGuard[int]:
     return is_whole(value, 0, _VISITS_MAX)

@@ -119,6 +119,9 @@ class Setting(Generic[T]):
 
 PORTS_MIN, PORTS_MAX = 2, 64_512
 """How many ephemeral ports a network may have: the kernel wants two, and none of them below 1024."""
+RUN_AGAIN = ("prove_s",)
+"""The fields of settings that have tests run once more after the run."""
+
 IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
 """A variable, and no setting: if it is 1, more copies may run than the machine seems to have room for."""
 _ROW = "setting"
@@ -294,6 +297,17 @@ class Settings:
             help=f"Sensors to use: auto, none, or some of {','.join(SensorName)}.",
         )
     )
+    prove_s: float | None = _row(
+        Setting(
+            name="prove",
+            value_type=Seconds(),
+            must_be="a number of seconds above 0",
+            metavar="SECONDS",
+            default_shown="no proof",
+            toml_types=(int, float, str),
+            help="At the end, prove the findings one by one as `parasuite repro` does, for SECONDS in all.",
+        )
+    )
     network: NetworkMode = _row(
         Setting(
             name="network",
@@ -421,6 +435,12 @@ class RunSpec(Settings):
         if self.port_range is not None and self.network is not NetworkMode.PRIVATE:
             label = SETTINGS["port_range"].label(self.origins["port-range"])
             raise ConfigError(f"{label} only applies to a private network; add --network {NetworkMode.PRIVATE}")
+
+        for setting in (SETTINGS[name] for name in RUN_AGAIN if getattr(self, name) is not None):
+            if self.is_observed_only or self.is_series:
+                label = setting.label(self.origins[setting.name])
+                why = "the only copy is just observed" if self.is_observed_only else "there are several rounds"
+                raise ConfigError(f"{label} runs tests once more, which does not apply here: {why}")
 
     def _check_applies(self, setting: Setting[Any]) -> None:
         source = self.origins[setting.name]

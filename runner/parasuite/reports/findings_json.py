@@ -11,6 +11,7 @@ from parasuite.model.causes import docs_page
 from parasuite.model.events import Endpoint
 from parasuite.model.location import Location
 from parasuite.model.party import Party
+from parasuite.model.proof import Proof
 from parasuite.model.suppression import Suppressed
 from parasuite.model.words import Protocol
 
@@ -56,8 +57,7 @@ def _finding(finding: Finding, start_ns: int) -> dict[str, object]:
         "hint": finding.hint,
         "docs": docs_page(finding.cause),
         "related": list(finding.related),
-        # Always null: nothing proves a finding yet. The key is there so that readers expect it.
-        "proof": None,
+        "proof": None if finding.proof is None else _proof(finding.proof),
         "endpoint": _endpoint(finding.endpoint),
         "ephemeral_range": finding.is_ephemeral,
         "parties": [_party(party) for party in finding.parties],
@@ -80,6 +80,18 @@ def _effect(effect: Effect, start_ns: int) -> dict[str, object]:
         "count": effect.count,
         "window_ms": _rounded(effect.window_ms),
         "sides": [_side(side, start_ns) for side in effect.sides],
+    }
+
+
+def _proof(proof: Proof) -> dict[str, object]:
+    return {
+        "outcome": proof.outcome,
+        "message": proof.message,
+        "tests": list(proof.tests),
+        "endpoints": list(proof.endpoints),
+        "visits": proof.visits,
+        "visitors": list(proof.visitors),
+        "folder": proof.folder or None,
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from parasuite.model.proof import Proof, ProofOutcome
-from parasuite.reports.wording import plural
 
 REPRODUCED = "reproduced"
 NOT_REPRODUCED = "not reproduced"
@@ -37,15 +36,15 @@ def _tests(proof: Proof) -> str:
     if not proof.tests:
         return "the suite"
     first, *others = proof.tests
-    return first + (f" and {plural(len(others), 'more test')}" if others else "")
+    return first + (f" and {len(others)} more" if others else "")
 
 
 def _visits(proof: Proof) -> str:
     if not proof.visits:
         return "nobody came to it"
-    unit = "datagram" if proof.endpoints[0].endswith("/udp") else "connection"
+    unit = "datagrams" if proof.endpoints[0].endswith("/udp") else "connections"
     whose = f", from {_some(proof.visitors, _VISITORS_SHOWN)}" if proof.visitors else ""
-    return f"{plural(proof.visits, unit)} came to it{whose}"
+    return f"{unit} that came to it: {proof.visits}{whose}"
 
 
 def _some(names: tuple[str, ...], shown: int) -> str:

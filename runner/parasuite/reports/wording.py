@@ -12,9 +12,11 @@ from parasuite.judge.findings import Effect, Explanation, Finding, Side
 from parasuite.judge.findings.programs import program_name
 from parasuite.model.causes import EffectKind
 from parasuite.model.location import Location
+from parasuite.model.proof import ProofOutcome
 from parasuite.model.suppression import Suppressed
 from parasuite.model.words import AttributedBy, NetworkMode, Role, SuppressedBy, TestOutcome
 from parasuite.reports.columns import BESIDE_FROM, beside
+from parasuite.reports.proof_lines import proof_lines
 
 NOTE = "note: {note}"
 ALL_OUTPUT = "all of its output: {path}"
@@ -201,6 +203,8 @@ def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool, columns: i
         yield EXPLAINS.format(tests=first + (f" and {plural(len(others), 'more test')}" if others else ""))
     if finding.related:
         yield f"see also: {', '.join(finding.related)}"
+    if finding.proof is not None and finding.proof.outcome is not ProofOutcome.NOT_PROVOKED:
+        yield from proof_lines(finding.proof)
     yield f"hint: {finding.hint}"
     yield ID.format(id=finding.id, evidence=finding.evidence, cause=finding.cause)
 

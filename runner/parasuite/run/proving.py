@@ -6,23 +6,29 @@ The run is one of a single copy, in a folder inside that of the run that has the
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from parasuite.judge.proof import proof_of
+from parasuite.assemble import recording_errors, write_reports
+from parasuite.judge.proof import proof_of, with_proofs
 from parasuite.judge.report import Report
-from parasuite.model.proof import Proof, ProofOutcome
-from parasuite.model.run_record import RunRecord
+from parasuite.model.proof import Proof, ProofOutcome, Proofs
 from parasuite.model.suspect import StoredFinding, Suspect
-from parasuite.model.words import ExitCodeFrom, FailOn
+from parasuite.model.words import CopyPhase, ExitCodeFrom, FailOn
 from parasuite.plan.settings import RunSpec
 from parasuite.plan.targets import ResultSource
-from parasuite.record.proof_file import PROOF_FOLDER
+from parasuite.record.findings_file import stored_findings
+from parasuite.record.proof_file import PROOF_FILE, PROOF_FOLDER, proofs_text
 from parasuite.record.run_folder import RunFolder
+from parasuite.record.untrusted import Unreadable
+from parasuite.reports.wording import plural
 from parasuite.run import session
 from parasuite.run.progress import Progress
+from parasuite.run.signals import Signals
 
+NOT_TRIED = "{findings} not provoked: {why}"
 _SELECTED = "selected.json"
 _PATIENCE_LEAST_S = 60.0
 _PATIENCE_FACTOR = 3.0
@@ -41,18 +47,20 @@ class Scene:
     progress: Progress
 
 
-def patience_s(record: RunRecord) -> float:
-    """How long the copy of a provoked run may take before it counts as hung, if the user does not say."""
-    if record.timeout_s is not None:
-        return record.timeout_s
-    tests_s = record.overlap.any_s if record.overlap is not None else 0.0
-    return _PATIENCE_LEAST_S + _PATIENCE_FACTOR * tests_s
+def patience(timeout_s: float | None, tests_s: float) -> float:
+    """How long the copy of a provoked run may take before it counts as hung, if the user does not say.
+
+    *timeout_s*: of a copy of the run, None for no limit. *tests_s*: for how long its tests ran.
+    """
+    return timeout_s if timeout_s is not None else _PATIENCE_LEAST_S + _PATIENCE_FACTOR * tests_s
 
 
-def provoke(scene: Scene, finding: StoredFinding, timeout_s: float) -> tuple[Proof, Report | None]:
+def provoke(
+    scene: Scene, finding: StoredFinding, timeout_s: float, signals: Signals | None = None
+) -> tuple[Proof, Report | None]:
     """Provoke *finding*: what came of it, and the report of the run, None if there was none.
 
-    A copy that has not ended after *timeout_s* has hung. Raises RunFolderError.
+    A copy that has not ended after *timeout_s* has hung. *signals*: as in `session.run`. Raises RunFolderError.
     """
     if finding.why_not_provoked:
         message = finding.why_not_provoked
@@ -67,10 +75,50 @@ def provoke(scene: Scene, finding: StoredFinding, timeout_s: float) -> tuple[Pro
         progress=scene.progress,
         inside=folder,
         suspect=Suspect.of(finding),
+        signals=signals,
     )
     for problem in problems:
         scene.progress.say(problem)
     return proof_of(finding, report, folder.path.relative_to(scene.outer.path).as_posix()), report
+
+
+def prove(scene: Scene, report: Report, *, patience_s: float, budget_s: float) -> tuple[Report, list[str]]:
+    """Provoke each finding of *report*, whose folder is `scene.outer`, as far as *budget_s* lasts: the report with
+    what came of it, and a line for each of its files that could not be written.
+
+    *patience_s*: as `timeout_s` of `provoke`. The gravest come first; what is suppressed is left out.
+    """
+    if not report.verdict.code.is_conclusive:
+        return report, []
+    wanted = {finding.id for finding in report.findings if finding.suppressed is None}
+    try:
+        findings = [finding for finding in stored_findings(scene.outer.path) if finding.id in wanted]
+    except Unreadable as error:
+        return report, [f"nothing was proven: {error}"]
+    proofs: list[Proof] = []
+    notes: list[str] = []
+    give_up_s = time.monotonic() + budget_s
+    with Signals() as signals:
+        for number, finding in enumerate(findings, 1):
+            left_s = give_up_s - time.monotonic()
+            if left_s <= 0 or signals.received:
+                break
+            if not finding.why_not_provoked:
+                what = f"{finding.id} [{finding.cause}] {finding.title}"
+                scene.progress.say(f"proving {number} of {len(findings)}: {what}")
+            proof, run = provoke(scene, finding, min(patience_s, left_s), signals)
+            is_over = run is not None and run.copy_ends[0].how is CopyPhase.TIMED_OUT and left_s < patience_s
+            if signals.received or is_over:
+                break  # It was stopped before it could show anything.
+            proofs.append(proof)
+    if untried := len(findings) - len(proofs):
+        why = "parasuite was stopped" if signals.received else f"--prove {budget_s:g} s were over"
+        notes.append(NOT_TRIED.format(findings=plural(untried, "finding"), why=why))
+    problems: list[str] = []
+    with recording_errors(problems, PROOF_FILE):
+        scene.outer.write(PROOF_FILE, proofs_text(Proofs(tuple(proofs), tuple(notes))))
+    report = replace(report, findings=with_proofs(report.findings, proofs), notes=[*report.notes, *notes])
+    return report, [*problems, *write_reports(scene.outer, report)]
 
 
 def _spec(spec: RunSpec, finding: StoredFinding, folder: RunFolder, timeout_s: float) -> RunSpec:
