@@ -50,7 +50,7 @@ def test_a_bare_run_runs_what_the_project_names_in_its_folder_and_stores_it_in_t
     below.mkdir()
     finished = Parasuite(below, clean_environment())("run", "--sensors", "none")
     assert finished.code == 0, finished.stderr
-    assert finished.stderr.startswith("1 copy of ./check.sh one two; .parasuite/runs/")
+    assert finished.stderr.startswith("1 copy of ./check.sh one two, in the host's network; .parasuite/runs/")
     assert (finished.folder / "copies" / "000" / "output.log").read_text() == f"2 {tmp_path.resolve()}\n"
 
 
@@ -70,7 +70,9 @@ def test_a_bare_run_of_no_project_runs_the_corpus_and_says_first_how_to_run_one_
 def test_a_parasuite_in_a_copy_of_a_parasuite_runs(parasuite: Parasuite) -> None:
     inner = (sys.executable, "-m", "parasuite", "run", "-j", "1", "--sensors", "none", "--output-dir", "inner")
     finished = parasuite("run", "-j", "1", "--exit-code", "suite", "--", *inner, "--", "true")
-    assert (finished.code, "1 copy of true; inner/runs/" in finished.stderr) == (0, True), finished.stderr
+    assert (finished.code, "1 copy of true, in the host's network; inner/runs/" in finished.stderr) == (0, True), (
+        finished.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_force_color_gives_colours_and_makes_no_terminal_of_a_pipe(parasuite: Pa
     arguments = ("run", "-j", "1", "--sensors", "none", "--", "sh", "-c", "exit 1", "x" * 200)
     finished = parasuite(*arguments, environ={"FORCE_COLOR": "1", "COLUMNS": "80", "TERM": "xterm"})
     assert [escape for escape in ESCAPES.findall(finished.stdout + finished.stderr) if escape[-1] != "m"] == []
-    assert f"{'x' * 200}; .parasuite" in finished.stderr
+    assert f"{'x' * 200}, in the host's network; .parasuite" in finished.stderr
     assert "\x1b[1;31m" + FAILED in finished.stdout
 
 

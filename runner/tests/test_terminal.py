@@ -438,4 +438,4 @@ def test_an_error_message_shows_escapes_in_an_argument(parasuite: Parasuite, arg
 def test_the_first_line_of_a_run_shows_escapes_in_the_command(parasuite: Parasuite) -> None:
     finished = parasuite("run", "-j", "1", "--", "true", "a\x1b]0;title\x07\nforged")
     assert finished.code == 0
-    assert r"1 copy of true 'a\x1b]0;title\x07\nforged'; " in finished.stderr
+    assert r"1 copy of true 'a\x1b]0;title\x07\nforged', " in finished.stderr
