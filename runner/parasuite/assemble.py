@@ -132,7 +132,7 @@ def assemble_report(
         started_s=record.started_s,
         selection=record.pytest_args,
         root=record.root,
-        root_in_repository=_in_repository(record.root),
+        root_in_repository=in_git_repository(record.root),
         explanations=explanations,
         stacks=[_stacks_of(folder, end) for end in ends],
         comments=comments,
@@ -267,7 +267,7 @@ def recording_errors(problems: list[str], name: str) -> Iterator[None]:
         problems.append(f"{name} could not be written: {error.strerror}")
 
 
-def _in_repository(root: str) -> str:
+def in_git_repository(root: str) -> str:
     """The folder *root* relative to the Git repository that it lies in; "" if it is that, or lies in none."""
     folder = Path(root)
     for parent in (folder, *folder.parents) if folder.is_absolute() else ():

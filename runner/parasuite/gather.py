@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-from parasuite.assemble import assemble_report, display_path, recording_errors
+from parasuite.assemble import assemble_report, display_path, in_git_repository, recording_errors
 from parasuite.judge.history import HistoryBuilder
 from parasuite.judge.series import MISSING, SeriesReport, decide_series
 from parasuite.judge.summary import summarize
@@ -39,10 +39,12 @@ def assemble_series(folder: SeriesFolder) -> SeriesReport:
     cwd = Path.cwd()
     builder = HistoryBuilder()
     paths, missing = [], []
+    root = ""
     for name in record.runs:
         run = RunFolder(folder.run_path(name))
         try:
             builder.add(summary_of(run))
+            root = root or run.read_record().root
         except (RunFolderError, OSError) as error:
             missing.append(MISSING.format(name=display_path(run.path, cwd), why=error))
         else:
@@ -58,6 +60,8 @@ def assemble_series(folder: SeriesFolder) -> SeriesReport:
         code=code,
         reason=reason,
         exit_code=exit_code,
+        root=root,
+        root_in_repository=in_git_repository(root),
     )
 
 

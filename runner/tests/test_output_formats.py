@@ -15,20 +15,27 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from markdown_it import MarkdownIt
 from parasuite.judge.findings import Explanation
+from parasuite.judge.history import HistoryBuilder
 from parasuite.judge.report import COPY_ITSELF, Report
+from parasuite.judge.series import SeriesReport, decide_series
+from parasuite.judge.summary import summarize
 from parasuite.judge.verdict import ExitCode, Verdict
 from parasuite.model.causes import Cause
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.location import Location
 from parasuite.model.results import TestResult
+from parasuite.model.series_record import SeriesRecord
 from parasuite.model.suppression import Remark, Suppressed
-from parasuite.model.words import CopyPhase, OutputFormat, Role, Severity, SuppressedBy, TestOutcome
+from parasuite.model.words import CopyPhase, OutputFormat, Role, RunEnd, Severity, SuppressedBy, TestOutcome
 from parasuite.reports.github import ANNOTATIONS_MAX, MORE, github, inert
 from parasuite.reports.gitlab import gitlab
 from parasuite.reports.markdown import LEFT_OUT, markdown
 from parasuite.reports.problems import RULES, in_repository, problems
 from parasuite.reports.registry import OUTPUT_FORMATS
 from parasuite.reports.sarif import FINGERPRINT, sarif
+from parasuite.reports.series_formats import series_gitlab, series_sarif
+from parasuite.reports.series_problems import series_problems
+from parasuite.reports.series_registry import SERIES_FORMATS
 from parasuite.reports.wording import PROVES_NOTHING, explained_by, plural, suppressed_for
 
 from runner.tests.building import a_finding, a_report, a_side, an_effect
@@ -278,8 +285,7 @@ def test_a_result_of_sarif_has_its_line_the_other_side_and_the_id() -> None:
 @pytest.mark.parametrize(("by", "kind"), [(SuppressedBy.PROJECT, "external"), (SuppressedBy.COMMENT, "inSource")])
 def test_what_is_suppressed_is_a_note_that_says_so_and_a_suppression_of_sarif(by: SuppressedBy, kind: str) -> None:
     suppressed = Suppressed(by, "the device has only this port")
-    marked = replace(FOUND, suppressed=suppressed)
-    report = bad_night(findings=[marked])
+    report = bad_night(findings=[replace(FOUND, suppressed=suppressed)])
     first = results_of(report)[0]
     (said,) = first["suppressions"]
     assert (first["level"], said["kind"], said["justification"]) == ("note", kind, "the device has only this port")
@@ -350,6 +356,64 @@ def test_no_name_is_markup_in_the_markdown(name: str) -> None:
         return a_report(results=[[failed], []], findings=[found], root="/it", notes=[text])
 
     assert structure(markdown(report(name))) == structure(markdown(report("plain")))
+
+
+# Series: the same problems, with how often each was seen.
+
+
+def series(*rounds: Report) -> SeriesReport:
+    builder = HistoryBuilder()
+    for each in rounds:
+        builder.add(summarize(each))
+    record = SeriesRecord(
+        series_id="s", parasuite="1", started_s=1e9, host="h", described="tests", ended=RunEnd.COMPLETE
+    )
+    history = builder.history()
+    code, reason, exit_code = decide_series(record, history, [])
+    return SeriesReport(
+        record=record,
+        folder="f",
+        history=history,
+        paths=[],
+        missing=[],
+        code=code,
+        reason=reason,
+        exit_code=exit_code,
+        root="/home/me/it",
+    )
+
+
+PLACED = replace(FOUND, sides=FOUND.effects[0].sides)
+TWO_ROUNDS = series(bad_night(findings=[PLACED]), bad_night(findings=[]))
+
+
+@pytest.mark.parametrize("output_format", [each for each in SERIES_FORMATS if each is not OutputFormat.JSON])
+def test_each_format_shows_the_findings_and_failures_of_a_series(output_format: OutputFormat) -> None:
+    shown = SERIES_FORMATS[output_format](TWO_ROUNDS).replace("\\", "")
+    # An annotation has no id.
+    found = FOUND.title if output_format is OutputFormat.GITHUB else FOUND.id
+    assert [part for part in (found, "test_fails_in_copy_5", "test_lost") if part not in shown] == []
+
+
+def test_a_series_has_every_format_that_a_run_has() -> None:
+    assert set(SERIES_FORMATS) == set(OUTPUT_FORMATS)
+
+
+def test_a_problem_of_a_series_has_the_id_and_the_line_that_it_has_in_a_run() -> None:
+    of_run = {problem.id: problem.place for problem in problems(bad_night(findings=[PLACED]))}
+    first, *tests = series_problems(TWO_ROUNDS)
+    assert (of_run[first.id], first.place) == (
+        Location("tests/conftest.py", 12, "server"),
+        Location("tests/conftest.py", 12, ""),
+    )
+    assert {problem.id for problem in tests} < set(of_run)
+    assert "seen in 1 of 2 rounds" in first.details[0]
+
+
+def test_a_series_makes_a_valid_sarif_and_code_quality() -> None:
+    for each in (TWO_ROUNDS, series(a_report(verdict=Verdict(code=ExitCode.BLIND, reason="r")))):
+        SARIF.validate(json.loads(series_sarif(each)))
+        GITLAB.validate(json.loads(series_gitlab(each)))
 
 
 # What the command line does with them.

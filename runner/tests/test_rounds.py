@@ -130,15 +130,17 @@ def test_a_series_until_a_finding_ends_with_the_first_that_fails_the_run(
     assert "warning" in [each["severity"] for each in series_json(finished)["findings"]]
 
 
-def test_a_series_is_printed_in_the_formats_that_it_has_and_refuses_the_others(parasuite: Parasuite) -> None:
+def test_a_series_is_printed_in_every_format(parasuite: Parasuite) -> None:
     finished = parasuite(*NO_SENSOR, "--repeat", "2", *shell('[ "$round" != 2 ]'), environ={"GITHUB_ACTIONS": ""})
-    printed = {form: parasuite("report", "--output-format", form) for form in ("json", "markdown", "sarif")}
+    printed = {
+        form: parasuite("report", "--output-format", form) for form in ("json", "markdown", "sarif", "concise")
+    }
     assert printed["json"].stdout == (finished.folder / "findings.json").read_text()
     assert printed["markdown"].stdout.startswith("## parasuite: tests failed in 1 of 2 rounds\n")
-    assert (printed["json"].code, printed["markdown"].code, printed["sarif"].code) == (1, 1, 2)
-    refused = parasuite(*NO_SENSOR, "--repeat", "2", "--output-format", "sarif", "--", "true")
-    assert (refused.code, refused.stderr) == (2, printed["sarif"].stderr)
-    assert refused.stderr.startswith("parasuite: a series cannot be reported as sarif, only as full, json, ")
+    (run,) = json.loads(printed["sarif"].stdout)["runs"]
+    assert [result["ruleId"] for result in run["results"]] == ["failed-test"]
+    assert printed["concise"].stdout.splitlines()[-1] == "tests failed in 1 of 2 rounds"
+    assert {each.code for each in printed.values()} == {1}
 
 
 def test_a_killed_parasuite_leaves_a_series_with_the_rounds_before_and_the_torn_one(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rich.console import Console
@@ -59,22 +59,24 @@ def print_report_and_exit(
     elif output_format is OutputFormat.GITHUB:
         for line in terminal(report):
             print_line(console, Text(inert(line.plain)))
-        problems = [*problems, *add_to_step_summary(report, os.environ.get("GITHUB_STEP_SUMMARY", ""))]
+        problems = [*problems, *add_to_step_summary(lambda bytes_max: markdown(report, bytes_max))]
     for problem in dict.fromkeys(problems):
         print_safely(f"parasuite: {problem}", err=True)
     sys.exit(report.verdict.exit_code)
 
 
-def add_to_step_summary(report: Report, path: str) -> list[str]:
-    """Append the report to the summary of a step of GitHub Actions, the file *path*; why that failed, else [].
+def add_to_step_summary(render: Callable[[int], str]) -> list[str]:
+    """Append a report to the summary of a step of GitHub Actions, if there is one; why that failed, else [].
 
-    A summary of more than 1 MiB is refused as a whole, so the report takes what earlier commands of the step left.
+    *render*: its text, in at most that many bytes. A summary of more than 1 MiB is refused as a whole, so a report
+    takes what earlier commands of the step left.
     """
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return []
     try:
         with open(path, "ab") as summary:
-            summary.write(markdown(report, SUMMARY_BYTES_MAX - summary.tell()).encode())
+            summary.write(render(SUMMARY_BYTES_MAX - summary.tell()).encode())
     except OSError as error:
         return [f"the summary of the step could not be written: {error.strerror}"]
     return []

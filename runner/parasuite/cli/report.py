@@ -13,7 +13,6 @@ from parasuite.gather import assemble_series, write_series_reports
 from parasuite.model.words import OutputFormat
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import ProfileOption, SettingOption, current_folder, without_command_line
-from parasuite.plan.settings import check_series_format
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.series import SeriesFolder
 
@@ -36,7 +35,6 @@ def report_command(folder: str | None, output_format: OutputFormat) -> None:
     try:
         if (series := SeriesFolder.find(path)) is not None:
             of_series = assemble_series(series)
-            check_series_format(output_format)
             print_series_and_exit(of_series, write_series_reports(series, of_series), output_format)
         run_folder = RunFolder.open(path)
         report = assemble_report(run_folder)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from rich.text import Text
 
-from parasuite.cli.output import console_of, print_safely
+from parasuite.cli.output import add_to_step_summary, console_of, print_safely
 from parasuite.judge.series import SeriesReport
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.words import OutputFormat
@@ -28,24 +27,14 @@ def print_series_and_exit(
     A series that passed, and whose reports are not all there, proves nothing.
     """
     console = console_of(stderr=err)
+    is_github = output_format is OutputFormat.GITHUB
     if render := SERIES_FORMATS.get(output_format):
         console.file.write(render(report))
-    else:
-        is_github = output_format is OutputFormat.GITHUB
+    if is_github or output_format is OutputFormat.FULL:
         for line in series_terminal(report):
             print_line(console, Text(inert(line.plain)) if is_github else line)
-        if is_github and (path := os.environ.get("GITHUB_STEP_SUMMARY", "")):
-            problems = [*problems, *_add_to_step_summary(report, path)]
+    if is_github:
+        problems = [*problems, *add_to_step_summary(lambda _: series_markdown(report))]
     for problem in dict.fromkeys(problems):
         print_safely(f"parasuite: {problem}", err=True)
     sys.exit(ExitCode.BLIND if problems and report.code is ExitCode.PASSED else report.exit_code)
-
-
-def _add_to_step_summary(report: SeriesReport, path: str) -> list[str]:
-    """Append the report to the summary of a step of GitHub Actions, the file *path*; why that failed, else []."""
-    try:
-        with open(path, "a", encoding="utf-8") as summary:
-            summary.write(series_markdown(report))
-    except OSError as error:
-        return [f"the summary of the step could not be written: {error.strerror}"]
-    return []

@@ -37,7 +37,8 @@ class SeriesReport:
 
     *folder*: the path, for people. *paths*: of the run folders, for people, as in `history.runs`. *missing*: a line
     for each run that could not be read. *code*: of the verdict, *exit_code*: what parasuite exits with, another if
-    the suite's own was asked for. *reason*: the verdict, for people.
+    the suite's own was asked for. *reason*: the verdict, for people. *root*, *root_in_repository*: of the first run
+    that can be read, as in Report.
     """
 
     record: SeriesRecord
@@ -48,6 +49,8 @@ class SeriesReport:
     code: ExitCode
     reason: str
     exit_code: int
+    root: str = ""
+    root_in_repository: str = ""
 
 
 def decide_series(record: SeriesRecord, history: History, missing: Sequence[str]) -> tuple[ExitCode, str, int]:

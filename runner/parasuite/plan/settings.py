@@ -420,8 +420,6 @@ class RunSpec(Settings):
         """Raises ConfigError for settings that do not fit the target, or each other."""
         for setting in SETTINGS.values():
             self._check_applies(setting)
-        if self.is_series:
-            check_series_format(self.output_format)
         if self.until is Until.FINDING and self.fail_on is FailOn.NEVER:
             label = SETTINGS["until"].label(self.origins["until"])
             raise ConfigError(f"{label} {self.until} would never stop: --fail-on {self.fail_on} lets no finding fail")
@@ -450,15 +448,3 @@ class RunSpec(Settings):
             return
         intended = "pytest targets" if setting.applies_to is ResultSource.PYTEST else "commands"
         raise ConfigError(f"{setting.label(source)} only applies to {intended}; {setting.instead}")
-
-
-def check_series_format(output_format: OutputFormat) -> None:
-    """Raises ConfigError for a format in which only a single run can be reported."""
-    if output_format not in _SERIES_FORMATS:
-        raise ConfigError(
-            f"a series cannot be reported as {output_format}, only as {', '.join(_SERIES_FORMATS)}; "
-            "`parasuite report` can report each of its rounds so"
-        )
-
-
-_SERIES_FORMATS = (OutputFormat.FULL, OutputFormat.JSON, OutputFormat.GITHUB, OutputFormat.MARKDOWN)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from parasuite.judge.report import Report
 from parasuite.model.location import Location
 from parasuite.reports.problems import Problem, problems
@@ -10,7 +12,12 @@ from parasuite.reports.wording import printable
 
 def concise(report: Report) -> str:
     """The problems, and the verdict alone on the last line."""
-    return "".join(f"{printable(line)}\n" for line in [*map(_line, problems(report)), report.verdict.reason])
+    return concise_lines(problems(report), report.verdict.reason)
+
+
+def concise_lines(found: Iterable[Problem], reason: str) -> str:
+    """A line for each of *found*, and *reason*."""
+    return "".join(f"{printable(line)}\n" for line in [*map(_line, found), reason])
 
 
 def _line(problem: Problem) -> str:

@@ -10,7 +10,7 @@ or messages look like one could forge annotations; `inert` takes the command out
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from parasuite.judge.report import Report
 from parasuite.model.words import Severity
@@ -27,7 +27,12 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: 
 
 def github(report: Report) -> str:
     """The annotations, one a line; the gravest first."""
-    found = sorted(problems(report), key=lambda problem: -problem.severity.rank)
+    return annotation_lines(problems(report))
+
+
+def annotation_lines(found: Iterable[Problem]) -> str:
+    """As many of *found* as GitHub shows, the gravest first."""
+    found = sorted(found, key=lambda problem: -problem.severity.rank)
     shown = found if len(found) <= ANNOTATIONS_MAX else found[: ANNOTATIONS_MAX - 1]
     lines = [*map(_annotation, shown), *_more(found[len(shown) :])]
     return "".join(f"{line}\n" for line in lines)

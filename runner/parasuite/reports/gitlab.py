@@ -7,6 +7,8 @@ itself, since GitLab drops entries without a path.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import islice
 
 from parasuite.judge.report import Report
 from parasuite.model.words import Severity
@@ -19,9 +21,14 @@ _NO_PLACE = "."
 
 
 def gitlab(report: Report) -> str:
+    """A JSON array with an entry for each problem."""
+    return code_quality(problems(report))
+
+
+def code_quality(found: Iterable[Problem]) -> str:
     """A JSON array. Of problems with one fingerprint GitLab keeps one, so each has its own."""
-    found = {problem.id: _entry(problem) for problem in problems(report)}
-    return json.dumps(list(found.values())[:PROBLEMS_MAX], indent=1) + "\n"
+    entries = {problem.id: _entry(problem) for problem in islice(found, PROBLEMS_MAX)}
+    return json.dumps(list(entries.values()), indent=1) + "\n"
 
 
 def _entry(problem: Problem) -> dict[str, object]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
+from typing import Protocol
 
 from parasuite.judge.findings import Finding, Side
 from parasuite.judge.report import Report
@@ -20,6 +21,7 @@ from parasuite.model.causes import CAUSES
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.location import Location
 from parasuite.model.results import TestResult
+from parasuite.model.suppression import Suppressed
 from parasuite.model.words import CopyPhase, Severity
 from parasuite.reports.wording import (
     PROVES_NOTHING,
@@ -85,8 +87,7 @@ class Problem:
     """*rule*: a key of RULES. *id*: the same in every run that has the problem. *details*: more lines about it.
 
     *place*: where it is, and *others*: where else to look and what is there. Their files are relative to the
-    repository, and their lines may be 0. *finding*: what the problem is, unless it is something
-    else; one that is suppressed is a note.
+    repository, and their lines may be 0. *suppressed*: why it does not count; None if it does.
     """
 
     rule: str
@@ -96,7 +97,7 @@ class Problem:
     details: tuple[str, ...] = ()
     place: Location | None = None
     others: tuple[tuple[Location, str], ...] = ()
-    finding: Finding | None = None
+    suppressed: Suppressed | None = None
 
 
 def problems(report: Report) -> Iterator[Problem]:
@@ -104,18 +105,29 @@ def problems(report: Report) -> Iterator[Problem]:
     code = report.verdict.code
     if not code.is_conclusive:
         title = PROVES_NOTHING.format(reason=report.verdict.reason)
-        yield _problem(OtherRule.PROVES_NOTHING, report.verdict.reason, title, report.notes)
+        yield other_problem(OtherRule.PROVES_NOTHING, report.verdict.reason, title, report.notes)
     for finding in report.findings:
         yield _of_finding(finding, report)
     yield from _failed_tests(report)
     yield from _bad_copies(report)
     for remark in report.remarks:
         place = remark.place._replace(file=in_repository(remark.place.file, report)) if remark.place else None
-        found = _problem(OtherRule.SUPPRESSION, remark.text, remark.text, (), place if place and place.file else None)
+        found = other_problem(
+            OtherRule.SUPPRESSION, remark.text, remark.text, (), place if place and place.file else None
+        )
         yield replace(found, severity=Severity.NOTE)
 
 
-def in_repository(file: str, report: Report) -> str:
+class Rooted(Protocol):
+    """What a report says of the place that its files are relative to, as in Report."""
+
+    @property
+    def root(self) -> str: ...
+    @property
+    def root_in_repository(self) -> str: ...
+
+
+def in_repository(file: str, report: Rooted) -> str:
     """*file* relative to the repository; "" if it lies elsewhere. A relative one begins where the run was started."""
     root = PurePosixPath(report.root or "/")
     inside = PurePosixPath(report.root_in_repository)
@@ -130,9 +142,10 @@ def in_repository(file: str, report: Report) -> str:
     return path.relative_to(repository).as_posix() if path != repository and path.is_relative_to(repository) else ""
 
 
-def _problem(
+def other_problem(
     rule: OtherRule, subject: str, title: str, details: Sequence[str], place: Location | None = None
 ) -> Problem:
+    """An error that is no finding. *subject*: what makes its id, the same in every run that has the problem."""
     digest = hashlib.sha256(f"{rule}\0{subject}".encode("utf-8", "backslashreplace")).hexdigest()
     return Problem(
         rule=rule,
@@ -161,7 +174,7 @@ def _of_finding(finding: Finding, report: Report) -> Problem:
         details=tuple(line[:_LINE_MAX] for line in details[:_LINES_MAX]),
         place=next(iter(places), None) or _of_first_test(finding, report),
         others=tuple(places.items())[1:],
-        finding=finding,
+        suppressed=suppressed,
     )
 
 
@@ -180,10 +193,10 @@ def _did(side: Side) -> str:
 
 def _of_first_test(finding: Finding, report: Report) -> Location | None:
     """Where no line is known: the file of the first test that has one."""
-    return next((place for test in finding.tests if (place := _file_of_test(test, report))), None)
+    return next((place for test in finding.tests if (place := file_of_test(test, report))), None)
 
 
-def _file_of_test(test_id: str, report: Report) -> Location | None:
+def file_of_test(test_id: str, report: Rooted) -> Location | None:
     """The file that a pytest node id begins with."""
     file, colons, _ = test_id.partition("::")
     found = in_repository(file, report) if colons and PurePosixPath(file).suffix else ""
@@ -192,7 +205,7 @@ def _file_of_test(test_id: str, report: Report) -> Location | None:
 
 def place_of_failure(result: TestResult, report: Report) -> Location | None:
     """The last line of the test's own file in its traceback; at least the file, if that is known."""
-    of_test = _file_of_test(result.id, report)
+    of_test = file_of_test(result.id, report)
     if of_test is None:
         return None
     file = re.escape(result.id.partition("::")[0])
@@ -219,7 +232,7 @@ def _failed_tests(report: Report) -> Iterator[Problem]:
         _, first = runs[0]
         details = [*first.message.splitlines(), *reasons]
         place = place_of_failure(first, report)
-        yield _problem(OtherRule.FAILED_TEST, test, f"{outcome} {test} in {where}", details, place)
+        yield other_problem(OtherRule.FAILED_TEST, test, f"{outcome} {test} in {where}", details, place)
 
 
 def _bad_copies(report: Report) -> Iterator[Problem]:
@@ -235,7 +248,7 @@ def _bad_copies(report: Report) -> Iterator[Problem]:
     for message, those in copies.items():
         title = f"{in_copies(those, len(report.copy_ends))}: {message}"
         outputs = [f"its output: {report.folder}/copies/{copy:03d}/output.log" for copy in those]
-        yield _problem(OtherRule.BAD_COPY, message, title, outputs)
+        yield other_problem(OtherRule.BAD_COPY, message, title, outputs)
 
 
 def is_abnormal(end: CopyEnd) -> bool:

@@ -7,6 +7,8 @@ GitHub refuses a result without a location; where none is known, it is the repos
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from urllib.parse import quote
 
@@ -28,9 +30,33 @@ _RULE_INDEX = {name: index for index, name in enumerate(RULES)}
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a run or a series of runs ended. *started_at*: ISO 8601, UTC."""
+
+    run_id: str
+    is_conclusive: bool
+    exit_code: int
+    reason: str
+    started_at: str
+    notes: Sequence[str] = ()
+
+
 def sarif(report: Report) -> str:
     """One run of the tool parasuite, as JSON."""
-    found = problems(report)
+    ended = Ended(
+        run_id=report.run_id,
+        is_conclusive=report.verdict.code.is_conclusive,
+        exit_code=report.verdict.exit_code,
+        reason=report.verdict.reason,
+        started_at=f"{report.wall}Z",
+        notes=report.notes,
+    )
+    return sarif_log(problems(report), ended)
+
+
+def sarif_log(found: Iterator[Problem], ended: Ended) -> str:
+    """A log with one run, whose results are *found*."""
     results = [_result(problem) for problem in islice(found, RESULTS_MAX)]
     left_out = sum(1 for _ in found)
     driver = {
@@ -40,8 +66,8 @@ def sarif(report: Report) -> str:
     }
     run = {
         "tool": {"driver": driver},
-        "automationDetails": {"id": f"parasuite/{report.run_id}"},
-        "invocations": [_invocation(report, left_out)],
+        "automationDetails": {"id": f"parasuite/{ended.run_id}"},
+        "invocations": [_invocation(ended, left_out)],
         "results": results,
         "columnKind": "unicodeCodePoints",
     }
@@ -60,15 +86,15 @@ def _rule(name: str, rule: Rule) -> dict[str, object]:
     }
 
 
-def _invocation(report: Report, left_out: int) -> dict[str, object]:
-    notes = list(report.notes)
+def _invocation(ended: Ended, left_out: int) -> dict[str, object]:
+    notes = list(ended.notes)
     if left_out:
         notes.append(LEFT_OUT.format(results=plural(left_out, "result")))
     return {
-        "executionSuccessful": report.verdict.code.is_conclusive,
-        "exitCode": report.verdict.exit_code,
-        "exitCodeDescription": printable(report.verdict.reason),
-        "startTimeUtc": f"{report.wall}Z",
+        "executionSuccessful": ended.is_conclusive,
+        "exitCode": ended.exit_code,
+        "exitCodeDescription": printable(ended.reason),
+        "startTimeUtc": ended.started_at,
         "toolExecutionNotifications": [{"level": "note", "message": {"text": printable(note)}} for note in notes],
     }
 
@@ -91,7 +117,7 @@ def _result(problem: Problem) -> dict[str, object]:
 
 
 def _suppressions(problem: Problem) -> dict[str, object]:
-    suppressed = problem.finding.suppressed if problem.finding is not None else None
+    suppressed = problem.suppressed
     if suppressed is None:
         return {}
     kind = "inSource" if suppressed.by is SuppressedBy.COMMENT else "external"

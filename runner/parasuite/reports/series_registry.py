@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from parasuite.judge.series import SeriesReport
 from parasuite.model.words import OutputFormat
+from parasuite.reports.series_formats import series_concise, series_github, series_gitlab, series_sarif
 from parasuite.reports.series_json import series_json
 from parasuite.reports.series_junit import series_junit
 from parasuite.reports.series_markdown import series_markdown
@@ -26,7 +27,11 @@ SERIES_FILES = (
 )
 
 SERIES_FORMATS: Mapping[OutputFormat, Callable[[SeriesReport], str]] = {
+    OutputFormat.CONCISE: series_concise,
     OutputFormat.JSON: series_json,
+    OutputFormat.GITHUB: series_github,
+    OutputFormat.GITLAB: series_gitlab,
+    OutputFormat.SARIF: series_sarif,
     OutputFormat.MARKDOWN: series_markdown,
 }
-"""What is printed in each format. The others that a series has are `reports.series_terminal`."""
+"""What is printed in each format, from the report alone. FULL has no row: `reports.series_terminal` makes it."""
