@@ -285,3 +285,17 @@ def test_the_baseline_of_a_project_is_found_from_a_folder_below(parasuite: Paras
     below.mkdir()
     finished = Parasuite(below, parasuite.environ)("run", "-j", "1", "--", "true")
     assert str(parasuite.cwd / "known.toml") in finished.stderr
+
+
+def test_a_baseline_of_a_series_has_the_findings_of_every_round(parasuite: Parasuite) -> None:
+    (parasuite.cwd / "tests").mkdir()
+    (parasuite.cwd / "tests" / "test_it.py").write_text(
+        "import os, socket\n"
+        "def test_one():\n"
+        "    if not os.path.exists('seen'):\n"
+        "        open('seen', 'w').close()\n"
+        "        socket.create_server(('', 0)).close()\n"
+    )
+    run = ("-j", "1", "--sensors", "recorder", "--fail-on", "warning", "--repeat", "2", "tests/")
+    assert parasuite.run_pytest(*run).code == 66
+    assert parasuite("baseline").stdout == "parasuite-baseline.toml: 1 finding added, 1 entry in all\n"

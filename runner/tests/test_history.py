@@ -166,7 +166,14 @@ def test_a_summary_that_was_written_is_read_back(
 ) -> None:
     finding = a_failure(title=title, place="x.py:1 f", subject="tcp 1")
     other = a_finding(id="1", cause=cause, severity=severity) if severity is not Severity.ERROR else finding
-    summary = a_run(3, selection=("-k", "x"), overlap=Overlap(any_s=1.5), findings=(finding, other), tests=tests)
+    summary = a_run(
+        3,
+        selection=("-k", "x"),
+        overlap=Overlap(any_s=1.5),
+        findings=(finding, other),
+        remarks=(title,),
+        tests=tests,
+    )
     assert read_summary_lines(line.encode() for line in summary_lines(summary)) == summary
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tomllib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +13,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
+from parasuite.judge.history import HistoryBuilder
+from parasuite.judge.series import SeriesReport
 from parasuite.judge.suppressions import EXPIRED, FITS, FITS_NOTHING, with_suppressions
-from parasuite.judge.verdict import is_failing
+from parasuite.judge.verdict import ExitCode, is_failing
 from parasuite.model.causes import Cause
+from parasuite.model.run_summary import FindingSummary
+from parasuite.model.series_record import SeriesRecord
 from parasuite.model.suppression import Remark, Suppressed, Suppression
 from parasuite.model.words import FailOn, Severity, SuppressedBy
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.suppress import suppressions
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
+from parasuite.reports.series_json import series_json
+from parasuite.reports.series_junit import series_junit
+from parasuite.reports.series_markdown import series_markdown
+from parasuite.reports.series_terminal import series_terminal
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import finding_lines
 
 from runner.tests.building import a_finding, a_report, a_side
 from runner.tests.conftest import Finished, Parasuite, planted
 from runner.tests.findings_schema import VALIDATOR
+from runner.tests.summaries import a_run
 
 FILE = Path("pyproject.toml")
 ROW = "row 1 of [[tool.parasuite.suppress]]"
@@ -261,3 +271,36 @@ def test_a_row_with_a_mistake_stops_a_run_before_it_starts(parasuite: Parasuite,
     finished = parasuite("run", "-j", "1", "--", "true")
     assert (finished.code, finished.stderr.count("\n")) == (2, 1)
     assert ROW in finished.stderr
+
+
+SERIES_REPORTS: dict[str, Callable[[SeriesReport], str]] = {
+    "terminal": lambda series: "\n".join(line.plain for line in series_terminal(series)),
+    "json": series_json,
+    "junit": series_junit,
+    "markdown": series_markdown,
+}
+
+
+@pytest.mark.parametrize("name", SERIES_REPORTS)
+def test_every_report_of_a_series_tells_of_suppressed_findings_and_of_suppressions_that_do_not_count(
+    name: str,
+) -> None:
+    known = FindingSummary(
+        id=FINDING.id, cause=Cause.REUSE, severity=Severity.WARNING, title="x", suppressed="the device"
+    )
+    rounds = HistoryBuilder()
+    rounds.add(a_run(0, findings=(known,), remarks=("row 1 has expired",)))
+    rounds.add(a_run(1, findings=(known,), remarks=("row 1 has expired", "row 2 has expired")))
+    series = SeriesReport(
+        record=SeriesRecord(series_id="s", parasuite="0", started_s=0.0, host="h", described="pytest tests/"),
+        folder="series",
+        history=rounds.history(),
+        paths=["runs/0", "runs/1"],
+        missing=(),
+        code=ExitCode.PASSED,
+        reason="passed",
+        exit_code=0,
+    )
+    text = SERIES_REPORTS[name](series)
+    assert [text.count(f"row {number} has expired") for number in (1, 2)] == [1, 1]
+    assert "suppressed" in text

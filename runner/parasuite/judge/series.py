@@ -52,6 +52,11 @@ class SeriesReport:
     root: str = ""
     root_in_repository: str = ""
 
+    @property
+    def remarks(self) -> Sequence[str]:
+        """On suppressions that do not count: those of the rounds, without repeats."""
+        return tuple(dict.fromkeys(remark for run in self.history.runs for remark in run.remarks))
+
 
 def decide_series(record: SeriesRecord, history: History, missing: Sequence[str]) -> tuple[ExitCode, str, int]:
     """The code, the reason and the exit code of a series: stopped early, else the worst round.

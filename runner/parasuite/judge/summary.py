@@ -14,6 +14,8 @@ from parasuite.model.words import FailOn, TestOutcome
 _TITLE_MAX = 500
 """Characters. Titles contain names of functions and programs."""
 
+_REMARKS_MAX = 20
+
 
 def summarize(report: Report) -> RunSummary:
     """The summary of a run."""
@@ -32,6 +34,7 @@ def summarize(report: Report) -> RunSummary:
         is_conclusive=report.verdict.code.is_conclusive,
         overlap=report.overlap,
         findings=tuple(_of_finding(finding, report.fail_on) for finding in report.findings),
+        remarks=tuple(remark.text[:_TITLE_MAX] for remark in report.remarks[:_REMARKS_MAX]),
         tests=_counts(report.results),
     )
 

@@ -1,16 +1,16 @@
 """What a reader of many runs needs of one: its findings, and in how many copies each test passed.
 
 Series, history and comparisons are made from summaries and never look at the record of a run again. In a file, a
-summary is a line of JSON for the run, then one for each finding, then one for each test. So it can be read a line at
-a time, and 40,000 tests take some 3 MB. (findings.json holds every side of every effect, and junit-merged.xml every
-message: both grow with what went wrong.)
+summary is a line of JSON for the run, then one for each finding and remark, then one for each test. So it can be read
+a line at a time, and 40,000 tests take some 3 MB. (findings.json holds every side of every effect, and
+junit-merged.xml every message: both grow with what went wrong.)
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeGuard
 
 from parasuite.model.causes import Cause, EffectKind
@@ -99,7 +99,8 @@ class RunSummary:
     *started_s*: seconds since 1970. *selection*: what pytest was told to run of the target, and how. *code*: of its
     verdict; *exit_code*: what it exited with, which is another if the suite's own was asked for. *is_conclusive*:
     whether the run says something about the suite; if it was stopped or blind, nothing follows from what it did not
-    find. *tests*: by id, without the results of whole copies of a pytest tree.
+    find. *remarks*: on suppressions that do not count. *tests*: by id, without the results of whole copies of a
+    pytest tree.
     """
 
     run_id: str
@@ -116,10 +117,11 @@ class RunSummary:
     is_conclusive: bool
     overlap: Overlap = field(default_factory=Overlap)
     findings: tuple[FindingSummary, ...] = ()
+    remarks: tuple[str, ...] = ()
     tests: Mapping[str, TestCount] = field(default_factory=dict)
 
     def head(self) -> dict[str, object]:
-        """The summary without findings and tests, for json.dumps."""
+        """The summary without findings, remarks and tests, for json.dumps."""
         return {
             "format": FORMAT,
             "run_id": self.run_id,
@@ -143,6 +145,8 @@ def summary_lines(summary: RunSummary) -> Iterator[str]:
     yield json.dumps(summary.head()) + "\n"
     for finding in summary.findings:
         yield json.dumps({"finding": finding.to_json()}) + "\n"
+    for remark in summary.remarks:
+        yield json.dumps({"remark": remark}) + "\n"
     for test_id, count in summary.tests.items():
         yield json.dumps({"test": test_id, "passed": count.passed, "failed": count.failed}) + "\n"
 
@@ -154,16 +158,19 @@ def read_summary_lines(lines: Iterable[bytes]) -> RunSummary:
     if head is None:
         raise SummaryError("it is empty")
     findings: list[FindingSummary] = []
+    remarks: list[str] = []
     tests: dict[str, TestCount] = {}
     for value in values:
         if is_object(finding := value.get("finding")):
             findings.append(FindingSummary.from_json(finding))
+        elif is_text(remark := value.get("remark")):
+            remarks.append(remark)
         else:
             fields = Fields(value)
             test_id = fields.take("test", is_text, "")
             tests[test_id] = TestCount(fields.take("passed", _is_count, 0), fields.take("failed", _is_count, 0))
             _check(fields)
-    return read_head(head, tuple(findings), tests)
+    return replace(read_head(head, tuple(findings), tests), remarks=tuple(remarks))
 
 
 def read_head(

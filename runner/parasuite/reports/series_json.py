@@ -30,6 +30,7 @@ def series_json(report: SeriesReport) -> str:
         "until": record.until,
         "conclusive_rounds": report.history.conclusive,
         "errors": [*record.errors, *report.missing],
+        "notes": list(report.remarks),
     }
     # Round by round, as the paths of those that can be read: a run that is missing is in errors.
     rounds = [_round(run, path) for run, path in zip(report.history.runs, report.paths, strict=True)]

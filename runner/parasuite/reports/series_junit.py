@@ -67,6 +67,6 @@ def _coverage_case(report: SeriesReport) -> Case:
     """An error if the series proves nothing: this file may be all that a reader looks at, and must not be green."""
     counted = rounds_counted(report)
     if report.code.is_conclusive:
-        return _case(AUDIT, "coverage", "", counted)
+        return _case(AUDIT, "coverage", "", "\n".join([counted, *report.remarks]))
     problems = [PROVES_NOTHING.format(reason=report.reason), counted, *report.record.errors, *report.missing]
     return _case(AUDIT, "coverage", "error", "\n".join(problems))

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from parasuite.judge.series import SeriesReport
 from parasuite.reports.markdown import escaped
 from parasuite.reports.rates import finding_rates, test_rate
-from parasuite.reports.series_terminal import rounds_counted, unsteady_tests
-from parasuite.reports.wording import plural
+from parasuite.reports.series_terminal import SUPPRESSED, rounds_counted, unsteady_tests
+from parasuite.reports.wording import NOTE, plural
 
 _SHOWN = 100
 _TEXT_MAX = 500
@@ -33,6 +33,10 @@ def _lines(report: SeriesReport) -> Iterator[str]:
     for test in unsteady_tests(report)[:_SHOWN]:
         yield f"- **failed** {_text(test.id)}"
         yield f"  - {test_rate(test)}"
+    if suppressed := len(report.history.findings) - len(findings):
+        yield f"- {SUPPRESSED.format(findings=plural(suppressed, 'finding'))}"
+    for remark in report.remarks[:_SHOWN]:
+        yield f"- {_text(NOTE.format(note=remark))}"
     left_out = max(0, len(findings) - _SHOWN) + max(0, len(unsteady_tests(report)) - _SHOWN)
     if left_out:
         yield f"- and {plural(left_out, 'more line')}: see findings.json"

@@ -12,7 +12,7 @@ from parasuite.judge.series import SeriesReport
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.words import Severity
 from parasuite.reports.rates import finding_rates, test_rate
-from parasuite.reports.wording import NOTES_COUNTED, TIME_AND_FOLDER, exit_code_of_suite, plural, printable
+from parasuite.reports.wording import NOTE, NOTES_COUNTED, TIME_AND_FOLDER, exit_code_of_suite, plural, printable
 
 MORE_IN = "all sides: parasuite report {path}"
 NEVER_JUDGED = "round {number} proves nothing: {verdict}; {path}"
@@ -42,6 +42,8 @@ def series_terminal(report: SeriesReport) -> Iterator[Text]:
         yield _line(f"    {test_rate(test)}")
     if len(unsteady) > _SHOWN:
         yield _line(f"... and {plural(len(unsteady) - _SHOWN, 'more test')}: see junit.xml")
+    for remark in report.remarks[:_SHOWN]:
+        yield _line(NOTE.format(note=remark))
     yield from _inconclusive_rounds(report)
     for problem in [*report.record.errors, *report.missing]:
         yield _line(f"error: {problem}")
