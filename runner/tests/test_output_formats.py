@@ -27,16 +27,17 @@ from parasuite.model.results import TestResult
 from parasuite.model.series_record import SeriesRecord
 from parasuite.model.suppression import Remark, Suppressed
 from parasuite.model.words import CopyPhase, OutputFormat, Role, RunEnd, Severity, SuppressedBy, TestOutcome
-from parasuite.reports.github import ANNOTATIONS_MAX, MORE, github, inert
-from parasuite.reports.gitlab import gitlab
+from parasuite.reports.github import ANNOTATIONS_MAX, github, inert
+from parasuite.reports.gitlab import PROBLEMS_MAX, gitlab
 from parasuite.reports.markdown import LEFT_OUT, markdown
 from parasuite.reports.problems import RULES, in_repository, problems
 from parasuite.reports.registry import OUTPUT_FORMATS
-from parasuite.reports.sarif import FINGERPRINT, sarif
+from parasuite.reports.sarif import FINGERPRINT, RESULTS_MAX, sarif
+from parasuite.reports.sarif import LEFT_OUT as RESULTS_LEFT_OUT
 from parasuite.reports.series_formats import series_gitlab, series_sarif
 from parasuite.reports.series_problems import series_problems
 from parasuite.reports.series_registry import SERIES_FORMATS
-from parasuite.reports.wording import PROVES_NOTHING, explained_by, plural, suppressed_for
+from parasuite.reports.wording import MORE, PROVES_NOTHING, explained_by, plural, suppressed_for
 
 from runner.tests.building import a_finding, a_report, a_side, an_effect
 from runner.tests.conftest import Parasuite
@@ -356,6 +357,18 @@ def test_no_name_is_markup_in_the_markdown(name: str) -> None:
         return a_report(results=[[failed], []], findings=[found], root="/it", notes=[text])
 
     assert structure(markdown(report(name))) == structure(markdown(report("plain")))
+
+
+def test_of_very_many_problems_each_format_says_how_many_it_leaves_out() -> None:
+    most = max(PROBLEMS_MAX, RESULTS_MAX)
+    failed = [
+        TestResult(id=f"t.py::t{number}", outcome=TestOutcome.FAILED, message="long " * 1000)
+        for number in range(most + 7)
+    ]
+    report = a_report(results=[failed, []])
+    assert MORE.format(problems=plural(7, "more problem")) in gitlab(report)
+    assert RESULTS_LEFT_OUT.format(results=plural(7, "result")) in sarif(report)
+    assert len(sarif(report)) < 30_000_000
 
 
 # Series: the same problems, with how often each was seen.

@@ -15,13 +15,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from parasuite.judge.report import Report
 from parasuite.model.words import Severity
 from parasuite.reports.problems import Problem, problems
-from parasuite.reports.wording import plural, printable
+from parasuite.reports.wording import MORE, plural, printable
 
 ANNOTATIONS_MAX = 10
 _TITLE_MAX = 255
 """Of a title and of a message, the API for annotations takes 255 characters and 64 KB."""
 _MESSAGE_BYTES_MAX = 60_000
-MORE = "{problems}: see the summary of this step, or the run folder"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "notice"}
 
 

@@ -13,11 +13,12 @@ from itertools import islice
 from parasuite.judge.report import Report
 from parasuite.model.words import Severity
 from parasuite.reports.problems import Problem, problems
-from parasuite.reports.wording import printable
+from parasuite.reports.wording import MORE, plural, printable
 
 PROBLEMS_MAX = 5_000
 _SEVERITIES = {Severity.ERROR: "major", Severity.WARNING: "minor", Severity.NOTE: "info"}
 _NO_PLACE = "."
+_LEFT_OUT = "left-out"
 
 
 def gitlab(report: Report) -> str:
@@ -27,7 +28,17 @@ def gitlab(report: Report) -> str:
 
 def code_quality(found: Iterable[Problem]) -> str:
     """A JSON array. Of problems with one fingerprint GitLab keeps one, so each has its own."""
+    found = iter(found)
     entries = {problem.id: _entry(problem) for problem in islice(found, PROBLEMS_MAX)}
+    left_out = sum(1 for _ in found)
+    if left_out:
+        entries[_LEFT_OUT] = {
+            "description": MORE.format(problems=plural(left_out, "more problem")),
+            "check_name": _LEFT_OUT,
+            "fingerprint": "0" * 10,
+            "severity": "info",
+            "location": {"path": _NO_PLACE, "lines": {"begin": 1}},
+        }
     return json.dumps(list(entries.values()), indent=1) + "\n"
 
 

@@ -25,6 +25,7 @@ RESULTS_MAX = 5_000
 """As many as GitHub shows of a run."""
 LEFT_OUT = "{results} left out: see the run folder"
 _OTHERS_MAX = 10
+_MESSAGE_MAX = 4_000
 _ROOT = "%SRCROOT%"
 _RULE_INDEX = {name: index for index, name in enumerate(RULES)}
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "note"}
@@ -108,7 +109,7 @@ def _result(problem: Problem) -> dict[str, object]:
         "ruleId": problem.rule,
         "ruleIndex": _RULE_INDEX[problem.rule],
         "level": _LEVELS[problem.severity],
-        "message": {"text": "\n".join(map(printable, [problem.title, *problem.details]))},
+        "message": {"text": "\n".join(map(printable, [problem.title, *problem.details]))[:_MESSAGE_MAX]},
         "locations": [_location(problem.place or Location(".", 0, ""))],
         "partialFingerprints": {FINGERPRINT: problem.id},
         **({"relatedLocations": others} if others else {}),

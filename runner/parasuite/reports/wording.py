@@ -40,6 +40,7 @@ SUPPRESSED = "suppressed{by}{until}: {reason}"
 EXPIRED = "no longer suppressed, since {until} is over: {reason}"
 SUPPRESSED_COUNTED = "{findings} suppressed:"
 IN_BASELINE_COUNTED = "{findings} suppressed by the baseline: see findings.json"
+MORE = "{problems}: see the summary of the step, or the run folder"
 NOTES_COUNTED = "{findings} of severity note: see findings.json"
 ID = "id {id}, evidence {evidence}; more: `parasuite explain {cause}`"
 _TITLE_END = re.compile("[:;] ")
