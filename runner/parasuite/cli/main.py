@@ -15,13 +15,16 @@ import click
 from parasuite import __version__
 from parasuite.cli.baseline import baseline_command
 from parasuite.cli.demo import demo_command
+from parasuite.cli.diff import diff_command
 from parasuite.cli.doctor import doctor_command
 from parasuite.cli.exit_codes import EXIT_CODES
 from parasuite.cli.explain import explain_command
+from parasuite.cli.history import history_command
 from parasuite.cli.output import Output, lost_output, occupy_standard_descriptors, print_safely, stop
 from parasuite.cli.report import report_command
 from parasuite.cli.repro import repro_command
 from parasuite.cli.run import run_command
+from parasuite.cli.runs import runs_command
 from parasuite.cli.settings import settings_command
 from parasuite.judge.verdict import ExitCode
 from parasuite.plan.errors import ConfigError
@@ -44,6 +47,9 @@ Examples:
     commands=(
         run_command,
         report_command,
+        runs_command,
+        history_command,
+        diff_command,
         repro_command,
         baseline_command,
         explain_command,

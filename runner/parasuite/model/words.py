@@ -237,6 +237,14 @@ class OutputFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+class TableFormat(StrEnum):
+    """How commands that look at many runs print what they found. FULL: for a terminal."""
+
+    FULL = "full"
+    MARKDOWN = "markdown"
+    JSON = "json"
+
+
 class SuppressedBy(StrEnum):
     """Where it was decided that a finding does not count. PROJECT: in a row of pyproject.toml. COMMENT: beside the
     code that it is about. BASELINE: in the file that `parasuite baseline` writes.

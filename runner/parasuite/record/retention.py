@@ -36,7 +36,7 @@ def prune(base: Path, keep: str) -> list[str]:
     *keep*: the id of the current run, which counts as one of them. Returns a line for each that cannot be removed.
     """
     try:
-        series = [_series(base, name) for name in _entries(base, "series") if _ID.fullmatch(name)]
+        series = [_series(base, name) for name in series_below(base)]
         together = {run for each in series for run in each.folders}
         alone = [f"runs/{name}" for name in runs_below(base) if name != keep]
         runs = [_Kept(run, [run]) for run in alone if run not in together and _has_ended(base / run)]
@@ -48,6 +48,11 @@ def prune(base: Path, keep: str) -> list[str]:
         return [problem for problem in (_remove(base, name) for name in removed) if problem]
     except Unreadable as error:
         return [f"old runs are not removed: {error}"]
+
+
+def series_below(base: Path) -> list[str]:
+    """The ids of the series below *base*, the oldest first. Raises Unreadable."""
+    return [name for name in _entries(base, "series") if _ID.fullmatch(name)]
 
 
 def runs_below(base: Path) -> list[str]:

@@ -12,29 +12,29 @@ ELSEWHERE = "and in {rounds} that {prove} nothing"
 PASSES = "passed {where}; {failed} of {executions} failed"
 
 
-def rate(found: Rate) -> str:
+def rate(found: Rate, noun: str = "round") -> str:
     """`in 4 of 20 rounds (20 %, 95 % interval 8 to 42 %)`; without an interval if there was no round."""
-    where = IN_ROUNDS.format(count=found.count, rounds=plural(found.of, "round"))
+    where = IN_ROUNDS.format(count=found.count, rounds=plural(found.of, noun))
     if not found.of:
         return where
     low, high = (round(100 * each) for each in found.interval)
     return f"{where} ({100 * found.share:.0f} %, 95 % interval {low} to {high} %)"
 
 
-def finding_rates(finding: FindingHistory) -> Iterator[str]:
+def finding_rates(finding: FindingHistory, noun: str = "round") -> Iterator[str]:
     """In how many rounds a finding was seen, and in how many it had an effect of each kind."""
     elsewhere = ""
     if finding.seen_elsewhere:
         prove = "proves" if finding.seen_elsewhere == 1 else "prove"
-        elsewhere = ", " + ELSEWHERE.format(rounds=plural(finding.seen_elsewhere, "round"), prove=prove)
-    yield f"seen {rate(finding.seen)}{elsewhere}"
+        elsewhere = ", " + ELSEWHERE.format(rounds=plural(finding.seen_elsewhere, noun), prove=prove)
+    yield f"seen {rate(finding.seen, noun)}{elsewhere}"
     for kind, found in finding.effects.items():
-        yield f"{kind} {rate(found)}"
+        yield f"{kind} {rate(found, noun)}"
 
 
-def test_rate(test: TestHistory) -> str:
+def rate_of_test(test: TestHistory, noun: str = "round") -> str:
     """`passed in 16 of 20 rounds (80 %, 95 % interval 58 to 92 %); 4 of 40 executions failed`."""
     executions = test.executions
     return PASSES.format(
-        where=rate(test.passed), failed=executions.failed, executions=plural(executions.ran, "execution")
+        where=rate(test.passed, noun), failed=executions.failed, executions=plural(executions.ran, "execution")
     )

@@ -34,8 +34,8 @@ def series_json(report: SeriesReport) -> str:
     }
     # Round by round, as the paths of those that can be read: a run that is missing is in errors.
     rounds = [_round(run, path) for run, path in zip(report.history.runs, report.paths, strict=True)]
-    findings = [_finding(finding) for finding in report.history.findings]
-    tests = [_test(test) for test in unsteady_tests(report)]
+    findings = [json_of_finding(finding) for finding in report.history.findings]
+    tests = [json_of_test(test) for test in unsteady_tests(report)]
     whole = {"format": FORMAT, "series": series, "rounds": rounds, "findings": findings, "tests": tests}
     return json.dumps(whole, indent=1) + "\n"
 
@@ -55,7 +55,8 @@ def _round(run: RunSummary, path: str) -> dict[str, object]:
     }
 
 
-def _finding(finding: FindingHistory) -> dict[str, object]:
+def json_of_finding(finding: FindingHistory) -> dict[str, object]:
+    """A finding over many runs; docs/rounds.md explains the keys."""
     worst = finding.worst
     return {
         "id": worst.id,
@@ -77,7 +78,8 @@ def _finding(finding: FindingHistory) -> dict[str, object]:
     }
 
 
-def _test(test: TestHistory) -> dict[str, object]:
+def json_of_test(test: TestHistory) -> dict[str, object]:
+    """A test over many runs."""
     executions = {"passed": test.executions.passed, "failed": test.executions.failed}
     return {"id": test.id, "passed": rate_json(test.passed), "executions": executions}
 

@@ -15,7 +15,7 @@ from parasuite.reports.junit_bounds import Suite
 from parasuite.reports.junit_case import Case
 from parasuite.reports.junit_document import AUDIT, PORTS, document
 from parasuite.reports.junit_xml import split_id
-from parasuite.reports.rates import finding_rates, test_rate
+from parasuite.reports.rates import finding_rates, rate_of_test
 from parasuite.reports.series_terminal import rounds_counted
 from parasuite.reports.wording import PROVES_NOTHING
 
@@ -49,7 +49,7 @@ def _test_case(test: TestHistory) -> Case:
     if not test.passed.of:
         return _case(classname, name, "skipped", "it ran in no round")
     is_steady = test.passed.count == test.passed.of
-    return _case(classname, name, "" if is_steady else "failure", test_rate(test))
+    return _case(classname, name, "" if is_steady else "failure", rate_of_test(test))
 
 
 def _finding_case(finding: FindingHistory) -> Case:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from parasuite.judge.series import SeriesReport
 from parasuite.reports.markdown import escaped
-from parasuite.reports.rates import finding_rates, test_rate
+from parasuite.reports.rates import finding_rates, rate_of_test
 from parasuite.reports.series_terminal import SUPPRESSED, rounds_counted, unsteady_tests
 from parasuite.reports.wording import NOTE, plural
 
@@ -32,7 +32,7 @@ def _lines(report: SeriesReport) -> Iterator[str]:
             yield f"  - {rate}"
     for test in unsteady_tests(report)[:_SHOWN]:
         yield f"- **failed** {_text(test.id)}"
-        yield f"  - {test_rate(test)}"
+        yield f"  - {rate_of_test(test)}"
     if suppressed := len(report.history.findings) - len(findings):
         yield f"- {SUPPRESSED.format(findings=plural(suppressed, 'finding'))}"
     for remark in report.remarks[:_SHOWN]:

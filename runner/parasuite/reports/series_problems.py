@@ -14,7 +14,7 @@ from parasuite.model.location import Location
 from parasuite.model.suppression import Suppressed
 from parasuite.model.words import Severity, SuppressedBy
 from parasuite.reports.problems import OtherRule, Problem, file_of_test, in_repository, other_problem
-from parasuite.reports.rates import finding_rates, test_rate
+from parasuite.reports.rates import finding_rates, rate_of_test
 from parasuite.reports.series_terminal import unsteady_tests
 from parasuite.reports.wording import PROVES_NOTHING, suppressed_for
 
@@ -31,7 +31,7 @@ def series_problems(report: SeriesReport) -> Iterator[Problem]:
         yield _of_finding(finding, report)
     for test in unsteady_tests(report):
         place = file_of_test(test.id, report)
-        yield other_problem(OtherRule.FAILED_TEST, test.id, f"failed {test.id}", [test_rate(test)], place)
+        yield other_problem(OtherRule.FAILED_TEST, test.id, f"failed {test.id}", [rate_of_test(test)], place)
 
 
 def _of_finding(finding: FindingHistory, report: SeriesReport) -> Problem:

@@ -11,7 +11,7 @@ from parasuite.judge.history import FindingHistory, TestHistory
 from parasuite.judge.series import SeriesReport
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.words import Severity
-from parasuite.reports.rates import finding_rates, test_rate
+from parasuite.reports.rates import finding_rates, rate_of_test
 from parasuite.reports.wording import NOTE, NOTES_COUNTED, TIME_AND_FOLDER, exit_code_of_suite, plural, printable
 
 MORE_IN = "all sides: parasuite report {path}"
@@ -39,7 +39,7 @@ def series_terminal(report: SeriesReport) -> Iterator[Text]:
     unsteady = unsteady_tests(report)
     for test in unsteady[:_SHOWN]:
         yield _line(("failed", "red"), f" {test.id}")
-        yield _line(f"    {test_rate(test)}")
+        yield _line(f"    {rate_of_test(test)}")
     if len(unsteady) > _SHOWN:
         yield _line(f"... and {plural(len(unsteady) - _SHOWN, 'more test')}: see junit.xml")
     for remark in report.remarks[:_SHOWN]:

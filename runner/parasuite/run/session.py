@@ -16,6 +16,7 @@ import psutil
 from parasuite import __version__
 from parasuite.assemble import assemble_report, display_path, recording_errors, write_reports
 from parasuite.judge.report import Report
+from parasuite.judge.summary import summarize
 from parasuite.judge.verdict import NO_TESTS_COLLECTED, with_problems
 from parasuite.model.events import RunStarted
 from parasuite.model.run_record import Overlap, RunRecord, Seeds
@@ -30,6 +31,7 @@ from parasuite.plan.targets import ResultSource, Target
 from parasuite.probe import probe
 from parasuite.probe.interfaces import host_addresses
 from parasuite.probe.probe import Visibility
+from parasuite.record.history_file import append_to_history
 from parasuite.record.removal import remove_tree
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.sources import allow_comments
@@ -280,7 +282,10 @@ class _Session:
                     verdict=decided.reason,
                 )
             )
-        return replace(report, verdict=with_problems(decided, problems)), problems
+        report = replace(report, verdict=with_problems(decided, problems))
+        if self.suspect is None and (why := append_to_history(self.folder.path.parent.parent, summarize(report))):
+            self.progress.say(why)
+        return report, problems
 
 
 def _new_record(
