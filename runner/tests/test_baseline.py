@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parasuite.cli.baseline import INCONCLUSIVE
 from parasuite.judge.suppressions import STALE, STALE_AFTER, stale, stale_remark, with_suppressions
 from parasuite.model.run_record import FILE_NAME, RunRecord
 from parasuite.model.suppression import BaselineEntry, Suppressed
@@ -258,6 +259,26 @@ def test_a_stale_entry_is_told_by_the_run_and_removed_by_an_update_unless_somebo
         f"stale, but kept since it has a reason of its own: {IDS[1]} (keep me)",
     ]
     assert tomllib.loads(path.read_text())["findings"] == {IDS[1]: "keep me"}
+
+
+def test_after_a_run_that_proves_nothing_an_update_removes_nothing_and_says_so(
+    parasuite: Parasuite, suite: Callable[[str], Path]
+) -> None:
+    suite("")
+    known = Baseline(head=('target = "pytest tests/"', "[findings]"), target="pytest tests/")
+    path = parasuite.cwd / "parasuite-baseline.toml"
+    path.write_text(known.changed({IDS[0]: "gone"}, ()).text())
+    for number in range(STALE_AFTER):
+        past_run(parasuite.cwd / ".parasuite", number, [])
+    finished = parasuite.run_pytest("-j", "1", "--sensors", "recorder", "tests/")
+    updated = parasuite("baseline", "--update")
+    assert (finished.code, updated.stdout.splitlines()) == (
+        4,
+        [
+            f"{path.name}: 0 findings added, 1 entry in all",
+            INCONCLUSIVE.format(run=finished.folder.name, reason=finished.run["verdict"]),
+        ],
+    )
 
 
 def test_a_run_of_other_tests_is_not_written_into_the_baseline(

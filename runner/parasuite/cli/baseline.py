@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +74,10 @@ class _Run(NamedTuple):
     record: RunRecord
     report: Report
 
+    @property
+    def is_conclusive(self) -> bool:
+        return self.report.verdict.code.is_conclusive
+
 
 def _runs(source: Path) -> list[RunFolder]:
     """The run at *source*, or the runs of the series there, the oldest first. Raises RunFolderError."""
@@ -87,13 +91,14 @@ def _judged(folder: RunFolder) -> _Run:
     return _Run(record, assemble_report(folder, record))
 
 
-def _write(path: Path, before: Baseline, runs: Sequence[_Run], shown: str) -> Iterator[str]:
+def _write(path: Path, before: Baseline, runs: Sequence[_Run], shown: str) -> list[str]:
     """Write the baseline; what has changed, a line each."""
     found = [finding for run in runs for finding in run.report.findings]
     new = {finding.id: _comment(finding) for finding in found if _is_new(finding)}
     add = {finding: comment for finding, comment in new.items() if finding not in before.entries}
-    # What the last run of a series has counted includes the others.
-    gone = [entry.id for entry in stale(runs[-1].record.baseline, found) if entry.id in before.entries]
+    # What the last run of a series has counted includes the others. One that proves nothing has not counted.
+    counted = runs[-1].record.baseline if runs[-1].is_conclusive else ()
+    gone = [entry.id for entry in stale(counted, found) if entry.id in before.entries]
     remove = [finding for finding in gone if before.entries[finding].reason == REASON]
     after = before.changed(add, remove)
     try:
@@ -102,13 +107,15 @@ def _write(path: Path, before: Baseline, runs: Sequence[_Run], shown: str) -> It
         stop(f"{path} cannot be written: {error.strerror}")
     added = f"{plural(len(add), 'finding')} added"
     removed = f", {plural(len(remove), 'stale entry')} removed" if remove else ""
-    yield f"{shown}: {added}{removed}, {plural(len(after.entries), 'entry')} in all"
-    for finding in gone:
-        if finding not in remove:
-            yield KEPT.format(id=finding, reason=before.entries[finding].reason)
-    for run in runs:
-        if not run.report.verdict.code.is_conclusive:
-            yield INCONCLUSIVE.format(run=run.report.run_id, reason=run.report.verdict.reason)
+    return [
+        f"{shown}: {added}{removed}, {plural(len(after.entries), 'entry')} in all",
+        *(KEPT.format(id=each, reason=before.entries[each].reason) for each in gone if each not in remove),
+        *(
+            INCONCLUSIVE.format(run=run.report.run_id, reason=run.report.verdict.reason)
+            for run in runs
+            if not run.is_conclusive
+        ),
+    ]
 
 
 def _is_new(finding: Finding) -> bool:
