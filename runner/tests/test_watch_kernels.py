@@ -142,7 +142,7 @@ def test_a_namespace_with_the_inode_of_one_that_ended_is_another_one() -> None:
 
     networks = Networks()
     first, second = (cast("_socket.socket", InNamespace(number)) for number in (1 << 40, (1 << 40) + 1))
-    seen = [networks.of(sock, os.getpid()) for sock in (first, second, first)]
+    seen = [networks.of(sock, os.getpid(), 0) for sock in (first, second, first)]
     assert seen[0] == seen[2] == Network(os.stat("/proc/self/ns/net").st_ino)
     assert seen[1] not in (OUR_NETWORK, seen[0])
 

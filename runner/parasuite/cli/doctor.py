@@ -17,9 +17,9 @@ from parasuite.reports.wording import in_network
 from parasuite.run.networks.prepare import enter_private, why_no_network
 from parasuite.run.supervisor.process_tree import why_no_proc
 
-NETWORKS_WORK = "networks: --network private works"
+NETWORKS_WORK = "networks: --network private and --network each work"
 NETWORKS_MISSING = "networks: missing: {why}"
-_NETWORK = "Network to test the sensors in: this host's, or a new one (Linux)."
+_NETWORK = "Network to test the sensors in: this host's, or a new one (Linux). With each, a new one, too."
 _SENSORS = f"Sensors to test: auto, or some of {','.join(SensorName)}."
 
 
@@ -33,7 +33,7 @@ _SENSORS = f"Sensors to test: auto, or some of {','.join(SensorName)}."
 )
 def doctor_command(sensors: tuple[str, ...], network: NetworkMode) -> None:
     """Test the sensors with a staged collision, and report what this machine lets parasuite observe and what it does
-    not, and how to fix that. The same for new networks, which --network private needs.
+    not, and how to fix that. The same for new networks, which --network private and each need.
 
     Exits with 0 if every available sensor passed; with 3 if one did not, or if a sensor in LIST is not available.
     """

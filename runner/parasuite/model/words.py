@@ -47,10 +47,12 @@ class NetworkMode(StrEnum):
     """Which network the copies use.
 
     HOST: the one that parasuite was started in. PRIVATE: one that parasuite makes for the run, itself included.
+    EACH: one that parasuite makes for each copy.
     """
 
     HOST = "host"
     PRIVATE = "private"
+    EACH = "each"
 
 
 class AttributedBy(StrEnum):

@@ -315,7 +315,7 @@ class Settings:
             must_be=f"one of {', '.join(NetworkMode)}",
             metavar="|".join(NetworkMode),
             default=NetworkMode.HOST.value,
-            help="Network that the copies use: this host's, or a new one for the whole run (Linux).",
+            help="Network that the copies use: this host's, a new one for the run, or one for each copy (Linux).",
         )
     )
     port_range: int | None = _row(

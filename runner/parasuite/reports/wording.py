@@ -60,6 +60,8 @@ def in_network(mode: NetworkMode, port_range: int | None = None) -> str:
     """Where copies or a self-test use sockets: `in the host's network`."""
     if mode is NetworkMode.HOST:
         return "in the host's network"
+    if mode is NetworkMode.EACH:
+        return "each in a network of its own"
     return "in a private network" + (f" with {plural(port_range, 'ephemeral port')}" if port_range else "")
 
 

@@ -60,6 +60,8 @@ class Round:
         sensors: Sequence[SensorName],
         failures: Failures,
         barrier: Barrier | None = None,
+        *,
+        has_own_networks: bool = False,
     ) -> None:
         self._barrier = barrier
         self._copies, self._starter, self._progress = copies, starter, progress
@@ -69,7 +71,9 @@ class Round:
             _CopyTally(LineReader(folder.path, f"copies/{copy.number:03d}/results.jsonl"), Tally())
             for copy in copies.copies
         ]
-        self._sensors = orchestrated_sensors(sensors, self._init_pids, self._test_of)
+        self._sensors = orchestrated_sensors(
+            sensors, self._init_pids, self._test_of, has_own_networks=has_own_networks
+        )
         self.ended = RunEnd.COMPLETE
         self.notes: list[str] = []
 

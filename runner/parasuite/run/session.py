@@ -22,7 +22,7 @@ from parasuite.model.events import RunStarted
 from parasuite.model.run_record import Overlap, RunRecord, Seeds
 from parasuite.model.sensors import SENSORS
 from parasuite.model.suspect import Suspect
-from parasuite.model.words import TestOutcome
+from parasuite.model.words import NetworkMode, TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Launch, launches
 from parasuite.plan.seeds import copy_seed
@@ -43,6 +43,7 @@ from parasuite.run.collect_junit import collect
 from parasuite.run.copies import Copies
 from parasuite.run.environment import proxies_of_this_host
 from parasuite.run.failures import Failures
+from parasuite.run.networks.surroundings import plan_network
 from parasuite.run.progress import Progress
 from parasuite.run.round import Round
 from parasuite.run.scratch import SCRATCH_PREFIX, keep_folder, make_tmpdir, new_scratch_dir
@@ -138,7 +139,8 @@ class _Session:
     def run_copies(self, record: RunRecord) -> RunRecord:
         """Probe the sensors and run the copies to their end."""
         visibility = probe.probe_sensors(self.spec.sensors) if self.spec.sensors else probe.Visibility()
-        starter: Starter = Supervised() if sys.platform == "linux" else Direct()
+        own_network = plan_network(host_addresses()[0]) if self.spec.network is NetworkMode.EACH else None
+        starter: Starter = Supervised(own_network) if sys.platform == "linux" else Direct()
         try:
             record = replace(
                 record,
@@ -152,7 +154,16 @@ class _Session:
             sensors = [name for name in visibility.use if visibility.recorder_mode or not SENSORS[name].is_inside]
             failures = Failures(self.spec.fail_fast, _good_statuses(self.spec.target))
             barrier = Barrier(self.folder.path) if self._begins_together else None
-            copies_round = Round(self.folder, copies, starter, self.progress, sensors, failures, barrier)
+            copies_round = Round(
+                self.folder,
+                copies,
+                starter,
+                self.progress,
+                sensors,
+                failures,
+                barrier,
+                has_own_networks=own_network is not None,
+            )
             started = self._run_started()
             if any(SENSORS[name].is_supervised for name in sensors):
                 starter.enable_sensor(self._sensor_order(visibility, started))

@@ -97,7 +97,7 @@ class Table:
     """
 
     def __init__(self, made: socket.socket | None = None) -> None:
-        self._socket = made if made is not None else _open()
+        self._socket = made if made is not None else open_socket()
         # A safety net only: the kernel has its reply ready when send returns.
         self._socket.settimeout(5)
         self._sequence = 0
@@ -165,7 +165,7 @@ class UnixTable:
     """
 
     def __init__(self, made: socket.socket | None = None) -> None:
-        self._socket = made if made is not None else _open()
+        self._socket = made if made is not None else open_socket()
         self._socket.settimeout(5)  # As in Table.
         self._sequence = 0
 
@@ -252,7 +252,7 @@ class Destroyed:
     """
 
     def __init__(self, made: socket.socket | None = None) -> None:
-        self._socket = made if made is not None else _open()
+        self._socket = made if made is not None else open_socket()
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
         except PermissionError:
@@ -287,7 +287,8 @@ class Destroyed:
                 offset += (length + 3) & ~3
 
 
-def _open() -> socket.socket:
+def open_socket() -> socket.socket:
+    """A netlink socket of the network that this process is in now. Raises OSError if netlink is not available."""
     made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG)
     try:
         made.bind((0, 0))

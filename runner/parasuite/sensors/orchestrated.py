@@ -79,19 +79,25 @@ class _InsideCopies:
 
 
 def orchestrated_sensors(
-    names: Collection[SensorName], init_pids: Callable[[], dict[int, int]], test_of: Callable[[int], str]
+    names: Collection[SensorName],
+    init_pids: Callable[[], dict[int, int]],
+    test_of: Callable[[int], str],
+    *,
+    has_own_networks: bool = False,
 ) -> list[OrchestratedSensor]:
     """Those among *names* that the orchestrator looks after.
 
     *init_pids*: asked at each look, the copy of each pid whose descendants are a copy's tree. *test_of*: the test
-    that a copy runs now, "" where it does not run exactly one.
+    that a copy runs now, "" where it does not run exactly one. *has_own_networks*: each copy has its own network.
     """
     is_second = any(SENSORS[name].is_supervised for name in names)
     sensors: list[OrchestratedSensor] = []
     for name in names:
         if SENSORS[name].is_sampling:
             # A sensor that sees every call also names the strangers that matter: those that copies meet.
-            made = sampler.Sampler(init_pids, test_of, with_strangers=not is_second)
+            made = sampler.Sampler(
+                init_pids, test_of, with_strangers=not is_second, has_own_networks=has_own_networks
+            )
             sensors.append(_Sampling(made, is_second=is_second))
         elif SENSORS[name].is_inside:
             sensors.append(_InsideCopies(name))

@@ -36,6 +36,8 @@ from parasuite.model.words import AttributedBy, Protocol, SensorStatus, SocketSt
 from parasuite.sensors import netlink, proc
 
 if sys.platform == "linux":
+    from parasuite.sensors.seccomp.owners import sockets_of
+    from parasuite.sensors.socket_tables import reachable_sockets
     from parasuite.sensors.strangers import Strangers
 
 _COMMAND_MAX = 500
@@ -58,7 +60,8 @@ class Sampler:
 
     *inits*: called at each sample, {pid of a copy's init: copy}; a process belongs to the copy whose init is one of
     its ancestors. *test_of*: the test that a copy runs now, "" if it is not exactly one. *with_strangers*: whether
-    listeners of processes outside the run are reported, too.
+    listeners of processes outside the run are reported, too. *has_own_networks*: each copy has a network of its own,
+    that of its init.
     """
 
     def __init__(
@@ -67,7 +70,9 @@ class Sampler:
         test_of: Callable[[int], str],
         *,
         with_strangers: bool = False,
+        has_own_networks: bool = False,
     ) -> None:
+        self._has_own_networks = has_own_networks
         self._with_strangers = with_strangers
         self._runs = Strangers() if with_strangers and sys.platform == "linux" else None
         self._strangers: dict[tuple[str, Endpoint], StrangerSeen] = {}
@@ -192,12 +197,33 @@ class Sampler:
         psutil reports an address and a descriptor. A moment later a busy process may have another socket at that
         descriptor, so the kernel's table decides which socket has which address.
         """
+        if self._has_own_networks:
+            yield from self._in_own_networks()
         found = list(self._candidates())
         places = _places()
         for row in found:
             endpoint, socket_id = row[:2]
             if not places or not socket_id.startswith("inode:") or places.get(socket_id) == _place(endpoint):
                 yield row
+
+    def _in_own_networks(self) -> Iterable[tuple[Endpoint, str, Process, int | None]]:
+        """The same, of copies that have a network each: read from the table of that network.
+
+        A process that the copy has put into another network is left out, as it is in a network that copies share.
+        """
+        for init, copy in self._inits().items():
+            network = _network_of(init)
+            rows = {row.inode: row for row in reachable_sockets(init) if row.inode and not row.is_connected}
+            if not rows:
+                continue
+            with contextlib.suppress(psutil.NoSuchProcess):
+                for process in psutil.Process(init).children(recursive=True):
+                    if _network_of(process.pid) != network:
+                        continue
+                    for inode in rows.keys() & sockets_of([process.pid]).keys():
+                        row = rows.pop(inode)
+                        identity = Process(Party(copy), process.pid, process.create_time())
+                        yield Endpoint(row.protocol, row.address, row.port), f"inode:{inode}", identity, copy
 
     def _candidates(self) -> Iterable[tuple[Endpoint, str, Process, int | None]]:
         inits = self._inits()
@@ -259,6 +285,14 @@ def _described(pid: int) -> tuple[str, str, int]:
         return process.name(), " ".join(process.cmdline())[:_COMMAND_MAX], process.ppid()
     except (psutil.Error, OSError):
         return "", "", 0
+
+
+def _network_of(pid: int) -> int:
+    """The inode of the network namespace of *pid*; 0 once it is gone."""
+    try:
+        return os.stat(f"/proc/{pid}/ns/net").st_ino
+    except OSError:
+        return 0
 
 
 def _place(endpoint: Endpoint) -> tuple[str, str, int]:

@@ -24,10 +24,13 @@ class Unobserved:
     why: str
 
 
-def enter(supervisor: socket.socket) -> bool:
-    """Have this process and all that it starts observed; whether they are. The result is sent to *supervisor*."""
+def enter(supervisor: socket.socket, *, has_own_network: bool = False) -> bool:
+    """Have this process and all that it starts observed; whether they are. The result is sent to *supervisor*.
+
+    *has_own_network*: this process is in another network than the supervisor.
+    """
     try:
-        handover.install_and_send(supervisor)
+        handover.install_and_send(supervisor, with_network=has_own_network)
     except SeccompError:
         return False
     return True

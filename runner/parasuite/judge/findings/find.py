@@ -20,6 +20,7 @@ from parasuite.judge.findings.shared import Shared
 from parasuite.judge.findings.table import FindingTable
 from parasuite.judge.fusion import fuse
 from parasuite.judge.ledger import in_order
+from parasuite.judge.networks import with_networks
 from parasuite.judge.parties import with_workers
 from parasuite.model.ambient import AmbientService
 from parasuite.model.events import Event
@@ -58,7 +59,7 @@ def find(events: Iterable[Event], ambient: Collection[AmbientService] = ()) -> J
         Exposed(),
         Reuse(),
     )
-    for event in fuse(with_workers(in_order(events))):
+    for event in fuse(with_workers(with_networks(in_order(events)))):
         changes = knowledge.apply(event)
         for detector in detectors:
             for seen in detector.observe(event, changes, knowledge):

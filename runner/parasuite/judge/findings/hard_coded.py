@@ -10,6 +10,7 @@ from parasuite.judge.findings.finding import Side
 from parasuite.judge.findings.knowledge import Knowledge
 from parasuite.judge.findings.seen import Charge, SeenCause
 from parasuite.judge.ledger import Changes, OpenHold
+from parasuite.judge.networks import as_shared
 from parasuite.model.causes import Cause
 from parasuite.model.events import ATTEMPTED, Bind, Endpoint, Event
 from parasuite.model.network import Network
@@ -117,13 +118,15 @@ class HardCoded:
     def _add_hold(self, hold: OpenHold, knowledge: Knowledge, to: dict[tuple[Protocol, str], _Uses]) -> None:
         if hold.party is not None and knowledge.explicit_port(hold):
             side = knowledge.side_of_hold(Role.HOLDER, hold)
-            key = (hold.party, (hold.endpoint.address, hold.endpoint.network))
-            uses = to[hold.endpoint.protocol, name_of(hold.endpoint)]
-            uses.setdefault(key, _Use(hold.endpoint, side, hold.evidence))
-            self._note_party(hold.endpoint, side, hold.party, knowledge)
+            endpoint = as_shared(hold.endpoint)
+            uses = to[endpoint.protocol, name_of(endpoint)]
+            key = (hold.party, (endpoint.address, endpoint.network))
+            uses.setdefault(key, _Use(endpoint, side, hold.evidence))
+            self._note_party(endpoint, side, hold.party, knowledge)
 
     def _add(self, endpoint: Endpoint, side: Side, evidence: Evidence, knowledge: Knowledge) -> None:
         if side.party is not None:
+            endpoint = as_shared(endpoint)
             uses = self._uses[endpoint.protocol, name_of(endpoint)]
             uses.setdefault((side.party, (endpoint.address, endpoint.network)), _Use(endpoint, side, evidence))
             self._note_party(endpoint, side, side.party, knowledge)

@@ -1,10 +1,11 @@
-"""The network that parasuite makes for a run (`--network private`). Linux only.
+"""Networks that parasuite makes, for the run (`--network private`) or for each copy (`each`). Linux only.
 
 Theory of operation
 - *A process enters, and all that it starts is inside.* A network namespace is inherited by fork and exec, and a
   socket belongs for good to the network that its process was in when it was made. So the orchestrator enters before
   it starts anything, and all of parasuite works as ever: the kernel's tables, which it reads, are those of the
-  network that it is in.
+  network that it is in. With `each`, the init of a copy enters; its main process then opens what shows the copy's
+  network to the supervisor (sensors/seccomp/handover.py).
 - *Root* needs nothing else. Anybody else needs a user namespace around the network, in which it has the capabilities
   to configure that network; they end with the next exec. The only user and the only group that it knows are the
   caller's own, under their own numbers.

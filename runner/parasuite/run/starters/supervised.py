@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from parasuite.model.network_plan import NetworkPlan
 from parasuite.plan.launch import Launch
 from parasuite.run.starters.descriptors import inherited_descriptors
 from parasuite.run.starters.starter import STOP_GRACE_S
@@ -44,9 +45,10 @@ _STATES = {
 
 
 class Supervised:
-    """A Starter whose processes are the supervisor's."""
+    """A Starter whose processes are the supervisor's. *network*: what each copy gets for itself; None for nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, network: NetworkPlan | None = None) -> None:
+        self._network = network
         here, there = socket.socketpair()
         self._lifeline, lifeline_there = socket.socketpair()
         root = str(Path(__file__).parents[3])
@@ -87,6 +89,7 @@ class Supervised:
                 cwd=str(launch.cwd),
                 output="" if output is None else str(output),
                 ignored=launch.ignored_signals,
+                network=self._network,
             )
         )
 

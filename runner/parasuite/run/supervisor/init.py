@@ -14,6 +14,7 @@ import signal
 import socket
 import time
 
+from parasuite.run.networks.namespace import NetworkError, enter_network
 from parasuite.run.supervisor.channel import Channel
 from parasuite.run.supervisor.child_wakeup import ChildWakeup
 from parasuite.run.supervisor.main_process import become_main_process
@@ -82,9 +83,19 @@ class Init:
         self._channel.send(TreeGone(copy=self._copy, t_ns=time.monotonic_ns()))
 
     def _start_main(self, order: RunMainProcess) -> bool:
-        """Fork the main process and report how that went; whether it runs."""
-        read_fd, write_fd = os.pipe()
+        """Fork the main process and report how that went; whether it runs.
+
+        A network of the copy's own is entered before: a socket that shows it must be made in it.
+        """
         t_ns = time.monotonic_ns()
+        if order.network is not None:
+            try:
+                enter_network(order.network)
+            except NetworkError as error:
+                why = f"no network of its own: {error.strerror}"
+                self._channel.send(StartFailed(copy=self._copy, t_ns=t_ns, why=why))
+                return False
+        read_fd, write_fd = os.pipe()
         try:
             self._main = os.fork()
         except OSError as error:

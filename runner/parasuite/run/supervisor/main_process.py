@@ -41,7 +41,7 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
             os.dup2(output, 2)
         os.chdir(order.cwd)
         env = dict(order.env)
-        if sensor is not None and not supervised.enter(sensor) and CopyVariable.RECORDER in env:
+        if sensor is not None and not _enter(sensor, order) and CopyVariable.RECORDER in env:
             # Its recorders publish pages for a sensor that is not there; they can write events themselves instead.
             env[CopyVariable.RECORDER] = in_events_mode(env[CopyVariable.RECORDER])
         with contextlib.suppress(ValueError):
@@ -54,6 +54,10 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
         os.write(error_fd, program + f": {error.strerror}".encode())
     finally:
         os._exit(status)
+
+
+def _enter(sensor: socket.socket, order: RunMainProcess) -> bool:
+    return supervised.enter(sensor, has_own_network=order.network is not None)
 
 
 def _execute(argv: tuple[str, ...], env: Mapping[str, str]) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeAlias
+
+from parasuite.model.network_plan import NetworkPlan
 
 # --- orders about a copy: from the orchestrator, by way of the supervisor, to the copy's init ----------------------
 
@@ -104,7 +106,8 @@ class StartCopy:
     """Start a copy: run *argv* in *cwd* with the environment *env*, its output appended to the file *output*.
 
     If *output* is "", the copy gets the standard streams that parasuite was started with. *ignored*: the numbers of
-    the signals that it ignores at its start.
+    the signals that it ignores at its start. *network*: the copy gets a network of its own, which is to be like that;
+    None if it uses parasuite's.
     """
 
     copy: int
@@ -113,6 +116,7 @@ class StartCopy:
     cwd: str
     output: str
     ignored: tuple[int, ...]
+    network: NetworkPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,7 @@ class RunMainProcess:
     output: str
     ignored: tuple[int, ...]
     descriptors: tuple[int, int]
+    network: NetworkPlan | None = None
 
 
 # --- reports about a copy -----------------------------------------------------------------------------------------
@@ -288,7 +293,7 @@ def shell_status(error: OSError) -> int:
 def to_json(message: Message) -> bytes:
     """*message* as JSON without a line break. Lone surrogates are escaped, so any file name survives."""
     values = {field.name: getattr(message, field.name) for field in fields(message)}
-    return json.dumps({"message": type(message).__name__, **values}).encode()
+    return json.dumps({"message": type(message).__name__, **values}, default=asdict).encode()
 
 
 def from_json(text: bytes) -> Message:
@@ -299,4 +304,11 @@ def from_json(text: bytes) -> Message:
     details: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
     }
+    if plan := details.get("network"):
+        details["network"] = _plan(**plan)
     return message(**details)
+
+
+def _plan(addresses: list[str], settings: dict[str, str], port_range: list[int] | None) -> NetworkPlan:
+    ports = None if port_range is None else (port_range[0], port_range[1])
+    return NetworkPlan(addresses=tuple(addresses), settings=settings, port_range=ports)

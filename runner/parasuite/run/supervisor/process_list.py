@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import sys
 from collections.abc import Iterable, Iterator
+
+from parasuite.sensors.socket_tables import reachable_sockets
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _COMMAND_MAX = 300
@@ -24,7 +24,6 @@ _STATES = {
     "Z": "ended",
     "I": "idle",
 }
-_LISTEN = "0A"  # Of /proc/net/tcp: TCP_LISTEN.
 _ACCEPTS = 0x10000  # Of /proc/net/unix: __SO_ACCEPTCON.
 
 
@@ -87,10 +86,10 @@ def _sockets(pid: int) -> tuple[set[str], str]:
 
 def _reachable(pid: int, inodes: set[str]) -> Iterator[str]:
     """Where the sockets *inodes* listen, in the network namespace of *pid*. Source: proc_pid_net(5)."""
-    for protocol in ("tcp", "tcp6", "udp", "udp6"):
-        for fields in _rows(f"/proc/{pid}/net/{protocol}"):
-            if len(fields) > 9 and fields[9] in inodes and (fields[3] == _LISTEN or protocol.startswith("udp")):
-                yield f"{protocol.rstrip('6')} {_address(fields[1])}"
+    for row in reachable_sockets(pid):
+        if str(row.inode) in inodes:
+            address = f"[{row.address}]" if ":" in row.address else row.address
+            yield f"{row.protocol} {address}:{row.port}"
     for fields in _rows(f"/proc/{pid}/net/unix"):
         if len(fields) > 7 and fields[6] in inodes and int(fields[3], 16) & _ACCEPTS:
             yield f"unix {fields[7]}"
@@ -101,16 +100,6 @@ def _rows(path: str) -> Iterator[list[str]]:
         next(stream, None)
         for line in stream:
             yield line.split()
-
-
-def _address(text: str) -> str:
-    """127.0.0.1:80 for 0100007F:0050: the address in words of the host's byte order, the port in hexadecimal."""
-    packed, _, port = text.partition(":")
-    words = [int(packed[start : start + 8], 16) for start in range(0, len(packed), 8)]
-    raw = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
-    if len(raw) == 4:
-        return f"{socket.inet_ntop(socket.AF_INET, raw)}:{int(port, 16)}"
-    return f"[{socket.inet_ntop(socket.AF_INET6, raw)}]:{int(port, 16)}"
 
 
 def busy_or_hung(ticks: int, elapsed_s: float) -> str:

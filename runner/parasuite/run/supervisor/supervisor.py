@@ -188,6 +188,7 @@ class Supervisor:
                 output=order.output,
                 ignored=order.ignored,
                 descriptors=self._descriptors,
+                network=order.network,
             )
         )
 

@@ -70,6 +70,13 @@ class Attempt:
     name: str = ""
 
     @property
+    def copy(self) -> int:
+        """Whose attempt it is."""
+        party = self.caller.process.party
+        assert party is not None  # The filter's channel names the copy.
+        return party.copy
+
+    @property
     def is_unix(self) -> bool:
         """Whether it is the bind of a Unix socket."""
         return self.asked is not None and self.asked.protocol == Protocol.UNIX
@@ -112,10 +119,13 @@ class FoundAttempt(NamedTuple):
 
 
 class Attempts:
-    """The attempts whose result is still to be looked up, at most one for each thread."""
+    """The attempts whose result is still to be looked up, at most one for each thread.
 
-    def __init__(self, owners: Owners, unix: UnixSockets, emit: Callable[[Event], None]) -> None:
-        self._owners = owners
+    *owners_of*: the Owners of the network that a copy uses.
+    """
+
+    def __init__(self, owners_of: Callable[[int], Owners], unix: UnixSockets, emit: Callable[[Event], None]) -> None:
+        self._owners_of = owners_of
         self._unix = unix
         self._emit = emit
         self._pending: dict[int, _Pending] = {}
@@ -137,7 +147,7 @@ class Attempts:
         if asked is not None and attempt.is_unix:
             pending.wall_ns = time.time_ns() - (time.monotonic_ns() - attempt.t_ns)
             self._look_up_bound_at(asked)
-            pending.holders = self._unix.holder_of(asked, attempt.t_ns, attempt.inode)
+            pending.holders = self._unix.holder_of(asked, attempt.copy, attempt.t_ns, attempt.inode)
         self._pending[attempt.tid] = pending
 
     def look_up_thread(self, tid: int, sock: _socket.socket | None = None) -> FoundAttempt | None:
@@ -209,17 +219,18 @@ class Attempts:
         if attempt.asked is not None and attempt.is_unix:
             if sock is not None and os.fstat(sock.fileno()).st_ino == attempt.inode:
                 return _UnixResult(unix_name(os.fsencode(sock.getsockname())), cookie_of(sock))
-            found = self._unix.row_of(attempt.inode, attempt.asked.network)
+            found = self._unix.row_of(attempt.inode, attempt.asked.network, attempt.copy)
             return None if found is None else _UnixResult(*found)
+        owners = self._owners_of(attempt.copy)
         if attempt.asked is None:
-            known = self._owners.of_inode(attempt.inode)
+            known = owners.of_inode(attempt.inode)
             protocols: tuple[Protocol, ...] = (Protocol.TCP,)
             port = known[1].endpoint.port if known is not None else 0
         else:
             protocols = _protocols(attempt.asked)
             port = attempt.asked.port
         for protocol in protocols:
-            row = self._owners.row_of(attempt.inode, protocol, port)
+            row = owners.row_of(attempt.inode, protocol, port)
             if row is not None:
                 return _Result(protocol, row)
         return None
@@ -266,10 +277,12 @@ class Attempts:
         if result is not None and result.name:
             self._emit_named(attempt, asked, errno=FAILED)  # It had a name already.
             return
-        holders = pending.holders or self._unix.holder_of(asked, time.monotonic_ns(), attempt.inode)
+        holders = pending.holders or self._unix.holder_of(asked, attempt.copy, time.monotonic_ns(), attempt.inode)
         is_new = self._unix.is_file_new(asked, attempt.caller.process.pid, pending.wall_ns)
         if is_new is False or (is_new and result is not None):
-            self._emit_named(attempt, asked, errno="EADDRINUSE", holders=holders or self._unix.others_at(asked))
+            self._emit_named(
+                attempt, asked, errno="EADDRINUSE", holders=holders or self._unix.others_at(asked, attempt.copy)
+            )
         elif not holders and (is_new or self._may_have_been_bound(pending, asked, result)):
             # It was bound and closed at once.
             self._emit_named(attempt, asked, got=asked, errno="" if attempt.proven else ATTEMPTED)
@@ -322,7 +335,7 @@ class Attempts:
         asked = asked._replace(protocol=asked.protocol or Protocol.TCP)
         holders: tuple[Holder, ...] = ()
         for protocol in reversed(protocols):
-            holders_there = self._holders(asked._replace(protocol=protocol))
+            holders_there = self._holders(asked._replace(protocol=protocol), attempt.copy)
             if holders_there:
                 asked, holders = asked._replace(protocol=protocol), holders_there
         if attempt.result_from_recorder and (not holders or any(holder.party is not None for holder in holders)):
@@ -339,14 +352,14 @@ class Attempts:
             )
         )
 
-    def _holders(self, asked: Endpoint) -> tuple[Holder, ...]:
+    def _holders(self, asked: Endpoint, copy: int) -> tuple[Holder, ...]:
         """The sockets that may have refused a bind, its own copy's among them: that has several workers."""
         if not asked.port or not asked.network.is_ours:
-            return ()  # The table shows our own network namespace only.
-        return self._owners.holders(asked, owning=True)
+            return ()  # No table shows a network that the copy made for itself.
+        return self._owners_of(copy).holders(asked, owning=True)
 
     def _report_listen(self, attempt: Attempt, result: _Result | None) -> None:
-        known = self._owners.of_inode(attempt.inode)
+        known = self._owners_of(attempt.copy).of_inode(attempt.inode)
         if result is None:
             if known is not None:
                 self._emit_listen(attempt, known[1].endpoint, ATTEMPTED, known[0], ())
@@ -361,7 +374,7 @@ class Attempts:
         self._emit_listen(attempt, got, "" if listens else ATTEMPTED, row.cookie, options)
 
     def _own(self, attempt: Attempt, row: netlink.Row, got: Endpoint) -> None:
-        self._owners.add(row.cookie, Owner(attempt.caller.process, canonical(got), attempt.inode))
+        self._owners_of(attempt.copy).add(row.cookie, Owner(attempt.caller.process, canonical(got), attempt.inode))
 
     def _emit_listen(
         self, attempt: Attempt, got: Endpoint, failure: str, cookie: int, options: tuple[SocketOption, ...]

@@ -106,22 +106,23 @@ class Reply:
 class CallHandlers:
     """Handles calls, one method for each system call.
 
-    *is_local*: whether an address is this host's. *recorded*: whether the recorder reports Python's calls. *release*:
-    takes the cookie of a socket that has ended, and a time by which it had.
+    *owners_of*: the Owners of the network that a copy uses. *is_local*: whether an address is this host's.
+    *recorded*: whether the recorder reports Python's calls. *release*: takes the Owners and the cookie of a socket
+    that has ended, and a time by which it had.
     """
 
     def __init__(
         self,
-        owners: Owners,
+        owners_of: Callable[[int], Owners],
         unix: UnixSockets,
         is_local: Callable[[str], bool],
         recorded: bool,
-        release: Callable[[int, int], None],
+        release: Callable[[Owners, int, int], None],
         kernel: Kernel,
     ) -> None:
         machine = ARCHITECTURE
         assert machine is not None
-        self._owners = owners
+        self._owners_of = owners_of
         self._unix = unix
         self._kernel = kernel
         self._is_local = is_local
@@ -131,7 +132,7 @@ class CallHandlers:
         self._memory = Memory()
         self.rights = Rights()
         self.stand_in: StandIn | None = None
-        self._networks = Networks()
+        self.networks = Networks()
         self._sends: dict[tuple[int, Endpoint], int] = {}
         self._handlers: dict[int, Callable[[TrappedCall, NotifyChannel], Reply | None]] = {
             machine.bind: self._bind,
@@ -169,7 +170,7 @@ class CallHandlers:
         sock = call.sock
         if sock is None or not call.restart_safe or not is_followed(sock):
             return False
-        if port and self.rights.needs_privilege(port, self._networks.of(sock, call.notification.tid)):
+        if port and self.rights.needs_privilege(port, self.networks.of(sock, call.notification.tid, call.copy)):
             return False
         return not self.rights.is_confined(call.copy, call.thread)
 
@@ -197,7 +198,7 @@ class CallHandlers:
             return None
         failure = call.performed = perform_bind(sock.fileno(), raw)
         t_ns = time.monotonic_ns()
-        info = self._kernel.socket_info(sock, self._networks.of(sock, call.notification.tid))
+        info = self._kernel.socket_info(sock, self.networks.of(sock, call.notification.tid, call.copy))
         asked = Endpoint(info.protocol, address.address, address.port, info.network, info.v6only)
         event = Bind(
             t_ns=t_ns,
@@ -205,7 +206,7 @@ class CallHandlers:
             got=None if failure else self._own(call, sock, info, t_ns),
             errno=_name_of(failure),
             options=info.options + device_option(sock, asked.address),
-            holders=self._holders(failure, asked, info),
+            holders=self._holders(call, failure, asked, info),
             cookie=info.cookie,
             inode=info.inode,
             network=info.network,
@@ -226,7 +227,7 @@ class CallHandlers:
         attribution: Attribution,
     ) -> None:
         """Have *stand_in* take the port before this bind, if that is what it is there for."""
-        info = self._kernel.socket_info(sock, self._networks.of(sock, call.notification.tid))
+        info = self._kernel.socket_info(sock, self.networks.of(sock, call.notification.tid, call.copy))
         asked = Endpoint(info.protocol, address.address, address.port, info.network, info.v6only)
         uid = os.fstat(sock.fileno()).st_uid
         stand_in.before_bind(call.caller(attribution), call.thread.process.name, asked, info.options, uid)
@@ -243,12 +244,12 @@ class CallHandlers:
             return None
         failure = call.performed = perform_bind(sock.fileno(), raw)
         t_ns = time.monotonic_ns()
-        network = self._networks.of(sock, call.notification.tid)
+        network = self.networks.of(sock, call.notification.tid, call.copy)
         asked = Endpoint(Protocol.UNIX, unix_name(raw[2:]), 0, network)
         inode, cookie = os.fstat(sock.fileno()).st_ino, cookie_of(sock)
         holders: tuple[Holder, ...] = ()
         if failure == errno.EADDRINUSE:
-            holders = self._unix.holder_of(asked, t_ns, inode)
+            holders = self._unix.holder_of(asked, call.copy, t_ns, inode)
         elif not failure:
             self._unix.add(BoundSocket(call.thread.process.identity, asked, inode, cookie), t_ns)
         event = Bind(
@@ -276,14 +277,14 @@ class CallHandlers:
             return None
         failure = call.performed = perform_listen(sock.fileno(), call.notification.int_argument(1))
         t_ns = time.monotonic_ns()
-        info = self._kernel.socket_info(sock, self._networks.of(sock, call.notification.tid))
+        info = self._kernel.socket_info(sock, self.networks.of(sock, call.notification.tid, call.copy))
         got = endpoint_of(sock, info) if failure else self._own(call, sock, info, t_ns)
         event = Listen(
             t_ns=t_ns,
             got=got,
             errno=_name_of(failure),
             options=info.options + device_option(sock, got.address),
-            holders=self._holders(failure, got, info),
+            holders=self._holders(call, failure, got, info),
             cookie=info.cookie,
             inode=info.inode,
             network=info.network,
@@ -333,34 +334,38 @@ class CallHandlers:
         answers to a client whose socket was never bound, and so is not known.
         """
         for event in events:
+            if not isinstance(event, Bind | Connect | Send) or event.party is None:
+                continue
+            copy = event.party.copy
             if isinstance(event, Bind):
-                event.holders = self._unix.others_at(event.asked)
+                event.holders = self._unix.others_at(event.asked, copy)
                 continue
-            if not isinstance(event, Connect | Send) or (isinstance(event, Send) and event.cookie in self._owners):
+            owners, to = self._owners_of(copy), event.destination
+            if isinstance(event, Send) and event.cookie in owners:
                 continue
-            to = event.destination
-            if self._owners.is_without_owner(to) and to.network.is_ours and self._is_local(to.address):
-                event.holders = self._owners.strangers_serving(to, event.t_ns)
+            if owners.is_without_owner(to) and to.network.is_ours and self._is_local(to.address):
+                event.holders = owners.strangers_serving(to, event.t_ns)
 
     # --- facts about a call ---------------------------------------------------------------------------------------
 
     def _own(self, call: TrappedCall, sock: _socket.socket, info: SocketInfo, t_ns: int) -> Endpoint:
         """Record the copy as the socket's owner, release earlier owners of its endpoint; the endpoint."""
         got = canonical(endpoint_of(sock, info))
+        owners = self._owners_of(call.copy)
         if is_mptcp(sock):
             # The tables know it by another cookie; the inode is the same. Not found: it has not listened yet.
-            row = self._owners.row_of(info.inode, Protocol.TCP, got.port)
+            row = owners.row_of(info.inode, Protocol.TCP, got.port)
             info.cookie = row.cookie if row is not None else info.cookie
         if info.network.is_ours:
-            for cookie in self._owners.vanished_at(got, info.cookie):
-                self._release(cookie, t_ns - 1)
-            self._owners.add(info.cookie, Owner(call.thread.process.identity, got, info.inode))
+            for cookie in owners.vanished_at(got, info.cookie):
+                self._release(owners, cookie, t_ns - 1)
+            owners.add(info.cookie, Owner(call.thread.process.identity, got, info.inode))
         return got
 
-    def _holders(self, failure: int, endpoint: Endpoint, info: SocketInfo) -> tuple[Holder, ...]:
+    def _holders(self, call: TrappedCall, failure: int, endpoint: Endpoint, info: SocketInfo) -> tuple[Holder, ...]:
         if failure != errno.EADDRINUSE or not info.network.is_ours or not endpoint.port:
             return ()
-        return self._owners.holders(endpoint, but=info.cookie)
+        return self._owners_of(call.copy).holders(endpoint, but=info.cookie)
 
     def _asked(self, call: TrappedCall, address: addresses.Address) -> Endpoint | None:
         """The endpoint of a bind that the kernel performs; protocol "" if that is not visible."""
@@ -412,33 +417,37 @@ class CallHandlers:
         if not is_followed(sock):
             return []
         cookie = cookie_of(sock)
-        if not self._is_local(address.address) and cookie not in self._owners:
+        if not self._is_local(address.address) and cookie not in self._owners_of(call.copy):
             return []
-        network = self._networks.of(sock, call.notification.tid)
+        network = self.networks.of(sock, call.notification.tid, call.copy)
         to = Endpoint(PROTOCOLS[sock.type], address.address, address.port, network)
         return [(to, cookie, self._servers(call, to))]
 
     def _guessed(self, call: TrappedCall, address: addresses.Address) -> list[_Destination]:
         if not self._network(call).is_ours:
             return []  # We know no sockets there.
-        known = self._owners.of_inode(call.inode) if call.inode else None
+        owners = self._owners_of(call.copy)
+        known = owners.of_inode(call.inode) if call.inode else None
         protocols = (Protocol.TCP, Protocol.UDP) if known is None else (known[1].endpoint.protocol,)
         destinations = []
         for protocol in protocols:
             to = Endpoint(protocol, address.address, address.port)
-            if known is not None or self._owners.only_others_at(call.party, to):
+            if known is not None or owners.only_others_at(call.party, to):
                 destinations.append((to, known[0] if known else 0, self._servers(call, to)))
         return destinations
 
     def _network(self, call: TrappedCall) -> Network:
         tid = call.notification.tid
-        return self._networks.of_thread(tid) if call.sock is None else self._networks.of(call.sock, tid)
+        if call.sock is None:
+            return self.networks.of_thread(tid, call.copy)
+        return self.networks.of(call.sock, tid, call.copy)
 
     def _servers(self, call: TrappedCall, to: Endpoint) -> tuple[Holder, ...]:
         """The listeners at *to*. The kernel is asked only if another copy may be the only owner."""
-        if not to.network.is_ours or not self._owners.only_others_at(call.party, to):
+        owners = self._owners_of(call.copy)
+        if not to.network.is_ours or not owners.only_others_at(call.party, to):
             return ()
-        return self._owners.holders(to, owning=True)
+        return owners.holders(to, owning=True)
 
     def _is_new(self, cookie: int, to: Endpoint, t_ns: int) -> bool:
         """Whether to record this datagram: of many from one socket to one destination, one a second is."""

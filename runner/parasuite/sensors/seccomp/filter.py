@@ -49,14 +49,30 @@ class SeccompError(OSError):
 
 
 @dataclass(frozen=True, slots=True)
+class NetworkWindow:
+    """A network that this process is not in, as one that is opened it.
+
+    *table*, *unix_table*, *destroyed*: descriptors of netlink sockets for what these are called in sensors/netlink.
+    *inode*: of the namespace, as /proc/PID/ns/net shows it.
+    """
+
+    table: int
+    unix_table: int
+    destroyed: int
+    inode: int
+
+
+@dataclass(frozen=True, slots=True)
 class Installed:
     """An installed filter's notify descriptor.
 
-    *restart_safe*: once received, a call is not restarted by a signal (WAIT_KILLABLE_RECV, Linux 5.19).
+    *restart_safe*: once received, a call is not restarted by a signal (WAIT_KILLABLE_RECV, Linux 5.19). *network*:
+    shows the network of the processes under it; None if that is the supervisor's own.
     """
 
     fd: int
     restart_safe: bool
+    network: NetworkWindow | None = None
 
 
 # --- the program --------------------------------------------------------------------------------------------------

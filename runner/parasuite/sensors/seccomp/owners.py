@@ -41,15 +41,22 @@ class _Served(NamedTuple):
 
 
 class Owners:
-    """The live sockets of the copies in this namespace, by cookie. *copy_of*: the copy of a pid, None outside the
-    run. *run_folder*: of this run, as in its copies' environments; "" if that is not known.
+    """The live sockets of the copies in one network, by cookie. *table*: of that network. *copy_of*: the copy of a
+    pid, None outside the run. *run_folder*: of this run, as in its copies' environments; "" if that is not known.
+    *processes*: shared by the Owners of several networks.
     """
 
-    def __init__(self, table: netlink.Table, copy_of: Callable[[int], int | None], run_folder: str = "") -> None:
+    def __init__(
+        self,
+        table: netlink.Table,
+        copy_of: Callable[[int], int | None],
+        run_folder: str = "",
+        processes: SocketProcesses | None = None,
+    ) -> None:
         self.table = table
         self._copy_of = copy_of
         self._run_folder = run_folder
-        self._processes = SocketProcesses()
+        self._processes = processes or SocketProcesses()
         self._strangers = Strangers()
         # Each copy inherits the sockets that parasuite was started with (socket activation): no stranger serves them.
         self._inherited = frozenset(sockets_of([os.getpid()]))

@@ -98,7 +98,8 @@ def cookie_of(sock: _socket.socket) -> int:
 
 
 class Networks:
-    """Determines the network of a socket. A network other than ours is named by the namespace's inode, as shown in
+    """Determines the network of a socket: OUR_NETWORK is the one that parasuite lets the copy use, which is also
+    parasuite's, unless `learn` says otherwise. Any other is named by the namespace's inode, as shown in
     /proc/PID/ns/net.
     """
 
@@ -106,18 +107,26 @@ class Networks:
         self._networks: dict[int, Network] = {}
         self._own: bytes | None = None
         self._own_inode = os.stat("/proc/self/ns/net").st_ino
+        self._own_of: dict[int, bytes] = {}  # By copy.
+        self._own_inode_of: dict[int, int] = {}
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
-                self._own = probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+                self._own = _network_cookie(probe)
             except OSError:
                 self._own = None  # Before Linux 5.14: every socket is assumed to be in our network.
 
-    def of(self, sock: _socket.socket, tid: int) -> Network:
-        """The network of *sock*, a socket of the thread *tid*."""
+    def learn(self, copy: int, sock: _socket.socket, inode: int) -> None:
+        """*copy* has a network of its own, that of *sock*, whose namespace has *inode*."""
+        if self._own is not None:
+            self._own_of[copy] = _network_cookie(sock)
+        self._own_inode_of[copy] = inode
+
+    def of(self, sock: _socket.socket, tid: int, copy: int) -> Network:
+        """The network of *sock*, a socket of the thread *tid* of *copy*."""
         if self._own is None:
             return OUR_NETWORK
-        cookie = sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
-        if cookie == self._own:
+        cookie = _network_cookie(sock)
+        if cookie == self._own_of.get(copy, self._own):
             return OUR_NETWORK
         number = int(_U64.unpack(cookie)[0])
         network = self._networks.get(number)
@@ -133,10 +142,15 @@ class Networks:
             self._networks[number] = network
         return network
 
-    def of_thread(self, tid: int) -> Network:
-        """The network of the thread *tid*, for sockets that cannot be duplicated: nearly always theirs as well."""
+    def of_thread(self, tid: int, copy: int) -> Network:
+        """The network of the thread *tid* of *copy*, for sockets that cannot be duplicated: nearly always theirs."""
         try:
             inode = os.stat(f"/proc/{tid}/ns/net").st_ino
         except OSError:
             return OUR_NETWORK
-        return OUR_NETWORK if inode == self._own_inode else Network(inode)
+        return OUR_NETWORK if inode == self._own_inode_of.get(copy, self._own_inode) else Network(inode)
+
+
+def _network_cookie(sock: _socket.socket) -> bytes:
+    """SO_NETNS_COOKIE. Raises OSError before Linux 5.14."""
+    return sock.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)

@@ -36,7 +36,9 @@ _OWNING = {netlink.LISTEN: SocketState.LISTEN, netlink.CLOSE: SocketState.BOUND}
 _FILE_TIMEOUT_S = 1.0  # On a busy machine the thread may wait for a CPU: an answer is worth the delay.
 # The kernel stamps files with the time of its last tick: up to 10 ms ago (CONFIG_HZ=100).
 _TICK_NS = 20_000_000
-_Name: TypeAlias = tuple[str, Network]
+_ANY_COPY = -1
+_Name: TypeAlias = tuple[str, Network, int]
+"""A name, its network, and the copy that has this network to itself; _ANY_COPY if copies share it."""
 
 
 class BoundSocket(NamedTuple):
@@ -51,12 +53,14 @@ class BoundSocket(NamedTuple):
 class UnixSockets:
     """The sockets that the copies have bound, by name.
 
-    *owners*: describes the processes of other sockets. *emit*: takes the releases of sockets that are found gone.
-    *is_listed*: whether the kernel lists Unix sockets (CONFIG_UNIX_DIAG); otherwise every socket seems to be gone.
+    *table*: of the network that this process is in, and the copies, unless `watch` names another one. *owners*:
+    describes the processes of other sockets. *emit*: takes the releases of sockets that are found gone. *is_listed*:
+    whether the kernel lists Unix sockets (CONFIG_UNIX_DIAG); otherwise every socket seems to be gone.
     """
 
     def __init__(self, table: netlink.UnixTable, owners: Owners, emit: Callable[[Event], None]) -> None:
         self._table = table
+        self._table_of: dict[int, netlink.UnixTable] = {}  # By copy.
         self._owners = owners
         self._emit = emit
         with socket.socket(socket.AF_UNIX) as own:
@@ -66,20 +70,28 @@ class UnixSockets:
         self._sweep_at = _SWEEP_FIRST
 
     def close(self) -> None:
-        self._table.close()
+        for table in (self._table, *self._table_of.values()):
+            table.close()
 
-    def row_of(self, inode: int, network: Network) -> tuple[str, int] | None:
-        """Name ("": it has none) and cookie of the socket with *inode*, while it is open in our network."""
-        row = self._table.row(inode) if inode and network.is_ours else None
+    def watch(self, copy: int, table: netlink.UnixTable) -> None:
+        """*copy* has a network of its own, which *table* shows."""
+        self._table_of[copy] = table
+
+    def _table_for(self, copy: int) -> netlink.UnixTable:
+        return self._table_of.get(copy, self._table)
+
+    def row_of(self, inode: int, network: Network, copy: int) -> tuple[str, int] | None:
+        """Name ("": it has none) and cookie of the socket of *copy* with *inode*, while it is open in its network."""
+        row = self._table_for(copy).row(inode) if inode and network.is_ours else None
         return None if row is None else (unix_name(row.name) if row.name else "", row.cookie)
 
-    def holder_of(self, endpoint: Endpoint, t_ns: int, but: int = 0) -> tuple[Holder, ...]:
-        """The socket, if not the one with the inode *but*, that has the name of *endpoint* now.
+    def holder_of(self, endpoint: Endpoint, copy: int, t_ns: int, but: int = 0) -> tuple[Holder, ...]:
+        """The socket, if not the one with the inode *but*, that has the name of *endpoint* in *copy* now.
 
         One that is gone is released just before *t_ns*. So is one in another network, where we cannot see whether it
         is open.
         """
-        name = _name(endpoint)
+        name = self._name(endpoint, copy)
         known = self._by_name.get(name)
         if known is None or known.inode == but:
             return ()
@@ -89,11 +101,21 @@ class UnixSockets:
             return ()
         return (Holder(known.process.party, known.process.pid, SocketState.BOUND, known.cookie),)
 
-    def others_at(self, endpoint: Endpoint) -> tuple[Holder, ...]:
-        """The open sockets with the name of *endpoint* that no copy is known to have bound: a stranger's, mostly."""
+    def others_at(self, endpoint: Endpoint, copy: int) -> tuple[Holder, ...]:
+        """The open sockets with the name of *endpoint* in *copy* that no copy is known to have bound: a stranger's,
+        mostly.
+        """
         if not endpoint.network.is_ours:
             return ()
-        rows = [row for row in self._table.rows() if row.state in _OWNING and unix_name(row.name) == endpoint.address]
+        tables = [self._table_for(copy)]
+        if tables != [self._table] and not endpoint.address.startswith("@"):
+            tables.append(self._table)  # A stranger can have the path.
+        rows = [
+            row
+            for table in tables
+            for row in table.rows()
+            if row.state in _OWNING and unix_name(row.name) == endpoint.address
+        ]
         return tuple(self._owners.holder_of(row.inode, _OWNING[row.state], row.cookie) for row in rows[:_HOLDERS_MAX])
 
     def add(self, bound: BoundSocket, t_ns: int) -> None:
@@ -102,7 +124,7 @@ class UnixSockets:
         An abstract name is free only once its socket has ended, so that socket is released. A path can be bound again
         while its socket is open.
         """
-        name = _name(bound.endpoint)
+        name = self._name(bound.endpoint, _copy_of(bound))
         before = self._by_name.get(name)
         if before is not None and before.inode != bound.inode and bound.endpoint.address.startswith("@"):
             self._release(before, t_ns - 1)
@@ -130,7 +152,13 @@ class UnixSockets:
         return self._aside(lambda: os.path.isdir(f"/proc/{tid}/root{os.path.dirname(endpoint.address)}")) is True
 
     def _is_open(self, known: BoundSocket) -> bool:
-        return known.endpoint.network.is_ours and self._table.row(known.inode) is not None
+        return known.endpoint.network.is_ours and self._table_for(_copy_of(known)).row(known.inode) is not None
+
+    def _name(self, endpoint: Endpoint, copy: int) -> _Name:
+        """A path means the same in every network, an abstract name does not."""
+        if not endpoint.address.startswith("@"):
+            return (endpoint.address, OUR_NETWORK, _ANY_COPY)
+        return (endpoint.address, endpoint.network, copy if copy in self._table_of else _ANY_COPY)
 
     def _release(self, gone: BoundSocket, by_ns: int) -> None:
         self._emit(
@@ -146,9 +174,9 @@ class UnixSockets:
         )
 
 
-def _name(endpoint: Endpoint) -> _Name:
-    """A path means the same in every network, an abstract name does not."""
-    return (endpoint.address, endpoint.network if endpoint.address.startswith("@") else OUR_NETWORK)
+def _copy_of(bound: BoundSocket) -> int:
+    party = bound.process.party
+    return _ANY_COPY if party is None else party.copy
 
 
 def _made_ns(path: str) -> int | None:

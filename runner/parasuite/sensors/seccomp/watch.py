@@ -29,11 +29,13 @@ import contextlib
 import errno
 import os
 import select
+import socket
 import struct
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from parasuite.model.events import Event, ProcessSeen, Release
 from parasuite.model.party import Caller
@@ -44,10 +46,10 @@ from parasuite.sensors import netlink
 from parasuite.sensors.seccomp.attempts import Attempts, FoundAttempt
 from parasuite.sensors.seccomp.callers import Callers, Thread, threads_to_remember
 from parasuite.sensors.seccomp.calls import CallHandlers, Reply, TrappedCall
-from parasuite.sensors.seccomp.filter import LANDLOCK_RESTRICT_SELF, Installed
+from parasuite.sensors.seccomp.filter import LANDLOCK_RESTRICT_SELF, Installed, NetworkWindow
 from parasuite.sensors.seccomp.foreign import THIS_KERNEL, Kernel
 from parasuite.sensors.seccomp.notify_channel import Notification, NotifyChannel
-from parasuite.sensors.seccomp.owners import Owners
+from parasuite.sensors.seccomp.owners import Owners, SocketProcesses
 from parasuite.sensors.seccomp.stand_in import StandIn
 from parasuite.sensors.seccomp.unix_sockets import UnixSockets
 from parasuite.sensors.seccomp.unrecorded import UnrecordedPythons
@@ -67,6 +69,15 @@ class _CopyChannel:
     copy: int
     channel: NotifyChannel
     restart_safe: bool
+
+
+@dataclass(slots=True)
+class _WatchedNetwork:
+    """A network that copies use. *overflows*: of *destroyed*, as far as they have been made up for."""
+
+    owners: Owners
+    destroyed: netlink.Destroyed
+    overflows: int = 0
 
 
 class SyscallWatch:
@@ -96,15 +107,17 @@ class SyscallWatch:
         run_folder: str = "",
     ) -> None:
         self._emit = emit
+        self._by_destroyed: dict[int, _WatchedNetwork] = {}
         self._kernel = kernel
         remembered = threads_to_remember() if threads_max is None else threads_max
         self._callers = Callers(pages_folders, kernel, copy_of, remembered)
-        self._owners = Owners(netlink.Table(), copy_of, run_folder)
-        self._destroyed = kernel.destroyed()
-        self._overflows = 0
-        self._unix = UnixSockets(netlink.UnixTable(), self._owners, emit)
-        self._attempts = Attempts(self._owners, self._unix, emit)
-        self._handlers = CallHandlers(self._owners, self._unix, is_local, recorded, self._release_vanished, kernel)
+        self._processes = SocketProcesses()
+        self._copy_of, self._run_folder = copy_of, run_folder
+        self._shared = self._watch_network(netlink.Table(), kernel.destroyed(), poll)
+        self._networks: dict[int, _WatchedNetwork] = {}  # By copy, of those that have their own.
+        self._unix = UnixSockets(netlink.UnixTable(), self._shared.owners, emit)
+        self._attempts = Attempts(self._owners_of, self._unix, emit)
+        self._handlers = CallHandlers(self._owners_of, self._unix, is_local, recorded, self._release_vanished, kernel)
         self._channels: dict[int, _CopyChannel] = {}
         self._received: deque[tuple[_CopyChannel, Notification]] = deque()
         self.calls = 0
@@ -112,9 +125,7 @@ class SyscallWatch:
         self.uninspectable: set[str] = set()
         self._unrecorded = UnrecordedPythons()
         self.failure = ""
-        self._destroyed_fd = self._destroyed.fileno()
         self._poll = poll
-        self._poll.register(self._destroyed_fd, select.POLLIN)
 
     def timeout_s(self) -> float | None:
         """After which time `serve` has work although no descriptor is ready; None: never."""
@@ -122,12 +133,34 @@ class SyscallWatch:
 
     def adopt(self, copy: int, installed: Installed) -> None:
         """Serve a filter's notify channel for *copy*; it is closed when the last task under the filter has gone."""
+        if installed.network is not None:
+            self._enter(copy, installed.network)
         self._channels[installed.fd] = _CopyChannel(copy, NotifyChannel(installed.fd), installed.restart_safe)
         self._poll.register(installed.fd, select.POLLIN)
 
     def provoke(self, suspect: Suspect) -> None:
         """From now on, take the ports that *suspect* is about before the copy's calls that ask for them."""
-        self._handlers.stand_in = StandIn(suspect, self._emit, self._owners.is_held)
+        self._handlers.stand_in = StandIn(suspect, self._emit, self._shared.owners.is_held)
+
+    def _enter(self, copy: int, window: NetworkWindow) -> None:
+        """*copy* has a network of its own, which *window* shows."""
+        table = socket.socket(fileno=window.table)
+        self._handlers.networks.learn(copy, table, window.inode)
+        destroyed = netlink.Destroyed(socket.socket(fileno=window.destroyed))
+        self._networks[copy] = self._watch_network(netlink.Table(table), destroyed, self._poll)
+        self._unix.watch(copy, netlink.UnixTable(socket.socket(fileno=window.unix_table)))
+
+    def _watch_network(
+        self, table: netlink.Table, destroyed: netlink.Destroyed, poll: select.poll
+    ) -> _WatchedNetwork:
+        poll.register(destroyed.fileno(), select.POLLIN)
+        watched = _WatchedNetwork(Owners(table, self._copy_of, self._run_folder, self._processes), destroyed)
+        self._by_destroyed[destroyed.fileno()] = watched
+        return watched
+
+    def _owners_of(self, copy: int) -> Owners:
+        """The owners of sockets in the network that *copy* uses."""
+        return self._networks.get(copy, self._shared).owners
 
     def close(self) -> None:
         """Close every descriptor; in a forked child too: while a process keeps a notify descriptor open, callers wait
@@ -140,9 +173,10 @@ class SyscallWatch:
         self._channels.clear()
         self._callers.close()
         self._handlers.close()
-        self._owners.table.close()
         self._unix.close()
-        self._destroyed.close()
+        for watched in self._by_destroyed.values():
+            watched.owners.table.close()
+            watched.destroyed.close()
 
     def serve(self, ready: Sequence[tuple[int, int]]) -> None:
         """Handle what is *ready*, as the poll reports it, and the calls that arrive meanwhile; never blocks."""
@@ -150,8 +184,9 @@ class SyscallWatch:
         while True:
             self._receive(ready)
             # Ends are recorded before newer calls are served.
-            if any(fd == self._destroyed_fd for fd, _ in ready):
-                self._guarded(self._drain)
+            for fd, _ in ready:
+                if fd in self._by_destroyed:
+                    self._guarded(partial(self._drain, self._by_destroyed[fd]))
             if not self._received:
                 break
             from_copy, notification = self._received.popleft()
@@ -184,18 +219,19 @@ class SyscallWatch:
                 from_copy.channel.close()
                 del self._channels[fd]
 
-    def _drain(self) -> None:
+    def _drain(self, watched: _WatchedNetwork) -> None:
         """Record the sockets that the kernel reports as ended."""
-        for cookie in self._destroyed.cookies():
-            if cookie in self._owners:
-                self._release(cookie, time.monotonic_ns())
-        if self._destroyed.overflows != self._overflows:
-            self._overflows = self._destroyed.overflows
-            self._resynchronise()
+        owners, destroyed = watched.owners, watched.destroyed
+        for cookie in destroyed.cookies():
+            if cookie in owners:
+                self._release(owners, cookie, time.monotonic_ns())
+        if destroyed.overflows != watched.overflows:
+            watched.overflows = destroyed.overflows
+            self._resynchronise(owners)
 
-    def _release(self, cookie: int, t_ns: int, *, is_timed: bool = True) -> None:
-        self._attempts.look_up_socket(self._owners[cookie].inode)
-        owner = self._owners.remove(cookie)
+    def _release(self, owners: Owners, cookie: int, t_ns: int, *, is_timed: bool = True) -> None:
+        self._attempts.look_up_socket(owners[cookie].inode)
+        owner = owners.remove(cookie)
         self._emit(
             Release(
                 t_ns=t_ns,
@@ -207,17 +243,17 @@ class SyscallWatch:
             )
         )
 
-    def _release_vanished(self, cookie: int, by_ns: int) -> None:
+    def _release_vanished(self, owners: Owners, cookie: int, by_ns: int) -> None:
         """The socket *cookie* is no longer in the kernel's table: it ended at *by_ns* or some time before."""
-        self._release(cookie, by_ns, is_timed=False)
+        self._release(owners, cookie, by_ns, is_timed=False)
 
-    def _resynchronise(self) -> None:
+    def _resynchronise(self, owners: Owners) -> None:
         """The kernel dropped some notices: sockets that are no longer in its table have ended."""
-        alive = {row.cookie for row in self._owners.table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE)}
-        alive.update(row.cookie for row in self._owners.table.rows(Protocol.UDP, netlink.UDP_STATES))
-        for cookie in self._owners:
+        alive = {row.cookie for row in owners.table.rows(Protocol.TCP, netlink.EVERY_TCP_STATE)}
+        alive.update(row.cookie for row in owners.table.rows(Protocol.UDP, netlink.UDP_STATES))
+        for cookie in owners:
             if cookie not in alive:
-                self._release_vanished(cookie, time.monotonic_ns())
+                self._release_vanished(owners, cookie, time.monotonic_ns())
 
     def _handle(self, from_copy: _CopyChannel, notification: Notification) -> None:
         self.calls += 1
