@@ -143,8 +143,10 @@ def test_ids_of_problems_do_not_depend_on_the_copy() -> None:
 
 def test_copies_that_ended_alike_are_one_problem() -> None:
     own = [TestResult(id=COPY_ITSELF, outcome=TestOutcome.ERROR, message="exit status 3", is_of_copy=True)]
-    (problem,) = problems(a_report(results=[own, own]))
+    explanations = {(copy, COPY_ITSELF): Explanation(FOUND.id, is_certain=True) for copy in range(2)}
+    _, problem = problems(a_report(results=[own, own], findings=[FOUND], explanations=explanations))
     assert problem.title == "2 of 2 copies (0, 1): exit status 3"
+    assert problem.details[0] == explained_by(FOUND, is_certain=True)
 
 
 # GitHub: the grammar of @actions/core.

@@ -9,13 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from parasuite.judge.findings import Finding, Side
+from parasuite.judge.findings import Explanation, Finding, Side
 from parasuite.judge.report import Report
 from parasuite.model.causes import CAUSES
 from parasuite.model.copy_life import CopyEnd
@@ -108,8 +108,13 @@ def problems(report: Report) -> Iterator[Problem]:
         yield other_problem(OtherRule.PROVES_NOTHING, report.verdict.reason, title, report.notes)
     for finding in report.findings:
         yield _of_finding(finding, report)
-    yield from _failed_tests(report)
-    yield from _bad_copies(report)
+    reasons = {
+        explanation: explained_by(finding, is_certain=explanation.is_certain)
+        for finding in report.findings
+        for explanation in (Explanation(finding.id, True), Explanation(finding.id, False))
+    }
+    yield from _failed_tests(report, reasons)
+    yield from _bad_copies(report, reasons)
     for remark in report.remarks:
         place = remark.place._replace(file=in_repository(remark.place.file, report)) if remark.place else None
         found = other_problem(
@@ -213,29 +218,28 @@ def place_of_failure(result: TestResult, report: Report) -> Location | None:
     return of_test._replace(line=int(lines[-1])) if lines else of_test
 
 
-def _failed_tests(report: Report) -> Iterator[Problem]:
+def _failed_tests(report: Report, reasons: Mapping[Explanation, str]) -> Iterator[Problem]:
     failed: dict[str, list[tuple[int, TestResult]]] = {}
     for copy, results in enumerate(report.results):
         for result in results:
             if result.outcome.is_bad and not result.is_of_copy:
                 failed.setdefault(result.id, []).append((copy, result))
-    by_id = {finding.id: finding for finding in report.findings}
     for test, runs in failed.items():
         outcome = Counter(result.outcome for _, result in runs).most_common(1)[0][0]
         where = in_copies([copy for copy, _ in runs], len(report.results))
-        explanations = (report.explanations.get((copy, test)) for copy, _ in runs)
-        reasons = dict.fromkeys(
-            explained_by(by_id[each.finding], is_certain=each.is_certain)
-            for each in explanations
-            if each is not None and each.finding in by_id
-        )
         _, first = runs[0]
-        details = [*first.message.splitlines(), *reasons]
+        details = [*first.message.splitlines(), *_explained([(copy, test) for copy, _ in runs], report, reasons)]
         place = place_of_failure(first, report)
         yield other_problem(OtherRule.FAILED_TEST, test, f"{outcome} {test} in {where}", details, place)
 
 
-def _bad_copies(report: Report) -> Iterator[Problem]:
+def _explained(failures: Iterable[tuple[int, str]], report: Report, reasons: Mapping[Explanation, str]) -> list[str]:
+    """What is said of the findings that explain *failures*, each the copy and id of a result."""
+    explanations = (report.explanations.get(failure) for failure in failures)
+    return list(dict.fromkeys(reasons[each] for each in explanations if each is not None and each in reasons))
+
+
+def _bad_copies(report: Report, reasons: Mapping[Explanation, str]) -> Iterator[Problem]:
     """Copies that ended alike are one problem."""
     copies: dict[str, list[int]] = {}
     for end, results in zip(report.copy_ends, report.results, strict=True):
@@ -246,9 +250,10 @@ def _bad_copies(report: Report) -> Iterator[Problem]:
         for message in messages:
             copies.setdefault(message, []).append(end.copy)
     for message, those in copies.items():
+        own_results = [(copy, result.id) for copy in those for result in report.results[copy] if result.is_of_copy]
         title = f"{in_copies(those, len(report.copy_ends))}: {message}"
         outputs = [f"its output: {report.folder}/copies/{copy:03d}/output.log" for copy in those]
-        yield other_problem(OtherRule.BAD_COPY, message, title, outputs)
+        yield other_problem(OtherRule.BAD_COPY, message, title, [*_explained(own_results, report, reasons), *outputs])
 
 
 def is_abnormal(end: CopyEnd) -> bool:
