@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tomllib
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -13,12 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.cli.baseline import INCONCLUSIVE
 from parasuite.judge.suppressions import STALE, STALE_AFTER, stale, stale_remark, with_suppressions
-from parasuite.model.run_record import FILE_NAME, RunRecord
+from parasuite.model.causes import Cause
+from parasuite.model.run_record import RunRecord
+from parasuite.model.run_summary import FindingSummary
 from parasuite.model.suppression import BaselineEntry, Suppressed
-from parasuite.model.words import RunEnd, SuppressedBy
+from parasuite.model.words import Severity, SuppressedBy
 from parasuite.plan.baseline import REASON, Baseline, new_baseline, read_baseline
 from parasuite.plan.errors import ConfigError
-from parasuite.record.retention import RUNS_KEPT
+from parasuite.record.history_file import HISTORY, append_to_history
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import IN_BASELINE_COUNTED
 from parasuite.run.baseline import baseline_entries
@@ -26,6 +27,7 @@ from parasuite.run.baseline import baseline_entries
 from runner.tests.building import a_finding, a_report
 from runner.tests.conftest import Parasuite
 from runner.tests.run_records import a_record
+from runner.tests.summaries import a_run
 
 IDS = ["0123456789", "4f0c1d2e3a", "abcdef0123"]
 
@@ -146,23 +148,16 @@ def test_an_entry_is_stale_once_enough_runs_in_a_row_have_not_seen_it(
     assert stale([entry], [a_finding(id=IDS[0])] if is_found else []) == ([entry] if is_stale else [])
 
 
-def test_enough_runs_are_kept_to_tell_what_is_stale() -> None:
-    assert STALE_AFTER <= RUNS_KEPT
-
-
 def past_run(base: Path, number: int, found: Collection[str], **changes: object) -> None:
-    """A run in *base*, the newer the greater its *number*."""
-    folder = base / "runs" / f"2026010{number}T000000Z-0000"
-    folder.mkdir(parents=True)
-    record = a_record(**{"run_id": folder.name, "ended": RunEnd.COMPLETE, "verdict_code": 0, **changes})
-    (folder / FILE_NAME).write_text(json.dumps(record.to_json()))
-    (folder / "findings.json").write_text(json.dumps({"findings": [{"id": finding} for finding in found]}))
+    """A run in the history in *base*, the newer the greater its *number*."""
+    findings = tuple(FindingSummary(id=each, cause=Cause.REUSE, severity=Severity.ERROR, title="x") for each in found)
+    assert append_to_history(base, a_run(number, **{"copies": 1, "findings": findings, **changes})) == ""
 
 
 def unseen(base: Path, record: RunRecord | None = None) -> list[int | None]:
     """For how many runs IDS[0] and IDS[1] have not been seen when the run of *record* starts."""
     known = new_baseline(a_record()).changed(dict.fromkeys(IDS[:2], ""), ())
-    return [entry.unseen_runs for entry in baseline_entries(known, record or a_record(run_id="new"), base)]
+    return [entry.unseen_runs for entry in baseline_entries(known, record or a_record(), base)]
 
 
 def test_the_latest_runs_in_a_row_that_did_not_see_an_entry_are_counted(tmp_path: Path) -> None:
@@ -174,11 +169,13 @@ def test_the_latest_runs_in_a_row_that_did_not_see_an_entry_are_counted(tmp_path
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"pytest_args": ("-k", "other")}, id="of other tests"),
-        pytest.param({"described": "pytest other"}, id="of another target"),
-        pytest.param({"ended": RunEnd.INTERRUPTED}, id="interrupted"),
-        pytest.param({"verdict_code": 3}, id="blind"),
-        pytest.param({"verdict_code": None}, id="not judged"),
+        pytest.param({"selection": ("-k", "other")}, id="of other tests"),
+        pytest.param({"target": "pytest other"}, id="of another target"),
+        pytest.param({"is_conclusive": False}, id="stopped or blind"),
+        pytest.param(
+            {"findings": (FindingSummary(id="x", cause=Cause.REUSE, severity=Severity.NOTE, title="x"),) * 999},
+            id="with more findings than the history keeps",
+        ),
     ],
 )
 def test_a_run_that_proves_nothing_about_an_entry_is_not_counted(tmp_path: Path, changes: dict[str, object]) -> None:
@@ -187,23 +184,44 @@ def test_a_run_that_proves_nothing_about_an_entry_is_not_counted(tmp_path: Path,
     assert unseen(tmp_path) == [1, 1]
 
 
+def test_a_run_of_fewer_copies_is_not_counted(tmp_path: Path) -> None:
+    past_run(tmp_path, 0, [], copies=1)
+    past_run(tmp_path, 1, [], copies=2)
+    known = new_baseline(a_record(copies=2)).changed({IDS[0]: ""}, ())
+    assert [entry.unseen_runs for entry in baseline_entries(known, a_record(copies=2), tmp_path)] == [1]
+    assert [entry.unseen_runs for entry in baseline_entries(known, a_record(copies=1), tmp_path)] == [None]
+
+
+def test_the_slash_behind_a_folder_makes_no_other_target(tmp_path: Path) -> None:
+    past_run(tmp_path, 0, [], target="pytest tests")
+    assert unseen(tmp_path) == [1, 1]
+
+
+def test_a_command_that_is_longer_than_the_history_keeps_is_recognised(tmp_path: Path) -> None:
+    long = a_record(described="make " + "x" * 999)
+    past_run(tmp_path, 0, [], target=long.described)
+    known = new_baseline(long).changed({IDS[0]: ""}, ())
+    assert [entry.unseen_runs for entry in baseline_entries(known, long, tmp_path)] == [1]
+
+
 def test_in_a_run_of_other_tests_nothing_is_stale(tmp_path: Path) -> None:
     past_run(tmp_path, 0, [])
-    assert unseen(tmp_path, a_record(run_id="new", pytest_args=("-k", "x"))) == [None, None]
+    assert unseen(tmp_path, a_record(pytest_args=("-k", "x"))) == [None, None]
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"findings": 7}', '{"findings": [7]}'])
-def test_a_past_run_that_cannot_be_read_is_left_out(tmp_path: Path, content: str) -> None:
-    past_run(tmp_path, 0, [])
-    past_run(tmp_path, 1, [])
-    (tmp_path / "runs" / "20260101T000000Z-0000" / "findings.json").write_text(content)
-    (tmp_path / "runs" / "20260105T000000Z-0000").mkdir()
-    os.symlink("nothing", tmp_path / "runs" / "20260106T000000Z-0000")
-    assert unseen(tmp_path) == [1, 1]
+def test_a_history_that_cannot_be_read_tells_nothing(tmp_path: Path) -> None:
+    (tmp_path / HISTORY).mkdir()
+    assert unseen(tmp_path) == [0, 0]
 
 
 def test_without_runs_nothing_is_known_to_be_unseen(tmp_path: Path) -> None:
     assert unseen(tmp_path) == [0, 0]
+
+
+def output_folder(parasuite: Parasuite) -> Path:
+    folder = parasuite.cwd / ".parasuite"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 SUITE = """\
@@ -245,7 +263,7 @@ def test_a_stale_entry_is_told_by_the_run_and_removed_by_an_update_unless_somebo
     path = parasuite.cwd / "parasuite-baseline.toml"
     path.write_text(known.changed({IDS[0]: "gone"}, ()).text() + f'{IDS[1]} = "keep me"\n')
     for number in range(STALE_AFTER - 1):
-        past_run(parasuite.cwd / ".parasuite", number, [])
+        past_run(output_folder(parasuite), number, [])
     finished = parasuite.run_pytest("-j", "1", "--sensors", "recorder", "tests/")
     entries = [BaselineEntry(finding, REASON) for finding in IDS[:2]]
     (remark,) = stale_remark(entries)
@@ -269,7 +287,7 @@ def test_after_a_run_that_proves_nothing_an_update_removes_nothing_and_says_so(
     path = parasuite.cwd / "parasuite-baseline.toml"
     path.write_text(known.changed({IDS[0]: "gone"}, ()).text())
     for number in range(STALE_AFTER):
-        past_run(parasuite.cwd / ".parasuite", number, [])
+        past_run(output_folder(parasuite), number, [])
     finished = parasuite.run_pytest("-j", "1", "--sensors", "recorder", "tests/")
     updated = parasuite("baseline", "--update")
     assert (finished.code, updated.stdout.splitlines()) == (

@@ -62,7 +62,7 @@ def baseline_command(context: click.Context, /, folder: str | None, update: bool
         stop(f"{error.filename or source} cannot be read: {error.strerror}")
     record = runs[-1].record
     before = read_baseline(path) or new_baseline(record)
-    if not before.is_about(record):
+    if not before.is_about(record.described, record.pytest_args):
         other = " ".join([record.described, *record.pytest_args])
         target = " ".join([before.target, *before.arguments])
         raise ConfigError(OF_ANOTHER_RUN.format(path=path, target=target, other=other))

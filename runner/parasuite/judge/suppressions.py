@@ -34,7 +34,7 @@ EXPIRED = "row {number} of [[tool.parasuite.suppress]] expired on {until} and su
 FITS = "fix {ids}, or give the row a later date"
 FITS_NOTHING = "remove it, since it fits no finding of this run"
 STALE_AFTER = 5
-"""Runs in a row that have not seen an entry of the baseline; fewer than the runs that are kept."""
+"""Runs in a row that have not seen an entry of the baseline."""
 STALE = (
     "{entries} of the baseline not seen in the latest {runs} runs: {ids}; "
     "`parasuite baseline --update` removes what is stale"

@@ -99,8 +99,8 @@ class RunSummary:
     *started_s*: seconds since 1970. *selection*: what pytest was told to run of the target, and how. *code*: of its
     verdict; *exit_code*: what it exited with, which is another if the suite's own was asked for. *is_conclusive*:
     whether the run says something about the suite; if it was stopped or blind, nothing follows from what it did not
-    find. *remarks*: on suppressions that do not count. *tests*: by id, without the results of whole copies of a
-    pytest tree.
+    find. *findings_left_out*: how many more the run had. *remarks*: on suppressions that do not count. *tests*: by
+    id, without the results of whole copies of a pytest tree.
     """
 
     run_id: str
@@ -117,6 +117,7 @@ class RunSummary:
     is_conclusive: bool
     overlap: Overlap = field(default_factory=Overlap)
     findings: tuple[FindingSummary, ...] = ()
+    findings_left_out: int = 0
     remarks: tuple[str, ...] = ()
     tests: Mapping[str, TestCount] = field(default_factory=dict)
 

@@ -18,10 +18,11 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from parasuite.model.history_line import remembered_tests
 from parasuite.model.json_fields import is_object, is_text, is_texts
 from parasuite.model.run_record import RunRecord
 from parasuite.plan.errors import ConfigError, did_you_mean, must_be
@@ -64,10 +65,13 @@ class Baseline:
     arguments: tuple[str, ...] = ()
     copies: int = 1
 
-    def is_about(self, record: RunRecord) -> bool:
-        """Whether the run of *record* ran what the file was written from."""
-        same_target = record.described.rstrip("/") == self.target.rstrip("/")
-        return same_target and record.pytest_args == self.arguments
+    def is_about(self, target: str, arguments: Sequence[str]) -> bool:
+        """Whether a run of *target* with these arguments of pytest ran what the file was written from."""
+        ours, theirs = (
+            remembered_tests(name.rstrip("/"), words)
+            for name, words in ((self.target, self.arguments), (target, arguments))
+        )
+        return ours == theirs
 
     def changed(self, add: Mapping[str, str], remove: Collection[str]) -> Baseline:
         """This with an entry for each id in *add*, whose values are comments, and without those in *remove*."""

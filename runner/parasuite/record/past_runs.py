@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from parasuite.model.json_fields import is_object, is_objects
-from parasuite.model.run_record import FILE_BYTES_MAX, FILE_NAME, RunRecord, RunRecordError
 from parasuite.record.findings_file import FINDINGS_FILE
 from parasuite.record.retention import runs_below
 from parasuite.record.untrusted import Unreadable, read_json
 
 _FINDINGS_BYTES_MAX = 64 << 20
-
-
-def found_in_past_runs(base: Path, is_wanted: Callable[[RunRecord], bool]) -> Iterator[frozenset[str]]:
-    """The ids of the findings of each run below *base* that *is_wanted* by its record, the newest first.
-
-    Runs that cannot be read, or that another version of parasuite has written, are left out.
-    """
-    for run in _newest_first(base):
-        with contextlib.suppress(Unreadable, RunRecordError):
-            if is_wanted(RunRecord.from_json(read_json(run, FILE_NAME, FILE_BYTES_MAX))):
-                yield _ids(run)
 
 
 def newest_run_with(base: Path, finding: str) -> Path | None:

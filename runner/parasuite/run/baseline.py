@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
 from parasuite.judge.suppressions import STALE_AFTER
-from parasuite.judge.verdict import ExitCode
 from parasuite.model.run_record import RunRecord
 from parasuite.model.suppression import BaselineEntry
-from parasuite.model.words import RunEnd
 from parasuite.plan.baseline import Baseline
-from parasuite.record.past_runs import found_in_past_runs
+from parasuite.record.history_file import read_history
+from parasuite.record.untrusted import Unreadable
 
 
 def baseline_entries(baseline: Baseline, record: RunRecord, base: Path) -> tuple[BaselineEntry, ...]:
-    """The entries of *baseline* for the new run of *record*. *base*: the folder of the runs.
+    """The entries of *baseline* for the new run of *record*. *base*: the folder with the history.
 
     A run of other tests, or of fewer copies, cannot say that something does not happen any more.
     """
-    if not baseline.entries:
-        return ()
-
-    def is_alike(past: RunRecord) -> bool:
-        return baseline.is_about(past) and past.copies >= baseline.copies
-
-    def is_wanted(past: RunRecord) -> bool:
-        is_conclusive = past.verdict_code in set(ExitCode) and ExitCode(past.verdict_code or 0).is_conclusive
-        return past.run_id != record.run_id and past.ended is RunEnd.COMPLETE and is_conclusive and is_alike(past)
-
     unseen = None
-    if is_alike(record):
+    if baseline.entries and _is_alike(baseline, record.described, record.pytest_args, record.copies):
         unseen = dict.fromkeys(baseline.entries, 0)
         missing = set(unseen)
-        for found in islice(found_in_past_runs(base, is_wanted), STALE_AFTER):
+        for found in islice(_found_before(baseline, base), STALE_AFTER):
             missing -= found
             for finding in missing:
                 unseen[finding] += 1
@@ -41,3 +31,19 @@ def baseline_entries(baseline: Baseline, record: RunRecord, base: Path) -> tuple
         BaselineEntry(finding, entry.reason, None if unseen is None else unseen[finding])
         for finding, entry in sorted(baseline.entries.items())
     )
+
+
+def _found_before(baseline: Baseline, base: Path) -> Iterator[set[str]]:
+    """The ids that each earlier run that can tell has found, the latest first. None if there is no history."""
+    try:
+        runs = read_history(base).runs
+    except Unreadable:
+        return
+    for run in reversed(runs):
+        can_tell = run.is_conclusive and not run.findings_left_out
+        if can_tell and _is_alike(baseline, run.target, run.selection, run.copies):
+            yield {finding.id for finding in run.findings}
+
+
+def _is_alike(baseline: Baseline, target: str, arguments: tuple[str, ...], copies: int) -> bool:
+    return baseline.is_about(target, arguments) and copies >= baseline.copies
