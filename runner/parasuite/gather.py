@@ -114,15 +114,17 @@ def _listed_run(base: Path, name: str) -> ListedRun:
             return ListedRun(
                 name=name, started_s=record.started_s, verdict="unfinished", target=record.described, bytes=size
             )
-        summary = read_summary(folder.path)
-    except (RunFolderError, Unreadable) as error:
+    except RunFolderError as error:
         return ListedRun(name=name, verdict=f"cannot be read: {error}", bytes=size)
+    findings = 0
+    with contextlib.suppress(Unreadable):  # On a full disk there may be no summary.
+        findings = len(read_summary(folder.path).findings)
     return ListedRun(
         name=name,
-        started_s=summary.started_s,
-        verdict=summary.verdict,
-        target=summary.target,
-        findings=len(summary.findings),
+        started_s=record.started_s,
+        verdict=record.verdict,
+        target=record.described,
+        findings=findings,
         bytes=size,
     )
 

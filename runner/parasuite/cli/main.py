@@ -20,6 +20,7 @@ from parasuite.cli.doctor import doctor_command
 from parasuite.cli.exit_codes import EXIT_CODES
 from parasuite.cli.explain import explain_command
 from parasuite.cli.history import history_command
+from parasuite.cli.merge import merge_command
 from parasuite.cli.output import Output, lost_output, occupy_standard_descriptors, print_safely, stop
 from parasuite.cli.report import report_command
 from parasuite.cli.repro import repro_command
@@ -50,6 +51,7 @@ Examples:
         runs_command,
         history_command,
         diff_command,
+        merge_command,
         repro_command,
         baseline_command,
         explain_command,

@@ -96,6 +96,11 @@ class History:
     overlap: Overlap = field(default_factory=Overlap)
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of the runs, without repeats."""
+        return tuple(dict.fromkeys(run.host for run in self.runs))
+
+    @property
     def conclusive(self) -> int:
         return sum(run.is_conclusive for run in self.runs)
 

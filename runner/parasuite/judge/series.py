@@ -54,8 +54,9 @@ class SeriesReport:
 
     @property
     def remarks(self) -> Sequence[str]:
-        """On suppressions that do not count: those of the rounds, without repeats."""
-        return tuple(dict.fromkeys(remark for run in self.history.runs for remark in run.remarks))
+        """On the series itself, and on suppressions that do not count: those of the rounds, without repeats."""
+        of_rounds = (remark for run in self.history.runs for remark in run.remarks)
+        return tuple(dict.fromkeys((*self.record.notes, *of_rounds)))
 
 
 def decide_series(record: SeriesRecord, history: History, missing: Sequence[str]) -> tuple[ExitCode, str, int]:

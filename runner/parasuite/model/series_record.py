@@ -32,7 +32,8 @@ class SeriesRecord:
 
     *runs*: the run folders in the order of the rounds, relative to the folder of the series, with slashes. A run is
     added before its first copy starts. *ended*: NONE while rounds are to come, and for ever if parasuite is killed.
-    *errors*: why there are fewer rounds than were asked for, if parasuite itself failed.
+    *errors*: why there are fewer rounds than were asked for, if parasuite itself failed. *notes*: what else a reader
+    must know.
     """
 
     series_id: str
@@ -47,6 +48,7 @@ class SeriesRecord:
     runs: tuple[str, ...] = ()
     ended: RunEnd = RunEnd.NONE
     errors: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """What json.dumps turns into series.json."""
@@ -58,7 +60,7 @@ class SeriesRecord:
         if not is_object(value):
             raise SeriesRecordError(f"{DAMAGED}: not a JSON object")
         _check_format(value)
-        fields = Fields(value)
+        fields = Fields({"notes": [], **value})
         record = cls(
             series_id=fields.take("series_id", is_text, ""),
             parasuite=fields.take("parasuite", is_text, ""),
@@ -72,6 +74,7 @@ class SeriesRecord:
             runs=tuple(fields.take("runs", _are_paths, [])),
             ended=fields.member("ended", RunEnd.NONE),
             errors=tuple(fields.take("errors", is_texts, [])),
+            notes=tuple(fields.take("notes", is_texts, [])),
         )
         if fields.wrong:
             raise SeriesRecordError(f"{DAMAGED}: missing or of another type: {', '.join(fields.wrong)}")

@@ -48,6 +48,17 @@ class SeriesFolder:
         return folder
 
     @classmethod
+    def create_at(cls, path: Path) -> SeriesFolder:
+        """A new folder at *path*, outside any output folder. Raises RunFolderError, also if there is one."""
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError as error:
+            raise RunFolderError(f"{path} exists: name a folder that does not") from error
+        except OSError as error:
+            raise RunFolderError(f"{path} cannot be made: {error.strerror}") from error
+        return cls(path.resolve())
+
+    @classmethod
     def find(cls, path: Path) -> SeriesFolder | None:
         """The series at *path*, or the latest one below it; None if *path* is something else."""
         for candidate in (path, path / LATEST):

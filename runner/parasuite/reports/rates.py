@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from parasuite.judge.history import FindingHistory, Rate, TestHistory
+from parasuite.judge.history import FindingHistory, History, Rate, TestHistory
 from parasuite.reports.wording import plural
 
 IN_ROUNDS = "in {count} of {rounds}"
 ELSEWHERE = "and in {rounds} that {prove} nothing"
+_HOSTS_SHOWN = 5
 PASSES = "passed {where}; {failed} of {executions} failed"
 
 
@@ -30,6 +31,15 @@ def finding_rates(finding: FindingHistory, noun: str = "round") -> Iterator[str]
     yield f"seen {rate(finding.seen, noun)}{elsewhere}"
     for kind, found in finding.effects.items():
         yield f"{kind} {rate(found, noun)}"
+
+
+def on_hosts(finding: FindingHistory, history: History) -> str:
+    """`on 2 of 3 hosts: ci-1, ci-2`."""
+    hosts = plural(len(history.hosts), "host")
+    more = (
+        f" and {plural(len(finding.hosts) - _HOSTS_SHOWN, 'more host')}" if len(finding.hosts) > _HOSTS_SHOWN else ""
+    )
+    return f"on {len(finding.hosts)} of {hosts}: {', '.join(finding.hosts[:_HOSTS_SHOWN])}{more}"
 
 
 def rate_of_test(test: TestHistory, noun: str = "round") -> str:

@@ -11,7 +11,7 @@ from parasuite.judge.history import FindingHistory, TestHistory
 from parasuite.judge.series import SeriesReport
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.words import Severity
-from parasuite.reports.rates import finding_rates, rate_of_test
+from parasuite.reports.rates import finding_rates, on_hosts, rate_of_test
 from parasuite.reports.wording import NOTE, NOTES_COUNTED, TIME_AND_FOLDER, exit_code_of_suite, plural, printable
 
 MORE_IN = "all sides: parasuite report {path}"
@@ -71,8 +71,11 @@ def _finding(report: SeriesReport, finding: FindingHistory) -> Iterator[Text]:
         yield _line(f"    at {worst.place}")
     for rate in finding_rates(finding):
         yield _line(f"    {rate}")
-    path = {run.run_id: path for run, path in zip(report.history.runs, report.paths, strict=True)}
-    yield _line(f"    {MORE_IN.format(path=path[finding.last.run_id])}")
+    if len(report.history.hosts) > 1:
+        yield _line(f"    {on_hosts(finding, report.history)}")
+    # Not by id: two runs from different machines may have the same one.
+    paths = (path for run, path in zip(report.history.runs, report.paths, strict=True) if run is finding.last)
+    yield _line(f"    {MORE_IN.format(path=next(paths))}")
     yield _line(f"    id {worst.id}")
 
 

@@ -1,0 +1,49 @@
+"""`parasuite merge`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from parasuite.cli.output import stop
+from parasuite.cli.series_output import print_series_and_exit
+from parasuite.gather import assemble_series, write_series_reports
+from parasuite.model.words import OutputFormat
+from parasuite.plan.option_types import PathText
+from parasuite.plan.options import SettingOption, current_folder, without_command_line
+from parasuite.record.run_folder import RunFolderError
+from parasuite.record.series import SeriesFolder
+from parasuite.run.merging import merge
+
+
+@click.command(
+    "merge", params=[SettingOption("output_format")], short_help="make one series of runs from several machines"
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="SERIES",
+    type=PathText(Path, "dir"),
+    help="The folder to make.  [default: a new series in the output folder]",
+)
+@click.argument("folders", metavar="DIR...", required=True, nargs=-1, type=PathText(Path, "dir"))
+def merge_command(folders: tuple[Path, ...], output: Path | None, output_format: OutputFormat) -> None:
+    """Make one series of runs that were made elsewhere, report it, and exit with its exit code.
+
+    DIR is the folder of a run or of a series, an output folder, or a folder that contains some, such as the artifacts
+    of several CI jobs. The runs stay where they are: the series names them by relative paths. A run that is given
+    twice is counted once, and one that cannot be read is an error of the series. See docs/rounds.md.
+    """
+    current_folder()
+    series = SeriesFolder.create_at(output) if output else SeriesFolder.create(without_command_line("output_dir"))
+    try:
+        merge(folders, series)
+    except RunFolderError:
+        series.discard()
+        raise
+    except OSError as error:
+        series.discard()
+        stop(f"{series.path} cannot be written: {error.strerror}")
+    report = assemble_series(series)
+    print_series_and_exit(report, write_series_reports(series, report), output_format)

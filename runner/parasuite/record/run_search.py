@@ -1,0 +1,45 @@
+"""Finds the run folders that somebody has gathered from other machines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from parasuite.model.run_record import FILE_NAME
+from parasuite.model.series_record import FILE_NAME as SERIES_FILE
+from parasuite.record.output_folder import exists
+from parasuite.record.retention import runs_below
+from parasuite.record.run_folder import RunFolderError
+from parasuite.record.series import SeriesFolder
+from parasuite.record.untrusted import Unreadable
+
+NO_RUN = "{path} contains no run: give folders of runs or of series, output folders, or a folder that contains some"
+
+
+def runs_in(path: Path) -> list[Path]:
+    """The runs that *path* means: itself, those of a series, those of an output folder, or of the project around it;
+    else those of all folders in *path*, as CI lays out the artifacts of several jobs. Raises RunFolderError if none.
+    """
+    try:
+        found = _runs_at(path) or [run for child in _folders_in(path) for run in _runs_at(child)]
+    except OSError as error:
+        raise RunFolderError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+    if not found:
+        raise RunFolderError(NO_RUN.format(path=path))
+    return found
+
+
+def _runs_at(path: Path) -> list[Path]:
+    if exists(path / FILE_NAME):
+        return [path]
+    if exists(path / SERIES_FILE):
+        series = SeriesFolder(path)
+        return [series.run_path(name) for name in series.read_record().runs]
+    with contextlib.suppress(Unreadable):
+        return [base / "runs" / run for base in (path, path / ".parasuite") for run in runs_below(base)]
+    return []
+
+
+def _folders_in(path: Path) -> Iterator[Path]:
+    return (child for child in sorted(path.iterdir()) if child.is_dir() and not child.is_symlink())

@@ -1,0 +1,83 @@
+"""Makes one series of runs from anywhere. Each of them is told of, and none is counted twice or lost."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from parasuite import __version__
+from parasuite.model.series_record import SeriesRecord
+from parasuite.model.words import RunEnd
+from parasuite.record.run_folder import RunFolder, RunFolderError
+from parasuite.record.run_search import runs_in
+from parasuite.record.series import SeriesFolder
+from parasuite.reports.wording import plural
+
+SAME_RUN = "{path} is the same run as {first}, and is counted once"
+SAME_ID = "{path} and {first} are different runs with one id: both are counted"
+
+
+class _Identity(NamedTuple):
+    """What no two runs have in common, whatever their folders are called."""
+
+    host: str
+    pid: int
+    started_s: float
+
+
+@dataclass(slots=True)
+class _Merged:
+    """The runs so far. *targets*: what they ran."""
+
+    runs: list[Path] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    targets: dict[str, None] = field(default_factory=dict)
+    _places: dict[Path, Path] = field(default_factory=dict)
+    _identities: dict[tuple[str, _Identity], Path] = field(default_factory=dict)
+    _ids: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, run: Path) -> None:
+        first = self._places.setdefault(run.resolve(), run)
+        if first is not run:
+            self.notes.append(SAME_RUN.format(path=run, first=first))
+            return
+        try:
+            record = RunFolder(run).read_record()
+        except RunFolderError:
+            self.runs.append(run)  # The report says why it cannot be read.
+            return
+        identity = _Identity(record.host, record.pid, record.started_s)
+        first = self._identities.setdefault((record.run_id, identity), run)
+        if first is not run:
+            self.notes.append(SAME_RUN.format(path=run, first=first))
+            return
+        first = self._ids.setdefault(record.run_id, run)
+        if first is not run:
+            self.notes.append(SAME_ID.format(path=run, first=first))
+        self.targets[record.described] = None
+        self.runs.append(run)
+
+
+def merge(sources: Sequence[Path], series: SeriesFolder) -> None:
+    """Write the record of *series*, whose runs are those in *sources*. Raises RunFolderError, and OSError."""
+    merged = _Merged()
+    for source in sources:
+        for run in runs_in(source):
+            merged.add(run)
+    targets = list(merged.targets)
+    series.write_record(
+        SeriesRecord(
+            series_id=series.series_id,
+            parasuite=__version__,
+            started_s=time.time(),
+            host=platform.node(),
+            described=targets[0] if len(targets) == 1 else plural(len(targets), "target"),
+            runs=tuple(series.relative(run) for run in merged.runs),
+            ended=RunEnd.COMPLETE,
+            notes=tuple(merged.notes),
+        )
+    )
