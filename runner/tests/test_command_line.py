@@ -123,7 +123,9 @@ def test_an_option_that_is_misspelt_is_not_taken_for_pytest_s(parasuite: Parasui
     assert "Did you mean '--timeout'" in parasuite("run", "tests", "--timout", "5").stderr
 
 
-@pytest.mark.parametrize("command", [(), ("run",), ("report",), ("history",), ("diff",), ("runs",), ("doctor",)])
+@pytest.mark.parametrize(
+    "command", [(), ("run",), ("report",), ("history",), ("diff",), ("runs",), ("merge",), ("doctor",)]
+)
 def test_help_fits_into_eighty_columns(parasuite: Parasuite, command: tuple[str, ...]) -> None:
     shown = parasuite(*command, "--help").stdout
     assert (len(shown) > 100, [line for line in shown.splitlines() if len(line) > 80]) == (True, [])
