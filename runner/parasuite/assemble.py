@@ -35,6 +35,7 @@ from parasuite.model.suppression import AllowComment
 from parasuite.model.words import CopyPhase, RunEnd
 from parasuite.plan.targets import ResultSource, Target, read_target
 from parasuite.record.command_results import command_results
+from parasuite.record.control_file import read_controls
 from parasuite.record.event_files import ReadingStopped
 from parasuite.record.proof_file import read_proofs
 from parasuite.record.run_folder import RunFolder
@@ -103,7 +104,8 @@ def assemble_report(
     if decided.code.is_conclusive:
         remarks += stale_remark(stale(record.baseline, marked.findings))
     proven = read_proofs(folder.path)
-    notes += proven.notes
+    controls = read_controls(folder.path)
+    notes += [*controls.notes, *proven.notes]
     decided, change = as_recorded(decided, record.verdict_code, record.verdict, record.exit_code)
     if change:
         notes.append(change)
@@ -137,6 +139,7 @@ def assemble_report(
         stacks=[_stacks_of(folder, end) for end in ends],
         comments=comments,
         provocation=reading.provocation.provocation,
+        controls=controls.controls,
     )
 
 

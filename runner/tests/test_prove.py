@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.model.proof import Proof, ProofOutcome, Proofs
-from parasuite.record.proof_file import DAMAGED, PROOF_FILE, proofs_text, read_proofs
+from parasuite.record.proof_file import PROOF_FILE, proofs_text, read_proofs
+from parasuite.record.stored_rows import DAMAGED
 from parasuite.reports.proof_lines import REPRODUCED
 from parasuite.run.proving import NOT_TRIED
 from parasuite.sensors.seccomp.filter import ARCHITECTURE
@@ -102,11 +103,11 @@ def test_without_the_file_there_is_no_proof_and_nothing_to_say(tmp_path: Path) -
     [
         [],
         {},
-        {"format": 1, "proofs": 3, "notes": []},
-        {"format": 2, "proofs": [], "notes": []},
-        {"format": 1, "proofs": [{"finding": 1}], "notes": []},
+        {"format": 1, "rows": 3, "notes": []},
+        {"format": 2, "rows": [], "notes": []},
+        {"format": 1, "rows": [{"finding": 1}], "notes": []},
     ],
 )
 def test_a_damaged_file_of_proofs_proves_nothing_and_is_noted(tmp_path: Path, value: object) -> None:
     (tmp_path / PROOF_FILE).write_text(json.dumps(value))
-    assert read_proofs(tmp_path) == Proofs(notes=(DAMAGED,))
+    assert read_proofs(tmp_path) == Proofs(notes=(DAMAGED.format(name=PROOF_FILE),))

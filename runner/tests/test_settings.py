@@ -33,6 +33,7 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "baseline": [("a.toml", Path("a.toml")), ("b/c.toml", Path("b/c.toml")), ("/d.toml", Path("/d.toml"))],
     "python": [("python3", "python3"), ("./python", "./python"), ("/bin/python", "/bin/python")],
     "collect_junit": [("a*", "a*"), ("b", "b"), ("c-{copy}", "c-{copy}")],
+    "control": [("1", 1), ("3", 3), ("9", 9)],
     "prove_s": [("1", 1.0), ("2.5", 2.5), ("1e3", 1000.0)],
     "network": [("private", "private"), ("host", "host"), ("private", "private")],
     "port_range": [("64", 64), ("128", 128), ("256", 256)],

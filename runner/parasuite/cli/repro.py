@@ -27,9 +27,10 @@ from parasuite.record.retention import runs_below
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.proof_lines import proof_lines
+from parasuite.run.again import Scene, patience
 from parasuite.run.environment import inherited_environment
 from parasuite.run.networks.prepare import with_network
-from parasuite.run.proving import Scene, patience, provoke
+from parasuite.run.proving import provoke
 
 NO_SUCH_FINDING = "no finding {prefix!r} in {where}; {there_are}"
 NO_RUN = "there is no run below {where}: run the suite first, or name a run folder"

@@ -29,10 +29,12 @@ from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
 from parasuite.plan.targets import Target, choose_target
 from parasuite.record.run_folder import RunFolder
 from parasuite.run import session
+from parasuite.run.again import Scene, patience
+from parasuite.run.control import control
 from parasuite.run.environment import inherited_environment
 from parasuite.run.networks.prepare import with_network
 from parasuite.run.progress import DeferredProgress, LiveProgress, LogProgress, Progress, is_on_terminal
-from parasuite.run.proving import Scene, patience, prove
+from parasuite.run.proving import prove
 from parasuite.run.rounds import run_series
 
 
@@ -107,18 +109,21 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
                 report, problems = session.run(
                     spec, python=python, cwd=cwd, work_dir=work_dir, environ=environ, progress=progress
                 )
+                scene = Scene(
+                    outer=RunFolder(cwd / spec.output_dir / "runs" / report.run_id),
+                    spec=spec,
+                    python=python,
+                    cwd=cwd,
+                    work_dir=work_dir,
+                    environ=environ,
+                    progress=progress,
+                )
+                patience_s = patience(spec.timeout_s, report.overlap.any_s)
+                if spec.control is not None:
+                    report, more = control(scene, report, patience_s=patience_s, runs=spec.control)
+                    problems += more
                 if spec.prove_s is not None:
-                    scene = Scene(
-                        outer=RunFolder.open(cwd / spec.output_dir / "runs" / report.run_id),
-                        spec=spec,
-                        python=python,
-                        cwd=cwd,
-                        work_dir=work_dir,
-                        environ=environ,
-                        progress=progress,
-                    )
-                    allowed_s = patience(spec.timeout_s, report.overlap.any_s)
-                    report, more = prove(scene, report, patience_s=allowed_s, budget_s=spec.prove_s)
+                    report, more = prove(scene, report, patience_s=patience_s, budget_s=spec.prove_s)
                     problems += more
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.

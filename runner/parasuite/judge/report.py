@@ -9,6 +9,7 @@ from parasuite.judge.findings import Explanation, Finding
 from parasuite.judge.health import Health
 from parasuite.judge.provocation import Provocation
 from parasuite.judge.verdict import Verdict
+from parasuite.model.control import Control
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
@@ -31,7 +32,8 @@ class Report:
     relative to its repository, "" if it is that or none is known. *stacks*: for each copy, if it timed out, where it
     was then, as from head_of_stacks. *comments*: in the source code, that may suppress findings; to be stored.
     *remarks*: on suppressions that do not count; their texts are among the notes. *network*, *port_range*: as in
-    RunRecord. *provocation*: what parasuite did as the other side of a finding.
+    RunRecord. *provocation*: what parasuite did as the other side of a finding. *controls*: what its failed
+    tests do alone.
     """
 
     run_id: str
@@ -62,3 +64,4 @@ class Report:
     stacks: Sequence[Sequence[str]] = ()
     comments: tuple[AllowComment, ...] = ()
     provocation: Provocation = field(default_factory=Provocation)
+    controls: Sequence[Control] = ()

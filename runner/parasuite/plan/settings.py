@@ -119,7 +119,8 @@ class Setting(Generic[T]):
 
 PORTS_MIN, PORTS_MAX = 2, 64_512
 """How many ephemeral ports a network may have: the kernel wants two, and none of them below 1024."""
-RUN_AGAIN = ("prove_s",)
+CONTROL_RUNS_MAX = 100
+RUN_AGAIN = ("control", "prove_s")
 """The fields of settings that have tests run once more after the run."""
 
 IGNORE_LIMITS = "PARASUITE_IGNORE_LIMITS"
@@ -295,6 +296,17 @@ class Settings:
             default="auto",
             toml_types=(str, list),
             help=f"Sensors to use: auto, none, or some of {','.join(SensorName)}.",
+        )
+    )
+    control: int | None = _row(
+        Setting(
+            name="control",
+            value_type=click.IntRange(min=1, max=CONTROL_RUNS_MAX),
+            must_be=f"a whole number from 1 to {CONTROL_RUNS_MAX}",
+            metavar="RUNS",
+            default_shown="no control",
+            toml_types=(int, str),
+            help="At the end, run what failed alone, RUNS times, and say which failures are collisions.",
         )
     )
     prove_s: float | None = _row(

@@ -28,6 +28,7 @@ from parasuite.reports.problems import is_abnormal
 from parasuite.reports.wording import (
     CANNOT_SEE,
     PROVES_NOTHING,
+    controlled,
     explained_by,
     finding_lines,
     subject,
@@ -66,7 +67,10 @@ def junit_merged(report: Report) -> str:
 
 
 def _explained(report: Report) -> Iterator[list[TestResult]]:
-    """The results of each copy; the text of a failed test ends with the finding that explains it."""
+    """The results of each copy; the text of a failed test ends with the finding that explains it, and with what the
+    test does alone.
+    """
+    controls = {control.test: control for control in report.controls}
     by_id = {finding.id: finding for finding in report.findings}
     for copy, results in enumerate(report.results):
         explained = []
@@ -76,6 +80,8 @@ def _explained(report: Report) -> Iterator[list[TestResult]]:
             if explanation and finding:
                 reason = explained_by(finding, is_certain=explanation.is_certain)
                 result = replace(result, text=f"{result.text}\n\n{reason}".lstrip("\n"))
+            if result.outcome.is_bad and result.id in controls:
+                result = replace(result, text=f"{result.text}\n\n{controlled(controls[result.id])}".lstrip("\n"))
             explained.append(result)
         yield explained
 

@@ -89,6 +89,7 @@ def _failures(report: Report) -> Iterator[Text]:
         if result.is_of_copy:
             yield from _end_of_output(report, copy, result.text)
         yield from _explanations(report, runs)
+        yield from (_line("    " + wording.controlled(each)) for each in report.controls if each.test == test_id)
     yield from _more(len(failed) - _TESTS_SHOWN, "more test", "")
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from parasuite.judge.findings import Effect, Explanation, Finding, Side
 from parasuite.judge.findings.programs import program_name
 from parasuite.model.causes import EffectKind
+from parasuite.model.control import Control, ControlAnswer
 from parasuite.model.location import Location
 from parasuite.model.proof import ProofOutcome
 from parasuite.model.suppression import Suppressed
@@ -42,6 +43,14 @@ SUPPRESSED_COUNTED = "{findings} suppressed:"
 IN_BASELINE_COUNTED = "{findings} suppressed by the baseline: see findings.json"
 MORE = "{problems}: see the summary of the step, or the run folder"
 NOTES_COUNTED = "{findings} of severity note: see findings.json"
+CONTROL = "control: {answer}"
+_ANSWERS = {
+    ControlAnswer.COLLISION: "{times}: a collision, proven",
+    ControlAnswer.PASSES_ALONE: "{times}: flaky, or it does not bear the load",
+    ControlAnswer.FAILS_ALONE: "fails alone, too: not a port problem",
+    ControlAnswer.ONLY_OBSERVED: "{times}, and fails only under parasuite: please report that",
+    ControlAnswer.UNKNOWN: "it has no result alone",
+}
 ID = "id {id}, evidence {evidence}; more: `parasuite explain {cause}`"
 _TITLE_END = re.compile("[:;] ")
 _PLACES_SHOWN = 3
@@ -167,6 +176,12 @@ def explained_by(finding: Finding, *, is_certain: bool, is_brief: bool = False) 
     """
     title = short_title(finding) if is_brief else finding.title
     return (EXPLAINED_BY if is_certain else MAYBE_EXPLAINED_BY).format(label=label(finding), title=title)
+
+
+def controlled(control: Control) -> str:
+    """What a failed test does alone, and what that means: `passes alone 3 of 3 times: a collision, proven`."""
+    times = f"passes alone {control.passed} of {plural(control.runs, 'time')}"
+    return CONTROL.format(answer=_ANSWERS[control.answer].format(times=times))
 
 
 def failures_explained(failures: int, explanations: Collection[Explanation]) -> str:

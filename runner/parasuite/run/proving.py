@@ -1,58 +1,24 @@
-"""Runs the tests of a finding once more, with parasuite as the other side of it.
-
-The run is one of a single copy, in a folder inside that of the run that has the finding.
-"""
+"""Runs the tests of a finding once more, with parasuite as the other side of it."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from parasuite.assemble import recording_errors, write_reports
 from parasuite.judge.proof import proof_of, with_proofs
 from parasuite.judge.report import Report
 from parasuite.model.proof import Proof, ProofOutcome, Proofs
 from parasuite.model.suspect import StoredFinding, Suspect
-from parasuite.model.words import CopyPhase, ExitCodeFrom, FailOn
-from parasuite.plan.settings import RunSpec
-from parasuite.plan.targets import ResultSource
+from parasuite.model.words import CopyPhase
 from parasuite.record.findings_file import stored_findings
 from parasuite.record.proof_file import PROOF_FILE, PROOF_FOLDER, proofs_text
-from parasuite.record.run_folder import RunFolder
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import plural
-from parasuite.run import session
-from parasuite.run.progress import Progress
+from parasuite.run.again import Scene, run_again
 from parasuite.run.signals import Signals
 
 NOT_TRIED = "{findings} not provoked: {why}"
-_SELECTED = "selected.json"
-_PATIENCE_LEAST_S = 60.0
-_PATIENCE_FACTOR = 3.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """How the run in *outer* was made, which a provoked run repeats. *cwd*, *work_dir*: as in `session.run`."""
-
-    outer: RunFolder
-    spec: RunSpec
-    python: str
-    cwd: Path
-    work_dir: Path
-    environ: Mapping[str, str]
-    progress: Progress
-
-
-def patience(timeout_s: float | None, tests_s: float) -> float:
-    """How long the copy of a provoked run may take before it counts as hung, if the user does not say.
-
-    *timeout_s*: of a copy of the run, None for no limit. *tests_s*: for how long its tests ran.
-    """
-    return timeout_s if timeout_s is not None else _PATIENCE_LEAST_S + _PATIENCE_FACTOR * tests_s
 
 
 def provoke(
@@ -65,20 +31,8 @@ def provoke(
     if finding.why_not_provoked:
         message = finding.why_not_provoked
         return Proof(finding=finding.id, outcome=ProofOutcome.NOT_PROVOKED, message=message), None
-    folder = RunFolder.create_inside(scene.outer, f"{PROOF_FOLDER}/{finding.id}", copies=1)
-    report, problems = session.run(
-        _spec(scene.spec, finding, folder, timeout_s),
-        python=scene.python,
-        cwd=scene.cwd,
-        work_dir=scene.work_dir,
-        environ=scene.environ,
-        progress=scene.progress,
-        inside=folder,
-        suspect=Suspect.of(finding),
-        signals=signals,
-    )
-    for problem in problems:
-        scene.progress.say(problem)
+    name, suspect = f"{PROOF_FOLDER}/{finding.id}", Suspect.of(finding)
+    report, folder = run_again(scene, name, finding.tests, timeout_s, suspect=suspect, signals=signals)
     return proof_of(finding, report, folder.path.relative_to(scene.outer.path).as_posix()), report
 
 
@@ -119,21 +73,3 @@ def prove(scene: Scene, report: Report, *, patience_s: float, budget_s: float) -
         scene.outer.write(PROOF_FILE, proofs_text(Proofs(tuple(proofs), tuple(notes))))
     report = replace(report, findings=with_proofs(report.findings, proofs), notes=[*report.notes, *notes])
     return report, [*problems, *write_reports(scene.outer, report)]
-
-
-def _spec(spec: RunSpec, finding: StoredFinding, folder: RunFolder, timeout_s: float) -> RunSpec:
-    """One copy of the tests of *finding*, or of the whole target where none is known or it cannot select any."""
-    arguments = spec.pytest_args
-    if finding.tests and spec.target.results is ResultSource.PYTEST:
-        folder.write(_SELECTED, json.dumps(finding.tests))
-        selected = str(folder.path.resolve() / _SELECTED)
-        arguments = (*arguments, "-p", "_parasuite_select", "--parasuite-selected", selected)
-    return replace(
-        spec,
-        copies=1,
-        pytest_args=arguments,
-        timeout_s=timeout_s,
-        sensors=("auto",),
-        fail_on=FailOn.NEVER,
-        exit_code_from=ExitCodeFrom.PARASUITE,
-    )

@@ -22,7 +22,12 @@ def pytest_addoption(parser: Any) -> None:
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
     with open(config.getoption(_OPTION), encoding="utf-8") as stream:
         wanted = set(json.load(stream))
-    deselected = [item for item in items if item.nodeid not in wanted]
+    selected: list[Any] = []
+    deselected: list[Any] = []
+    for item in items:
+        # A file that could not be collected is in the list by its own name.
+        is_wanted = item.nodeid in wanted or item.nodeid.partition("::")[0] in wanted
+        (selected if is_wanted else deselected).append(item)
     if deselected:
         config.hook.pytest_deselected(items=deselected)
-        items[:] = [item for item in items if item.nodeid in wanted]
+        items[:] = selected

@@ -1,0 +1,56 @@
+"""Runs what failed once more, alone: whether it is the company that makes it fail."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from parasuite.assemble import recording_errors, write_reports
+from parasuite.judge.control import are_worth_observing, controls_of, failed_tests, needs_all
+from parasuite.judge.report import Report
+from parasuite.model.control import Controls
+from parasuite.model.words import RunEnd
+from parasuite.record.control_file import CONTROL_FILE, CONTROL_FOLDER, controls_text
+from parasuite.run.again import Scene, run_again
+from parasuite.run.signals import Signals
+
+NOTHING_FAILED = "--control: no test failed, so none was run alone"
+STOPPED = "--control: parasuite was stopped, so it is not known what the failed tests do alone"
+_ALONE = "what failed runs alone, {number} of {runs}"
+_OBSERVED = "what failed runs alone, with sensors"
+
+
+def control(scene: Scene, report: Report, *, patience_s: float, runs: int) -> tuple[Report, list[str]]:
+    """Run the failed tests of *report* alone: *runs* times without sensors, and with them as long as that may tell
+    something. The report with the answers, and a line for each of its files that could not be written.
+
+    A copy that has not ended after *patience_s* is stopped.
+    """
+    if report.ended is not RunEnd.COMPLETE:
+        return report, []
+    controls = Controls(notes=(NOTHING_FAILED,))
+    if failed_tests(report):
+        controls = _controls(scene, report, patience_s, runs)
+    problems: list[str] = []
+    with recording_errors(problems, CONTROL_FILE):
+        scene.outer.write(CONTROL_FILE, controls_text(controls))
+    report = replace(report, controls=controls.controls, notes=[*report.notes, *controls.notes])
+    return report, [*problems, *write_reports(scene.outer, report)]
+
+
+def _controls(scene: Scene, report: Report, patience_s: float, runs: int) -> Controls:
+    tests = () if needs_all(report) else failed_tests(report)
+    alone: list[Report] = []
+    observed: list[Report] = []
+    with Signals() as signals:
+        for number in range(1, runs + 1):
+            scene.progress.say(_ALONE.format(number=number, runs=runs))
+            name = f"{CONTROL_FOLDER}/alone"
+            alone.append(run_again(scene, name, tests, patience_s, sensors=(), signals=signals)[0])
+            if signals.received:
+                return Controls(notes=(STOPPED,))
+        while len(observed) < runs and are_worth_observing(report, alone, observed):
+            scene.progress.say(_OBSERVED)
+            observed.append(run_again(scene, f"{CONTROL_FOLDER}/observed", tests, patience_s, signals=signals)[0])
+            if signals.received:
+                return Controls(notes=(STOPPED,))
+    return Controls(tuple(controls_of(report, alone, observed)))

@@ -1,0 +1,86 @@
+"""`parasuite run --control`: what failed runs alone, and each failure gets an answer."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from parasuite.model.control import Control, ControlAnswer, Controls
+from parasuite.record.control_file import CONTROL_FILE, controls_text, read_controls
+from parasuite.record.stored_rows import DAMAGED
+from parasuite.reports.wording import controlled
+from parasuite.run.control import NOTHING_FAILED
+from parasuite.sensors.seccomp.filter import ARCHITECTURE
+
+from netsupport import reserve_port
+from runner.tests.conftest import Finished, Parasuite, planted
+
+if sys.platform != "linux" or ARCHITECTURE is None:
+    pytest.skip("the exact sensors are Linux's", allow_module_level=True)
+
+# By planted test: its answer, and how often it passes alone in three runs.
+ANSWERS = {
+    "test_collision": (ControlAnswer.COLLISION, 3),
+    "test_flaky": (ControlAnswer.PASSES_ALONE, 2),
+    "test_that_does_not_bear_company": (ControlAnswer.PASSES_ALONE, 3),
+    "test_fails_alone": (ControlAnswer.FAILS_ALONE, 0),
+    "test_only_observed": (ControlAnswer.ONLY_OBSERVED, 3),
+}
+
+
+def written(finished: Finished) -> dict[str, Control]:
+    """The answers in the run folder, by the name of the test."""
+    return {control.test.rpartition("::")[2]: control for control in read_controls(finished.folder).controls}
+
+
+def test_each_failure_gets_its_answer_in_every_report(parasuite: Parasuite, tmp_path: Path) -> None:
+    with reserve_port(child_reuses_address=False) as lease:
+        environ = {
+            "PLANTED_PORT": str(lease.port),
+            "PLANTED_COUNTER": str(tmp_path / "counter"),
+            "PYTEST_ADDOPTS": "-p no:randomly",
+        }
+        finished = parasuite.run_pytest("-j", "2", "--control", "3", planted("control"), environ=environ)
+    assert finished.code == 1, finished.stdout + finished.stderr
+    answers = written(finished)
+    assert {name: (each.answer, each.passed) for name, each in answers.items()} == ANSWERS
+    for control in answers.values():
+        assert controlled(control) in finished.stdout
+        assert controlled(control) in (finished.folder / "junit.xml").read_text()
+    assert len(list((finished.cwd / ".parasuite" / "runs").iterdir())) == 1
+    assert parasuite("report").stdout == finished.stdout
+
+
+def test_a_command_is_run_alone_as_a_whole(parasuite: Parasuite) -> None:
+    finished = parasuite("run", "-j", "2", "--control", "2", "--", "sh", "-c", "test $PARASUITE_COPIES = 1")
+    assert finished.code == 1
+    assert written(finished) == {"sh": Control(test="sh", answer=ControlAnswer.PASSES_ALONE, passed=2, runs=2)}
+
+
+def test_a_file_that_cannot_be_collected_is_collected_alone(parasuite: Parasuite, tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(
+        "import os\nassert os.environ['PARASUITE_COPIES'] == '1'\ndef test_nothing(): pass\n"
+    )
+    finished = parasuite.run_pytest("-j", "2", "--control", "1", "test_it.py")
+    assert [(each.answer, each.passed) for each in written(finished).values()] == [(ControlAnswer.PASSES_ALONE, 1)]
+
+
+def test_where_nothing_failed_nothing_runs_and_that_is_said(parasuite: Parasuite) -> None:
+    finished = parasuite("run", "-j", "2", "--control", "3", "--", "true")
+    assert finished.code == 0
+    assert NOTHING_FAILED in finished.stdout
+    assert not (finished.folder / "control").exists()
+
+
+def test_reading_the_file_of_answers_undoes_writing_it(tmp_path: Path) -> None:
+    known = Controls((Control(test="a", answer=ControlAnswer.COLLISION, passed=3, runs=3),), ("a note",))
+    (tmp_path / CONTROL_FILE).write_text(controls_text(known))
+    assert read_controls(tmp_path) == known
+
+
+@pytest.mark.parametrize("row", [{}, {"test": "a", "answer": "perhaps", "passed": 1, "runs": 1}])
+def test_a_damaged_row_gives_no_answer_and_is_noted(tmp_path: Path, row: dict[str, object]) -> None:
+    (tmp_path / CONTROL_FILE).write_text(json.dumps({"format": 1, "rows": [row], "notes": []}))
+    assert read_controls(tmp_path) == Controls(notes=(DAMAGED.format(name=CONTROL_FILE),))
