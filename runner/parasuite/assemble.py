@@ -17,7 +17,7 @@ from parasuite.judge.copy_results import CopyResults, compared, of_command_copy,
 from parasuite.judge.explain import explain
 from parasuite.judge.findings import find
 from parasuite.judge.health import HealthReader
-from parasuite.judge.overlap import LOW, overlap
+from parasuite.judge.overlap import overlap, overlap_notes
 from parasuite.judge.port_range import PortRangeReader
 from parasuite.judge.proof import with_proofs
 from parasuite.judge.provocation import ProvocationReader
@@ -29,7 +29,7 @@ from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import CopyState, Event, RunStarted
 from parasuite.model.location import Location
 from parasuite.model.results import TEXT_MAX
-from parasuite.model.run_record import Overlap, RunRecord
+from parasuite.model.run_record import RunRecord
 from parasuite.model.sensors import cannot_see
 from parasuite.model.suppression import AllowComment
 from parasuite.model.words import CopyPhase, RunEnd
@@ -43,7 +43,6 @@ from parasuite.record.tally import tally_of
 from parasuite.record.untrusted import Missing, Unreadable, tail
 from parasuite.reports.registry import REPORT_FILES
 
-RAN_AT_ONCE = "two or more copies ran tests at once for only {percent} % of the time; they can collide only then"
 _STACKS_BYTES_MAX = 1 << 20  # The end of an output in which stacks are looked for.
 WHILE_READING = "{stopped} while the record was read"
 
@@ -99,7 +98,7 @@ def assemble_report(
         exit_code_from=record.exit_code_from,
     )
     notes = [*record.errors, *record.notes, *judged.notes, *health.notes, *comparison.notes]
-    notes += [*reading.ports.notes(record.port_range, results), *_overlap_note(measured, ends), *reading.note()]
+    notes += [*reading.ports.notes(record.port_range, results), *overlap_notes(measured, len(ends)), *reading.note()]
     remarks = [*marked.remarks]
     if decided.code.is_conclusive:
         remarks += stale_remark(stale(record.baseline, marked.findings))
@@ -208,12 +207,6 @@ def _states_of_copies(reading: _Reading, folder: RunFolder) -> list[Event]:
 
 def _end_of_run(record: RunRecord, reading: _Reading) -> RunEnd:
     return RunEnd(reading.stopped) if reading.stopped and record.ended is RunEnd.COMPLETE else record.ended
-
-
-def _overlap_note(measured: Overlap, ends: Sequence[CopyEnd]) -> list[str]:
-    if measured.share >= LOW or len(ends) < 2:
-        return []
-    return [RAN_AT_ONCE.format(percent=f"{measured.share:.0%}".removesuffix("%"))]
 
 
 def _results_of(folder: RunFolder, end: CopyEnd, target: Target, collected: Sequence[Sequence[str]]) -> CopyResults:

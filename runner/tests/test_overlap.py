@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.assemble import RAN_AT_ONCE
-from parasuite.judge.overlap import overlap
+from parasuite.judge.overlap import RAN_AT_ONCE, overlap, overlap_notes
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
 from parasuite.model.words import CopyPhase, TestOutcome
-from parasuite.reports.wording import NOTE
 
 from netsupport.tests import real_tools
 from runner.tests.conftest import Parasuite
@@ -69,9 +68,25 @@ def test_the_overlap_equals_a_count_of_every_second(spans: list[tuple[int, int]]
     assert measured == expected
 
 
-RECORDS_ITS_END = """
+@pytest.mark.parametrize(
+    ("measured", "copies", "is_noted"),
+    [
+        (Overlap(any_s=2.0, two_s=0.5), 2, True),
+        (Overlap(any_s=2.0, two_s=1.0), 2, False),
+        (Overlap(any_s=0.9), 2, False),
+        (Overlap(any_s=2.0), 1, False),
+        (Overlap(), 2, False),
+    ],
+)
+def test_a_note_says_that_copies_took_turns_if_their_tests_lasted_a_second(
+    measured: Overlap, copies: int, is_noted: bool
+) -> None:
+    assert overlap_notes(measured, copies) == ([RAN_AT_ONCE.format(percent=25)] if is_noted else [])
+
+
+TAKES_TURNS = """
 import os, pathlib, time
-def pytest_collection(session):
+def pytest_runtestloop(session):
     folder = pathlib.Path(os.environ["PARASUITE_COPY_DIR"])
     if os.environ["PARASUITE_COPY"] == "1":
         while not (folder.parent / "000" / "done").exists(): time.sleep(0.01)
@@ -80,14 +95,11 @@ def pytest_sessionfinish(session):
 """
 
 
-def test_a_note_and_run_json_say_that_copies_took_turns(
-    parasuite: Parasuite, suite: Callable[[str, str], Path]
-) -> None:
+def test_run_json_says_that_copies_took_turns(parasuite: Parasuite, suite: Callable[[str, str], Path]) -> None:
     suite("def test_it(): pass\n", "test_it.py")
-    suite(RECORDS_ITS_END, "conftest.py")
+    suite(TAKES_TURNS, "conftest.py")
     finished = parasuite.run_pytest("-j", "2", "tests/")
     assert finished.code == 0, finished.stdout
-    assert NOTE.format(note=RAN_AT_ONCE.format(percent=0)) in finished.stdout
     measured = finished.run["overlap"]
     assert (measured["two_s"], measured["all_s"]) == (0.0, 0.0)
     assert measured["any_s"] > 0

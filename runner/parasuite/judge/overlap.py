@@ -9,8 +9,9 @@ from parasuite.model.results import TestResult
 from parasuite.model.run_record import Overlap
 from parasuite.model.words import TestOutcome
 
-LOW = 0.5
-"""If the share of time is below this, a note tells the reader."""
+RAN_AT_ONCE = "two or more copies ran tests at once for only {percent} % of the time; they can collide only then"
+_LOW = 0.5
+_SHORT_S = 1.0  # Below this, how tests overlap depends on how busy the machine happens to be.
 
 
 def overlap(copy_ends: Sequence[CopyEnd], results: Sequence[Iterable[TestResult]]) -> Overlap:
@@ -30,6 +31,13 @@ def overlap(copy_ends: Sequence[CopyEnd], results: Sequence[Iterable[TestResult]
         seconds[running] += (at_ns - before_ns) / 1e9
         running, before_ns = running + change, at_ns
     return Overlap(any_s=sum(seconds[1:]), two_s=sum(seconds[2:]), all_s=seconds[-1])
+
+
+def overlap_notes(measured: Overlap, copies: int) -> list[str]:
+    """A note if *copies* copies ran their tests mostly one after the other."""
+    if measured.share >= _LOW or measured.any_s < _SHORT_S or copies < 2:
+        return []
+    return [RAN_AT_ONCE.format(percent=f"{measured.share:.0%}".removesuffix("%"))]
 
 
 def _window(end: CopyEnd, tests: Iterable[TestResult]) -> tuple[int, int]:
