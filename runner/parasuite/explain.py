@@ -14,8 +14,7 @@ import click
 from parasuite.assemble import assemble_report
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.plan.errors import ConfigError, did_you_mean
-from parasuite.record.past_runs import newest_run_with
-from parasuite.record.run_folder import RunFolder
+from parasuite.record.finding_search import newest_with
 from parasuite.reports.wording import finding_lines
 
 _PACKAGE = Path(__file__).parent
@@ -23,13 +22,12 @@ _IN_WHEEL = _PACKAGE / "pages"
 _IN_CHECKOUT = _PACKAGE.parents[1] / "docs" / "findings"
 _WORDS = (*Cause, *EffectKind)
 _WIDTH = max(map(len, _WORDS))
-UNKNOWN_ID = "no run in {base} has a finding {id}; `parasuite report` shows the latest one"
-_FINDING_ID = re.compile("[0-9a-f]{10}")
+_FINDING_ID = re.compile("[0-9a-f]{1,10}")
 UNKNOWN_WORD = "no cause or effect is called {word}{suggestion}; `parasuite explain` lists them"
 
 
 def is_finding_id(word: str) -> bool:
-    """Whether *word* has the form of a finding's id."""
+    """Whether *word* has the form of a finding's id, or of the beginning of one. No cause or effect has."""
     return _FINDING_ID.fullmatch(word) is not None
 
 
@@ -42,17 +40,15 @@ def page_lines(word: str) -> Iterator[str]:
     yield from (folder / f"{word}.md").read_text("utf-8").splitlines()
 
 
-def finding_page(base: Path, finding_id: str) -> Iterator[str]:
-    """All that the newest run below *base* says of a finding, and the page about its cause.
+def finding_page(base: Path, prefix: str) -> Iterator[str]:
+    """All that the newest run below *base* says of the finding whose id begins with *prefix*, and its cause's page.
 
-    Raises ConfigError if no run that is kept there has a finding of this id, and RunFolderError.
+    Raises RunFolderError if no run that is kept there has such a finding, or several.
     """
-    folder = newest_run_with(base, finding_id)
-    if folder is None:
-        raise ConfigError(UNKNOWN_ID.format(id=finding_id, base=base))
-    report = assemble_report(RunFolder.open(folder))
+    folder, stored = newest_with(base, prefix)
+    report = assemble_report(folder)
     for finding in report.findings:
-        if finding.id == finding_id:
+        if finding.id == stored.id:
             title, *lines = finding_lines(finding, report.start_ns, is_brief=False)
             yield f"{finding.severity} [{finding.cause}] {title}"
             yield from (f"    {line}" for line in lines)

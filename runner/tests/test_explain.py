@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from parasuite.explain import UNKNOWN_ID, UNKNOWN_WORD, overview, page_lines
+from parasuite.explain import UNKNOWN_WORD, is_finding_id, overview, page_lines
 from parasuite.model.causes import Cause, EffectKind, docs_page
 from parasuite.plan.errors import ConfigError
+from parasuite.record.finding_search import NO_RUN
 
 from runner.tests.conftest import Parasuite
 
@@ -92,6 +93,11 @@ def test_only_the_words_themselves_have_a_page(word: str) -> None:
         list(page_lines(word))
 
 
+@pytest.mark.parametrize("word", WORDS)
+def test_no_word_is_taken_for_an_id(word: str) -> None:
+    assert not is_finding_id(word)
+
+
 def test_an_id_prints_the_finding_of_the_newest_run_that_has_it_and_the_page_about_its_cause(
     parasuite: Parasuite, suite: Callable[[str], Path]
 ) -> None:
@@ -100,7 +106,7 @@ def test_an_id_prints_the_finding_of_the_newest_run_that_has_it_and_the_page_abo
     (finding,) = parasuite.run_pytest(*run).findings
     source.write_text("def test_it(): pass\n")
     assert parasuite.run_pytest(*run).findings == []
-    done = parasuite("explain", finding["id"])
+    done = parasuite("explain", finding["id"][:6])
     assert done.code == 0, done.stderr
     assert done.stdout.startswith(f"warning [exposed] {finding['title']}\n    at tests/test_it.py:2 test_it\n")
     assert done.stdout.endswith((PAGES / "exposed.md").read_text("utf-8"))
@@ -108,7 +114,7 @@ def test_an_id_prints_the_finding_of_the_newest_run_that_has_it_and_the_page_abo
 
 def test_an_id_that_no_run_has_is_wrong_usage(parasuite: Parasuite) -> None:
     done = parasuite("explain", "0123456789")
-    said = UNKNOWN_ID.format(base=".parasuite", id="0123456789")
+    said = NO_RUN.format(where=".parasuite")
     assert (done.code, done.stdout, done.stderr) == (2, "", f"parasuite: {said}\n")
 
 

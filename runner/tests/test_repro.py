@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parasuite.cli import repro
 from parasuite.model.proof import ProofOutcome
 from parasuite.model.words import Protocol
+from parasuite.record.finding_search import NO_RUN
 from parasuite.reports.proof_lines import NOT_PROVEN, NOT_REPRODUCED, REPRODUCED
 from parasuite.sensors import netlink
 from parasuite.sensors.seccomp.filter import ARCHITECTURE
@@ -155,7 +155,7 @@ def test_an_ambiguous_beginning_is_an_error_that_lists_what_it_may_mean(suite: S
 
 def test_without_a_run_there_is_an_error_that_says_what_to_do(parasuite: Parasuite) -> None:
     finished = parasuite("repro", "0123456789")
-    assert (finished.code, finished.stderr) == (2, f"parasuite: {repro.NO_RUN.format(where='.parasuite')}\n")
+    assert (finished.code, finished.stderr) == (2, f"parasuite: {NO_RUN.format(where='.parasuite')}\n")
 
 
 @pytest.mark.parametrize("text", ["", '{"findings": [{"id": 3}]}'])

@@ -14,8 +14,8 @@ from parasuite.plan.options import ProfileOption, current_folder, without_comman
 def explain_command(word: str | None) -> None:
     """Print the page about a cause or an effect: what happened, how to read it, how to cure it, when it is innocent.
 
-    For the ID of a finding, print all that the newest run with that finding says of it, and the page about its cause.
-    Without a word, list the causes and the effects.
+    For the ID of a finding, or its beginning, print all that the newest run with that finding says of it, and the
+    page about its cause. Without a word, list the causes and the effects.
     """
     if word is None:
         lines = overview()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -22,20 +21,14 @@ from parasuite.plan.option_types import PathText
 from parasuite.plan.options import SettingOption, all_without_command_line, current_folder, without_command_line
 from parasuite.plan.settings import SETTINGS, Origin, RunSpec, Source
 from parasuite.plan.targets import read_target
-from parasuite.record.findings_file import stored_findings
-from parasuite.record.retention import runs_below
-from parasuite.record.run_folder import RunFolder, RunFolderError
-from parasuite.record.untrusted import Unreadable
+from parasuite.record.finding_search import in_run, newest_with
+from parasuite.record.run_folder import RunFolder
 from parasuite.reports.proof_lines import proof_lines
 from parasuite.run.again import Scene, patience
 from parasuite.run.environment import inherited_environment
 from parasuite.run.networks.prepare import with_network
 from parasuite.run.proving import provoke
 
-NO_SUCH_FINDING = "no finding {prefix!r} in {where}; {there_are}"
-NO_RUN = "there is no run below {where}: run the suite first, or name a run folder"
-SEVERAL = "{prefix!r} is the beginning of several findings: {ids}"
-_LISTED = 10
 _EPILOG = """\b
 Exit codes:
   0    not reproduced: the port is not asked for any more, or every test
@@ -108,32 +101,10 @@ def repro_command(context: click.Context, /, finding_id: str, folder: Path | Non
 
 
 def _looked_up(prefix: str, folder: Path | None) -> tuple[RunFolder, StoredFinding]:
-    """The newest run, or that in *folder*, that has a finding whose id begins with *prefix*. Raises ConfigError."""
+    """The newest run, or that in *folder*, and its finding whose id begins with *prefix*. Raises RunFolderError."""
     if folder is not None:
-        candidates, where = [RunFolder.open(folder)], str(folder)
-    else:
-        base = Path(without_command_line("output_dir"))
-        candidates, where = [RunFolder(base / "runs" / run) for run in reversed(runs_below(base))], str(base)
-        if not candidates:
-            raise ConfigError(NO_RUN.format(where=where))
-    newest: Sequence[StoredFinding] = ()
-    for candidate in candidates:
-        try:
-            findings = stored_findings(candidate.path)
-        except Unreadable as error:
-            if folder is not None:
-                raise RunFolderError(f"{folder}: {error}") from error
-            continue  # A run that was killed before it was judged, or an older one.
-        newest = newest or findings
-        matching = [finding for finding in findings if finding.id.startswith(prefix)]
-        if len(matching) > 1:
-            raise ConfigError(SEVERAL.format(prefix=prefix, ids=", ".join(finding.id for finding in matching)))
-        if matching:
-            return candidate, matching[0]
-    ids = [f"{finding.id} [{finding.cause}]" for finding in newest[:_LISTED]]
-    more = f" and {len(newest) - len(ids)} more" if len(newest) > len(ids) else ""
-    there_are = f"there are {', '.join(ids)}{more}" if ids else "it has no finding"
-    raise ConfigError(NO_SUCH_FINDING.format(prefix=prefix, where=where, there_are=there_are))
+        return in_run(folder, prefix)
+    return newest_with(Path(without_command_line("output_dir")), prefix)
 
 
 def _spec(record: RunRecord) -> RunSpec:
