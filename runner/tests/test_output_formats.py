@@ -21,6 +21,7 @@ from parasuite.judge.series import SeriesReport, decide_series
 from parasuite.judge.summary import summarize
 from parasuite.judge.verdict import ExitCode, Verdict
 from parasuite.model.causes import Cause
+from parasuite.model.control import Control, ControlAnswer
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.location import Location
 from parasuite.model.results import TestResult
@@ -37,7 +38,7 @@ from parasuite.reports.sarif import LEFT_OUT as RESULTS_LEFT_OUT
 from parasuite.reports.series_formats import series_gitlab, series_sarif
 from parasuite.reports.series_problems import series_problems
 from parasuite.reports.series_registry import SERIES_FORMATS
-from parasuite.reports.wording import MORE, PROVES_NOTHING, explained_by, plural, suppressed_for
+from parasuite.reports.wording import MORE, PROVES_NOTHING, controlled, explained_by, plural, suppressed_for
 
 from runner.tests.building import a_finding, a_report, a_side, an_effect
 from runner.tests.conftest import Parasuite
@@ -127,6 +128,12 @@ def test_a_failed_test_is_at_the_last_line_of_its_own_file_and_names_its_finding
 )
 def test_a_file_is_named_as_the_repository_names_it(file: str, root: str, inside: str, shown: str) -> None:
     assert in_repository(file, a_report(root=root, root_in_repository=inside)) == shown
+
+
+def test_a_failed_test_says_what_it_does_alone() -> None:
+    control = Control(test=FAILED, answer=ControlAnswer.COLLISION, passed=3, runs=3)
+    _, failed, *_ = problems(bad_night(controls=(control,)))
+    assert failed.details[-1] == controlled(control)
 
 
 def test_a_finding_without_a_line_is_at_the_file_of_its_test() -> None:

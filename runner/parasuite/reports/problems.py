@@ -25,6 +25,7 @@ from parasuite.model.suppression import Suppressed
 from parasuite.model.words import CopyPhase, Severity
 from parasuite.reports.wording import (
     PROVES_NOTHING,
+    controlled,
     explained_by,
     finding_lines,
     in_copies,
@@ -224,11 +225,14 @@ def _failed_tests(report: Report, reasons: Mapping[Explanation, str]) -> Iterato
         for result in results:
             if result.outcome.is_bad and not result.is_of_copy:
                 failed.setdefault(result.id, []).append((copy, result))
+    controls = {control.test: control for control in report.controls}
     for test, runs in failed.items():
         outcome = Counter(result.outcome for _, result in runs).most_common(1)[0][0]
         where = in_copies([copy for copy, _ in runs], len(report.results))
         _, first = runs[0]
-        details = [*first.message.splitlines(), *_explained([(copy, test) for copy, _ in runs], report, reasons)]
+        why = _explained([(copy, test) for copy, _ in runs], report, reasons)
+        alone = [controlled(controls[test])] if test in controls else []
+        details = [*first.message.splitlines(), *why, *alone]
         place = place_of_failure(first, report)
         yield other_problem(OtherRule.FAILED_TEST, test, f"{outcome} {test} in {where}", details, place)
 
