@@ -18,6 +18,7 @@ from parasuite.model.run_record import Overlap
 from parasuite.model.run_summary import RunSummary, SummaryError, TestCount, read_summary_lines, summary_lines
 from parasuite.model.series_record import SeriesRecord, SeriesRecordError
 from parasuite.model.words import ExitCodeFrom, RunEnd, Severity
+from parasuite.reports.rates import rate
 
 from runner.tests.summaries import a_failure, a_finding, a_run, torn
 
@@ -216,3 +217,7 @@ def test_a_record_of_a_series_with_anything_else_is_refused(changes: dict[str, o
     value = {**json.loads(json.dumps(RECORD.to_json())), **changes}
     with pytest.raises(SeriesRecordError, match=said):
         SeriesRecord.from_json(value)
+
+
+def test_large_counts_are_written_alike() -> None:
+    assert rate(Rate(1000, 1000)) == "in 1,000 of 1,000 rounds (100 %, 95 % interval 100 to 100 %)"

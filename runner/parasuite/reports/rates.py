@@ -15,7 +15,7 @@ PASSES = "passed {where}; {failed} of {executions} failed"
 
 def rate(found: Rate, noun: str = "round") -> str:
     """`in 4 of 20 rounds (20 %, 95 % interval 8 to 42 %)`; without an interval if there was no round."""
-    where = IN_ROUNDS.format(count=found.count, rounds=plural(found.of, noun))
+    where = IN_ROUNDS.format(count=f"{found.count:,}", rounds=plural(found.of, noun))
     if not found.of:
         return where
     low, high = (round(100 * each) for each in found.interval)
