@@ -134,7 +134,7 @@ class SyscallWatch:
     def adopt(self, copy: int, installed: Installed) -> None:
         """Serve a filter's notify channel for *copy*; it is closed when the last task under the filter has gone."""
         if installed.network is not None:
-            self._enter(copy, installed.network)
+            self._guarded(partial(self._enter, copy, installed.network))
         self._channels[installed.fd] = _CopyChannel(copy, NotifyChannel(installed.fd), installed.restart_safe)
         self._poll.register(installed.fd, select.POLLIN)
 
