@@ -183,15 +183,29 @@ int main(int argc, char **argv) {
 _NODE = "require('net').createServer().listen(+process.argv[1], '127.0.0.1', function () { this.close() })"
 
 
-@pytest.fixture(params=["node", "static C"])
+_JAVA = """
+class Server {
+    public static void main(String[] arguments) throws Exception {
+        int port = Integer.parseInt(arguments[0]);
+        new java.net.ServerSocket(port, 5, java.net.InetAddress.getLoopbackAddress()).close();
+    }
+}
+"""
+
+
+@pytest.fixture(params=["node", "java", "static C"])
 def program(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     """A program that binds the port in its last argument, and fails if it cannot."""
     if request.param == "node":
         return [real_tools.program("node"), "-e", _NODE]
+    if request.param == "java":
+        (tmp_path / "Server.java").write_text(_JAVA)
+        return [real_tools.program("java"), str(tmp_path / "Server.java")]
     source, made = tmp_path / "server.c", tmp_path / "server"
     source.write_text(_STATIC_C)
-    argv = [real_tools.program("gcc", "cc"), "-static", "-o", str(made), str(source)]
-    if subprocess.run(argv, capture_output=True, check=False).returncode != 0:
+    compiler = real_tools.program_if_any("gcc", "cc")
+    argv = [compiler, "-static", "-o", str(made), str(source)]
+    if not compiler or subprocess.run(argv, capture_output=True, check=False).returncode != 0:
         pytest.skip("a static C program cannot be compiled here")
     return [str(made)]
 
