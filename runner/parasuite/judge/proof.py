@@ -5,6 +5,7 @@ A failed test counts only if it ended after the port was taken: before that, par
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ NO_MEANS = "the kernel performs this bind itself, so there is no moment before i
 NOT_LOOPBACK = "only addresses of the loopback interface are taken"
 FAILED_OTHERWISE = "nobody asked for the port, but {test} failed: {message}"
 _MESSAGE_MAX = 300
+_ERROR = re.compile(r"error|in use|EADDRINUSE", re.IGNORECASE)
 
 
 def proof_of(finding: StoredFinding, report: Report, folder: str) -> Proof:
@@ -95,9 +97,12 @@ def _first_line(result: TestResult) -> str:
 
 
 def _lines_of(result: TestResult) -> Iterator[str]:
-    """The lines of its message; of a copy as a whole, the last line that it printed, which says more."""
+    """The lines of its message. Of a copy as a whole, the last line that it printed says more, and the last one that
+    names an error says most: what follows it may be the version of the program.
+    """
     if result.is_of_copy:
-        yield from [line.strip() for line in reversed(result.text.splitlines()) if line.strip()]
+        printed = [line.strip() for line in reversed(result.text.splitlines()) if line.strip()]
+        yield from sorted(printed, key=lambda line: _ERROR.search(line) is None)
     yield from [line.strip() for line in result.message.splitlines() if line.strip()]
 
 
