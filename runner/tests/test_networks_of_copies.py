@@ -186,6 +186,12 @@ def test_a_run_says_that_each_copy_had_a_network_of_its_own(parasuite: Parasuite
     assert finished.run["network"] == "each"
 
 
+def test_findings_of_copies_in_networks_of_their_own_cannot_be_proven_in_the_same_run(parasuite: Parasuite) -> None:
+    finished = parasuite("run", *EACH, "--prove", "60", "--", "true")
+    assert finished.code == ExitCode.USAGE
+    assert finished.stderr.startswith("parasuite: --prove cannot take a port in the network of a copy; use --network")
+
+
 # --- judging --------------------------------------------------------------------------------------------------------
 
 

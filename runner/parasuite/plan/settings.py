@@ -445,6 +445,12 @@ class RunSpec(Settings):
         if self.port_range is not None and self.network is not NetworkMode.PRIVATE:
             label = SETTINGS["port_range"].label(self.origins["port-range"])
             raise ConfigError(f"{label} only applies to a private network; add --network {NetworkMode.PRIVATE}")
+        if self.prove_s is not None and self.network is NetworkMode.EACH:
+            label = SETTINGS["prove_s"].label(self.origins["prove"])
+            raise ConfigError(
+                f"{label} cannot take a port in the network of a copy; use --network {NetworkMode.PRIVATE}, or "
+                "`parasuite repro` afterwards"
+            )
 
         for setting in (SETTINGS[name] for name in RUN_AGAIN if getattr(self, name) is not None):
             if self.is_observed_only or self.is_series:
