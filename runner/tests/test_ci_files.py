@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from netsupport.tests import real_tools
+from runner.tests.conftest import clean_environment
 
 CI = Path(__file__).resolve().parents[2] / "ci"
 UNITS = ("parasuite-nightly.service", "parasuite-nightly.timer")
@@ -65,3 +68,46 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Callable[[], int]:
+    """A night of a project with one test, "tests/test_it.py", in a checkout whose environment is this one's."""
+    checkout, project = tmp_path / "checkout", tmp_path / "project"
+    (checkout / "ci").mkdir(parents=True)
+    shutil.copy(CI / "nightly", checkout / "ci")
+    (checkout / "Makefile").write_text("environment:\n")
+    program = checkout / ".venv" / "bin" / "parasuite"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m parasuite "$@"\n')
+    program.chmod(0o755)
+    (project / "tests").mkdir(parents=True)
+    (project / "pyproject.toml").write_text(f"[tool.parasuite]\ntarget = 'tests'\npython = '{sys.executable}'\n")
+    environ = {**clean_environment(), "DURATION": "0.1s", "PROVE": "30"}
+
+    def run() -> int:
+        words = [str(checkout / "ci" / "nightly"), "1"]
+        return subprocess.run(words, cwd=project, env=environ, stdin=subprocess.DEVNULL, check=False).returncode
+
+    return run
+
+
+def test_a_night_compares_itself_with_the_night_before(tmp_path: Path, night: Callable[[], int]) -> None:
+    real_tools.program("make")
+    (tmp_path / "project" / "tests" / "test_it.py").write_text("def test_it(): pass\n")
+    assert night() == 0
+    results = tmp_path / "project" / ".parasuite" / "nightly" / "own"
+    assert not (results / "diff.md").exists()
+    assert night() == 0
+    assert {path.name for path in results.iterdir()} == {
+        *("report.md", "junit.xml", "findings.json", "parasuite.sarif"),
+        *("history.md", "diff.md", "latest"),
+    }
+
+
+def test_what_failed_at_night_is_run_again_alone(tmp_path: Path, night: Callable[[], int]) -> None:
+    real_tools.program("make")
+    (tmp_path / "project" / "tests" / "test_it.py").write_text("def test_it(): raise ValueError\n")
+    assert night() == 1
+    results = tmp_path / "project" / ".parasuite" / "nightly" / "own"
+    assert "fails alone, too" in (results / "proof.md").read_text()
