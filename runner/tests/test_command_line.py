@@ -193,3 +193,20 @@ def test_no_color_prevails_over_force_color(parasuite: Parasuite) -> None:
     arguments = ("run", "-j", "1", "--sensors", "none", "--", "false")
     finished = parasuite(*arguments, environ={"FORCE_COLOR": "1", "NO_COLOR": "1"})
     assert "\x1b" not in finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--control", "0"], "--control must be a whole number from 1 to 100, not '0'"),
+        (["--prove", "0.0"], "--prove must be a number of seconds above 0, not '0.0'"),
+        (["--control=x"], "--control must be a whole number from 1 to 100, not 'x'"),
+        (["--control", "--prove", "0"], "--prove must be a number of seconds above 0, not '0'"),
+        (["--control", "no/such/tests"], "no/such/tests"),
+    ],
+)
+def test_an_option_that_needs_no_number_takes_one_that_follows_and_nothing_else(
+    parasuite: Parasuite, options: list[str], said: str
+) -> None:
+    done = parasuite("run", *options)
+    assert (done.code, said in done.stderr) == (2, True), done.stderr

@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 from collections.abc import Sequence
+from itertools import pairwise
 
 import click
 
@@ -61,9 +62,21 @@ class RunCommand(click.Command):
 
 
 def _with_values(args: Sequence[str]) -> list[str]:
-    """*args*, in which an option that needs no value has the one that it means: the word after it is the target."""
-    bare = {flag: each.if_bare for each in SETTINGS.values() if each.if_bare for flag in each.option_flags}
-    return [f"{word}={bare[word]}" if word in bare else word for word in args]
+    """*args*, in which an option that needs no value has the one that it means: the word after it is the target.
+
+    A number after an option whose value is one is its value.
+    """
+    bare = {flag: each for each in SETTINGS.values() if each.if_bare for flag in each.option_flags}
+    given = []
+    for word, following in pairwise([*args, ""]):
+        setting = bare.get(word)
+        has_value = setting is not None and int in setting.toml_types and _is_number(following)
+        given.append(word if setting is None or has_value else f"{word}={setting.if_bare}")
+    return given
+
+
+def _is_number(word: str) -> bool:
+    return word.replace(".", "", 1).isdecimal()
 
 
 def _run(options: Sequence[str], after_dashes: Sequence[str]) -> str:

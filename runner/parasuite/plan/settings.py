@@ -58,7 +58,8 @@ class Setting(Generic[T]):
     *variables* differ; of several variables, the first that is set counts. *value_type*: reads its text, wherever
     that comes from. *must_be*: what the text must be, for the error "--name must be ...". *default*: as a user would
     write it; *default_shown*: what --help shows instead. *toml_types*: what pyproject.toml may contain.
-    *if_bare*: what its option means without a value, which must follow a `=` then; "" if it must have one.
+    *if_bare*: what its option means without a value, which then must be a number or follow a `=`; "" if it must have
+    one.
     *is_option_only*: it has neither a key nor a variable.
 
     *applies_to*: the targets that it is for, by their results; None for all. For any other target it is an error,
@@ -305,8 +306,9 @@ class Settings:
             must_be=f"a whole number from 1 to {CONTROL_RUNS_MAX}",
             metavar="RUNS",
             default_shown="no control",
+            if_bare="3",
             toml_types=(int, str),
-            help="At the end, run what failed alone, RUNS times, and say which failures are collisions.",
+            help="At the end, run what failed alone, RUNS times, and say which are collisions. Without a number: 3.",
         )
     )
     prove_s: float | None = _row(
@@ -316,8 +318,9 @@ class Settings:
             must_be="a number of seconds above 0",
             metavar="SECONDS",
             default_shown="no proof",
+            if_bare="300",
             toml_types=(int, float, str),
-            help="At the end, prove the findings one by one as `parasuite repro` does, for SECONDS in all.",
+            help="At the end, prove findings as `parasuite repro` does, for SECONDS in all. Without a number: 300.",
         )
     )
     network: NetworkMode = _row(
