@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from parasuite.judge.copy_ends import copy_ends
@@ -32,7 +32,7 @@ from parasuite.model.results import TEXT_MAX
 from parasuite.model.run_record import RunRecord
 from parasuite.model.sensors import cannot_see
 from parasuite.model.suppression import AllowComment
-from parasuite.model.words import CopyPhase, RunEnd
+from parasuite.model.words import CopyPhase, OptionalReport, RunEnd
 from parasuite.plan.targets import ResultSource, Target, read_target
 from parasuite.record.command_results import command_results
 from parasuite.record.control_file import read_controls
@@ -139,6 +139,7 @@ def assemble_report(
         comments=comments,
         provocation=reading.provocation.provocation,
         controls=controls.controls,
+        timeline=judged.timeline,
     )
 
 
@@ -245,12 +246,13 @@ def _end_of_output(root: Path, name: str) -> tuple[str, str]:
         return str(error), ""
 
 
-def write_reports(folder: RunFolder, report: Report) -> list[str]:
-    """Write every report file; a line for each that could not be written."""
+def write_reports(folder: RunFolder, report: Report, optional: Collection[OptionalReport]) -> list[str]:
+    """Write the report files, of the optional ones those in *optional*; a line for each that could not be written."""
     problems: list[str] = []
     for file in REPORT_FILES:
-        with recording_errors(problems, file.name):
-            folder.write(file.name, file.render(report))
+        if file.option is None or file.option in optional:
+            with recording_errors(problems, file.name):
+                folder.write(file.name, file.render(report))
     return problems
 
 

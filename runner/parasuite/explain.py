@@ -1,7 +1,4 @@
-"""The pages about causes and effects, and all about one finding, as lines for a terminal.
-
-They are docs/findings/*.md in a checkout, and lie in the package where parasuite was installed from a wheel.
-"""
+"""The pages about causes and effects, and all about one finding, as lines for a terminal."""
 
 from __future__ import annotations
 
@@ -15,11 +12,9 @@ from parasuite.assemble import assemble_report
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.plan.errors import ConfigError, did_you_mean
 from parasuite.record.finding_search import newest_with
+from parasuite.reports.docs_pages import page_text
 from parasuite.reports.wording import finding_lines
 
-_PACKAGE = Path(__file__).parent
-_IN_WHEEL = _PACKAGE / "pages"
-_IN_CHECKOUT = _PACKAGE.parents[1] / "docs" / "findings"
 _WORDS = (*Cause, *EffectKind)
 _WIDTH = max(map(len, _WORDS))
 _FINDING_ID = re.compile("[0-9a-f]{1,10}")
@@ -33,11 +28,11 @@ def is_finding_id(word: str) -> bool:
 
 def page_lines(word: str) -> Iterator[str]:
     """The page about the cause or the effect *word*. Raises ConfigError for any other word."""
-    if word not in set(_WORDS):
+    by_name: dict[str, Cause | EffectKind] = {str(each): each for each in _WORDS}
+    if word not in by_name:
         suggestion = did_you_mean(word.lower(), {each: each for each in _WORDS})
         raise ConfigError(UNKNOWN_WORD.format(word=repr(word), suggestion=suggestion))
-    folder = _IN_WHEEL if _IN_WHEEL.is_dir() else _IN_CHECKOUT
-    yield from (folder / f"{word}.md").read_text("utf-8").splitlines()
+    yield from page_text(by_name[word]).splitlines()
 
 
 def finding_page(base: Path, prefix: str) -> Iterator[str]:

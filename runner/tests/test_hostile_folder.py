@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.assemble import assemble_report, write_reports
 from parasuite.judge.copy_results import FOLDER_WAS_EMPTIED
+from parasuite.model.words import OptionalReport
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.reports.terminal import terminal
 
@@ -73,7 +74,7 @@ def judged(folder: Path) -> tuple[int, bool] | None:
     except RunFolderError:
         return None
     assert all("\n" not in line.plain for line in terminal(report))
-    write_reports(run_folder, report)
+    write_reports(run_folder, report, frozenset(OptionalReport))
     return int(report.verdict.code), any(note.startswith(CHANGED) for note in report.notes)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from parasuite.explain import page_lines
 from parasuite.model.causes import Cause, EffectKind
+from parasuite.reports.page.page import SCRIPTS
 
 from runner.tests.conftest import Parasuite
 
@@ -33,6 +34,7 @@ def test_a_wheel_holds_three_packages_an_entry_point_and_no_package_s_tests(whee
     assert {name.partition("/")[0] for name in names} == packages | {"netsupport_entry.py"}
     assert not [name for name in names if "/tests/" in name or "/benchmarks/" in name]
     assert {"converted_tests/pytest.ini", "parasuite/py.typed", "netsupport/py.typed"} <= set(names)
+    assert {f"parasuite/reports/page/{name}" for name in (*SCRIPTS, "page.css", "page.html.j2")} <= set(names)
     pages = {name for name in names if name.startswith("parasuite/") and name.endswith(".md")}
     assert pages == {f"parasuite/pages/{word}.md" for word in (*Cause, *EffectKind)}
 

@@ -43,6 +43,7 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "seed": [("0", 0), ("7", 7), ("4294967295", 4294967295)],
     "until": [("failure", "failure"), ("finding", "finding"), ("failure", "failure")],
     "sensors": [("none", ()), ("auto", ("auto",)), ("recorder, sampler", ("recorder", "sampler"))],
+    "page": [("false", False), ("1", True), ("no", False)],
 }
 
 
@@ -77,7 +78,8 @@ def test_the_command_line_overrides_the_environment_which_overrides_pyproject(
         prepare()
         values, sources = parse()
         seen.append((values[field], sources[setting.name]))
-    values, sources = parse(setting.option_flags[-1], in_option)
+    flag = setting.option_flags[-1]
+    values, sources = parse(*([flag.replace("--", "--no-")] if setting.is_switch else [flag, in_option]))
     seen.append((values[field], sources[setting.name]))
     assert seen[0][1] is Origin.DEFAULT
     assert seen[1:] == [
@@ -100,6 +102,7 @@ def test_an_empty_variable_is_not_set(project: Path, monkeypatch: pytest.MonkeyP
         ("copies = 3", "copies", 3),
         ("timeout = 2", "timeout_s", 2.0),
         ("timeout = 2.5", "timeout_s", 2.5),
+        ("page = false", "page", False),
         ("sensors = ['recorder', 'sampler']", "sensors", ("recorder", "sampler")),
     ],
 )
@@ -121,6 +124,7 @@ def test_pyproject_may_use_the_types_of_toml(project: Path, line: str, field: st
         "duration = 'm'",
         "duration = '1m1h'",
         "duration = inf",
+        "page = 0",
     ],
 )
 def test_an_unusable_value_in_pyproject_is_named_with_its_place(project: Path, line: str) -> None:

@@ -13,17 +13,18 @@ from parasuite.gather import assemble_series, write_series_reports
 from parasuite.model.words import OutputFormat
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import ProfileOption, SettingOption, current_folder, without_command_line
+from parasuite.plan.settings import optional_reports
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.series import SeriesFolder
 
 
 @click.command(
     "report",
-    params=[SettingOption("output_format"), ProfileOption()],
+    params=[SettingOption("output_format"), SettingOption("page"), ProfileOption()],
     short_help="show an earlier run or series again",
 )
 @click.argument("folder", metavar="[DIR]", required=False, type=PathText(str, "dir"))
-def report_command(folder: str | None, output_format: OutputFormat) -> None:
+def report_command(folder: str | None, output_format: OutputFormat, *, page: bool) -> None:
     """Analyse the record of a run or of a series again, write its reports, and exit with its exit code.
 
     DIR is the folder of a run or of a series, or a folder that contains some, of which the latest is taken. By
@@ -40,4 +41,4 @@ def report_command(folder: str | None, output_format: OutputFormat) -> None:
         report = assemble_report(run_folder)
     except OSError as error:
         stop(f"{error.filename or path} cannot be read: {error.strerror}")
-    print_report_and_exit(report, write_reports(run_folder, report), output_format)
+    print_report_and_exit(report, write_reports(run_folder, report, optional_reports(page=page)), output_format)

@@ -61,9 +61,9 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
     parasuite run                    what pyproject.toml names (see below), or
                                      the bundled corpus of network tests
 
-    Progress goes to stderr, the report to stdout. Everything is stored in .parasuite/latest: findings.json, junit.xml
-    (all copies), junit-merged.xml (one case per test) and the output of each copy. A copy finds its number in
-    $PARASUITE_COPY and a folder of its own in $PARASUITE_COPY_DIR.
+    Progress goes to stderr, the report to stdout. Everything is stored in .parasuite/latest: report.html (the
+    run on one page), findings.json, junit.xml (all copies), junit-merged.xml (one case per test) and the output
+    of each copy. A copy finds its number in $PARASUITE_COPY and a folder of its own in $PARASUITE_COPY_DIR.
 
     \b
     A project names its suite and its options in pyproject.toml:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from parasuite.judge.findings import Explanation, Finding
 from parasuite.judge.health import Health
 from parasuite.judge.provocation import Provocation
+from parasuite.judge.timeline import Timeline
 from parasuite.judge.verdict import Verdict
 from parasuite.model.control import Control
 from parasuite.model.copy_life import CopyEnd
@@ -33,7 +34,7 @@ class Report:
     was then, as from head_of_stacks. *comments*: in the source code, that may suppress findings; to be stored.
     *remarks*: on suppressions that do not count; their texts are among the notes. *network*, *port_range*: as in
     RunRecord. *provocation*: what parasuite did as the other side of a finding. *controls*: what its failed
-    tests do alone.
+    tests do alone. *timeline*: who held what, and when.
     """
 
     run_id: str
@@ -65,3 +66,4 @@ class Report:
     comments: tuple[AllowComment, ...] = ()
     provocation: Provocation = field(default_factory=Provocation)
     controls: Sequence[Control] = ()
+    timeline: Timeline = field(default_factory=Timeline)

@@ -271,6 +271,12 @@ class ExitCodeFrom(StrEnum):
     SUITE = "suite"
 
 
+class OptionalReport(StrEnum):
+    """A report that a run writes only if a setting says so. PAGE: report.html."""
+
+    PAGE = "page"
+
+
 class Role(StrEnum):
     """What one side of a finding did. DREW: was assigned the port by the kernel, and released it."""
 

@@ -38,12 +38,12 @@ class SettingOption(click.Option):
         self.setting: Setting[Any] = SETTINGS[field]
         self._is_stored = is_stored and not self.setting.is_option_only
         super().__init__(
-            [*self.setting.option_flags, field],
+            [*_declarations(self.setting), field],
             type=self.setting.value_type,
             default=self.setting.default,
             show_default=self.setting.default_shown or bool(self.setting.default),
             envvar=self.setting.environment_variables if self._is_stored else None,
-            metavar=self.setting.metavar,
+            metavar=self.setting.metavar or None,
             help=help or self.setting.help,
         )
 
@@ -106,6 +106,11 @@ def project_of(ctx: click.Context) -> Project:
         ctx.meta[_PROJECT] = read_project(current_folder(), ctx.meta.get(_PROFILE, ""))
     project: Project = ctx.meta[_PROJECT]
     return project
+
+
+def _declarations(setting: Setting[Any]) -> list[str]:
+    """The option's flags as click takes them; those of a switch with their opposites."""
+    return [f"{flag}/--no-{flag.removeprefix('--')}" if setting.is_switch else flag for flag in setting.option_flags]
 
 
 def setting_options() -> list[click.Parameter]:

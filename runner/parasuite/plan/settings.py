@@ -17,7 +17,15 @@ import click
 from parasuite.model.ambient import AmbientService
 from parasuite.model.sensors import SensorName
 from parasuite.model.suppression import Suppression
-from parasuite.model.words import ExitCodeFrom, FailFast, FailOn, NetworkMode, OutputFormat, Until
+from parasuite.model.words import (
+    ExitCodeFrom,
+    FailFast,
+    FailOn,
+    NetworkMode,
+    OptionalReport,
+    OutputFormat,
+    Until,
+)
 from parasuite.plan.baseline import Baseline
 from parasuite.plan.capacity import processors
 from parasuite.plan.errors import ConfigError
@@ -60,6 +68,7 @@ class Setting(Generic[T]):
     write it; *default_shown*: what --help shows instead. *toml_types*: what pyproject.toml may contain.
     *if_bare*: what its option means without a value, which then must be a number or follow a `=`; "" if it must have
     one.
+    *is_switch*: it is on or off, and its options are `--name` and `--no-name`.
     *is_option_only*: it has neither a key nor a variable.
 
     *applies_to*: the targets that it is for, by their results; None for all. For any other target it is an error,
@@ -70,7 +79,7 @@ class Setting(Generic[T]):
     name: str
     value_type: click.ParamType[T]
     must_be: str
-    metavar: str
+    metavar: str = ""
     help: str
     flags: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
@@ -78,6 +87,7 @@ class Setting(Generic[T]):
     default_shown: str = ""
     toml_types: tuple[type, ...] = (str,)
     if_bare: str = ""
+    is_switch: bool = False
     is_option_only: bool = False
     applies_to: ResultSource | None = None
     instead: str = ""
@@ -398,6 +408,23 @@ class Settings:
             help="Give each copy a seed of its own that follows from N; docs/rounds.md.",
         )
     )
+    page: bool = _row(
+        Setting(
+            name="page",
+            value_type=click.BOOL,
+            must_be="true or false",
+            default="true",
+            toml_types=(bool, str),
+            is_switch=True,
+            help="Write report.html, the run on one page.",
+        )
+    )
+
+
+def optional_reports(*, page: bool) -> frozenset[OptionalReport]:
+    """The reports to write, from the settings of the same names."""
+    wanted = {OptionalReport.PAGE: page}
+    return frozenset(report for report, is_wanted in wanted.items() if is_wanted)
 
 
 SETTINGS: Mapping[str, Setting[Any]] = {each.name: each.metadata[_ROW] for each in fields(Settings)}
@@ -420,6 +447,11 @@ class RunSpec(Settings):
     suppressions: tuple[Suppression, ...] = ()
     accepted: Baseline = Baseline()
     notes: tuple[str, ...] = ()
+
+    @property
+    def optional_reports(self) -> frozenset[OptionalReport]:
+        """Which of them are to be written."""
+        return optional_reports(page=self.page)
 
     @property
     def is_observed_only(self) -> bool:

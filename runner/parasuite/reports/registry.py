@@ -1,4 +1,4 @@
-"""The reports, one row each: the files that every run writes into its folder, and the formats that are printed."""
+"""The reports, one row each: the files that a run writes into its folder, and the formats that are printed."""
 
 from __future__ import annotations
 
@@ -8,22 +8,24 @@ from dataclasses import dataclass
 from parasuite.judge.report import Report
 from parasuite.judge.summary import summarize
 from parasuite.model.run_summary import FILE_NAME, summary_lines
-from parasuite.model.words import OutputFormat
+from parasuite.model.words import OptionalReport, OutputFormat
 from parasuite.reports.concise import concise
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.github import github
 from parasuite.reports.gitlab import gitlab
 from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.markdown import markdown
+from parasuite.reports.page.page import page
 from parasuite.reports.sarif import sarif
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFile:
-    """A file in the run folder. *render*: its whole text, from the Report alone."""
+    """A file in the run folder. *render*: its text, from the Report alone. *option*: None if it is always written."""
 
     name: str
     render: Callable[[Report], str]
+    option: OptionalReport | None = None
 
 
 REPORT_FILES = (
@@ -31,6 +33,7 @@ REPORT_FILES = (
     ReportFile("junit.xml", junit),
     ReportFile("junit-merged.xml", junit_merged),
     ReportFile(FILE_NAME, lambda report: "".join(summary_lines(summarize(report)))),
+    ReportFile("report.html", page, option=OptionalReport.PAGE),
 )
 
 OUTPUT_FORMATS: Mapping[OutputFormat, Callable[[Report], str]] = {

@@ -108,7 +108,7 @@ def in_copies(copies: Sequence[int], total: int) -> str:
 def outcome_counts(counts: Mapping[TestOutcome, int], failed_attempts: int = 0) -> str:
     """`tests: 4 passed, 0 failed, 2 skipped, 1 failed attempt run again`: passed and failed always, others if any."""
     shown = [
-        _counted(counts.get(outcome, 0), outcome)
+        counted(counts.get(outcome, 0), outcome)
         for outcome in _OUTCOMES
         if counts.get(outcome) or outcome in (TestOutcome.PASSED, TestOutcome.FAILED)
     ]
@@ -117,7 +117,8 @@ def outcome_counts(counts: Mapping[TestOutcome, int], failed_attempts: int = 0) 
     return "tests: " + ", ".join(shown)
 
 
-def _counted(count: int, outcome: TestOutcome) -> str:
+def counted(count: int, outcome: TestOutcome) -> str:
+    """`2 passed`, `2 errors`."""
     return plural(count, outcome) if outcome is TestOutcome.ERROR else f"{count:,} {outcome}"
 
 

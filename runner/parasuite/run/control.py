@@ -34,7 +34,7 @@ def control(scene: Scene, report: Report, *, patience_s: float, runs: int) -> tu
     with recording_errors(problems, CONTROL_FILE):
         scene.outer.write(CONTROL_FILE, controls_text(controls))
     report = replace(report, controls=controls.controls, notes=[*report.notes, *controls.notes])
-    return report, [*problems, *write_reports(scene.outer, report)]
+    return report, [*problems, *write_reports(scene.outer, report, scene.spec.optional_reports)]
 
 
 def _controls(scene: Scene, report: Report, patience_s: float, runs: int) -> Controls:

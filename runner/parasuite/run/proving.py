@@ -72,4 +72,4 @@ def prove(scene: Scene, report: Report, *, patience_s: float, budget_s: float) -
     with recording_errors(problems, PROOF_FILE):
         scene.outer.write(PROOF_FILE, proofs_text(Proofs(tuple(proofs), tuple(notes))))
     report = replace(report, findings=with_proofs(report.findings, proofs), notes=[*report.notes, *notes])
-    return report, [*problems, *write_reports(scene.outer, report)]
+    return report, [*problems, *write_reports(scene.outer, report, scene.spec.optional_reports)]

@@ -273,13 +273,13 @@ class _Session:
             lambda: self.signals.judging_is_over(began_s),
             lambda places: allow_comments(self.work_dir, places),
         )
-        problems += write_reports(self.folder, report)
+        problems += write_reports(self.folder, report, self.spec.optional_reports)
         problems += _keep_scratch(self.folder, report, self.scratch)
         decided = with_problems(report.verdict, problems)
         if decided != report.verdict:
             # The reports that can be written must not say that all was well.
             report = replace(report, verdict=decided)
-            problems += write_reports(self.folder, report)
+            problems += write_reports(self.folder, report, self.spec.optional_reports)
         lasted = report.overlap
         overlap = Overlap(any_s=round(lasted.any_s, 3), two_s=round(lasted.two_s, 3), all_s=round(lasted.all_s, 3))
         with recording_errors(problems, "run.json"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from parasuite.judge.findings.crosstalk import Crosstalk
 from parasuite.judge.findings.exposed import Exposed
@@ -22,6 +22,7 @@ from parasuite.judge.fusion import fuse
 from parasuite.judge.ledger import in_order
 from parasuite.judge.networks import with_networks
 from parasuite.judge.parties import with_workers
+from parasuite.judge.timeline import Timeline, TimelineReader
 from parasuite.model.ambient import AmbientService
 from parasuite.model.events import Event
 
@@ -36,10 +37,13 @@ BY_FILE = "{binds} refused because of a file at the path of a Unix socket, which
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """*findings*: errors first. *notes*: what was seen and could not be judged, one line each."""
+    """*findings*: errors first. *notes*: what was seen and could not be judged, one line each. *timeline*: who held
+    what, and when.
+    """
 
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    timeline: Timeline = field(default_factory=Timeline)
 
 
 def find(events: Iterable[Event], ambient: Collection[AmbientService] = ()) -> Judgement:
@@ -47,7 +51,7 @@ def find(events: Iterable[Event], ambient: Collection[AmbientService] = ()) -> J
 
     *ambient*: services outside the run that the suite is meant to use; nothing is said of them.
     """
-    knowledge, table, refused = Knowledge(), FindingTable(), Refused()
+    knowledge, table, refused, timeline = Knowledge(), FindingTable(), Refused(), TimelineReader()
     detectors: tuple[Detector, ...] = (
         Leaked(),  # Before `refused`, which asks what has leaked.
         refused,
@@ -65,11 +69,18 @@ def find(events: Iterable[Event], ambient: Collection[AmbientService] = ()) -> J
             for seen in detector.observe(event, changes, knowledge):
                 if not _is_meant(seen, ambient):
                     table.add(seen)
+                    timeline.name(seen.endpoint, knowledge.ledger)
+        timeline.read(event.t_ns, changes)
     for detector in detectors:
         for seen in detector.conclude(knowledge):
             if not _is_meant(seen, ambient):
                 table.add(seen)
-    return Judgement(findings=tuple(table.findings(knowledge)), notes=tuple(_notes(refused)))
+                timeline.name(seen.endpoint, knowledge.ledger)
+    return Judgement(
+        findings=tuple(table.findings(knowledge)),
+        notes=tuple(_notes(refused)),
+        timeline=timeline.timeline(knowledge.ledger.open_holds()),
+    )
 
 
 def _is_meant(seen: Seen, ambient: Collection[AmbientService]) -> bool:

@@ -1,0 +1,136 @@
+"""What the page says of each finding and of each failed test, arranged for the template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from parasuite.judge.findings import Effect, Finding, Side
+from parasuite.judge.report import Report
+from parasuite.model.causes import EffectKind
+from parasuite.model.results import TestResult
+from parasuite.reports.page.cures import cure
+from parasuite.reports.page.moments import moment
+from parasuite.reports.wording import EXPIRED, effects_counted, explained_by, in_copies, suppressed_for
+
+FINDINGS_MAX = 200
+FAILURES_MAX = 200
+_SIDES_MAX = 4
+_MORE_EFFECTS_MAX = 20
+_TESTS_MAX = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EffectGroup:
+    """Effects of one kind. *counted*: how often, and where. *first*: shown with both sides; *more*: a line each.
+
+    *left_out*: how many further pairs of sides there are.
+    """
+
+    counted: str
+    first: Effect
+    more: Sequence[Effect]
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """A finding. *number*: its place in the report. *remarks*: that it is suppressed, or is no longer. *sides*: shown
+    if nothing happened yet. *failed_tests*, *sides*: only the first ones, *failed_left_out* and *sides_left_out*
+    more. *has_moment*: whether the timeline can show it.
+    """
+
+    number: int
+    finding: Finding
+    remarks: Sequence[str]
+    groups: Sequence[EffectGroup]
+    sides: Sequence[Side]
+    sides_left_out: int
+    failed_tests: Sequence[str]
+    failed_left_out: int
+    cure: Markup
+    has_moment: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A test that failed. *where*: in which copies. *result*: of the first of them. *explanations*: ids of findings,
+    with what is said of each.
+    """
+
+    id: str
+    where: str
+    result: TestResult
+    explanations: Sequence[tuple[str, str]]
+
+
+def cards(report: Report) -> list[Card]:
+    """The findings, the gravest first and those that are suppressed last, FINDINGS_MAX at most."""
+    numbered = sorted(enumerate(report.findings), key=lambda item: item[1].suppressed is not None)
+    return [_card(number, finding) for number, finding in numbered[:FINDINGS_MAX]]
+
+
+def _card(number: int, finding: Finding) -> Card:
+    sides = () if finding.effects else finding.sides
+    return Card(
+        number=number,
+        finding=finding,
+        remarks=list(_remarks(finding)),
+        groups=list(_groups(finding.effects)),
+        sides=sides[:_SIDES_MAX],
+        sides_left_out=max(0, len(sides) - _SIDES_MAX),
+        failed_tests=finding.failed_tests[:_TESTS_MAX],
+        failed_left_out=max(0, len(finding.failed_tests) - _TESTS_MAX),
+        cure=cure(finding.cause),
+        has_moment=moment(finding) is not None,
+    )
+
+
+def _remarks(finding: Finding) -> Iterator[str]:
+    if finding.suppressed is not None:
+        yield suppressed_for(finding.suppressed)
+    if finding.expired is not None:
+        yield EXPIRED.format(until=finding.expired.until, reason=finding.expired.reason)
+
+
+def _groups(effects: Sequence[Effect]) -> Iterator[EffectGroup]:
+    by_kind: dict[tuple[EffectKind, bool], list[Effect]] = {}
+    for effect in effects:
+        by_kind.setdefault((effect.kind, effect.recovered), []).append(effect)
+    for group in by_kind.values():
+        first, *others = group
+        yield EffectGroup(
+            counted=effects_counted(group),
+            first=first,
+            more=others[:_MORE_EFFECTS_MAX],
+            left_out=max(0, len(others) - _MORE_EFFECTS_MAX),
+        )
+
+
+def failures(report: Report) -> list[Failure]:
+    """The tests that failed in some copy, in the order of the first copy that has each; all of them."""
+    runs: dict[str, list[tuple[int, TestResult]]] = {}
+    for copy, results in enumerate(report.results):
+        for result in results:
+            if result.outcome.is_bad:
+                runs.setdefault(result.id, []).append((copy, result))
+    by_id = {finding.id: finding for finding in report.findings}
+    return [_failure(report, test_id, run, by_id) for test_id, run in runs.items()]
+
+
+def _failure(
+    report: Report, test_id: str, runs: Sequence[tuple[int, TestResult]], by_id: dict[str, Finding]
+) -> Failure:
+    known = dict.fromkeys(report.explanations.get((copy, test_id)) for copy, _ in runs)
+    return Failure(
+        id=test_id,
+        where=in_copies([copy for copy, _ in runs], len(report.results)),
+        result=runs[0][1],
+        explanations=[
+            (each.finding, explained_by(by_id[each.finding], is_certain=each.is_certain, is_brief=True))
+            for each in known
+            if each is not None and each.finding in by_id
+        ],
+    )
