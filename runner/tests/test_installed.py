@@ -18,6 +18,9 @@ from runner.tests.conftest import Parasuite
 CHECKOUT = Path(__file__).parent.parent.parent
 
 
+DEMO = "parasuite/cli/demo_suite/tests/test_shop.py.in"
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
@@ -32,7 +35,8 @@ def test_a_wheel_holds_three_packages_an_entry_point_and_no_package_s_tests(whee
     names = [name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name]
     packages = {"parasuite", "netsupport", "converted_tests"}
     assert {name.partition("/")[0] for name in names} == packages | {"netsupport_entry.py"}
-    assert not [name for name in names if "/tests/" in name or "/benchmarks/" in name]
+    assert DEMO in names
+    assert not [name for name in names if name != DEMO and ("/tests/" in name or "/benchmarks/" in name)]
     assert {"converted_tests/pytest.ini", "parasuite/py.typed", "netsupport/py.typed"} <= set(names)
     assert {f"parasuite/reports/page/{name}" for name in (*SCRIPTS, "page.css", "page.html.j2")} <= set(names)
     pages = {name for name in names if name.startswith("parasuite/") and name.endswith(".md")}
