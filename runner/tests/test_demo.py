@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 from parasuite.cli.demo import FOLDER_IN_USE
 
 from runner.tests.conftest import Finished, Parasuite
+
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -43,3 +49,19 @@ def test_a_demo_is_not_written_into_a_folder_with_other_files(parasuite: Parasui
     assert refused.code == 2
     assert FOLDER_IN_USE.format(folder="shop") in refused.stderr
     assert list(mine.parent.iterdir()) == [mine]
+
+
+def without_what_differs(text: str) -> list[str]:
+    """The lines of *text*, without numbers, ids, paths and the order in which the copies ended."""
+    text = re.sub(r"run by \S+,|\d{8}T\d{6}Z-\w+|\bid \w{10}|python[\d.]*|[\d.]+", "", text)
+    lines = text.replace("samples", "sample").replace("shop", "").replace("parasuite-demo", "").splitlines()
+    return sorted(line.rstrip() for line in lines)
+
+
+def test_the_readme_shows_what_the_demo_prints(demo: Finished, parasuite: Parasuite) -> None:
+    run = json.loads((parasuite.cwd / "shop" / ".parasuite" / "latest" / "run.json").read_text())
+    if "seccomp" not in run["sensors_in_use"]:
+        pytest.skip("no seccomp sensor here, so the sides have other details")
+    shown = re.search(r"\$ parasuite demo\n(.*?)```", README.read_text(), re.DOTALL)
+    assert shown is not None
+    assert without_what_differs(shown[1]) == without_what_differs(demo.stderr + demo.stdout)
