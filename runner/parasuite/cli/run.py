@@ -16,6 +16,7 @@ from parasuite.cli.doctor import check_proc
 from parasuite.cli.exit_codes import EXIT_CODES
 from parasuite.cli.output import console_of, print_report_and_exit, print_safely
 from parasuite.cli.series_output import print_series_and_exit
+from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
 from parasuite.plan.baseline import Baseline, read_baseline
 from parasuite.plan.capacity import why_too_many
@@ -118,13 +119,8 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
                     environ=environ,
                     progress=progress,
                 )
-                patience_s = patience(spec.timeout_s, report.overlap.any_s)
-                if spec.control is not None:
-                    report, more = control(scene, report, patience_s=patience_s, runs=spec.control)
-                    problems += more
-                if spec.prove_s is not None:
-                    report, more = prove(scene, report, patience_s=patience_s, budget_s=spec.prove_s)
-                    problems += more
+                report, more = _followed_up(scene, report)
+                problems += more
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
         report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"
@@ -133,6 +129,19 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
     if spec.is_series:
         print_series_and_exit(series, problems, spec.output_format, err=spec.is_observed_only)
     print_report_and_exit(report, problems, spec.output_format, err=spec.is_observed_only)
+
+
+def _followed_up(scene: Scene, report: Report) -> tuple[Report, list[str]]:
+    """*report*, with what the control and the proofs have added that were asked for; a line for each problem."""
+    problems: list[str] = []
+    patience_s = patience(scene.spec.timeout_s, report.overlap.any_s)
+    if scene.spec.control is not None:
+        report, more = control(scene, report, patience_s=patience_s, runs=scene.spec.control)
+        problems += more
+    if scene.spec.prove_s is not None:
+        report, more = prove(scene, report, patience_s=patience_s, budget_s=scene.spec.prove_s)
+        problems += more
+    return report, problems
 
 
 def _chosen_target(path: str | None, words: Sequence[str], cwd: Path, project: Project) -> tuple[Target, Path]:

@@ -476,7 +476,6 @@ class RunSpec(Settings):
                 f"{label} must contain {{copy}}, or the copies overwrite each other's file; "
                 "the command finds its copy's number in $PARASUITE_COPY"
             )
-
         if self.port_range is not None and self.network is not NetworkMode.PRIVATE:
             label = SETTINGS["port_range"].label(self.origins["port-range"])
             raise ConfigError(f"{label} only applies to a private network; add --network {NetworkMode.PRIVATE}")
@@ -486,7 +485,6 @@ class RunSpec(Settings):
                 f"{label} cannot take a port in the network of a copy; use --network {NetworkMode.PRIVATE}, or "
                 "`parasuite repro` afterwards"
             )
-
         for setting in (SETTINGS[name] for name in RUN_AGAIN if getattr(self, name) is not None):
             if self.is_observed_only or self.is_series:
                 label = setting.label(self.origins[setting.name])
