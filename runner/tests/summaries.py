@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from parasuite.judge.history import History, HistoryBuilder
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.run_summary import FindingSummary, RunSummary
+from parasuite.model.series_record import SeriesRecord
 from parasuite.model.words import RunEnd, Severity
 
 _RUN = RunSummary(
@@ -22,6 +24,9 @@ _RUN = RunSummary(
     is_conclusive=True,
 )
 _FINDING = FindingSummary(id="0123456789", cause=Cause.LOST_PORT, severity=Severity.WARNING, title="a port was lost")
+RECORD = SeriesRecord(
+    series_id="s", parasuite="0", started_s=0.0, host="host", described="tests", runs=("../../runs/a",)
+)
 
 
 def a_run(number: int = 0, **changes: Any) -> RunSummary:
@@ -43,3 +48,11 @@ def a_finding(**changes: Any) -> FindingSummary:
 def a_failure(**changes: Any) -> FindingSummary:
     """The same finding as an error that fails its run."""
     return a_finding(severity=Severity.ERROR, effects=(EffectKind.REFUSED,), is_failing=True, **changes)
+
+
+def history_of(*runs: RunSummary) -> History:
+    """What *runs* say together."""
+    builder = HistoryBuilder()
+    for run in runs:
+        builder.add(run)
+    return builder.history()

@@ -10,28 +10,17 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from parasuite.judge.history import History, HistoryBuilder, Rate, TestHistory
+from parasuite.judge.history import History, Rate, TestHistory
 from parasuite.judge.series import NO_ROUND, decide_series
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.run_record import Overlap
-from parasuite.model.run_summary import RunSummary, SummaryError, TestCount, read_summary_lines, summary_lines
+from parasuite.model.run_summary import SummaryError, TestCount, read_summary_lines, summary_lines
 from parasuite.model.series_record import SeriesRecord, SeriesRecordError
 from parasuite.model.words import ExitCodeFrom, RunEnd, Severity
 from parasuite.reports.rates import rate
 
-from runner.tests.summaries import a_failure, a_finding, a_run, torn
-
-RECORD = SeriesRecord(
-    series_id="s", parasuite="0", started_s=0.0, host="host", described="tests", runs=("../../runs/a",)
-)
-
-
-def history_of(*runs: RunSummary) -> History:
-    builder = HistoryBuilder()
-    for run in runs:
-        builder.add(run)
-    return builder.history()
+from runner.tests.summaries import RECORD, a_failure, a_finding, a_run, history_of, torn
 
 
 @pytest.mark.parametrize(

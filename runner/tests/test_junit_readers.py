@@ -12,7 +12,7 @@ from parasuite.judge.report import Report
 from parasuite.reports.junit_xml import junit, junit_merged
 
 from netsupport.tests import real_tools
-from runner.tests.test_output_formats import PARTS, bad_night
+from runner.tests.bad_nights import PARTS, bad_night
 
 Layout = Callable[[Report], str]
 LAYOUTS = pytest.mark.parametrize("layout", [junit, junit_merged])

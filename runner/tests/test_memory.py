@@ -32,8 +32,7 @@ from parasuite.reports.history_report import NOT_IN_LAST, history_json, history_
 from parasuite.reports.sections import as_markdown, as_text
 
 from runner.tests.conftest import Parasuite
-from runner.tests.summaries import a_failure, a_finding, a_run, torn
-from runner.tests.test_history import history_of
+from runner.tests.summaries import a_failure, a_finding, a_run, history_of, torn
 
 NO_SENSOR = ("run", "-j", "1", "--sensors", "none")
 

@@ -134,9 +134,10 @@ def test_a_memory_has_ended_with_its_process() -> None:
 
 def test_a_variable_that_is_longer_than_a_path_can_be_is_cut_off() -> None:
     env = {"PYTEST_CURRENT_TEST": "t" * 100_000, "OTHER": "x"}
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=env) as process:
-        assert process.stdin is not None
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # Until it runs, it may not have its environment yet.
         found = proc.variables(process.pid, {b"PYTEST_CURRENT_TEST"})
-        process.stdin.write(b"\n")
-        process.communicate()
+        process.communicate(b"\n")
     assert found == {"PYTEST_CURRENT_TEST": "t" * 4096}

@@ -33,7 +33,7 @@ from rich.console import Console
 
 from runner.tests.conftest import Finished, Parasuite
 from runner.tests.run_records import a_record
-from runner.tests.test_history import RECORD
+from runner.tests.summaries import RECORD
 
 # Copies of a command that looks at how many runs there are, and so knows its round.
 ROUND = 'round=$(ls "$PARASUITE_COPY_DIR/../../.." | wc -l); '
