@@ -309,7 +309,7 @@ def test_a_shell_completes_options_and_values(parasuite: Parasuite, words: str, 
     assert done.stdout.splitlines() == proposed, done.stderr
 
 
-def test_the_readme_lists_every_setting_of_pyproject() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
+def test_the_page_about_settings_lists_every_setting_of_pyproject() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "settings.md").read_text()
     names = [*(setting.name for setting in STORED.values()), "target", "command"]
-    assert [name for name in names if f"`{name}`" not in readme] == []
+    assert [name for name in names if f"`{name}`" not in page] == []
