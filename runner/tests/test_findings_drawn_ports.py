@@ -212,6 +212,12 @@ def test_a_listener_that_came_after_that_moment_was_not_reached() -> None:
     assert client_before(other_server(2 * MS + LATE_NS)) == []
 
 
+def test_a_client_of_a_port_that_its_own_party_keeps_bound_reached_nobody_who_listens_there_later() -> None:
+    held = draws(1 * MS, in_test("a", DRAWS), HERE, released_ns=2 * MS + LATE_NS // 4)
+    refused = connects(2 * MS, in_test("a"), HERE)
+    assert said(held, refused, other_server(2 * MS + LATE_NS // 2)) == []
+
+
 @pytest.mark.parametrize("own_first", [True, False])
 def test_a_listener_of_ones_own_that_is_seen_late_as_well_makes_the_client_innocent(own_first: bool) -> None:
     moments = count(2 * MS, MS)

@@ -5,7 +5,8 @@ sockets that the ledger knows, and the holders that the kernel's table showed at
 client's own, all is well; if it is another worker's of its copy, the client must take the port for its own
 (own_ports.py). A listener that is stamped a moment after the connect may have been there before it, so a
 connect that finds nobody waits LATE_NS for listeners to appear, and is judged by all that did: one of its own among
-them makes it innocent. A socket that is bound and does not listen yet is no server.
+them makes it innocent. A socket that is bound and does not listen yet is no server. If the client's own party had the
+port bound when it called, nobody is waited for: no other could get the port while the call lasted.
 
 What it is charged to depends on the rest of the run. A fixed port of the server explains it. Else, if the kernel had
 assigned the port to the client's copy before, the client means that port: it was lost if any process of the copy
@@ -119,6 +120,10 @@ class Crosstalk:
         waiting = _Waiting(event, destination, believes_own, _meant(event, client, destination, knowledge), servers)
         if servers or others:
             yield from self._judged(waiting, client, others, knowledge)
+        elif any(
+            reaches(destination, hold.endpoint) and not _is_another(client, hold.party) for hold in holds_at_port
+        ):
+            self._found_nobody(waiting)
         else:
             self._waiting.append(waiting)
 
