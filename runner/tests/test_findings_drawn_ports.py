@@ -212,6 +212,14 @@ def test_a_listener_that_came_after_that_moment_was_not_reached() -> None:
     assert client_before(other_server(2 * MS + LATE_NS)) == []
 
 
+def test_a_listener_that_came_after_the_next_call_of_the_clients_thread_was_not_reached() -> None:
+    client = in_test("a", pid=3)
+    another_thread = client._replace(tid=4)
+    refused, late = connects(1 * MS, client, HERE), other_server(2 * MS + LATE_NS // 2)
+    assert said(refused, *draws(2 * MS, client, tcp(PORT + 1)), late) == []
+    assert said(refused, *draws(2 * MS, another_thread, tcp(PORT + 1)), late) != []
+
+
 def test_a_client_of_a_port_that_its_own_party_keeps_bound_reached_nobody_who_listens_there_later() -> None:
     held = draws(1 * MS, in_test("a", DRAWS), HERE, released_ns=2 * MS + LATE_NS // 4)
     refused = connects(2 * MS, in_test("a"), HERE)

@@ -4,9 +4,10 @@ Theory of operation. A connect (or a datagram with an address) is judged by who 
 sockets that the ledger knows, and the holders that the kernel's table showed at that instant. If any of them is the
 client's own, all is well; if it is another worker's of its copy, the client must take the port for its own
 (own_ports.py). A listener that is stamped a moment after the connect may have been there before it, so a
-connect that finds nobody waits LATE_NS for listeners to appear, and is judged by all that did: one of its own among
-them makes it innocent. A socket that is bound and does not listen yet is no server. If the client's own party had the
-port bound when it called, nobody is waited for: no other could get the port while the call lasted.
+connect that finds nobody waits for listeners to appear, for LATE_NS or until its thread makes another call, and is
+judged by all that did: one of its own among them makes it innocent. A socket that is bound and does not listen yet is
+no server. If the client's own party had the port bound when it called, there is nothing to wait for: no other party
+could get the port during the call.
 
 What it is charged to depends on the rest of the run. A fixed port of the server explains it. Else, if the kernel had
 assigned the port to the client's copy before, the client means that port: it was lost if any process of the copy
@@ -29,7 +30,7 @@ from parasuite.judge.findings.knowledge import Assignment, Knowledge
 from parasuite.judge.findings.seen import Charge, SeenCause, SeenEffect
 from parasuite.judge.ledger import Changes, OpenHold
 from parasuite.model.causes import Cause, EffectKind
-from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Send
+from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Send
 from parasuite.model.overlap import canonical, is_wildcard, reaches
 from parasuite.model.party import Party
 from parasuite.model.words import Evidence, Protocol, Role, Severity, SocketState, weaker
@@ -82,8 +83,9 @@ class Crosstalk:
         self._meant: dict[tuple[object, ...], _Meant] = {}
 
     def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect | SeenCause]:
-        while self._waiting and event.t_ns - self._waiting[0].call.t_ns > LATE_NS:
-            yield from self._came_late(self._waiting.popleft(), knowledge)
+        for waiting in [waiting for waiting in self._waiting if _is_over(waiting.call, event)]:
+            self._waiting.remove(waiting)
+            yield from self._came_late(waiting, knowledge)
         if isinstance(event, Bind) and event.party is not None and event.asked.port:
             drawn = knowledge.assignment(event.party, event.asked.protocol, event.asked.port)
             if drawn is not None:
@@ -196,6 +198,15 @@ def _meant(event: _Call, client: Party, destination: Endpoint, knowledge: Knowle
         return None
     side = knowledge.side_of_call(Role.CLIENT, event)
     return _Meant(side, destination, replace(assignment), own is not None, event.t_ns, None)
+
+
+def _is_over(call: _Call, event: Event) -> bool:
+    """Whether *call* had returned when *event* happened: its thread makes another call, or its time is over."""
+    if event.t_ns - call.t_ns > LATE_NS:
+        return True
+    if not isinstance(event, Bind | Listen | Connect | Send) or not call.caller.tid:
+        return False
+    return (event.caller.process.pid, event.caller.tid) == (call.caller.process.pid, call.caller.tid)
 
 
 def _may_answer(holder: Holder, destination: Endpoint) -> bool:
