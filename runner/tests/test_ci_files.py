@@ -71,7 +71,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def night(tmp_path: Path) -> Callable[[], int]:
+def night(tmp_path: Path) -> Callable[..., int]:
     """A night of a project with one test, "tests/test_it.py", in a checkout whose environment is this one's."""
     checkout, project = tmp_path / "checkout", tmp_path / "project"
     (checkout / "ci").mkdir(parents=True)
@@ -85,14 +85,15 @@ def night(tmp_path: Path) -> Callable[[], int]:
     (project / "pyproject.toml").write_text(f"[tool.parasuite]\ntarget = 'tests'\npython = '{sys.executable}'\n")
     environ = {**clean_environment(), "DURATION": "0.1s", "PROVE": "30"}
 
-    def run() -> int:
+    def run(**variables: str) -> int:
         words = [str(checkout / "ci" / "nightly"), "1"]
-        return subprocess.run(words, cwd=project, env=environ, stdin=subprocess.DEVNULL, check=False).returncode
+        env = {**environ, **variables}
+        return subprocess.run(words, cwd=project, env=env, stdin=subprocess.DEVNULL, check=False).returncode
 
     return run
 
 
-def test_a_night_compares_itself_with_the_night_before(tmp_path: Path, night: Callable[[], int]) -> None:
+def test_a_night_compares_itself_with_the_night_before(tmp_path: Path, night: Callable[..., int]) -> None:
     real_tools.program("make")
     (tmp_path / "project" / "tests" / "test_it.py").write_text("def test_it(): pass\n")
     assert night() == 0
@@ -105,7 +106,21 @@ def test_a_night_compares_itself_with_the_night_before(tmp_path: Path, night: Ca
     }
 
 
-def test_what_failed_at_night_is_run_again_alone(tmp_path: Path, night: Callable[[], int]) -> None:
+def test_a_night_without_any_python_to_test_proves_nothing(
+    tmp_path: Path, night: Callable[..., int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    real_tools.program("make")
+    # Without a target it is the corpus that runs, for every python3.N on PATH.
+    (tmp_path / "project" / "pyproject.toml").unlink()
+    path = tmp_path / "bin"
+    path.mkdir()
+    for tool in ("sh", "make", "dirname", "grep"):
+        (path / tool).symlink_to(real_tools.program(tool))
+    assert night(PATH=str(path)) == 3
+    assert "name the interpreters in PYTHONS" in capfd.readouterr().err
+
+
+def test_what_failed_at_night_is_run_again_alone(tmp_path: Path, night: Callable[..., int]) -> None:
     real_tools.program("make")
     (tmp_path / "project" / "tests" / "test_it.py").write_text("def test_it(): raise ValueError\n")
     assert night() == 1
