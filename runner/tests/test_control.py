@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from parasuite.model.control import Control, ControlAnswer, Controls
 from parasuite.record.control_file import CONTROL_FILE, controls_text, read_controls
+from parasuite.record.history_file import HISTORY, read_history
 from parasuite.record.stored_rows import DAMAGED
 from parasuite.reports.wording import controlled
 from parasuite.run.control import NOTHING_FAILED
@@ -57,6 +58,12 @@ def test_a_command_is_run_alone_as_a_whole(parasuite: Parasuite) -> None:
     finished = parasuite("run", "-j", "2", "--control", "2", "--", "sh", "-c", "test $PARASUITE_COPIES = 1")
     assert finished.code == 1
     assert written(finished) == {"sh": Control(test="sh", answer=ControlAnswer.PASSES_ALONE, passed=2, runs=2)}
+
+
+def test_only_the_run_itself_is_remembered_in_the_history(parasuite: Parasuite) -> None:
+    finished = parasuite("run", "-j", "2", "--control", "1", "--", "sh", "-c", "test $PARASUITE_COPIES = 1")
+    assert [path.parent for path in (finished.cwd / ".parasuite").rglob(HISTORY)] == [finished.cwd / ".parasuite"]
+    assert [run.run_id for run in read_history(finished.cwd / ".parasuite").runs] == [finished.folder.name]
 
 
 def test_a_file_that_cannot_be_collected_is_collected_alone(parasuite: Parasuite, tmp_path: Path) -> None:

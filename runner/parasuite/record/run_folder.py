@@ -42,10 +42,12 @@ class RunFolder:
     """`run.json`, `events/`, `copies/NNN/`, the reports; see docs/architecture.md for what is in each.
 
     *notes*: what went wrong while the folder was made, a line each. *losses*: what could not be read of the events.
+    *output_folder*: where `create` has made it; None for every other one.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.output_folder: Path | None = None
         self.notes: list[str] = []
         self.losses = Losses()
         self._lock: int | None = None
@@ -67,6 +69,7 @@ class RunFolder:
             make_base(base, "runs")
             path, descriptor = new_locked_folder(base / "runs")
             folder = cls(path)
+            folder.output_folder = base
             folder._lock = descriptor
             folder._make_folders(copies)
             # On a full disk a folder can often still be made, but no file written.

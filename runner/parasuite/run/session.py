@@ -294,7 +294,9 @@ class _Session:
                 )
             )
         report = replace(report, verdict=with_problems(decided, problems))
-        if self.suspect is None and (why := append_to_history(self.folder.path.parent.parent, summarize(report))):
+        # A run inside another one is a part of that, and no run of its own.
+        base = self.folder.output_folder
+        if base is not None and (why := append_to_history(base, summarize(report))):
             self.progress.say(why)
         return report, problems
 
