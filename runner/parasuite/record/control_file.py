@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from parasuite.model.control import Control, Controls
-from parasuite.record.stored_rows import DAMAGED, read_rows, rows_text
+from parasuite.record.stored_rows import read_rows, rows_text
 
 CONTROL_FILE = "control.json"
 CONTROL_FOLDER = "control"
@@ -18,8 +18,4 @@ def controls_text(controls: Controls) -> str:
 
 def read_controls(root: Path) -> Controls:
     """The answers in the run folder *root*. If they cannot be read, a note says so."""
-    rows, notes = read_rows(root, CONTROL_FILE)
-    controls = [control for row in rows if (control := Control.from_json(row)) is not None]
-    if len(controls) < len(rows):
-        notes.append(DAMAGED.format(name=CONTROL_FILE))
-    return Controls(tuple(controls), tuple(notes))
+    return Controls(*read_rows(root, CONTROL_FILE, Control.from_json))

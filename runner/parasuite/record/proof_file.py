@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from parasuite.model.proof import Proof, Proofs
-from parasuite.record.stored_rows import DAMAGED, read_rows, rows_text
+from parasuite.record.stored_rows import read_rows, rows_text
 
 PROOF_FILE = "proof.json"
 PROOF_FOLDER = "proof"
@@ -18,8 +18,4 @@ def proofs_text(proofs: Proofs) -> str:
 
 def read_proofs(root: Path) -> Proofs:
     """The proofs in the run folder *root*. If they cannot be read, a note says so."""
-    rows, notes = read_rows(root, PROOF_FILE)
-    proofs = [proof for row in rows if (proof := Proof.from_json(row)) is not None]
-    if len(proofs) < len(rows):
-        notes.append(DAMAGED.format(name=PROOF_FILE))
-    return Proofs(tuple(proofs), tuple(notes))
+    return Proofs(*read_rows(root, PROOF_FILE, Proof.from_json))
