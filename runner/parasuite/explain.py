@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import click
 
 from parasuite.assemble import assemble_report
 from parasuite.model.causes import Cause, EffectKind
+from parasuite.model.finding_id import BEGINNING_OF_ID
 from parasuite.plan.errors import ConfigError, did_you_mean
 from parasuite.record.finding_search import newest_with
 from parasuite.reports.docs_pages import page_text
@@ -17,13 +17,12 @@ from parasuite.reports.wording import finding_lines
 
 _WORDS = (*Cause, *EffectKind)
 _WIDTH = max(map(len, _WORDS))
-_FINDING_ID = re.compile("[0-9a-f]{1,10}")
 UNKNOWN_WORD = "no cause or effect is called {word}{suggestion}; `parasuite explain` lists them"
 
 
 def is_finding_id(word: str) -> bool:
     """Whether *word* has the form of a finding's id, or of the beginning of one. No cause or effect has."""
-    return _FINDING_ID.fullmatch(word) is not None
+    return BEGINNING_OF_ID.fullmatch(word) is not None
 
 
 def page_lines(word: str) -> Iterator[str]:

@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from parasuite.model.finding_id import FINDING_ID
 from parasuite.model.history_line import remembered_tests
 from parasuite.model.json_fields import is_object, is_text, is_texts
 from parasuite.model.run_record import RunRecord
@@ -32,8 +33,7 @@ REASON = "baseline"
 _TARGET, _ARGUMENTS, _COPIES, _FINDINGS = "target", "arguments", "copies", "findings"
 _KEYS = (_TARGET, _ARGUMENTS, _COPIES, _FINDINGS)
 _TABLE = "[findings]"
-_ENTRY = re.compile(r"\s*([0-9a-f]{10})\s*=")
-_ID = re.compile("[0-9a-f]{10}")
+_ENTRY = re.compile(rf"\s*({FINDING_ID.pattern})\s*=")
 _ABOVE = """\
 # Findings that this project lives with until they are fixed: a run shows them as suppressed, and fails for others.
 # `parasuite baseline --update` adds new ones, and removes those that have not been seen for some runs.
@@ -137,7 +137,7 @@ def _reasons(path: Path, findings: object) -> dict[str, str]:
     if not is_object(findings):
         raise must_be(f"{path}: {_FINDINGS}", f"a table, below {_TABLE}", findings)
     for finding, reason in findings.items():
-        if not _ID.fullmatch(finding):
+        if not FINDING_ID.fullmatch(finding):
             raise must_be(f"{path}: a key below {_TABLE}", "the id of a finding, ten hexadecimal digits", finding)
         if not is_text(reason) or not reason.strip():
             raise must_be(f"{path}: the reason of {finding}", "text that is not empty", reason)

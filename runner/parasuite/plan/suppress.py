@@ -12,11 +12,11 @@ always has `reason`, and may have `until`, the last day on which it counts.
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from pathlib import Path
 
 from parasuite.model.causes import Cause
+from parasuite.model.finding_id import FINDING_ID
 from parasuite.model.suppression import Suppression
 from parasuite.plan.errors import did_you_mean
 from parasuite.plan.rows import REASON, Row, rows
@@ -26,7 +26,6 @@ SUPPRESS = "suppress"
 _ID, _CAUSE, _PORT, _PLACE, _TEST, _UNTIL = "id", "cause", "port", "place", "test", "until"
 _NARROWING = (_PORT, _PLACE, _TEST)
 _KEYS = (_ID, _CAUSE, *_NARROWING, _UNTIL, REASON)
-_FINDING_ID = re.compile("[0-9a-f]{10}")
 _PORT_MAX = (1 << 32) - 1  # Of VSOCK, which has larger numbers than TCP and UDP.
 
 
@@ -60,7 +59,7 @@ def _suppression(row: Row) -> Suppression:
 
 def _finding_id(row: Row) -> str:
     found = row.text(_ID)
-    if not _FINDING_ID.fullmatch(found):
+    if not FINDING_ID.fullmatch(found):
         raise row.must_be(_ID, "ten hexadecimal digits, as the report shows them")
     return found
 

@@ -6,7 +6,6 @@ them leaves out what another one shows. Each has a place in the repository where
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from parasuite.judge.findings import Explanation, Finding, Side
 from parasuite.judge.report import Report
 from parasuite.model.causes import CAUSES
 from parasuite.model.copy_life import CopyEnd
+from parasuite.model.finding_id import id_of
 from parasuite.model.location import Location
 from parasuite.model.results import TestResult
 from parasuite.model.suppression import Suppressed
@@ -33,7 +33,6 @@ from parasuite.reports.wording import (
     suppressed_for,
 )
 
-_ID_DIGITS = 10
 _LINE_MAX = 500
 _LINES_MAX = 60
 
@@ -152,10 +151,9 @@ def other_problem(
     rule: OtherRule, subject: str, title: str, details: Sequence[str], place: Location | None = None
 ) -> Problem:
     """An error that is no finding. *subject*: what makes its id, the same in every run that has the problem."""
-    digest = hashlib.sha256(f"{rule}\0{subject}".encode("utf-8", "backslashreplace")).hexdigest()
     return Problem(
         rule=rule,
-        id=digest[:_ID_DIGITS],
+        id=id_of(f"{rule}\0{subject}"),
         severity=Severity.ERROR,
         title=title[:_LINE_MAX],
         details=tuple(line[:_LINE_MAX] for line in details[:_LINES_MAX]),

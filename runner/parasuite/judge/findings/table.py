@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from parasuite.judge.findings.seen import Charge, Seen, SeenCause, SeenEffect
 from parasuite.judge.findings.titles import Subject, title
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Endpoint
+from parasuite.model.finding_id import id_of
 from parasuite.model.network import Network
 from parasuite.model.party import Party
 from parasuite.model.words import Evidence, Protocol, Severity
@@ -146,13 +146,12 @@ class _Row:
 
 
 def finding_id(charge: Charge) -> str:
-    """The first 10 hex digits of a hash over what is the same in every run of the same defect.
+    """A hash over what is the same in every run of the same defect.
 
     That is the cause, the protocol, and the port or path insisted on, else the function or program that chose the
     port. No line, copy, worker, pid, time, or assigned port.
     """
-    text = repr((str(charge.cause), str(charge.protocol), charge.name))
-    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:10]
+    return id_of(repr((str(charge.cause), str(charge.protocol), charge.name)))
 
 
 def _row(rows: dict[Charge, _Row], seen: Seen, owners: dict[tuple[Protocol, int], str], knowledge: Knowledge) -> _Row:
