@@ -30,6 +30,16 @@ class Location(NamedTuple):
         return f"{self.file}:{self.function}"
 
     @property
+    def position(self) -> str:
+        """`tests/conftest.py:12`, as compilers write it; the file alone where no line is known."""
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+    @property
+    def described(self) -> str:
+        """`tests/conftest.py:12 start`, for people; the file alone where no line is known."""
+        return f"{self.position} {self.function}".rstrip() if self.line else self.file
+
+    @property
     def is_installed(self) -> bool:
         """Whether the file belongs to an installed Python package."""
         return "/site-packages/" in self.file or "/dist-packages/" in self.file

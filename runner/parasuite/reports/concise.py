@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from parasuite.judge.report import Report
-from parasuite.model.location import Location
 from parasuite.reports.problems import Problem, problems
 from parasuite.reports.wording import printable
 
@@ -21,9 +20,5 @@ def concise_lines(found: Iterable[Problem], reason: str) -> str:
 
 
 def _line(problem: Problem) -> str:
-    where = "" if problem.place is None else f"{_position(problem.place)}: "
+    where = "" if problem.place is None else f"{problem.place.position}: "
     return f"{where}{problem.severity} [{problem.rule}] {problem.title} ({problem.id})"
-
-
-def _position(place: Location) -> str:
-    return f"{place.file}:{place.line}" if place.line else place.file

@@ -31,7 +31,6 @@ from parasuite.reports.wording import (
     controlled,
     explained_by,
     finding_lines,
-    subject,
     suppressed_for,
 )
 
@@ -165,7 +164,7 @@ def _dead_copies(report: Report) -> Iterator[Case]:
 
 
 def _finding_case(finding: Finding, report: Report) -> Case:
-    name = " ".join(part for part in (finding.cause, subject(finding), finding.id) if part)
+    name = " ".join(part for part in (finding.cause, finding.subject, finding.id) if part)
     text = "\n".join(finding_lines(finding, report.start_ns, is_brief=False))
     if finding.severity is Severity.NOTE:
         return Case(PORTS, name, note=f"{finding.severity}: {text}")

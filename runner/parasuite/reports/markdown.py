@@ -52,7 +52,7 @@ def _head(report: Report) -> str:
 
 def _block(problem: Problem) -> str:
     place = problem.place
-    where = "" if place is None else " at " + _code(f"{place.file}:{place.line}" if place.line else place.file)
+    where = "" if place is None else " at " + _code(place.position)
     heading = f"### {problem.severity}: {escaped(problem.title)}"
     return "\n".join(
         [heading, "", f"{_code(problem.rule)}{where}, id {_code(problem.id)}", *_fenced(problem.details)]

@@ -19,7 +19,7 @@ from parasuite.model.words import CopyPhase, Severity, SuppressedBy, TestOutcome
 from parasuite.reports import wording
 from parasuite.reports.counts import counted_lines
 from parasuite.reports.problems import is_abnormal
-from parasuite.reports.wording import explained_by, finding_lines, plural, printable, subject
+from parasuite.reports.wording import explained_by, finding_lines, plural, printable
 
 _TESTS_SHOWN = 20
 _FINDINGS_SHOWN = 20
@@ -219,7 +219,7 @@ def _selected(findings: Sequence[Finding]) -> tuple[list[Finding], dict[Cause, l
     """
     first_of: dict[tuple[Cause, str], int] = {}
     for number, finding in enumerate(findings):
-        first_of.setdefault((finding.cause, subject(finding)), number)
+        first_of.setdefault((finding.cause, finding.subject), number)
     firsts = set(first_of.values())
     by_rank = [*first_of.values(), *(number for number in range(len(findings)) if number not in firsts)]
     shown = sorted(by_rank[:_FINDINGS_SHOWN])

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from parasuite.judge.findings import Effect, Explanation, Finding, Side
-from parasuite.judge.findings.programs import program_name
 from parasuite.model.causes import EffectKind
 from parasuite.model.control import Control, ControlAnswer
 from parasuite.model.location import Location
@@ -155,11 +154,6 @@ def listeners_seen(listeners: int, *, calls: int | None = None, samples: int | N
     return f"{plural(listeners, 'listener')} seen in {' and '.join(how) or 'no call'}"
 
 
-def subject(finding: Finding) -> str:
-    """The port or path that the suite insists on, the same in every run: `tcp 8025`, `unix /tmp/it.sock`; else ""."""
-    return finding.subject
-
-
 def label(finding: Finding) -> str:
     """`0123456789 [hard-coded]`: how other parts of a report name it."""
     return f"{finding.id} [{finding.cause}]"
@@ -215,7 +209,7 @@ def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool, columns: i
         yield from _sides(finding.sides, start_ns, is_brief=is_brief, columns=columns)
     if finding.window_ms is not None:
         yield WINDOW.format(ms=f"{finding.window_ms:.1f}")
-    for effects in _by_kind(finding.effects):
+    for effects in effects_by_kind(finding.effects):
         yield from _effect_lines(finding, effects, start_ns, is_brief=is_brief, columns=columns)
     if finding.failed_tests:
         first, *others = finding.failed_tests
@@ -243,16 +237,12 @@ def suppressed_before(expired: Suppressed) -> str:
 def _place_lines(places: Sequence[Location], *, is_brief: bool) -> Iterator[str]:
     shown = places[:_PLACES_SHOWN] if is_brief else places
     for place in shown:
-        yield f"at {_place(place)}"
+        yield f"at {place.described}"
     if len(places) > len(shown):
         yield f"and {plural(len(places) - len(shown), 'more place')}: see findings.json"
 
 
-def _place(place: Location) -> str:
-    return f"{place.file}:{place.line} {place.function}".rstrip() if place.line else place.file
-
-
-def _by_kind(effects: Iterable[Effect]) -> list[list[Effect]]:
+def effects_by_kind(effects: Iterable[Effect]) -> list[list[Effect]]:
     """*effects* of one kind together, those that the program recovered from apart, in their order."""
     groups: dict[tuple[EffectKind, bool], list[Effect]] = {}
     for effect in effects:
@@ -317,7 +307,7 @@ def _sides(sides: Sequence[Side], start_ns: int, *, is_brief: bool, columns: int
             role, *details = _side_details(side, start_ns, is_brief=is_brief)
             yield f"{role}: {', '.join(details)}"
             if not is_brief:
-                yield from (f"    called from {_place(frame)}" for frame in side.frames[1:])
+                yield from (f"    called from {frame.described}" for frame in side.frames[1:])
                 if side.command:
                     yield f"    {side.command}"
     if len(sides) > len(shown):
@@ -327,9 +317,7 @@ def _sides(sides: Sequence[Side], start_ns: int, *, is_brief: bool, columns: int
 def _side_details(side: Side, start_ns: int, *, is_brief: bool) -> list[str]:
     """The role of *side*, and what is known of it."""
     owner = "outside the run" if side.party is None else str(side.party)
-    # Where no line is known, the script says more than the interpreter that runs it.
-    name = side.process if side.location is not None else program_name(side.process, side.command)
-    process = [name, f"pid {side.pid}" if side.pid else "", f"({side.state})" if side.state else ""]
+    process = [side.program, f"pid {side.pid}" if side.pid else "", f"({side.state})" if side.state else ""]
     test = side.test
     # A test that was only seen to run at the time is a guess, and a reader must know that. The rest is detail.
     if side.attribution and not (is_brief and side.attribution is not AttributedBy.FIRST_SAMPLE):
@@ -340,7 +328,7 @@ def _side_details(side: Side, start_ns: int, *, is_brief: bool) -> list[str]:
         " ".join(part for part in process if part),
         side.command[:_COMMAND_MAX] if is_brief and side.party is None else "",
         test,
-        "" if side.location is None else _place(side.location),
+        "" if side.location is None else side.location.described,
         "" if side.at_ns is None else f"at {(side.at_ns - start_ns) / 1e9:+.2f} s",
         "+".join(side.options),
     ]

@@ -35,7 +35,7 @@ class Exposed:
     def _datagram(self, hold: OpenHold, knowledge: Knowledge) -> Iterator[SeenCause]:
         # Judged at its end: a datagram socket that connects is a client. The sampler cannot tell a client that has
         # only sent from a server, except by a port that the kernel does not assign.
-        if hold.endpoint.protocol != "udp" or not hold.listening or not self._is_reachable(hold, knowledge):
+        if hold.endpoint.protocol != Protocol.UDP or not hold.listening or not self._is_reachable(hold, knowledge):
             return
         if hold.evidence != Evidence.SAMPLED or knowledge.explicit_port(hold):
             yield self._cause(hold, knowledge)

@@ -42,10 +42,15 @@ class Side:
         return self.frames[0] if self.frames else None
 
     @property
+    def program(self) -> str:
+        """What to call the process: by its script where no line is known, which says more than the interpreter."""
+        return self.process if self.frames else program_name(self.process, self.command)
+
+    @property
     def origin(self) -> str:
         """What chose its port: a function of a file, else a program."""
         location = self.location
-        return location.place if location is not None else program_name(self.process, self.command)
+        return self.program if location is None else location.place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

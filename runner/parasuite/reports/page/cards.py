@@ -9,11 +9,17 @@ from markupsafe import Markup
 
 from parasuite.judge.findings import Effect, Finding, Side
 from parasuite.judge.report import Report
-from parasuite.model.causes import EffectKind
 from parasuite.model.results import TestResult
 from parasuite.reports.page.cures import cure
 from parasuite.reports.page.moments import moment
-from parasuite.reports.wording import EXPIRED, effects_counted, explained_by, in_copies, suppressed_for
+from parasuite.reports.wording import (
+    effects_by_kind,
+    effects_counted,
+    explained_by,
+    in_copies,
+    suppressed_before,
+    suppressed_for,
+)
 
 FINDINGS_MAX = 200
 FAILURES_MAX = 200
@@ -92,14 +98,11 @@ def _remarks(finding: Finding) -> Iterator[str]:
     if finding.suppressed is not None:
         yield suppressed_for(finding.suppressed)
     if finding.expired is not None:
-        yield EXPIRED.format(until=finding.expired.until, reason=finding.expired.reason)
+        yield suppressed_before(finding.expired)
 
 
 def _groups(effects: Sequence[Effect]) -> Iterator[EffectGroup]:
-    by_kind: dict[tuple[EffectKind, bool], list[Effect]] = {}
-    for effect in effects:
-        by_kind.setdefault((effect.kind, effect.recovered), []).append(effect)
-    for group in by_kind.values():
+    for group in effects_by_kind(effects):
         first, *others = group
         yield EffectGroup(
             counted=effects_counted(group),

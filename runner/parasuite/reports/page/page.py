@@ -16,11 +16,8 @@ from importlib import resources
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from parasuite.judge.findings import Side
-from parasuite.judge.findings.programs import program_name
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
-from parasuite.model.location import Location
 from parasuite.model.results import shortened
 from parasuite.model.words import Severity, TestOutcome
 from parasuite.reports.page.cards import FAILURES_MAX, FINDINGS_MAX, cards, failures
@@ -107,8 +104,6 @@ def _template() -> Template:
         "plural": plural,
         "in_copies": in_copies,
         "counted": counted,
-        "place": _place,
-        "program": _program,
         "lines": _lines,
         "percent": lambda share: f"{share:.0%}",
         "seconds": lambda seconds: f"{seconds:,.1f} s",
@@ -124,12 +119,3 @@ def _shown(value: object) -> object:
 def _lines(text: str) -> Markup:
     """*text*, of several lines, for a `pre` element."""
     return Markup("\n").join(printable(line) for line in shortened(text, _MESSAGE_MAX).strip().splitlines())
-
-
-def _place(place: Location) -> str:
-    return f"{place.file}:{place.line} {place.function}".rstrip() if place.line else place.file
-
-
-def _program(side: Side) -> str:
-    # Where no line is known, the script says more than the interpreter that runs it.
-    return side.process if side.location is not None else program_name(side.process, side.command)
