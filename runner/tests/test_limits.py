@@ -119,10 +119,10 @@ def test_the_process_limit_of_a_real_control_group_limits_the_copies(
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
 def test_by_default_there_are_as_many_copies_as_usable_processors_and_at_least_two() -> None:
-    show = "from parasuite.plan.options import without_command_line; from parasuite.plan.capacity import processors;"
+    show = "from parasuite.plan.options import settings_not_given; from parasuite.plan.capacity import processors;"
     one = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {show}"
     done = subprocess.run(
-        [sys.executable, "-c", one + " print(processors(), without_command_line('copies'))"],
+        [sys.executable, "-c", one + " print(processors(), settings_not_given().copies)"],
         capture_output=True,
         text=True,
     )

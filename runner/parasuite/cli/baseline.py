@@ -21,7 +21,7 @@ from parasuite.model.words import Severity
 from parasuite.plan.baseline import REASON, Baseline, new_baseline, read_baseline
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import ProfileOption, SettingOption, baseline_path, current_folder, without_command_line
+from parasuite.plan.options import ProfileOption, SettingOption, baseline_path, current_folder, output_folder
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.series import SeriesFolder
 from parasuite.reports.wording import plural, printable, short_title
@@ -55,7 +55,7 @@ def baseline_command(context: click.Context, /, folder: str | None, update: bool
     path = baseline_path(context)
     if not update and os.path.lexists(path):
         raise ConfigError(EXISTS.format(path=path))
-    source = Path(folder) if folder is not None else without_command_line("output_dir")
+    source = Path(folder) if folder is not None else output_folder()
     try:
         runs = [_judged(run) for run in _runs(source)]
     except OSError as error:

@@ -13,7 +13,7 @@ from parasuite.judge.difference import difference
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.words import TableFormat
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import current_folder, without_command_line
+from parasuite.plan.options import current_folder, output_folder
 from parasuite.reports.difference_report import difference_json, difference_sections, summary_line
 
 _EXIT_CODES = """\b
@@ -37,7 +37,7 @@ def diff_command(old: str, new: str, output_format: TableFormat) -> None:
     whatever pids, copies, times and drawn ports were. See docs/history.md.
     """
     current_folder()
-    base = without_command_line("output_dir")
+    base = output_folder()
     try:
         before, after = (history_of_folder(folder_of(name, base)) for name in (old, new))
     except OSError as error:

@@ -6,7 +6,7 @@ import click
 
 from parasuite.cli.output import print_safely, stop
 from parasuite.explain import finding_page, is_finding_id, overview, page_lines, words_starting_with
-from parasuite.plan.options import ProfileOption, current_folder, without_command_line
+from parasuite.plan.options import ProfileOption, current_folder, output_folder
 
 
 @click.command("explain", params=[ProfileOption()], short_help="explain a cause, an effect, or a finding")
@@ -21,7 +21,7 @@ def explain_command(word: str | None) -> None:
         lines = overview()
     elif is_finding_id(word):
         current_folder()
-        lines = finding_page(without_command_line("output_dir"), word)
+        lines = finding_page(output_folder(), word)
     else:
         lines = page_lines(word)
     try:

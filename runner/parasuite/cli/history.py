@@ -11,7 +11,7 @@ from parasuite.cli.output import stop
 from parasuite.gather import histories_of
 from parasuite.model.words import TableFormat
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import current_folder, without_command_line
+from parasuite.plan.options import current_folder, output_folder
 from parasuite.record.history_file import read_history
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.history_report import history_json, history_sections
@@ -29,7 +29,7 @@ def history_command(folder: Path | None, output_format: TableFormat) -> None:
     that came to its end, and keeps it when the run folder is removed. See docs/history.md.
     """
     current_folder()
-    base = folder or without_command_line("output_dir")
+    base = folder or output_folder()
     try:
         remembered = read_history(base)
     except Unreadable as error:

@@ -11,7 +11,7 @@ from parasuite.cli.series_output import print_series_and_exit
 from parasuite.gather import assemble_series, write_series_reports
 from parasuite.model.words import OutputFormat
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import SettingOption, current_folder, without_command_line
+from parasuite.plan.options import SettingOption, current_folder, output_folder
 from parasuite.record.run_folder import RunFolderError
 from parasuite.record.series import SeriesFolder
 from parasuite.run.merging import merge
@@ -36,7 +36,7 @@ def merge_command(folders: tuple[Path, ...], output: Path | None, output_format:
     twice is counted once, and one that cannot be read is an error of the series. See docs/rounds.md.
     """
     current_folder()
-    series = SeriesFolder.create_at(output) if output else SeriesFolder.create(without_command_line("output_dir"))
+    series = SeriesFolder.create_at(output) if output else SeriesFolder.create(output_folder())
     try:
         merge(folders, series)
     except RunFolderError:

@@ -12,7 +12,7 @@ from parasuite.cli.series_output import print_series_and_exit
 from parasuite.gather import assemble_series, write_series_reports
 from parasuite.model.words import OutputFormat
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import ProfileOption, SettingOption, current_folder, without_command_line
+from parasuite.plan.options import ProfileOption, SettingOption, current_folder, output_folder
 from parasuite.plan.settings import optional_reports
 from parasuite.record.run_folder import RunFolder
 from parasuite.record.series import SeriesFolder
@@ -32,7 +32,7 @@ def report_command(folder: str | None, output_format: OutputFormat, *, page: boo
     come to its end, because its parasuite was killed, is reported as far as it got (exit code 3).
     """
     current_folder()
-    path = Path(folder) if folder is not None else without_command_line("output_dir")
+    path = Path(folder) if folder is not None else output_folder()
     try:
         if (series := SeriesFolder.find(path)) is not None:
             of_series = assemble_series(series)

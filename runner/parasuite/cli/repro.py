@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -18,7 +19,7 @@ from parasuite.model.suspect import StoredFinding
 from parasuite.model.words import NetworkMode
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import SettingOption, all_without_command_line, current_folder, without_command_line
+from parasuite.plan.options import SettingOption, current_folder, output_folder, settings_not_given
 from parasuite.plan.settings import SETTINGS, Origin, RunSpec, Source
 from parasuite.plan.targets import read_target
 from parasuite.record.finding_search import in_run, newest_with
@@ -104,7 +105,7 @@ def _looked_up(prefix: str, folder: Path | None) -> tuple[RunFolder, StoredFindi
     """The newest run, or that in *folder*, and its finding whose id begins with *prefix*. Raises RunFolderError."""
     if folder is not None:
         return in_run(folder, prefix)
-    return newest_with(Path(without_command_line("output_dir")), prefix)
+    return newest_with(output_folder(), prefix)
 
 
 def _spec(record: RunRecord) -> RunSpec:
@@ -114,18 +115,19 @@ def _spec(record: RunRecord) -> RunSpec:
     """
     if not Path(record.root).is_dir():
         raise ConfigError(f"the folder that the suite ran in is not there any more: {record.root}")
-    values = all_without_command_line() | {
-        "copies": 1,
-        "collect_junit": record.collect_junit,
-        "network": NetworkMode.HOST if record.network is NetworkMode.HOST else NetworkMode.PRIVATE,
-        "port_range": None,
-    }
-    return RunSpec(
+    settings = replace(
+        settings_not_given(),
+        copies=1,
+        collect_junit=record.collect_junit,
+        network=NetworkMode.HOST if record.network is NetworkMode.HOST else NetworkMode.PRIVATE,
+        port_range=None,
+    )
+    return RunSpec.of(
+        settings,
         target=read_target(record.target),
         pytest_args=record.pytest_args,
         origins=dict.fromkeys((setting.name for setting in SETTINGS.values()), Source(Origin.DEFAULT)),
         ambient=record.ambient,
-        **values,
     )
 
 

@@ -9,7 +9,7 @@ import click
 from parasuite.cli.output import print_safely, stop
 from parasuite.gather import ListedRun, listed_runs
 from parasuite.plan.option_types import PathText
-from parasuite.plan.options import current_folder, without_command_line
+from parasuite.plan.options import current_folder, output_folder
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.history_report import day
 from parasuite.reports.wording import plural
@@ -26,7 +26,7 @@ def runs_command(folder: Path | None) -> None:
     Rounds stand below their series. DIR is an output folder; by default the one that is set, or .parasuite.
     """
     current_folder()
-    base = folder or without_command_line("output_dir")
+    base = folder or output_folder()
     try:
         listed = list(listed_runs(base))
     except Unreadable as error:

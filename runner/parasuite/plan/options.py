@@ -15,7 +15,7 @@ from parasuite.model.words import CopyVariable
 from parasuite.plan.errors import ConfigError, did_you_mean, must_be
 from parasuite.plan.profiles import profile_table
 from parasuite.plan.project import Project, read_project
-from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Origin, Setting, Source
+from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Origin, Setting, Settings, Source
 
 _PREFIX = "PARASUITE_"
 PROFILE_VARIABLE = "PARASUITE_PROFILE"
@@ -118,13 +118,22 @@ def setting_options() -> list[click.Parameter]:
     return [*(SettingOption(field) for field in SETTINGS), ProfileOption()]
 
 
-def without_command_line(field: str) -> Any:
-    """The value of a setting in the environment, in pyproject.toml or by default. Raises ConfigError."""
-    return _context_of(field).params[field]
+def output_folder() -> Path:
+    """The output folder in the environment, in pyproject.toml or by default. Raises ConfigError."""
+    folder: Path = _context_of("output_dir").params["output_dir"]
+    return folder
+
+
+def settings_not_given() -> Settings:
+    """Every setting, as a command has it that was given none. Raises ConfigError."""
+    return Settings(**_context_of(*SETTINGS).params)
 
 
 def stored_settings() -> click.Context:
-    """The context of a command that has every setting, and was given none of them. Raises ConfigError."""
+    """The context of a command that has every setting but those that are only options, and was given none of them.
+
+    Raises ConfigError.
+    """
     return _context_of(*(field for field, setting in SETTINGS.items() if not setting.is_option_only))
 
 
@@ -132,12 +141,6 @@ def _context_of(*fields: str) -> click.Context:
     command = click.Command("parasuite", params=[SettingOption(field) for field in fields])
     # The profile is that of the command that asks: a context shares its meta with those below it.
     return command.make_context("parasuite", [], click.get_current_context(silent=True))
-
-
-def all_without_command_line() -> dict[str, Any]:
-    """The value of every setting, by field, as `without_command_line` gives it."""
-    command = click.Command("parasuite", params=[SettingOption(field) for field in SETTINGS])
-    return dict(command.make_context("parasuite", [], click.get_current_context(silent=True)).params)
 
 
 def origins(ctx: click.Context) -> dict[str, Source]:

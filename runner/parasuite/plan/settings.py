@@ -448,6 +448,20 @@ class RunSpec(Settings):
     accepted: Baseline = Baseline()
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        target: Target,
+        pytest_args: tuple[str, ...],
+        origins: Mapping[str, Source],
+        ambient: tuple[AmbientService, ...],
+    ) -> RunSpec:
+        """A run with these *settings*."""
+        values = {name: getattr(settings, name) for name in SETTINGS}
+        return cls(target=target, pytest_args=pytest_args, origins=origins, ambient=ambient, **values)
+
     @property
     def optional_reports(self) -> frozenset[OptionalReport]:
         """Which of them are to be written."""
