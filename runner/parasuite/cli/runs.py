@@ -11,7 +11,7 @@ from parasuite.gather import ListedRun, listed_runs
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import current_folder, output_folder
 from parasuite.record.untrusted import Unreadable
-from parasuite.reports.history_report import day
+from parasuite.reports.moments import day
 from parasuite.reports.wording import plural
 
 NONE_KEPT = "no run is kept in {base}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
 from parasuite.judge.history import FindingHistory, History
+from parasuite.reports.moments import day
 from parasuite.reports.rates import finding_rates
 from parasuite.reports.sections import Item, Section
 from parasuite.reports.series_json import json_of_finding
@@ -65,8 +65,3 @@ def history_json(histories: Mapping[str, History], unreadable: int) -> str:
         for target, history in histories.items()
     ]
     return json.dumps({"format": FORMAT, "unreadable_lines": unreadable, "targets": targets}, indent=1) + "\n"
-
-
-def day(seconds: float) -> str:
-    """`2026-11-30`, in UTC."""
-    return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%d")

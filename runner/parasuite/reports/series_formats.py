@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from parasuite.judge.series import SeriesReport
 from parasuite.reports.concise import concise_lines
 from parasuite.reports.github import annotation_lines
 from parasuite.reports.gitlab import code_quality
+from parasuite.reports.moments import moment
 from parasuite.reports.sarif import Ended, sarif_log
 from parasuite.reports.series_problems import series_problems
 
@@ -29,13 +28,12 @@ def series_gitlab(report: SeriesReport) -> str:
 
 def series_sarif(report: SeriesReport) -> str:
     """SARIF 2.1.0."""
-    started = datetime.fromtimestamp(int(report.record.started_s), UTC)
     ended = Ended(
         run_id=report.record.series_id,
         is_conclusive=report.code.is_conclusive,
         exit_code=report.exit_code,
         reason=report.reason,
-        started_at=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        started_at=moment(report.record.started_s),
         notes=report.missing,
     )
     return sarif_log(series_problems(report), ended)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 from parasuite.judge.history import FindingHistory, Rate, TestHistory
 from parasuite.judge.series import SeriesReport
 from parasuite.model.causes import docs_page
 from parasuite.model.run_summary import RunSummary
+from parasuite.reports.moments import moment
 from parasuite.reports.series_terminal import unsteady_tests
 
 FORMAT = 1
@@ -20,7 +20,7 @@ def series_json(report: SeriesReport) -> str:
     record = report.record
     series = {
         "id": record.series_id,
-        "started_at": _moment(record.started_s),
+        "started_at": moment(record.started_s),
         "ended": record.ended,
         "exit_code": int(report.code),
         "verdict": report.reason,
@@ -45,7 +45,7 @@ def _round(run: RunSummary, path: str) -> dict[str, object]:
     return {
         "run": run.run_id,
         "folder": path,
-        "started_at": _moment(run.started_s),
+        "started_at": moment(run.started_s),
         "host": run.host,
         "copies": run.copies,
         "exit_code": run.code,
@@ -71,9 +71,9 @@ def json_of_finding(finding: FindingHistory) -> dict[str, object]:
         "seen_elsewhere": finding.seen_elsewhere,
         "effects": {kind: rate_json(found) for kind, found in finding.effects.items()},
         "first_run": finding.first.run_id,
-        "first_seen": _moment(finding.first.started_s),
+        "first_seen": moment(finding.first.started_s),
         "last_run": finding.last.run_id,
-        "last_seen": _moment(finding.last.started_s),
+        "last_seen": moment(finding.last.started_s),
         "hosts": list(finding.hosts),
     }
 
@@ -87,7 +87,3 @@ def json_of_test(test: TestHistory) -> dict[str, object]:
 def rate_json(rate: Rate) -> dict[str, object]:
     """`{"rounds": 4, "of": 20, "interval": [0.081, 0.416]}`."""
     return {"rounds": rate.count, "of": rate.of, "interval": [round(each, 4) for each in rate.interval]}
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(int(seconds), UTC).isoformat().replace("+00:00", "Z")

@@ -6,8 +6,6 @@ does in a run. The suite `parasuite.audit` has an error if the series proves not
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from parasuite.judge.history import FindingHistory, TestHistory
 from parasuite.judge.series import SeriesReport
 from parasuite.model.words import Severity
@@ -15,6 +13,7 @@ from parasuite.reports.junit_bounds import Suite
 from parasuite.reports.junit_case import Case
 from parasuite.reports.junit_document import AUDIT, PORTS, document
 from parasuite.reports.junit_xml import split_id
+from parasuite.reports.moments import moment
 from parasuite.reports.rates import finding_rates, rate_of_test
 from parasuite.reports.series_terminal import rounds_counted
 from parasuite.reports.wording import PROVES_NOTHING
@@ -31,7 +30,7 @@ def series_junit(report: SeriesReport) -> str:
         document(
             suites,
             duration_s=sum(run.duration_s for run in report.history.runs),
-            wall=datetime.fromtimestamp(int(report.record.started_s), UTC).strftime("%Y-%m-%dT%H:%M:%S"),
+            wall=moment(report.record.started_s).removesuffix("Z"),
             host=report.record.host,
         )
     )
