@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+from parasuite.judge.verdict import FAILED
 from parasuite.model.control import Control, ControlAnswer, Controls
 from parasuite.record.control_file import CONTROL_FILE, controls_text, read_controls
 from parasuite.record.history_file import HISTORY, read_history
 from parasuite.record.stored_rows import DAMAGED
 from parasuite.reports.wording import controlled
-from parasuite.run.control import NOTHING_FAILED
+from parasuite.run.control import NOTHING_FAILED, STOPPED
+from parasuite.run.proving import NOT_TRIED
 from parasuite.sensors.seccomp.filter import ARCHITECTURE
 
 from netsupport import reserve_port
@@ -29,6 +33,10 @@ ANSWERS = {
     "test_fails_alone": (ControlAnswer.FAILS_ALONE, 0),
     "test_only_observed": (ControlAnswer.ONLY_OBSERVED, 3),
 }
+
+
+def last_line(finished: Finished) -> str:
+    return finished.stdout.splitlines()[-1]
 
 
 def written(finished: Finished) -> dict[str, Control]:
@@ -64,6 +72,32 @@ def test_only_the_run_itself_is_remembered_in_the_history(parasuite: Parasuite) 
     finished = parasuite("run", "-j", "2", "--control", "1", "--", "sh", "-c", "test $PARASUITE_COPIES = 1")
     assert [path.parent for path in (finished.cwd / ".parasuite").rglob(HISTORY)] == [finished.cwd / ".parasuite"]
     assert [run.run_id for run in read_history(finished.cwd / ".parasuite").runs] == [finished.folder.name]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_the_control_and_all_that_was_to_follow_and_is_the_exit_code(
+    parasuite: Parasuite, number: int, code: int
+) -> None:
+    with reserve_port(child_reuses_address=False) as lease:
+        script = f"""
+            import os, socket, time
+            if os.environ["PARASUITE_COPIES"] == "1": time.sleep(600)
+            socket.create_server(("127.0.0.1", {lease.port})).close()
+            raise SystemExit(1)
+            """
+        script = textwrap.dedent(script)
+        process = parasuite.start("run", "-j", "2", "--control", "--prove", "--", sys.executable, "-c", script)
+        assert process.stderr is not None
+        while not process.stderr.readline().startswith("1 copy of"):
+            assert process.poll() is None
+        process.send_signal(number)
+        finished = parasuite.finish(process)
+    assert finished.code == code, finished.stdout + finished.stderr
+    assert STOPPED in finished.stdout
+    assert NOT_TRIED.format(findings="1 finding", why="parasuite was stopped") in finished.stdout
+    assert "proving" not in finished.stderr
+    # What the run itself has shown still holds.
+    assert (last_line(finished), parasuite("report").code) == (FAILED, 1)
 
 
 def test_a_file_that_cannot_be_collected_is_collected_alone(parasuite: Parasuite, tmp_path: Path) -> None:

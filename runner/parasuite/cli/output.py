@@ -48,8 +48,12 @@ def print_report_and_exit(
     output_format: OutputFormat = OutputFormat.FULL,
     *,
     err: bool = False,
+    stopped: ExitCode | None = None,
 ) -> NoReturn:
-    """*problems*: what could not be written, a line each, for stderr. *err*: the report goes there, too."""
+    """*problems*: what could not be written, a line each, for stderr. *err*: the report goes there, too.
+
+    *stopped*: what to exit with if a signal has stopped what followed the run; then the report is that of the run.
+    """
     console = console_of(stderr=err)
     if render := OUTPUT_FORMATS.get(output_format):
         console.file.write(render(report))
@@ -62,7 +66,7 @@ def print_report_and_exit(
         problems = [*problems, *add_to_step_summary(lambda bytes_max: markdown(report, bytes_max))]
     for problem in dict.fromkeys(problems):
         print_safely(f"parasuite: {problem}", err=True)
-    sys.exit(report.verdict.exit_code)
+    sys.exit(report.verdict.exit_code if stopped is None else stopped)
 
 
 def add_to_step_summary(render: Callable[[int], str]) -> list[str]:

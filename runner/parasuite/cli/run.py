@@ -17,7 +17,7 @@ from parasuite.cli.exit_codes import EXIT_CODES
 from parasuite.cli.output import console_of, print_report_and_exit, print_safely
 from parasuite.cli.series_output import print_series_and_exit
 from parasuite.judge.report import Report
-from parasuite.judge.verdict import ExitCode
+from parasuite.judge.verdict import ExitCode, code_of_stop
 from parasuite.plan.baseline import Baseline, read_baseline
 from parasuite.plan.capacity import why_too_many
 from parasuite.plan.errors import ConfigError
@@ -37,6 +37,7 @@ from parasuite.run.networks.prepare import with_network
 from parasuite.run.progress import DeferredProgress, LiveProgress, LogProgress, Progress, is_on_terminal
 from parasuite.run.proving import prove
 from parasuite.run.rounds import run_series
+from parasuite.run.signals import Signals
 
 
 @click.command(
@@ -119,8 +120,10 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
                     environ=environ,
                     progress=progress,
                 )
-                report, more = _followed_up(scene, report)
+                with Signals() as signals:
+                    report, more = _followed_up(scene, report, signals)
                 problems += more
+                stopped = code_of_stop(signals.run_end)
     except OSError as error:
         # The disk is full, or a limit was reached: the run proves nothing, but what it recorded can be reported.
         report_command = f"parasuite report {shlex.quote(str(spec.output_dir))}"
@@ -128,18 +131,21 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
         sys.exit(ExitCode.BLIND)
     if spec.is_series:
         print_series_and_exit(series, problems, spec.output_format, err=spec.is_observed_only)
-    print_report_and_exit(report, problems, spec.output_format, err=spec.is_observed_only)
+    print_report_and_exit(report, problems, spec.output_format, err=spec.is_observed_only, stopped=stopped)
 
 
-def _followed_up(scene: Scene, report: Report) -> tuple[Report, list[str]]:
-    """*report*, with what the control and the proofs have added that were asked for; a line for each problem."""
+def _followed_up(scene: Scene, report: Report, signals: Signals) -> tuple[Report, list[str]]:
+    """*report*, with what the control and the proofs have added that were asked for; a line for each problem.
+
+    Once *signals* has received one, nothing more is run.
+    """
     problems: list[str] = []
     patience_s = patience(scene.spec.timeout_s, report.overlap.any_s)
     if scene.spec.control is not None:
-        report, more = control(scene, report, patience_s=patience_s, runs=scene.spec.control)
+        report, more = control(scene, report, patience_s=patience_s, runs=scene.spec.control, signals=signals)
         problems += more
     if scene.spec.prove_s is not None:
-        report, more = prove(scene, report, patience_s=patience_s, budget_s=scene.spec.prove_s)
+        report, more = prove(scene, report, patience_s=patience_s, budget_s=scene.spec.prove_s, signals=signals)
         problems += more
     return report, problems
 

@@ -83,6 +83,11 @@ class Verdict:
         return int(self.code) if self.suite_code is None else self.suite_code
 
 
+def code_of_stop(ended: RunEnd) -> ExitCode | None:
+    """What to exit with if *ended* says that a signal came; None if it says anything else."""
+    return _VERDICT_ON_END[ended][0] if ended in (RunEnd.INTERRUPTED, RunEnd.TERMINATED) else None
+
+
 def code_of_proof(outcome: ProofOutcome, run: Verdict | None) -> ExitCode:
     """What `parasuite repro` exits with. *run*: the verdict of the provoked run; None if there was none."""
     if run is not None and run.code in (ExitCode.INTERRUPTED, ExitCode.TERMINATED):

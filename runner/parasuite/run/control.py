@@ -19,17 +19,19 @@ _ALONE = "what failed runs alone, {number} of {runs}"
 _OBSERVED = "what failed runs alone, with sensors"
 
 
-def control(scene: Scene, report: Report, *, patience_s: float, runs: int) -> tuple[Report, list[str]]:
+def control(
+    scene: Scene, report: Report, *, patience_s: float, runs: int, signals: Signals
+) -> tuple[Report, list[str]]:
     """Run the failed tests of *report* alone: *runs* times without sensors, and with them as long as that may tell
     something. The report with the answers, and a line for each of its files that could not be written.
 
-    A copy that has not ended after *patience_s* is stopped.
+    A copy that has not ended after *patience_s* is stopped. *signals*: as in `session.run`.
     """
     if report.ended is not RunEnd.COMPLETE:
         return report, []
     controls = Controls(notes=(NOTHING_FAILED,))
     if failed_tests(report):
-        controls = _controls(scene, report, patience_s, runs)
+        controls = _controls(scene, report, patience_s, runs, signals)
     problems: list[str] = []
     with recording_errors(problems, CONTROL_FILE):
         scene.outer.write(CONTROL_FILE, controls_text(controls))
@@ -37,20 +39,19 @@ def control(scene: Scene, report: Report, *, patience_s: float, runs: int) -> tu
     return report, [*problems, *write_reports(scene.outer, report, scene.spec.optional_reports)]
 
 
-def _controls(scene: Scene, report: Report, patience_s: float, runs: int) -> Controls:
+def _controls(scene: Scene, report: Report, patience_s: float, runs: int, signals: Signals) -> Controls:
     tests = () if needs_all(report) else failed_tests(report)
     alone: list[Report] = []
     observed: list[Report] = []
-    with Signals() as signals:
-        for number in range(1, runs + 1):
-            scene.progress.say(_ALONE.format(number=number, runs=runs))
-            name = f"{CONTROL_FOLDER}/alone"
-            alone.append(run_again(scene, name, tests, patience_s, sensors=(), signals=signals)[0])
-            if signals.received:
-                return Controls(notes=(STOPPED,))
-        while len(observed) < runs and are_worth_observing(report, alone, observed):
-            scene.progress.say(_OBSERVED)
-            observed.append(run_again(scene, f"{CONTROL_FOLDER}/observed", tests, patience_s, signals=signals)[0])
-            if signals.received:
-                return Controls(notes=(STOPPED,))
+    for number in range(1, runs + 1):
+        scene.progress.say(_ALONE.format(number=number, runs=runs))
+        name = f"{CONTROL_FOLDER}/alone"
+        alone.append(run_again(scene, name, tests, patience_s, sensors=(), signals=signals)[0])
+        if signals.received:
+            return Controls(notes=(STOPPED,))
+    while len(observed) < runs and are_worth_observing(report, alone, observed):
+        scene.progress.say(_OBSERVED)
+        observed.append(run_again(scene, f"{CONTROL_FOLDER}/observed", tests, patience_s, signals=signals)[0])
+        if signals.received:
+            return Controls(notes=(STOPPED,))
     return Controls(tuple(controls_of(report, alone, observed)))

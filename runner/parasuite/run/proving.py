@@ -36,11 +36,14 @@ def provoke(
     return proof_of(finding, report, folder.path.relative_to(scene.outer.path).as_posix()), report
 
 
-def prove(scene: Scene, report: Report, *, patience_s: float, budget_s: float) -> tuple[Report, list[str]]:
+def prove(
+    scene: Scene, report: Report, *, patience_s: float, budget_s: float, signals: Signals
+) -> tuple[Report, list[str]]:
     """Provoke each finding of *report*, whose folder is `scene.outer`, as far as *budget_s* lasts: the report with
     what came of it, and a line for each of its files that could not be written.
 
-    *patience_s*: as `timeout_s` of `provoke`. The gravest come first; what is suppressed is left out.
+    *patience_s*: as `timeout_s` of `provoke`. *signals*: as in `session.run`; once one has come, no finding is
+    provoked. The gravest come first; what is suppressed is left out.
     """
     if not report.verdict.code.is_conclusive:
         return report, []
@@ -52,19 +55,18 @@ def prove(scene: Scene, report: Report, *, patience_s: float, budget_s: float) -
     proofs: list[Proof] = []
     notes: list[str] = []
     give_up_s = time.monotonic() + budget_s
-    with Signals() as signals:
-        for number, finding in enumerate(findings, 1):
-            left_s = give_up_s - time.monotonic()
-            if left_s <= 0 or signals.received:
-                break
-            if not finding.why_not_provoked:
-                what = f"{finding.id} [{finding.cause}] {finding.title}"
-                scene.progress.say(f"proving {number} of {len(findings)}: {what}")
-            proof, run = provoke(scene, finding, min(patience_s, left_s), signals)
-            is_over = run is not None and run.copy_ends[0].how is CopyPhase.TIMED_OUT and left_s < patience_s
-            if signals.received or is_over:
-                break  # It was stopped before it could show anything.
-            proofs.append(proof)
+    for number, finding in enumerate(findings, 1):
+        left_s = give_up_s - time.monotonic()
+        if left_s <= 0 or signals.received:
+            break
+        if not finding.why_not_provoked:
+            what = f"{finding.id} [{finding.cause}] {finding.title}"
+            scene.progress.say(f"proving {number} of {len(findings)}: {what}")
+        proof, run = provoke(scene, finding, min(patience_s, left_s), signals)
+        is_over = run is not None and run.copy_ends[0].how is CopyPhase.TIMED_OUT and left_s < patience_s
+        if signals.received or is_over:
+            break  # It was stopped before it could show anything.
+        proofs.append(proof)
     if untried := len(findings) - len(proofs):
         why = "parasuite was stopped" if signals.received else f"--prove {budget_s:g} s were over"
         notes.append(NOT_TRIED.format(findings=plural(untried, "finding"), why=why))
