@@ -20,7 +20,7 @@ from parasuite.judge.series import NO_END
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.words import RunEnd
 from parasuite.plan.options import origins, setting_options
-from parasuite.plan.settings import RunSpec
+from parasuite.plan.run_spec import RunSpec
 from parasuite.plan.targets import Command
 from parasuite.record.output_folder import replace_file
 from parasuite.record.retention import RUNS_KEPT

@@ -15,7 +15,8 @@ from parasuite.plan.errors import ConfigError
 from parasuite.plan.launch import launches
 from parasuite.plan.options import origins, setting_options
 from parasuite.plan.project import read_project
-from parasuite.plan.settings import SETTINGS, Origin
+from parasuite.plan.setting import Origin
+from parasuite.plan.settings import SETTINGS
 from parasuite.plan.targets import Command, PytestTree
 
 from runner.tests.conftest import Parasuite

@@ -20,7 +20,9 @@ from parasuite.model.words import NetworkMode
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import SettingOption, current_folder, output_folder, settings_not_given
-from parasuite.plan.settings import SETTINGS, Origin, RunSpec, Source
+from parasuite.plan.run_spec import RunSpec
+from parasuite.plan.setting import Origin, Source
+from parasuite.plan.settings import SETTINGS
 from parasuite.plan.targets import read_target
 from parasuite.record.finding_search import in_run, newest_with
 from parasuite.record.run_folder import RunFolder

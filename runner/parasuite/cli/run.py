@@ -26,7 +26,8 @@ from parasuite.plan.misplaced import RunCommand
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import baseline_path, current_folder, origins, project_of, setting_options
 from parasuite.plan.project import Project
-from parasuite.plan.settings import IGNORE_LIMITS, RunSpec
+from parasuite.plan.run_spec import RunSpec
+from parasuite.plan.settings import IGNORE_LIMITS
 from parasuite.plan.targets import Target, choose_target
 from parasuite.record.run_folder import RunFolder
 from parasuite.run import session

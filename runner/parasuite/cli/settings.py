@@ -12,7 +12,8 @@ from parasuite.cli.output import print_safely
 from parasuite.plan.baseline import Baseline, read_baseline
 from parasuite.plan.options import ProfileOption, baseline_path, current_folder, origins, project_of, stored_settings
 from parasuite.plan.project import FILE_NAME, Project
-from parasuite.plan.settings import SETTINGS, Origin
+from parasuite.plan.setting import Origin
+from parasuite.plan.settings import SETTINGS
 from parasuite.reports.wording import plural
 
 NO_PROJECT = "no {file} here or in a folder above"

@@ -15,7 +15,8 @@ from parasuite.model.words import CopyVariable
 from parasuite.plan.errors import ConfigError, did_you_mean, must_be
 from parasuite.plan.profiles import profile_table
 from parasuite.plan.project import Project, read_project
-from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Origin, Setting, Settings, Source
+from parasuite.plan.setting import Origin, Setting, Source
+from parasuite.plan.settings import IGNORE_LIMITS, SETTINGS, Settings
 
 _PREFIX = "PARASUITE_"
 PROFILE_VARIABLE = "PARASUITE_PROFILE"

@@ -15,7 +15,8 @@ from parasuite.model.suppression import Suppression
 from parasuite.plan.ambient import AMBIENT, ambient_services
 from parasuite.plan.errors import ConfigError, did_you_mean, must_be
 from parasuite.plan.profiles import INHERITS, PROFILE, lineage, profile_table, profile_tables, unknown_profile
-from parasuite.plan.settings import SETTINGS, Origin, Source
+from parasuite.plan.setting import Origin, Source
+from parasuite.plan.settings import SETTINGS
 from parasuite.plan.suppress import SUPPRESS, suppressions
 from parasuite.plan.targets import Command, PytestTree, Target
 

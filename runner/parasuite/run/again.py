@@ -10,7 +10,7 @@ from pathlib import Path
 from parasuite.judge.report import Report
 from parasuite.model.suspect import Suspect
 from parasuite.model.words import ExitCodeFrom, FailFast, FailOn, NetworkMode
-from parasuite.plan.settings import RunSpec
+from parasuite.plan.run_spec import RunSpec
 from parasuite.plan.targets import ResultSource
 from parasuite.record.run_folder import RunFolder
 from parasuite.run import session

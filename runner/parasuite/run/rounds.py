@@ -16,8 +16,8 @@ from parasuite.judge.series import SeriesReport
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.series_record import SeriesRecord
 from parasuite.model.words import RunEnd, Until
+from parasuite.plan.run_spec import RunSpec
 from parasuite.plan.seeds import round_seed
-from parasuite.plan.settings import RunSpec
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.series import SeriesFolder
 from parasuite.reports.wording import plural

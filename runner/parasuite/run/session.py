@@ -25,8 +25,8 @@ from parasuite.model.suspect import Suspect
 from parasuite.model.words import NetworkMode, TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
 from parasuite.plan.launch import Launch, launches
+from parasuite.plan.run_spec import RunSpec
 from parasuite.plan.seeds import copy_seed
-from parasuite.plan.settings import RunSpec
 from parasuite.plan.targets import ResultSource, Target
 from parasuite.probe import probe
 from parasuite.probe.interfaces import host_addresses

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from parasuite.model.words import NetworkMode
 from parasuite.plan.errors import ConfigError
-from parasuite.plan.settings import SETTINGS, RunSpec
+from parasuite.plan.run_spec import RunSpec
+from parasuite.plan.settings import SETTINGS
 from parasuite.probe.interfaces import host_addresses
 from parasuite.run.networks.namespace import enter_network, why_refused
 from parasuite.run.networks.refusals import explain_refusal, policy_here
