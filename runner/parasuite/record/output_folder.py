@@ -75,6 +75,17 @@ def link_latest(base: Path, target: Path) -> None:
         os.replace(temporary, link)
 
 
+def at_or_latest(path: Path, file: str) -> Path | None:
+    """*path* if it has *file*, else the latest run or series below it if that has; None if neither has.
+
+    The file may be of any kind: who reads it reports what is wrong with it. Raises OSError.
+    """
+    for candidate in (path, path / LATEST):
+        if exists(candidate / file):
+            return candidate.resolve()
+    return None
+
+
 def exists(path: Path) -> bool:
     """Whether there is anything at *path*. Raises OSError if that cannot be found out."""
     try:

@@ -16,9 +16,8 @@ from parasuite.record.event_files import EventFile, Losses, merged
 from parasuite.record.folder_lock import LOCK, lock
 from parasuite.record.output_folder import (
     IDS_TRIED,
-    LATEST,
     NEW_FILE,
-    exists,
+    at_or_latest,
     link_latest,
     make_base,
     new_locked_folder,
@@ -119,10 +118,8 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """The folder of an earlier run: *path* itself, or the latest one below it. Raises RunFolderError."""
-        for candidate in (path, path / LATEST):
-            # A run.json of any kind will do: read_record reports what is wrong with it.
-            if exists(candidate / FILE_NAME):
-                return cls(candidate.resolve())
+        if (found := at_or_latest(path, FILE_NAME)) is not None:
+            return cls(found)
         raise RunFolderError(f"{path} is not a run folder: it has no run.json; give .parasuite/runs/ID or .parasuite")
 
     def discard(self) -> None:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path, PurePosixPath
 
 from parasuite.model.series_record import FILE_BYTES_MAX, FILE_NAME, SeriesRecord, SeriesRecordError
-from parasuite.record.output_folder import LATEST, exists, link_latest, make_base, new_locked_folder, replace_file
+from parasuite.record.output_folder import at_or_latest, link_latest, make_base, new_locked_folder, replace_file
 from parasuite.record.removal import remove_tree
 from parasuite.record.run_folder import RunFolderError
 from parasuite.record.untrusted import Unreadable, read_json
@@ -61,10 +61,8 @@ class SeriesFolder:
     @classmethod
     def find(cls, path: Path) -> SeriesFolder | None:
         """The series at *path*, or the latest one below it; None if *path* is something else."""
-        for candidate in (path, path / LATEST):
-            if exists(candidate / FILE_NAME):
-                return cls(candidate.resolve())
-        return None
+        found = at_or_latest(path, FILE_NAME)
+        return None if found is None else cls(found)
 
     def discard(self) -> None:
         """Remove the folder, which this process has just made."""
