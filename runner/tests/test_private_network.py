@@ -187,9 +187,11 @@ def test_a_lost_port(meet, copy):
         except OSError:
             pass
     meet("taken")
-    if copy == 0:
-        socket.create_server(("127.0.0.1", port)).close()
-    meet("done")
+    try:
+        if copy == 0:
+            socket.create_server(("127.0.0.1", port)).close()
+    finally:
+        meet("done")
 """
 
 
