@@ -317,6 +317,14 @@ def test_a_baseline_with_a_mistake_stops_a_run_before_it_starts(parasuite: Paras
     assert "unknown key 'finding'; did you mean findings?" in finished.stderr
 
 
+def test_a_baseline_that_the_command_line_names_must_be_there(parasuite: Parasuite) -> None:
+    finished = parasuite("run", "--baseline", "mine.toml", "--", "true")
+    assert finished.code == 2
+    assert finished.stderr.startswith(f"parasuite: no such file: {parasuite.cwd / 'mine.toml'}; ")
+    assert "`parasuite baseline --baseline mine.toml`" in finished.stderr
+    assert not (parasuite.cwd / ".parasuite").exists()
+
+
 def test_the_baseline_of_a_project_is_found_from_a_folder_below(parasuite: Parasuite) -> None:
     (parasuite.cwd / "pyproject.toml").write_text("[tool.parasuite]\nbaseline = 'known.toml'\n")
     (parasuite.cwd / "known.toml").write_text("finding = 1\n")

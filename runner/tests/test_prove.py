@@ -70,6 +70,13 @@ def test_a_run_that_is_only_observed_and_a_series_are_not_proven(parasuite: Para
     assert finished.stderr.startswith("parasuite: --prove runs tests once more, which does not apply here: ")
 
 
+def test_without_sensors_there_is_nothing_to_prove_and_nothing_starts(parasuite: Parasuite) -> None:
+    finished = parasuite("run", "--prove", "9", "--sensors", "none", "--", "true")
+    assert finished.code == 2
+    assert finished.stderr.startswith("parasuite: --prove has nothing to prove with --sensors none")
+    assert not (finished.cwd / ".parasuite").exists()
+
+
 texts = st.text(max_size=9)
 proofs = st.builds(
     Proof,

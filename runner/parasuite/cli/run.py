@@ -27,6 +27,7 @@ from parasuite.plan.option_types import PathText
 from parasuite.plan.options import baseline_path, current_folder, origins, project_of, setting_options
 from parasuite.plan.project import Project
 from parasuite.plan.run_spec import RunSpec
+from parasuite.plan.setting import Origin
 from parasuite.plan.settings import IGNORE_LIMITS
 from parasuite.plan.targets import Target, choose_target
 from parasuite.record.run_folder import RunFolder
@@ -93,7 +94,7 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
         origins=origins(context),
         ambient=project.ambient,
         suppressions=project.suppressions,
-        accepted=read_baseline(baseline_path(context)) or Baseline(),
+        accepted=_accepted(context),
         **settings,
     )
     spec.check()
@@ -149,6 +150,16 @@ def _followed_up(scene: Scene, report: Report, signals: Signals) -> tuple[Report
         report, more = prove(scene, report, patience_s=patience_s, budget_s=scene.spec.prove_s, signals=signals)
         problems += more
     return report, problems
+
+
+def _accepted(context: click.Context) -> Baseline:
+    """The baseline, which may be missing. Raises ConfigError if the command line names a file that is not there."""
+    path = baseline_path(context)
+    baseline = read_baseline(path)
+    if baseline is None and origins(context)["baseline"].origin is Origin.COMMAND_LINE:
+        command = shlex.join(["parasuite", "baseline", "--baseline", str(context.params["baseline"])])
+        raise ConfigError(f"no such file: {path}; after a run, `{command}` writes it")
+    return baseline or Baseline()
 
 
 def _chosen_target(path: str | None, words: Sequence[str], cwd: Path, project: Project) -> tuple[Target, Path]:

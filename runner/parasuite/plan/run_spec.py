@@ -81,6 +81,9 @@ class RunSpec(Settings):
         if self.port_range is not None and self.network is not NetworkMode.PRIVATE:
             label = SETTINGS["port_range"].label(self.origins["port-range"])
             raise ConfigError(f"{label} only applies to a private network; add --network {NetworkMode.PRIVATE}")
+        if self.prove_s is not None and not self.sensors:
+            label = SETTINGS["prove_s"].label(self.origins["prove"])
+            raise ConfigError(f"{label} has nothing to prove with --sensors none, which finds nothing; leave one out")
         if self.prove_s is not None and self.network is NetworkMode.EACH:
             label = SETTINGS["prove_s"].label(self.origins["prove"])
             raise ConfigError(
