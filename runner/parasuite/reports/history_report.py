@@ -15,7 +15,7 @@ from parasuite.reports.wording import plural
 RUNS = "{target}: {runs}, {first} to {last}; {conclusive} conclusive"
 SEEN = "first seen {first}, last seen {last}"
 NOT_IN_LAST = "not in the last conclusive run"
-UNREADABLE = "{lines} of history.jsonl cannot be read and are left out"
+UNREADABLE = "left out as unreadable: {lines} of history.jsonl"
 FORMAT = 1
 """Of the JSON. Raised by one when a reader of the older format would misread it."""
 
