@@ -107,7 +107,7 @@ def _reserved(rung: str) -> leases.PortLease:
 
 @scene()
 def owner(rung: str) -> None:
-    """Take a port by *rung*, say which, and stand still."""
+    """Take a port by *rung*, say which, and wait."""
     with _owned(rung) as (port, server):
         sys.stdout.write(json.dumps({"port": port, "server": server}) + "\n")
         sys.stdout.flush()

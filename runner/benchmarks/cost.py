@@ -93,7 +93,7 @@ def per_call(code: str) -> None:
 
 
 class _Written:
-    """Stands where a list of events is: gathers, encodes and writes them, as the supervisor does."""
+    """Takes the place of a list of events: gathers, encodes and writes them, as the supervisor does."""
 
     def __init__(self, stream: object) -> None:
         self._write = stream.write  # type: ignore[attr-defined]

@@ -49,7 +49,7 @@ def unseen(t_ns: int, copy: int | None, socket: int, endpoint: Endpoint) -> Unse
     return Unseen(t_ns=t_ns, caller=by(copy, pid=1000 + socket), endpoint=endpoint, socket=f"inode:{socket}")
 
 
-def told(*events: Event) -> list[tuple[str, str, tuple[int, ...]]]:
+def reported(*events: Event) -> list[tuple[str, str, tuple[int, ...]]]:
     return [
         (_what(found), str(found.endpoint), tuple(party.copy for party in found.parties))
         for found in find([RUN, *events]).findings
@@ -65,48 +65,48 @@ def _what(found: Finding) -> str:
 
 def test_two_copies_on_one_port_in_one_sample_share_it() -> None:
     here = at("127.0.0.1", DRAWN)
-    assert told(seen(10, 0, 1, here), seen(10, 1, 2, here)) == [("unknown: shared", f"127.0.0.1:{DRAWN}", (0, 1))]
+    assert reported(seen(10, 0, 1, here), seen(10, 1, 2, here)) == [("unknown: shared", f"127.0.0.1:{DRAWN}", (0, 1))]
 
 
 def test_two_copies_that_follow_each_other_share_nothing() -> None:
     here = at("127.0.0.1", DRAWN)
-    assert told(seen(10, 0, 1, here), unseen(20, 0, 1, here), seen(20, 1, 2, here)) == []
+    assert reported(seen(10, 0, 1, here), unseen(20, 0, 1, here), seen(20, 1, 2, here)) == []
 
 
 def test_a_wildcard_over_a_specific_address_is_shared() -> None:
-    assert told(seen(10, 0, 1, at("127.0.0.1", DRAWN)), seen(10, 1, 2, at("::ffff:127.0.0.1", DRAWN))) == [
+    assert reported(seen(10, 0, 1, at("127.0.0.1", DRAWN)), seen(10, 1, 2, at("::ffff:127.0.0.1", DRAWN))) == [
         ("unknown: shared", f"127.0.0.1:{DRAWN}", (0, 1))
     ]
 
 
 def test_one_socket_in_two_copies_is_one_socket() -> None:
     here = at("127.0.0.1", DRAWN)
-    assert told(seen(10, 0, 1, here), seen(10, 1, 1, here)) == []
+    assert reported(seen(10, 0, 1, here), seen(10, 1, 1, here)) == []
 
 
 def test_sockets_of_one_copy_may_share() -> None:
     here = at("127.0.0.1")
-    assert told(seen(10, 0, 1, here), seen(10, 0, 2, here)) == []
+    assert reported(seen(10, 0, 1, here), seen(10, 0, 2, here)) == []
 
 
 def test_a_process_outside_the_run_shares_with_nobody() -> None:
     here = at("127.0.0.1")
-    assert told(seen(10, 0, 1, here), seen(10, None, 2, here)) == []
+    assert reported(seen(10, 0, 1, here), seen(10, None, 2, here)) == []
 
 
 def test_one_fixed_port_in_two_copies_that_never_meet_is_hard_coded() -> None:
     here = at("127.0.0.1")
     events = (seen(10, 0, 1, here), unseen(20, 0, 1, here), seen(30, 3, 2, here))
-    assert told(*events) == [("hard-coded", f"127.0.0.1:{FIXED}", (0, 3))]
+    assert reported(*events) == [("hard-coded", f"127.0.0.1:{FIXED}", (0, 3))]
 
 
 def test_equal_numbers_from_the_kernels_range_are_chance() -> None:
     here = at("127.0.0.1", DRAWN)
-    assert told(seen(10, 0, 1, here), unseen(20, 0, 1, here), seen(30, 3, 2, here)) == []
+    assert reported(seen(10, 0, 1, here), unseen(20, 0, 1, here), seen(30, 3, 2, here)) == []
 
 
 def test_a_fixed_port_on_an_address_of_each_copys_own_is_no_collision() -> None:
-    assert told(seen(10, 0, 1, at("127.0.0.2")), seen(10, 1, 2, at("127.0.0.3"))) == []
+    assert reported(seen(10, 0, 1, at("127.0.0.2")), seen(10, 1, 2, at("127.0.0.3"))) == []
 
 
 def test_a_program_that_draws_its_own_numbers_is_not_called_hard_coded_for_a_coincidence() -> None:
@@ -114,7 +114,7 @@ def test_a_program_that_draws_its_own_numbers_is_not_called_hard_coded_for_a_coi
         seen(10, copy, 100 * copy + n, at("127.0.0.1", 9000 + 50 * copy + n)) for copy in range(8) for n in range(20)
     ]
     coincidence = seen(20, 7, 9999, at("127.0.0.1", 9000))
-    assert [kind for kind, _, _ in told(*events, coincidence)] == ["hard-coded: shared"]
+    assert [kind for kind, _, _ in reported(*events, coincidence)] == ["hard-coded: shared"]
 
 
 def test_a_number_that_most_copies_use_is_hard_coded_among_any_others() -> None:
@@ -129,16 +129,18 @@ def test_a_number_that_most_copies_use_is_hard_coded_among_any_others() -> None:
             unseen(21 + 2 * copy, copy, 9000 + copy, at("127.0.0.1")),
         )
     ]
-    assert told(*events, *fixed) == [("hard-coded", f"127.0.0.1:{FIXED}", (0, 1, 2, 3))]
+    assert reported(*events, *fixed) == [("hard-coded", f"127.0.0.1:{FIXED}", (0, 1, 2, 3))]
 
 
 def test_a_listener_that_other_hosts_reach_is_exposed() -> None:
-    assert told(seen(10, 2, 1, at("0.0.0.0", DRAWN))) == [("exposed", f"0.0.0.0:{DRAWN}", (2,))]
+    assert reported(seen(10, 2, 1, at("0.0.0.0", DRAWN))) == [("exposed", f"0.0.0.0:{DRAWN}", (2,))]
 
 
 def test_listeners_on_loopback_or_outside_the_run_or_in_a_private_namespace_are_not_exposed() -> None:
     private = at("0.0.0.0", DRAWN)._replace(network=Network(4026532000))
-    assert told(seen(1, 0, 1, at("127.4.4.4", DRAWN)), seen(1, None, 2, at("0.0.0.0")), seen(1, 0, 3, private)) == []
+    assert (
+        reported(seen(1, 0, 1, at("127.4.4.4", DRAWN)), seen(1, None, 2, at("0.0.0.0")), seen(1, 0, 3, private)) == []
+    )
 
 
 @pytest.mark.parametrize("protocol", [Protocol.TCP, Protocol.UDP])
@@ -150,12 +152,12 @@ def test_a_wildcard_that_an_exact_sensor_saw_on_the_loopback_device_is_not_expos
     events: list[Event] = [Bind(t_ns=1, caller=by(0), cookie=1, asked=asked, got=got, options=options)]
     if protocol == Protocol.TCP:
         events.append(Listen(t_ns=2, caller=by(0), cookie=1, got=got, options=options))
-    assert [kind for kind, _, _ in told(*events)] == kinds
+    assert [kind for kind, _, _ in reported(*events)] == kinds
 
 
 def test_a_datagram_socket_on_a_drawn_port_may_be_a_client() -> None:
-    assert told(seen(1, 0, 1, at("0.0.0.0", DRAWN, Protocol.UDP))) == []
-    assert told(seen(1, 0, 1, at("0.0.0.0", FIXED, Protocol.UDP))) == [("exposed", f"0.0.0.0:{FIXED}/udp", (0,))]
+    assert reported(seen(1, 0, 1, at("0.0.0.0", DRAWN, Protocol.UDP))) == []
+    assert reported(seen(1, 0, 1, at("0.0.0.0", FIXED, Protocol.UDP))) == [("exposed", f"0.0.0.0:{FIXED}/udp", (0,))]
 
 
 def test_a_number_outside_the_range_of_an_unknown_host_is_not_guessed_at() -> None:

@@ -22,7 +22,7 @@ def judged(*events: Event) -> Judgement:
     return find(sorted(events, key=lambda event: event.t_ns))
 
 
-def told(*events: Event) -> list[tuple[str, str, list[str]]]:
+def reported(*events: Event) -> list[tuple[str, str, list[str]]]:
     """(cause, severity, effects) of every finding."""
     return [
         (finding.cause, finding.severity, [effect.kind for effect in finding.effects])
@@ -79,16 +79,16 @@ def test_a_path_that_is_taken_over_while_its_socket_is_open_was_shared() -> None
 
 
 def test_workers_of_one_copy_that_take_a_path_from_each_other_shared_it() -> None:
-    assert told(bind(1, 0, worker="gw0"), bind(2, 0, worker="gw1")) == [("hard-coded", "error", ["shared"])]
+    assert reported(bind(1, 0, worker="gw0"), bind(2, 0, worker="gw1")) == [("hard-coded", "error", ["shared"])]
 
 
 def test_a_path_that_its_own_party_binds_again_was_not_shared() -> None:
-    assert told(bind(1, 0), bind(2, 0)) == [("hard-coded", "note", [])]
+    assert reported(bind(1, 0), bind(2, 0)) == [("hard-coded", "note", [])]
 
 
 def test_a_path_whose_socket_had_ended_was_not_shared() -> None:
     first = bind(1, 0)
-    assert told(first, released(2, first), bind(3, 1)) == [("hard-coded", "warning", [])]
+    assert reported(first, released(2, first), bind(3, 1)) == [("hard-coded", "warning", [])]
 
 
 def test_a_socket_that_has_lost_its_path_does_not_lose_it_again() -> None:
@@ -98,13 +98,13 @@ def test_a_socket_that_has_lost_its_path_does_not_lose_it_again() -> None:
 
 def test_a_recorder_that_hears_of_no_killed_process_does_not_say_that_a_path_was_shared() -> None:
     recorded = (bind(1, 0, source=SensorName.RECORDER), bind(2, 1, source=SensorName.RECORDER))
-    assert told(*recorded) == [("hard-coded", "warning", [])]
+    assert reported(*recorded) == [("hard-coded", "warning", [])]
 
 
 def test_paths_are_shared_between_networks_and_abstract_names_are_not() -> None:
     elsewhere = Network(7)
-    assert told(bind(1, 0), bind(2, 1, network=elsewhere)) == [("hard-coded", "error", ["shared"])]
-    assert told(bind(1, 0, NAME), bind(2, 1, NAME, network=elsewhere)) == []
+    assert reported(bind(1, 0), bind(2, 1, network=elsewhere)) == [("hard-coded", "error", ["shared"])]
+    assert reported(bind(1, 0, NAME), bind(2, 1, NAME, network=elsewhere)) == []
 
 
 @pytest.mark.parametrize(("name", "errno"), [(NAME, "EADDRINUSE"), (PATH, "EADDRINUSE"), (PATH, ATTEMPTED)])
@@ -120,8 +120,8 @@ def test_a_name_that_another_partys_open_socket_has_is_refused(name: str, errno:
 def test_a_refusal_that_the_recorder_saw_is_one_while_the_other_socket_is_open() -> None:
     first = bind(1, 0, source=SensorName.RECORDER)
     refused = bind(3, 1, errno="EADDRINUSE", source=SensorName.RECORDER)
-    assert told(first, refused) == [("hard-coded", "error", ["refused"])]
-    assert told(first, released(2, first), refused) == [("hard-coded", "note", [])]
+    assert reported(first, refused) == [("hard-coded", "error", ["refused"])]
+    assert reported(first, released(2, first), refused) == [("hard-coded", "note", [])]
 
 
 def test_a_name_that_a_process_outside_the_run_has_is_foreign() -> None:
@@ -133,7 +133,7 @@ def test_a_name_that_a_process_outside_the_run_has_is_foreign() -> None:
 
 def test_a_name_that_a_party_refuses_itself_is_innocent() -> None:
     first = bind(1, 0, test="t")
-    assert told(first, bind(2, 0, errno="EADDRINUSE", holders=(holder(first),), test="t")) == [
+    assert reported(first, bind(2, 0, errno="EADDRINUSE", holders=(holder(first),), test="t")) == [
         ("hard-coded", "note", [])
     ]
 
@@ -147,7 +147,7 @@ def test_a_program_that_goes_on_with_another_name_has_recovered() -> None:
 
 @pytest.mark.parametrize("errno", [FAILED, ATTEMPTED, "ENOENT", "EINVAL"])
 def test_a_bind_that_failed_for_another_reason_is_no_use_of_its_path(errno: str) -> None:
-    assert told(bind(1, 0, errno=errno), bind(2, 1, errno=errno)) == []
+    assert reported(bind(1, 0, errno=errno), bind(2, 1, errno=errno)) == []
 
 
 def test_a_bind_that_met_only_a_file_is_counted() -> None:
@@ -158,7 +158,7 @@ def test_a_bind_that_met_only_a_file_is_counted() -> None:
 
 def test_a_path_in_a_copys_own_temporary_folder_is_not_fixed() -> None:
     start = RunStarted(t_ns=0, wall_ns=0, scratch="/tmp/p")
-    assert told(start, bind(1, 0, "/tmp/p/0/b/it.sock"), bind(2, 1, "/tmp/p/1/b/it.sock")) == []
+    assert reported(start, bind(1, 0, "/tmp/p/0/b/it.sock"), bind(2, 1, "/tmp/p/1/b/it.sock")) == []
 
 
 def test_names_that_the_kernel_chose_are_not_fixed() -> None:
@@ -168,4 +168,4 @@ def test_names_that_the_kernel_chose_are_not_fixed() -> None:
         return made
 
     first = chosen(1, 0)
-    assert told(first, released(2, first), chosen(3, 1)) == []
+    assert reported(first, released(2, first), chosen(3, 1)) == []

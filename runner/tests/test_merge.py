@@ -1,4 +1,4 @@
-"""`parasuite merge`: runs from anywhere become one series; each is told of, and none is lost."""
+"""`parasuite merge`: runs from anywhere become one series; each is reported, and none is lost."""
 
 from __future__ import annotations
 

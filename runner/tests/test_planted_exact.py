@@ -108,16 +108,16 @@ def names(finding: dict[str, Any]) -> set[str]:
     return {named(side) for side in (*finding["sides"], *effects)} - {""}
 
 
-Told = tuple[str, str, frozenset[str], frozenset[str]]
+Reported = tuple[str, str, frozenset[str], frozenset[str]]
 
 
-def told(finished: Finished) -> set[Told]:
+def reported(finished: Finished) -> set[Reported]:
     """(cause, severity, effects, tests) of every finding that is no note."""
     return {
         (
             finding["cause"],
             finding["severity"],
-            frozenset(map(told_effect, finding["effects"])),
+            frozenset(map(with_severity, finding["effects"])),
             frozenset(names(finding)),
         )
         for finding in finished.findings
@@ -125,17 +125,17 @@ def told(finished: Finished) -> set[Told]:
     }
 
 
-def told_effect(effect: dict[str, Any]) -> str:
+def with_severity(effect: dict[str, Any]) -> str:
     """ "refused: held a, wanted b": its kind, and the role and test of its sides."""
     sides = sorted(f"{side['role']} {named(side)}".strip() for side in effect["sides"])
     return f"{effect['kind']}{' (recovered)' if effect['recovered'] else ''}: {', '.join(sides)}"
 
 
-def a_told(cause: str, severity: str, test: str, *effects: str) -> Told:
+def a_report(cause: str, severity: str, test: str, *effects: str) -> Reported:
     return (cause, severity, frozenset(effects), frozenset({test}))
 
 
-def expected(environ: dict[str, str]) -> set[Told]:
+def expected(environ: dict[str, str]) -> set[Reported]:
     programs = environ["PLANTED_PROGRAMS"].split(",")
     refused = (
         "refused_fixed_port",
@@ -150,31 +150,31 @@ def expected(environ: dict[str, str]) -> set[Told]:
         *(name for name, program in NATIVE.items() if program in programs),
         *(["refused_by_static_c"] if environ["PLANTED_STATIC"] in programs else []),
     )
-    found = {a_told("hard-coded", "error", name, f"refused: held {name}, wanted {name}") for name in refused}
+    found = {a_report("hard-coded", "error", name, f"refused: held {name}, wanted {name}") for name in refused}
     name = "refused_and_recovered"
-    found.add(a_told("hard-coded", "warning", name, f"refused (recovered): held {name}, wanted {name}"))
+    found.add(a_report("hard-coded", "warning", name, f"refused (recovered): held {name}, wanted {name}"))
     for name in ("shared_by_reuseport", "shared_wildcard_over_specific", "shared_udp", TAKEN_OVER):
-        found.add(a_told("hard-coded", "error", name, f"shared: held {name}, held {name}"))
+        found.add(a_report("hard-coded", "error", name, f"shared: held {name}, held {name}"))
     for name in ("crosstalk", "crosstalk_udp"):
-        found.add(a_told("unknown", "error", name, f"crosstalk: client {name}, server {name}"))
+        found.add(a_report("unknown", "error", name, f"crosstalk: client {name}, server {name}"))
     for name in ("hard_coded_in_copies_that_never_meet", "hard_coded_abstract_name"):
-        found.add(a_told("hard-coded", "warning", name))
-    found.add(a_told("hard-coded", "warning", "foreign", "foreign: held, wanted foreign"))
-    found.add(a_told("lost-port", "warning", "rebind"))
-    found.add(a_told("reuse", "warning", "reuse"))
-    found.add(a_told("orphan", "error", "orphan"))
+        found.add(a_report("hard-coded", "warning", name))
+    found.add(a_report("hard-coded", "warning", "foreign", "foreign: held, wanted foreign"))
+    found.add(a_report("lost-port", "warning", "rebind"))
+    found.add(a_report("reuse", "warning", "reuse"))
+    found.add(a_report("orphan", "error", "orphan"))
     # One helper opens every listener on a wildcard, so that is one thing to fix.
     wildcards = {"refused_by_a_wildcard", "refused_by_a_dual_stack", "shared_wildcard_over_specific", "exposed"}
     found.add(("exposed", "warning", frozenset(), frozenset(wildcards)))
     return found
 
 
-def expected_of_the_recorder(environ: dict[str, str]) -> set[Told]:
+def expected_of_the_recorder(environ: dict[str, str]) -> set[Reported]:
     """What is expected where the recorder tells of Python's calls: not whether a socket that lost its path still was
     open.
     """
     others = {found for found in expected(environ) if TAKEN_OVER not in found[3]}
-    return {*others, a_told("hard-coded", "warning", TAKEN_OVER)}
+    return {*others, a_report("hard-coded", "warning", TAKEN_OVER)}
 
 
 def assert_golden_defects(finished: Finished, environ: dict[str, str], without: Set[str] = frozenset()) -> None:
@@ -197,7 +197,7 @@ def test_each_planted_defect_is_found_with_both_sides_under_its_golden_id(
 ) -> None:
     finished = parasuite.run_pytest("-j", str(copies), planted("defects"), environ=environ)
     assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
-    assert told(finished) == expected(environ)
+    assert reported(finished) == expected(environ)
     exact = {finding["evidence"] for finding in finished.findings if finding["cause"] != "hard-coded"}
     assert exact == {"exact"}
     for finding in finished.findings:
@@ -219,7 +219,7 @@ def test_nothing_is_said_of_the_innocents(parasuite: Parasuite, copies: int, sen
         finished = parasuite.run_pytest(
             "-j", str(copies), "--sensors", sensors, planted("look_alikes"), environ=environ
         )
-    assert (finished.code, told(finished)) == (0, set()), finished.stdout[-3000:]
+    assert (finished.code, reported(finished)) == (0, set()), finished.stdout[-3000:]
 
 
 @pytest.mark.parametrize("copies", [2, 8])
@@ -228,7 +228,7 @@ def test_nothing_is_said_of_clients_beside_a_listener_in_a_network_of_its_own(
 ) -> None:
     in_order = {"PYTEST_ADDOPTS": "-p no:randomly"}
     finished = parasuite.run_pytest("-j", str(copies), planted("private_network"), environ=in_order)
-    assert (finished.code, told(finished)) == (0, set()), finished.stdout[-3000:]
+    assert (finished.code, reported(finished)) == (0, set()), finished.stdout[-3000:]
     if "skipped" in finished.verdict:
         pytest.skip("user and network namespaces are refused here")
     # The silence is worth something because both sides were seen.
@@ -250,7 +250,7 @@ def test_nothing_is_said_of_clients_beside_a_listener_in_a_network_of_its_own(
 SANS_NATIVE = {*NATIVE, "refused_by_static_c", "foreign"}
 
 
-def of_python(environ: dict[str, str]) -> set[Told]:
+def of_python(environ: dict[str, str]) -> set[Reported]:
     """What is expected of Python's own sockets alone; who stands outside the run, the recorder cannot tell."""
     return {found for found in expected_of_the_recorder(environ) if not found[3] & SANS_NATIVE}
 
@@ -258,8 +258,8 @@ def of_python(environ: dict[str, str]) -> set[Told]:
 def test_the_recorder_alone_finds_those_of_python(parasuite: Parasuite, environ: dict[str, str]) -> None:
     finished = parasuite.run_pytest("-j", "2", "--sensors", "recorder,sampler", planted("defects"), environ=environ)
     assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
-    assert of_python(environ) - told(finished) == set()
-    unknown = {found for found in told(finished) - of_python(environ) if not SANS_NATIVE & found[3]}
+    assert of_python(environ) - reported(finished) == set()
+    unknown = {found for found in reported(finished) - of_python(environ) if not SANS_NATIVE & found[3]}
     assert unknown == set()
     assert WITHOUT_HOLDER.format(binds="").strip() in finished.stdout
     assert "programs that are not Python" in finished.stdout
@@ -294,7 +294,7 @@ def test_where_duplicates_are_refused_the_loss_and_its_cure_are_named_and_nothin
     assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
     assert "seccomp saw less than it could: pidfd_getfd: Operation not permitted" in finished.stdout
     assert "CAP_SYS_PTRACE" in finished.stdout
-    assert told(finished) == expected_of_the_recorder(environ)
+    assert reported(finished) == expected_of_the_recorder(environ)
     of_others = {
         name for finding in finished.findings if finding["evidence"] == "attempted" for name in names(finding)
     }

@@ -82,7 +82,7 @@ def test_a_row_is_a_suppression(row: str, suppression: Suppression) -> None:
         ("cause = 'hardcoded'\nreason = 'x'", "has an unknown cause 'hardcoded'; did you mean hard-coded?"),
         ("cause = 7\nreason = 'x'", "cause must be text that is not empty, not 7"),
         ("id = '0123'\nreason = 'x'", "id must be ten hexadecimal digits, as the report shows them, not '0123'"),
-        ("id = '0123456789'\nport = 1\nreason = 'x'", "has port beside id; an id stands for one finding"),
+        ("id = '0123456789'\nport = 1\nreason = 'x'", "has port beside id; an id names one finding"),
         ("cause = 'reuse'\nport = 0\nreason = 'x'", "port must be a whole number from 1 to "),
         ("cause = 'reuse'\nplace = ''\nreason = 'x'", "place must be text that is not empty, not ''"),
         ("cause = 'reuse'\nuntil = 'soon'\nreason = 'x'", "until must be a date such as 2027-03-31, not 'soon'"),

@@ -28,7 +28,7 @@ from parasuite.reports.wording import plural, printable, short_title
 
 EXISTS = "{path} exists; `parasuite baseline --update` adds what is new"
 OF_ANOTHER_RUN = (
-    "{path} was written from a run of {target}, and this one is of {other}: name a file of its own with --baseline"
+    "{path} was written from a run of {target}, and this one is of {other}: name another file with --baseline"
 )
 INCONCLUSIVE = "note: run {run} proves nothing ({reason}): another one may find more"
 KEPT = "stale, but kept since it has a reason of its own: {id} ({reason})"
@@ -123,7 +123,7 @@ def _is_new(finding: Finding) -> bool:
 
 
 def _comment(finding: Finding) -> str:
-    """One line that tells people what the id stands for."""
+    """One line for people who read the id: what it is about."""
     title = short_title(finding)
     places = [place.place for place in finding.places[:1] if place.place not in title]
     return printable("; ".join([f"{finding.cause}: {title}", *places]))

@@ -35,7 +35,7 @@ from parasuite.run.proving import provoke
 _EPILOG = """\b
 Exit codes:
   0    not reproduced: the port is not asked for any more, or every test
-       passed although parasuite had the port and nobody talked to it
+       passed although parasuite had the port, and nothing talked to it
   2    wrong usage: there is no such finding
   3    nothing was proven: the finding is of a kind that cannot be provoked,
        parasuite could not see, or a test failed before the port was asked for
@@ -69,7 +69,7 @@ def repro_command(context: click.Context, /, finding_id: str, folder: Path | Non
     \b
     hard-coded    parasuite takes the port just before it is bound
     lost-port     it takes the port after its release, before it is bound again
-    closed-port   it listens where nobody should answer
+    closed-port   it listens where nothing should answer
     reuse         it is the second owner that the options let in
 
     parasuite listens, never answers, and counts who comes. Findings of other kinds cannot be provoked. Only ports of
@@ -113,7 +113,7 @@ def _looked_up(prefix: str, folder: Path | None) -> tuple[RunFolder, StoredFindi
 def _spec(record: RunRecord) -> RunSpec:
     """What the run of *record* ran; what it does not say is as in the environment and in pyproject.toml.
 
-    In a network of its own if the copies had one: what is in the way on the host was not in theirs.
+    In a private network if the copies had one: what is in the way on the host was not in theirs.
     """
     if not Path(record.root).is_dir():
         raise ConfigError(f"the folder that the suite ran in is not there any more: {record.root}")

@@ -23,7 +23,7 @@ _MIB = 1 << 20
 def runs_command(folder: Path | None) -> None:
     """List the runs that are kept, the newest first: id, day, verdict, findings, size and target.
 
-    Rounds stand below their series. DIR is an output folder; by default the one that is set, or .parasuite.
+    Rounds are listed below their series. DIR is an output folder: by default the configured one, or .parasuite.
     """
     current_folder()
     base = folder or output_folder()

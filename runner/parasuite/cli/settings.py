@@ -54,7 +54,7 @@ def _target(project: Project) -> Iterator[tuple[str, str, str]]:
 
 
 def _rest(project: Project, baseline: Baseline) -> Iterator[str]:
-    """The file, and how many rows and entries there are of what is no single value."""
+    """The file, and how many rows and entries it has of settings that are not a single value."""
     file = project.folder / FILE_NAME
     yield ""
     yield display_path(file, current_folder()) if file.is_file() else NO_PROJECT.format(file=FILE_NAME)

@@ -69,8 +69,8 @@ def of_pytest_copy(end: CopyEnd, tally: Tally, output: str) -> CopyResults:
 def of_command_copy(end: CopyEnd, program: str, found: CommandResults, output: str) -> CopyResults:
     """Of a copy that ran *program*. *output*: the end of what it printed.
 
-    Results that nobody asked for do not overrule the exit status of the command: if it is 0, tests that failed were
-    meant to, or the command ignores them. And if it is not, the command may have stopped before other tests.
+    Results that no option asked for do not overrule the exit status of the command. If it is 0, tests that failed
+    were meant to, or the command ignores them; if it is not, the command may have stopped before other tests.
     """
     bad = TestOutcome.NOT_RUN if end.how is CopyPhase.STOPPED_EARLY else TestOutcome.FAILED
     whole = TestResult(

@@ -13,7 +13,7 @@ failures of other tests of its copy whose text names the error together with the
 A test that provokes a refusal on purpose and then fails for another reason must not be explained away. Its text names
 neither, so nothing is said: a refusal raises at once in the thread that made the call, and a test that failed later
 had handled it. Where another thread or process was refused (a server that the test had started), the test only
-notices that nobody answers, and the finding is a possible explanation.
+notices that nothing answers, and the finding is a possible explanation.
 """
 
 from __future__ import annotations
@@ -176,9 +176,9 @@ def _is_possible(happened: _Happened, result: TestResult, text: str) -> bool:
         return False
     if happened.effect.kind not in _REFUSALS or result.is_of_copy or result.outcome is TestOutcome.LOST:
         return True
-    # In its own thread, the test was told of the refusal, and went on.
-    is_told = happened.side.attribution in (AttributedBy.THREAD, AttributedBy.NONE)
-    return not is_told or not text.strip()
+    # A refusal in the test's own thread raised there, and the test went on.
+    was_raised = happened.side.attribution in (AttributedBy.THREAD, AttributedBy.NONE)
+    return not was_raised or not text.strip()
 
 
 def _with_failed_tests(finding: Finding, explanations: Mapping[tuple[int, str], Explanation]) -> Finding:

@@ -187,7 +187,7 @@ class Ledger:
         endpoint = event.got
         is_unix = endpoint is not None and endpoint.protocol == Protocol.UNIX
         if endpoint is None or not (endpoint.is_internet or is_unix):
-            return  # An attempt of which nobody knows what became of it; the sampler may show it.
+            return  # An attempt whose result is not known; the sampler may show it.
         self._close(_key(event), event.t_ns, changes)
         hold = OpenHold(
             endpoint=canonical(endpoint),
@@ -237,8 +237,9 @@ class Ledger:
             changes.listening.append(hold)
 
     def _end_impossible(self, hold: OpenHold, changes: Changes) -> None:
-        """The recorder hears of no process' death: a bind that succeeded proves that who would have refused it is
-        gone. Not so in one process, whose releases are told: there it proves that options were set after the bind.
+        """The recorder does not learn when a process dies, but a bind that succeeded proves that a holder that would
+        have refused it is gone. Within one process releases are reported, so there it proves that options were set
+        after the bind.
         """
         for key, other in list(self._live.get(_slot(hold.endpoint), {}).items()):
             is_elsewhere = other.caller.process.pid != hold.caller.process.pid
@@ -331,11 +332,11 @@ def in_order(events: Iterable[Event]) -> Iterator[Event]:
 
 
 def holds(events: Iterable[Event]) -> list[Hold]:
-    """The holds that *events*, sorted by time, tell of; sorted by start.
+    """The holds in *events*, which are sorted by time; sorted by start.
 
     A sampled hold begins with the first sample that shows it and ends with the first that does not, so two of them
-    overlap exactly when both were in one sample. A hold nobody saw end ends with its copy's tree, or just after the
-    last event. Linear in the number of events.
+    overlap exactly when both were in one sample. A hold whose end was not seen ends with its copy's
+    tree, or just after the last event. Linear in the number of events.
     """
     ledger = Ledger()
     ended: list[Hold] = []

@@ -1,6 +1,6 @@
 """From a run in which parasuite played the other side of a finding to a Proof. Pure.
 
-A failed test counts only if it ended after the port was taken: before that, parasuite was in nobody's way.
+A failed test counts only if it ended after the port was taken: before that, parasuite was not in its way.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NOTHING_COLLECTED = "none of its tests was found in the suite: they have been re
 COULD_NOT_TAKE = "{endpoint} could not be taken ({why})"
 NO_MEANS = "the kernel performs this bind itself, so there is no moment before it"
 NOT_LOOPBACK = "only addresses of the loopback interface are taken"
-FAILED_OTHERWISE = "nobody asked for the port, but {test} failed: {message}"
+FAILED_OTHERWISE = "nothing asked for the port, but {test} failed: {message}"
 _MESSAGE_MAX = 300
 _ERROR = re.compile(r"error|in use|EADDRINUSE", re.IGNORECASE)
 
@@ -114,7 +114,7 @@ def _innermost(report: Report) -> str:
 
 
 def with_proofs(findings: Sequence[Finding], proofs: Iterable[Proof]) -> list[Finding]:
-    """*findings*, each with what came of provoking it; the evidence of one that was reproduced is PROVEN."""
+    """*findings*, each with the result of provoking it; the evidence of one that was reproduced is PROVEN."""
     by_id = {proof.finding: proof for proof in proofs}
     return [_with_proof(finding, by_id[finding.id]) if finding.id in by_id else finding for finding in findings]
 

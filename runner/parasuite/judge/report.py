@@ -18,7 +18,7 @@ from parasuite.model.suppression import AllowComment, Remark
 from parasuite.model.words import FailOn, NetworkMode, RunEnd
 
 COPY_ITSELF = "copy"
-"""The id of the result that stands for a copy as a whole, where no test explains how it ended."""
+"""The id of the result of a copy as a whole, if no test explains how it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

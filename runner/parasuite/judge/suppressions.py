@@ -2,8 +2,8 @@
 
 Theory of operation. A suppression must not hide more than its author saw. So a row with a pattern fits a finding only
 if *all* places (or tests) of the finding match it: once the same port is used at another place as well, the finding
-counts again. A finding whose places (or tests) are not known fits no pattern. In a pattern `*` and `?` stand for any
-characters, also for slashes; brackets stand for themselves, since names of tests contain them.
+counts again. A finding whose places (or tests) are not known fits no pattern. In a pattern `*` and `?` match any
+characters, slashes included; brackets match themselves, since names of tests contain them.
 
 A comment in the source code counts for who made a call through its line. A finding about one function is suppressed
 by one such comment. One about a port (or a process outside the run) may have several places, and each needs its own.

@@ -86,7 +86,7 @@ class TimelineReader:
             self._keep(_Weight.NAMED, last, last.released_ns)
 
     def timeline(self, still_open: Iterable[OpenHold]) -> Timeline:
-        """The holds kept, with those that nobody saw end."""
+        """The holds kept, with those whose end was not seen."""
         for hold in still_open:
             self._add(hold, self._end_ns + 1)
         # What was weighed twice is there twice.

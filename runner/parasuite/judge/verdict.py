@@ -99,7 +99,7 @@ def code_of_proof(outcome: ProofOutcome, run: Verdict | None) -> ExitCode:
 
 
 def has_run(result: TestResult) -> bool:
-    """Whether pytest got as far as the test of *result*, be it to skip it; true of a copy's own result."""
+    """Whether pytest got as far as the test of *result*, even if only to skip it; true of a copy's own result."""
     return not result.is_of_collection and result.outcome not in (TestOutcome.NOT_RUN, TestOutcome.NOT_COLLECTED)
 
 
@@ -141,7 +141,7 @@ def _suite_code(copy_ends: Sequence[CopyEnd]) -> int:
     """The first exit code of a copy that is not 0, as a shell gives it: 128 + n for a program that signal n killed.
 
     One that could not be executed has a shell's code for that, too: 127 or 126. A copy that was not started for
-    another reason has no code of its own, and neither has one that parasuite stopped (--timeout), since its program
+    another reason has no code to pass on, and neither has one that parasuite stopped (--timeout), since its program
     may answer that signal with a 0. Both count as failed.
     """
     # A copy that --fail-fast stopped has no code of its own: another copy's says why.

@@ -28,8 +28,8 @@ class AmbientService:
     def matches(self, endpoint: Endpoint) -> bool:
         """Whether a client of *endpoint*, or a socket that is bound to it, has to do with this service.
 
-        A service of one address matches the wildcard as well, since whoever binds that wants its address, too. Only
-        endpoints in the run's own network match, except Unix paths: they are the same in every network.
+        A service of one address matches the wildcard as well, since a bind of the wildcard asks for that address,
+        too. Only endpoints in the run's own network match, except Unix paths: they are the same in every network.
         """
         if endpoint.protocol != self.protocol:
             return False

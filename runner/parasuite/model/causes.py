@@ -82,7 +82,7 @@ CAUSES = {
         title="port expected to stay closed",
         severity=Severity.NOTE,
         hint=(
-            "keep the port bound without listening on it: the kernel then refuses every connection, and nobody else "
+            "keep the port bound without listening on it: the kernel then refuses every connection, and no one else "
             "gets the port"
         ),
     ),

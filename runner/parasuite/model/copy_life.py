@@ -64,7 +64,7 @@ class CopyEnd:
 
     @property
     def is_good(self) -> bool:
-        """Whether its main process ended by itself, with exit status 0."""
+        """Whether its main process ended without being stopped, with exit status 0."""
         return self.how == CopyPhase.EXITED and self.status == 0
 
     @property

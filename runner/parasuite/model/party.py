@@ -27,7 +27,7 @@ class Party(NamedTuple):
         """Whether this party and *other* collide if they use one port.
 
         Copies do. Workers of one copy do, unless one is the other's: what starts workers, or serves all of them, is
-        not a party beside them. A stranger (None) is no party.
+        not a party beside them. A stranger (None) is not a party.
         """
         if other is None:
             return False

@@ -1,4 +1,4 @@
-"""What came of provoking a finding: parasuite played the other side, and the suite noticed it or did not."""
+"""The result of provoking a finding: parasuite played the other side, and the suite noticed it or did not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _VISITS_MAX = 1 << 53
 
 
 class ProofOutcome(StrEnum):
-    """What came of it.
+    """How it ended.
 
     FAILED: a test failed. HUNG: the copy did not end in time. CROSSTALK: every test passed, although something of the
     suite talked to parasuite. RETRIED: every test passed, since the program went on with another port. UNNOTICED:
@@ -38,7 +38,7 @@ class ProofOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proof:
-    """*finding*: an id. *outcome*: what came of it.
+    """*finding*: an id. *outcome*: how that ended.
 
     *message*: the first line of the failure, or why there is no other outcome; "" if there is nothing to add.
     *tests*: ids of those that failed, or were running when the copy hung. *endpoints*: what parasuite took.
@@ -78,7 +78,7 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class Proofs:
-    """What came of provoking the findings of one run. *notes*: what else there is to say of it, a sentence each."""
+    """The proofs of one run's findings. *notes*: what else a reader should know, a sentence each."""
 
     proofs: tuple[Proof, ...] = ()
     notes: tuple[str, ...] = ()

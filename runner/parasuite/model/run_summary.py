@@ -96,7 +96,7 @@ class TestCount:
 class RunSummary:
     """One run.
 
-    *started_s*: seconds since 1970. *selection*: what pytest was told to run of the target, and how. *code*: of its
+    *started_s*: seconds since 1970. *selection*: the arguments with which pytest ran the target. *code*: of its
     verdict; *exit_code*: what it exited with, which is another if the suite's own was asked for. *is_conclusive*:
     whether the run says something about the suite; if it was stopped or blind, nothing follows from what it did not
     find. *findings_left_out*: how many more the run had. *remarks*: on suppressions that do not count. *tests*: by

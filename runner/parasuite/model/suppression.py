@@ -17,7 +17,7 @@ _COMMENT_MAX = 500
 class Suppression:
     """A row of `[[tool.parasuite.suppress]]`: one finding by its *id*, or all of a *cause* that fit the rest.
 
-    *port*: that the suite insists on; 0 for any. *place*, *test*: patterns in which `*` and `?` stand for any
+    *port*: that the suite insists on; 0 for any. *place*, *test*: patterns in which `*` and `?` match any
     characters; "" for any. *until*: the last day on which the row counts, ISO 8601; "" for ever.
     """
 

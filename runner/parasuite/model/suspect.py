@@ -10,7 +10,7 @@ from parasuite.model.words import Protocol
 
 _NOT_PROVOKED = {
     Cause.EXPOSED: "any host that reaches this machine can show it: there is nothing to provoke",
-    Cause.LEAKED: "the listener is in the way of later tests of its own copy: run them, there is nothing to provoke",
+    Cause.LEAKED: "the listener is in the way of later tests of the same copy: run them, there is nothing to provoke",
     Cause.ORPHAN: "the process outlives its copy in every run: there is nothing to provoke",
     Cause.STRANGER: "the server is outside the run: stop it, and see which tests fail",
     Cause.UNKNOWN: "it is not known how the port was chosen, so it is not known which call to provoke",

@@ -229,7 +229,7 @@ def _test_program(process: Described) -> str:
 
 
 def _script(process: Described) -> str:
-    """The file that an interpreter runs: its first argument that is no option. Of a shell's line, the first file."""
+    """The file that an interpreter runs: its first argument but for options. Of a shell's line, the first file."""
     words = [each for each in process.arguments[1:] if not each.startswith("-")]
     if process.program in _SHELLS and "-c" in process.arguments:
         words = [each for each in words if "/" in each or "." in each] or words

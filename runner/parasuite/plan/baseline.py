@@ -29,7 +29,7 @@ from parasuite.model.run_record import RunRecord
 from parasuite.plan.errors import ConfigError, did_you_mean, must_be
 
 REASON = "baseline"
-"""Of an entry to which nobody has given a reason."""
+"""The reason of an entry that has not been given one."""
 _TARGET, _ARGUMENTS, _COPIES, _FINDINGS = "target", "arguments", "copies", "findings"
 _KEYS = (_TARGET, _ARGUMENTS, _COPIES, _FINDINGS)
 _TABLE = "[findings]"

@@ -30,8 +30,8 @@ def profile_table(name: str) -> str:
 def profile_tables(value: object, file: Path) -> dict[str, Mapping[str, object]]:
     """The tables in *value*, which `profile` is in [tool.parasuite] of *file*, by the names of the profiles.
 
-    Raises ConfigError for what is no table, and for a profile that inherits from one that does not exist, or from
-    itself. What else is in a table, the settings decide.
+    Raises ConfigError for a profile that is not a table, or inherits from itself or from one that does not exist.
+    The other keys of a table are left to the settings.
     """
     if not isinstance(value, Mapping):
         raise must_be(f"{file}: {PROFILE}", f"tables, each below {profile_table('NAME')}", value)

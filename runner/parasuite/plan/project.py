@@ -28,7 +28,7 @@ _TARGET, _COMMAND = "target", "command"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Project:
     """*folder*: that of pyproject.toml; of the user, if there is none. *values*: of settings, by field, as written.
-    *sources*: where each value stands. *profiles*: the names of all that there are.
+    *sources*: where each value was set. *profiles*: the names of all profiles.
 
     *target*: a pytest tree. *command*: words. What a `parasuite run` without either of its own runs, in *folder*.
     *ambient*: services outside the run that the suite is meant to use. *suppressions*: findings that the project

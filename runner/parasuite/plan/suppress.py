@@ -45,7 +45,7 @@ def _suppression(row: Row) -> Suppression:
     until = _until(row)
     if _ID in row.values:
         if beside := [key for key in _NARROWING if key in row.values]:
-            raise row.error(f"has {beside[0]} beside {_ID}; an {_ID} stands for one finding")
+            raise row.error(f"has {beside[0]} beside {_ID}; an {_ID} names one finding")
         return Suppression(reason=reason, until=until, id=_finding_id(row))
     return Suppression(
         reason=reason,

@@ -27,7 +27,7 @@ _TIME = re.compile(rb'"t_ns":\s*(-?\d{1,20})[,}]')
 
 
 class ReadingStopped(Exception):
-    """The reader was told to stop before it knew the first event."""
+    """The reader was stopped before it knew the first event."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""proof.json: what came of provoking the findings of a run, in the run's folder."""
+"""proof.json: the results of provoking a run's findings, in its folder."""
 
 from __future__ import annotations
 

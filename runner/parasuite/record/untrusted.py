@@ -186,7 +186,7 @@ class Reader:
         """Skip a hole, which may be longer than any disk; whether there was one. It is read as a single NUL."""
         if not hasattr(os, "SEEK_DATA"):
             return False
-        # Before the search: what is written after it is no hole, and must not be skipped.
+        # Before the search: what is written after it is not a hole, and must not be skipped.
         size = os.fstat(stream.fileno()).st_size
         try:
             data_at = os.lseek(stream.fileno(), self.at, os.SEEK_DATA)

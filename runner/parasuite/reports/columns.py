@@ -8,7 +8,7 @@ from itertools import zip_longest
 from rich.cells import chop_cells, set_cell_size
 
 BESIDE_FROM = 94
-"""From how many columns on two sides stand beside each other: those of a terminal of 100, less an effect's indent."""
+"""The least width for two sides next to each other: a terminal of 100 columns, less the indent of an effect."""
 _GAP = 2
 
 

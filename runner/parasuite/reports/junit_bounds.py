@@ -22,7 +22,7 @@ _RANKS = ("failure", "error", "skipped", "")
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A testsuite. *is_report*: it tells of the run, not of single tests."""
+    """A testsuite. *is_report*: it is about the run, not about single tests."""
 
     name: str
     cases: Sequence[Case]

@@ -38,7 +38,7 @@ _LINES_MAX = 60
 
 
 class OtherRule(StrEnum):
-    """What a problem is that is no finding; the rule of a finding is its cause."""
+    """The kind of a problem that is not a finding; the rule of a finding is its cause."""
 
     FAILED_TEST = "failed-test"
     BAD_COPY = "bad-copy"
@@ -150,7 +150,7 @@ def in_repository(file: str, report: Rooted) -> str:
 def other_problem(
     rule: OtherRule, subject: str, title: str, details: Sequence[str], place: Location | None = None
 ) -> Problem:
-    """An error that is no finding. *subject*: what makes its id, the same in every run that has the problem."""
+    """An error that is not a finding. *subject*: what makes its id, the same in every run that has the problem."""
     return Problem(
         rule=rule,
         id=id_of(f"{rule}\0{subject}"),

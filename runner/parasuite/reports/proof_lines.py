@@ -1,4 +1,4 @@
-"""What came of provoking a finding, in plain text."""
+"""The result of provoking a finding, in plain text."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _tests(proof: Proof) -> str:
 
 def _visits(proof: Proof) -> str:
     if not proof.visits:
-        return "nobody came to it"
+        return "nothing connected to it"
     unit = "datagrams" if proof.endpoints[0].endswith("/udp") else "connections"
     whose = f", from {_some(proof.visitors, _VISITORS_SHOWN)}" if proof.visitors else ""
     return f"{unit} that came to it: {proof.visits}{whose}"

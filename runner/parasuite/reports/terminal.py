@@ -243,8 +243,8 @@ def _not_seen(report: Report) -> Iterator[Text]:
 
 
 def _limits_matter(report: Report) -> bool:
-    """Whether a sensor that sees more might have told more: no sensor of this run sees every listener, a collision
-    has no known cause, or a test failed of a port that is in use and no finding explains it.
+    """Whether a sensor that sees more might have found more: if no sensor of this run sees every listener, if the
+    cause of a collision is not known, or if a test failed because of a port in use and no finding explains it.
     """
     if not any(info.is_supervised and name in report.health.sensors for name, info in SENSORS.items()):
         return True

@@ -194,10 +194,10 @@ def _share(explained: Sequence[str], failures: int) -> str:
 
 
 def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool, columns: int = 0) -> Iterator[str]:
-    """A finding in plain text: what is wrong and where, who did what, what came of it, what to write instead.
+    """A finding in plain text: what is wrong and where, who did what, what happened, what to write instead.
 
     *is_brief*: for a reader at a terminal, the first of each kind of effect, few sides, and no command lines.
-    *columns*: how wide a line may be; two sides stand beside each other where that is wide enough.
+    *columns*: how wide a line may be; if it is wide enough, two sides are shown next to each other.
     """
     yield finding.title
     if finding.suppressed is not None:

@@ -67,7 +67,7 @@ def run_again(
     spec = replace(
         scene.spec,
         copies=1,
-        # A single copy meets nobody, and the ports that are taken for it must be in the supervisor's network.
+        # A single copy collides with no other, and the ports taken for it must be in the supervisor's network.
         network=NetworkMode.HOST if scene.spec.network is NetworkMode.EACH else scene.spec.network,
         pytest_args=arguments,
         timeout_s=timeout_s,

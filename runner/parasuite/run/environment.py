@@ -15,7 +15,7 @@ def inherited_environment() -> dict[str, str]:
     """The environment for the copies: that of this process, without what Python added to it at its start.
 
     In the C locale, Python sets LC_CTYPE (PEP 538), which would take every program of a copy out of that locale. The
-    kernel keeps the environment that a process was started with, so this can be told on Linux only.
+    kernel keeps the environment that a process was started with, so this is known on Linux only.
     """
     environ = dict(os.environ)
     if sys.platform == "linux" and "LC_CTYPE" in environ:

@@ -1,4 +1,4 @@
-"""Makes one series of runs from anywhere. Each of them is told of, and none is counted twice or lost."""
+"""Makes one series of runs from anywhere. Each of them is reported, and none is counted twice or lost."""
 
 from __future__ import annotations
 

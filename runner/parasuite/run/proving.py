@@ -24,7 +24,7 @@ NOT_TRIED = "{findings} not provoked: {why}"
 def provoke(
     scene: Scene, finding: StoredFinding, timeout_s: float, signals: Signals | None = None
 ) -> tuple[Proof, Report | None]:
-    """Provoke *finding*: what came of it, and the report of the run, None if there was none.
+    """Provoke *finding*: the result, and the report of the run (None if there was none).
 
     A copy that has not ended after *timeout_s* has hung. *signals*: as in `session.run`. Raises RunFolderError.
     """
@@ -40,7 +40,7 @@ def prove(
     scene: Scene, report: Report, *, patience_s: float, budget_s: float, signals: Signals
 ) -> tuple[Report, list[str]]:
     """Provoke each finding of *report*, whose folder is `scene.outer`, as far as *budget_s* lasts: the report with
-    what came of it, and a line for each of its files that could not be written.
+    the result, and a line for each of its files that could not be written.
 
     *patience_s*: as `timeout_s` of `provoke`. *signals*: as in `session.run`; once one has come, no finding is
     provoked. The gravest come first; what is suppressed is left out.

@@ -180,7 +180,7 @@ class Round:
             results = self._tallies[copy.number]
             results.read()
             for line in self._failures.read(copy.number, results.tally.failures):
-                # A copy that has the streams of parasuite shows what fails by itself.
+                # A copy that has parasuite's own streams already shows what fails.
                 if not copy.launch.inherits_streams:
                     self._progress.say(line)
         for copy in self._copies.copies:

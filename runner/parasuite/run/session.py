@@ -294,7 +294,7 @@ class _Session:
                 )
             )
         report = replace(report, verdict=with_problems(decided, problems))
-        # A run inside another one is a part of that, and no run of its own.
+        # A run inside another one is a part of that one.
         base = self.folder.output_folder
         if base is not None and (why := append_to_history(base, summarize(report))):
             self.progress.say(why)

@@ -209,7 +209,7 @@ def _unix_row(message: bytes, start: int, end: int) -> UnixRow:
 def _answers(asked: socket.socket, sequence: int) -> Iterator[tuple[bytes, int, int]]:
     """The messages that answer the request *sequence*, each with the offsets of its content.
 
-    Ends with the dump; whoever asked for a single row takes the first. Raises NetlinkError.
+    Ends with the dump; a caller that asked for a single row takes the first. Raises NetlinkError.
     """
     while True:
         answer = asked.recv(1 << 16)

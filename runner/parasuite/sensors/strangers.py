@@ -116,7 +116,7 @@ def _test_in_pages(copy_dir: str, line: list[tuple[int, int]]) -> str:
                 page.close()
                 return test
     except (OSError, ValueError):
-        pass  # Whatever is there, it is no page.
+        pass  # Whatever is there, it is not a page.
     finally:
         folder.close()
     return ""

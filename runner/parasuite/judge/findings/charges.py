@@ -57,7 +57,7 @@ class Claim:
     is_call: bool = False
 
     def explicit_port(self, knowledge: Knowledge) -> int:
-        """The port that it insisted on; 0 where the kernel chose, or nobody knows."""
+        """The port that it insisted on; 0 if the kernel chose it, or if that is not known."""
         if self.hold is not None:
             return knowledge.explicit_port(self.hold)
         if self.is_call and not knowledge.was_assigned(self.side.party, self.endpoint.port):

@@ -3,17 +3,21 @@
 Theory of operation. A connect (or a datagram with an address) is judged by who listens at its destination: the
 sockets that the ledger knows, and the holders that the kernel's table showed at that instant. If any of them is the
 client's own, all is well; if it is another worker's of its copy, the client must take the port for its own
-(own_ports.py). A listener that is stamped a moment after the connect may have been there before it, so a
-connect that finds nobody waits for listeners to appear, for LATE_NS or until its thread makes another call, and is
-judged by all that did: one of its own among them makes it innocent. A socket that is bound and does not listen yet is
-no server. If the client's own party had the port bound when it called, there is nothing to wait for: no other party
-could get the port during the call.
+(own_ports.py). A socket that is bound but does not listen yet is not a server.
 
-What it is charged to depends on the rest of the run. A fixed port of the server explains it. Else, if the kernel had
-assigned the port to the client's copy before, the client means that port: it was lost if any process of the copy
-asked for it by number, before the kernel assigned it to the copy again; and if none did, although it was the client's
-own party that had it, the client expected it to stay closed. What the sensors cannot explain is `unknown`. A server
-outside the run is a `stranger`.
+A listener that is stamped a moment after the connect may have been there before it. So a connect that finds none
+waits for listeners to appear, for LATE_NS or until its thread makes another call. It is then judged by all that
+appeared: one of its own among them makes it innocent. If the client's own party had the port bound when it called,
+there is nothing to wait for, since no other party could get the port during the call.
+
+What it is charged to depends on the rest of the run:
+
+- The server's port is fixed: `hard-coded`.
+- Else the kernel had assigned the port to the client's copy before, so that is the port the client means. If any
+  process of the copy asked for it by number before the kernel assigned it to the copy again: `lost-port`. If none
+  did, and it was the client's own party that had it, the client expected it to stay closed: `closed-port`.
+- The server is outside the run: `stranger`.
+- Anything else: `unknown`.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Finding:
     *sides*: who does what must be fixed; they say so where there is no effect yet. *count*: how often that was seen.
     *related*: ids of findings about the same endpoint. *failed_tests*: ids of the tests whose failure it explains,
     or may explain. *suppressed*: why it does not count; None if it does. *expired*: what suppressed it until a day
-    that is over. *proof*: what came of provoking it; None if that was not tried.
+    that is over. *proof*: the result of provoking it; None if that was not tried.
     """
 
     id: str

@@ -1,9 +1,9 @@
 """Whose socket was in the way of a bind or listen.
 
-Theory of operation. Asked are, in this order: the kernel's table, which the sensor read at that instant (the event's
-holders); the ledger's open holds; where no sensor reads that table, the listeners of strangers that the sampler sees;
-the hold that ended there last. Among several, one of the caller's own party comes first, then one of another party,
-then a stranger: a party that stands in its own way needs no other explanation.
+Theory of operation. The sources, in this order: the kernel's table, which the sensor read at that instant (the
+event's holders); the ledger's open holds; if no sensor reads that table, the listeners of strangers that the sampler
+sees; the hold that ended there last. Of several sockets, one of the caller's own party comes first, then one of
+another party, then a stranger's: a party that is in its own way needs no other explanation.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def holder_of(event: Call, endpoint: Endpoint, knowledge: Knowledge) -> InTheWay
             for stranger in knowledge.strangers_at(endpoint):
                 return InTheWay(side_of_holder(Role.HELD, stranger, knowledge), weaker(refusal, Evidence.SAMPLED))
         last = knowledge.ledger.last_at(endpoint) if endpoint.protocol != Protocol.UNIX else None
-        # What a script starts after the last holder ended met nobody but its connections.
+        # A program that a script starts after the last holder ended can only have met that holder's connections.
         is_late = last is not None and event.party is not None and event.party.is_presumed_beside(last.party)
         if not refusing_holds and last is not None and not is_late and overlaps(last.endpoint, endpoint):
             refusing_holds = [last]
@@ -93,7 +93,7 @@ def _permits(hold: OpenHold, endpoint: Endpoint, event: Call) -> bool:
 
 
 def side_of_holder(role: Role, holder: Holder, knowledge: Knowledge) -> Side:
-    """What the kernel's table told of a socket that the ledger does not know."""
+    """What the kernel's table says about a socket that the ledger does not know."""
     name, command = knowledge.process(holder.pid)
     command = holder.command or command
     return Side(

@@ -6,8 +6,8 @@ listens then was left behind. What a fixture of a wider scope opened is meant to
 test after which its thread made no call, since nothing shows that it is over.
 
 The kernel's notice that a socket has ended may arrive late: on a busy machine by more than a second, many at once. So
-a listener has leaked only if it is still open LATE_NS after its test, and the end of a socket that was opened later
-has been told. What it refuses before that is charged to it at once.
+a listener has leaked only if it is still open LATE_NS after its test, and if a socket that was opened later has been
+reported as closed. A bind that the listener refuses before that is charged to it at once.
 
 A listener that is opened by the first test that needs it, and kept for those that follow, looks the same. So it is a
 note, and grave only once it refuses a bind of a later test (refused.py).
@@ -34,17 +34,17 @@ LATE_NS = 100_000_000
 
 class Leaked:
     """*_running*: the test that each thread (pid and thread id) was last seen in. *_waiting*: when the test of a hold
-    was seen to be over. *_told_ns*: when the youngest socket was opened whose end has been told.
+    was seen to be over. *_reported_ns*: of the sockets whose end has been reported, when the youngest was opened.
     """
 
     def __init__(self) -> None:
         self._running: dict[tuple[int, int], _Test] = {}
         self._opened_in: dict[_Test, dict[OpenHold, None]] = defaultdict(dict)
         self._waiting: dict[OpenHold, int] = {}
-        self._told_ns = 0
+        self._reported_ns = 0
 
     def observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenCause]:
-        while self._waiting and self._is_told_by_now(next(iter(self._waiting.values())), event.t_ns):
+        while self._waiting and self._is_reported_by_now(next(iter(self._waiting.values())), event.t_ns):
             yield from self._has_leaked(next(iter(self._waiting)), knowledge)
         if isinstance(event, ProcessEvent) and (over := self._test_before(event)):
             for hold in self._opened_in.pop(over, {}):
@@ -56,7 +56,7 @@ class Leaked:
                 self._opened_in[test][hold] = None
         for hold in changes.closed:
             if isinstance(event, Release) and event.is_timed:
-                self._told_ns = max(self._told_ns, hold.start_ns)
+                self._reported_ns = max(self._reported_ns, hold.start_ns)
             knowledge.left_behind.discard(hold)
             self._waiting.pop(hold, None)
             if (test := _test_of(hold)) and test in self._opened_in:
@@ -66,9 +66,9 @@ class Leaked:
         del knowledge
         return ()
 
-    def _is_told_by_now(self, over_ns: int, now_ns: int) -> bool:
-        """Whether the end of a socket would have been told by *now_ns*, had it been closed by *over_ns*."""
-        return now_ns - over_ns > LATE_NS and self._told_ns >= over_ns
+    def _is_reported_by_now(self, over_ns: int, now_ns: int) -> bool:
+        """Whether the end of a socket would have been reported by *now_ns*, had it been closed by *over_ns*."""
+        return now_ns - over_ns > LATE_NS and self._reported_ns >= over_ns
 
     def _has_leaked(self, hold: OpenHold, knowledge: Knowledge) -> Iterator[SeenCause]:
         del self._waiting[hold]

@@ -11,7 +11,7 @@ A refusal by another party is *pending* while its thread makes calls from the sa
 - a bind that succeeds on another port of the same address and protocol, made in the same *way* in the same known
   test: it *recovered*, a warning. In the same way: from the same function, by the same lines of its callers. A loop
   that tries one port after another does so, and so does a function that falls back to another port. A helper that
-  starts first one service and then another is called from two lines, and the second service is no way out for the
+  starts first one service and then another is called from two lines, and the second service does not replace the
   first. Where test or frames are unknown, any other server that the process starts next would look the same, so only
   the next port counts (a server that steps from 5173 to 5174);
 - the same, where the port that was refused belongs to a pair (the kernel gave this party the same port for the other
@@ -25,8 +25,8 @@ have got that far. If a party held the port, it was refused. If only a stranger 
 the thread's next event, which may be the recorder's report of the same call, with its result.
 
 A datagram client that draws its ports at random and meets another party's is coincidence (random_ports.py), which is
-known only at the end of the run. Refusals that met only closed connections of nobody known, or no one any more, are
-counted. What a refusal is charged to, charges.py says.
+known only at the end of the run. A refusal by closed connections of unknown owner, or by a
+holder that is gone, is only counted. charges.py says what a refusal is charged to.
 
 The file of a Unix socket stays when its socket has ended, and refuses a bind as well. So such a refusal is an effect
 only if another party's socket is open there; the others are counted. It recovered if the program went on with another
@@ -229,7 +229,7 @@ def _is_result(event: Call, attempt: Call) -> bool:
 def _is_held(event: Call, endpoint: Endpoint, knowledge: Knowledge) -> bool:
     """Whether the party was assigned what *event* wanted, and keeps it by another socket until its server is bound.
 
-    A socket of its own that asked for the port by number is no such hold: it may be one whose listen was refused.
+    A socket of the party that asked for the port by number does not count: its listen may be what was refused.
     """
     return any(
         hold.party == event.party

@@ -34,7 +34,7 @@ def title(cause: Cause, subject: Subject) -> str:
         case Cause.LOST_PORT:
             return f"{place} was assigned a port and released it before it was bound again by number"
         case Cause.CLOSED_PORT:
-            return f"{place} connects to a port that it has released, and expects nobody to listen there"
+            return f"{place} connects to a port that it has released, and expects nothing to listen there"
         case Cause.REUSE:
             return f"{place} sets options that let a second socket have its port"
         case Cause.EXPOSED:

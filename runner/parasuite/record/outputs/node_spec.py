@@ -53,8 +53,8 @@ def parse_node_spec(lines: Lines) -> Parsed:
                 texts.append(text)
         elif text is not None and line.startswith(" "):
             text.add(line.strip())
-    told = [_with_text(result, text, budget) for result, text in zip(results, texts, strict=True)]
-    return Parsed(told, lists_all=not budget.is_spent)
+    results = [_with_text(result, text, budget) for result, text in zip(results, texts, strict=True)]
+    return Parsed(results, lists_all=not budget.is_spent)
 
 
 def _result(parents: list[str], mark: str, rest: str) -> TestResult:

@@ -1,6 +1,6 @@
 """TAP 13 and 14 (testanything.org), as `node --test` and others print it: subtests, SKIP, TODO, YAML blocks.
 
-A result's id is the names of its parents and its own, joined by " > ". A suite (node's describe) is no test; it
+A result's id is the names of its parents and its own, joined by " > ". A suite (node's describe) is not a test; it
 has a result only if it failed although none of its tests did. If fewer tests were reported than the plan ("1..8")
 announces, one result says that the others are lost.
 """

@@ -127,7 +127,7 @@ def _configure(plan: NetworkPlan) -> None:
 
 
 def _has_v6() -> bool:
-    """Whether `lo` has ::1: it has none where IPv6 is disabled, be it by a setting that was copied."""
+    """Whether `lo` has ::1: it has none where IPv6 is disabled, for instance by a setting that was copied."""
     with contextlib.suppress(OSError):
         return bool(Path("/proc/self/net/if_inet6").read_text().strip())
     return False

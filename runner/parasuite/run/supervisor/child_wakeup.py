@@ -16,7 +16,7 @@ class ChildWakeup:
             end.setblocking(False)
         # The handler does nothing; having one makes Python write a byte to the wake-up descriptor.
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        # Whoever started parasuite may have had it blocked, which exec keeps: no end would be noticed.
+        # exec keeps blocked signals, so parasuite's parent may have blocked it: then no end would be noticed.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
 

@@ -2,7 +2,7 @@
 
 It ends in one of two ways. When the supervisor has gone, each init has lost it too and kills its own tree: the
 spawner waits for the inits, and kills what is left after a while. When only the orchestrator has gone (end of file on
-the lifeline), the supervisor should end by itself; if it does not, it is stopped or blocked, and the spawner kills
+the lifeline), the supervisor should end on its own. If it does not, it is stopped or blocked, and the spawner kills
 it.
 """
 

@@ -190,7 +190,7 @@ def patch_subprocess(subprocess: Any, frames_of: Callable[[Any], str]) -> None:
 
 
 def patch_multiprocessing(util: Any, frames_of: Callable[[Any], str]) -> None:
-    """*util*: the module multiprocessing.util, which starts the processes of "spawn" and "forkserver" by itself.
+    """*util*: the module multiprocessing.util, which starts "spawn" and "forkserver" without subprocess.
 
     *frames_of*: as for `patch_subprocess`.
     """

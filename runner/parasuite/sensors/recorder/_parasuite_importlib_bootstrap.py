@@ -1,4 +1,4 @@
-"""The recorder's functions that stand between two of a program's own frames, where warnings.warn passes over them.
+"""The recorder's functions that are called between two frames of a program; warnings.warn passes over them here.
 
 `warnings.warn(text, stacklevel=2)` blames the caller of the function that warns, and counts the frames up to it. It
 leaves out the frames of files whose path contains both "importlib" and "_bootstrap", so that a module that warns when

@@ -255,7 +255,7 @@ def patch_threading(threading: Any) -> None:
 
 
 def _is_of_pool(thread: Any) -> bool:
-    """Whether *thread* works for whoever submits something to its pool, not only for the line that started it."""
+    """Whether *thread* runs what any code submits to its pool, not only what the line that started it wants."""
     return getattr(thread.__dict__.get("_target"), "__module__", "") == "concurrent.futures.thread"
 
 

@@ -122,7 +122,7 @@ class _Results:
 _results: _Results | None = None
 # The outermost tests that run, by id().
 _records: dict[int, _Record] = {}
-# The threads in which a suite runs that is no test's own, and the class that such a suite sets up in a thread.
+# The threads that run a suite which belongs to no single test, and the class that such a suite sets up in a thread.
 _in_suite: set[int] = set()
 _set_up: dict[int, str] = {}
 
@@ -230,7 +230,7 @@ def _begun(test: Any, test_id: str, result: Any) -> _Record | None:
 
 
 def _container_of(test: Any) -> str:
-    """The module that *test* stands for, if unittest's loader made it; else ""."""
+    """The module that *test* represents, if unittest's loader made it; else ""."""
     kind = type(test)
     if kind.__module__ == "unittest.loader" and kind.__name__ in _OF_LOADER:
         return str(test._testMethodName)
@@ -328,11 +328,11 @@ def _write_fixture(name: str, holder: Any, details: Any) -> _Record | None:
     stream = _stream()
     if stream is None or found is None or name not in ("addError", "addFailure", "addSkip"):
         return None
-    # What a runner reports that runs within a test or a fixture is no result of the copy.
+    # What a runner reports that runs within a test or a fixture is not a result of the copy.
     if tests.is_within() and _set_up.get(get_ident()) != found.group(3):
         return None
     is_set_up = found.group(1) == "setUp"
-    # Named like its class or module, whose tests it stands for, since none of them runs.
+    # Named like its class or module, whose tests it represents, since none of them runs.
     record = _Record(found.group(3) if is_set_up else found.group(), "collection" if is_set_up else "")
     _note(record, name, details)
     if name != "addSkip":

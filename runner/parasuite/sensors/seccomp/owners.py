@@ -144,7 +144,7 @@ class Owners:
         return served.strangers
 
     def _serving(self, destination: Endpoint) -> tuple[Holder, ...]:
-        """The sockets that a client of *destination* can end at, whoever has them."""
+        """The sockets that a client of *destination* can reach, no matter who owns them."""
         state = netlink.LISTEN if destination.protocol == Protocol.TCP else netlink.CLOSE
         rows = self.table.rows(destination.protocol, 1 << state, destination.port)
         found = [row for row in rows if reaches(destination, _endpoint(row, destination.network))]

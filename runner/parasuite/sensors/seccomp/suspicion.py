@@ -3,7 +3,7 @@
 Theory of operation. The finding was made in an earlier run; the copy that is provoked is alone. A call is suspect if
 
 - `hard-coded`: it binds the port of the finding by number. The port is taken just before, and kept.
-- `lost-port`: it binds, by number, a port that the kernel assigned to this copy before and that nobody holds now: the
+- `lost-port`: it binds, by number, a port that the kernel assigned to this copy before and that no one holds now: the
   window of the finding. Between two places that draw and bind, only those of the finding are meant.
 - `closed-port`: it connects to such a port.
 - `reuse`: it has bound port 0 with options that let a second owner in. The second owner comes after it.
@@ -35,7 +35,7 @@ from parasuite.model.words import Protocol, SocketOption
 class Suspicion:
     """*suspect*: what to look for. *is_held*: whether any socket has a port now.
 
-    The methods are told of the calls of one copy in their order. *name*: of the process that makes the call.
+    The methods are called for each call of one copy, in order. *name*: of the process that makes the call.
     """
 
     def __init__(self, suspect: Suspect, is_held: Callable[[Protocol, int], bool]) -> None:
@@ -82,7 +82,7 @@ class Suspicion:
         return self._is_window(caller, name, to.port)
 
     def _is_window(self, caller: Caller, name: str, port: int) -> bool:
-        """Whether *port* was drawn, is nobody's now, and is the first one of this test that the finding is about."""
+        """Whether *port* was drawn, is free now, and is the first one of this test that the finding is about."""
         if port not in self._drawn or caller.test in self._provoked:
             return False
         if not self._drawn[port] and not self._is_of_finding(caller, name):
