@@ -13,7 +13,7 @@ from parasuite.model.finding_id import BEGINNING_OF_ID
 from parasuite.plan.errors import ConfigError, did_you_mean
 from parasuite.record.finding_search import newest_with
 from parasuite.reports.docs_pages import page_text
-from parasuite.reports.wording import finding_lines
+from parasuite.reports.finding_text import finding_lines
 
 _WORDS = (*Cause, *EffectKind)
 _WIDTH = max(map(len, _WORDS))

@@ -27,6 +27,7 @@ from parasuite.model.results import TestResult
 from parasuite.model.series_record import SeriesRecord
 from parasuite.model.suppression import Remark, Suppressed
 from parasuite.model.words import OutputFormat, RunEnd, SuppressedBy, TestOutcome
+from parasuite.reports.finding_text import suppressed_for
 from parasuite.reports.github import ANNOTATIONS_MAX, github, inert
 from parasuite.reports.gitlab import PROBLEMS_MAX, gitlab
 from parasuite.reports.markdown import LEFT_OUT, markdown
@@ -37,7 +38,7 @@ from parasuite.reports.sarif import LEFT_OUT as RESULTS_LEFT_OUT
 from parasuite.reports.series_formats import series_gitlab, series_sarif
 from parasuite.reports.series_problems import series_problems
 from parasuite.reports.series_registry import SERIES_FORMATS
-from parasuite.reports.wording import MORE, PROVES_NOTHING, controlled, explained_by, plural, suppressed_for
+from parasuite.reports.wording import MORE, PROVES_NOTHING, controlled, explained_by, plural
 
 from runner.tests.bad_nights import FAILED, FOUND, PARTS, bad_night
 from runner.tests.building import a_finding, a_report, a_side

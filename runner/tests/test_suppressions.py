@@ -24,6 +24,7 @@ from parasuite.model.suppression import Remark, Suppressed, Suppression
 from parasuite.model.words import FailOn, Severity, SuppressedBy
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.suppress import suppressions
+from parasuite.reports.finding_text import finding_lines
 from parasuite.reports.findings_json import findings_json
 from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.series_json import series_json
@@ -31,7 +32,6 @@ from parasuite.reports.series_junit import series_junit
 from parasuite.reports.series_markdown import series_markdown
 from parasuite.reports.series_terminal import series_terminal
 from parasuite.reports.terminal import terminal
-from parasuite.reports.wording import finding_lines
 
 from runner.tests.building import a_finding, a_report, a_side
 from runner.tests.conftest import Finished, Parasuite, planted

@@ -29,6 +29,7 @@ from parasuite.model.words import (
     SocketState,
     TestOutcome,
 )
+from parasuite.reports.finding_text import effects_counted
 from parasuite.reports.terminal import terminal
 from parasuite.reports.wording import (
     EXPLAINS,
@@ -36,7 +37,6 @@ from parasuite.reports.wording import (
     LIMITS_COUNTED,
     NOTES_COUNTED,
     WINDOW,
-    effects_counted,
     explained_by,
     failures_explained,
     not_seen_by,

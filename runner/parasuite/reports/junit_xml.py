@@ -21,18 +21,12 @@ from parasuite.judge.report import Report
 from parasuite.judge.verdict import has_run, is_failing
 from parasuite.model.results import Attempt, TestResult
 from parasuite.model.words import CopyPhase, Severity, TestOutcome
+from parasuite.reports.finding_text import finding_lines, suppressed_for
 from parasuite.reports.junit_bounds import ELEMENTS_MAX, Suite
 from parasuite.reports.junit_case import Case
 from parasuite.reports.junit_document import AUDIT, PORTS, document
 from parasuite.reports.problems import is_abnormal
-from parasuite.reports.wording import (
-    CANNOT_SEE,
-    PROVES_NOTHING,
-    controlled,
-    explained_by,
-    finding_lines,
-    suppressed_for,
-)
+from parasuite.reports.wording import CANNOT_SEE, PROVES_NOTHING, controlled, explained_by
 
 _ELEMENT_OF = {  # The worst first; a passed test has no element.
     TestOutcome.FAILED: "failure",

@@ -23,15 +23,8 @@ from parasuite.model.location import Location
 from parasuite.model.results import TestResult
 from parasuite.model.suppression import Suppressed
 from parasuite.model.words import CopyPhase, Severity
-from parasuite.reports.wording import (
-    PROVES_NOTHING,
-    controlled,
-    explained_by,
-    finding_lines,
-    in_copies,
-    suppressed_before,
-    suppressed_for,
-)
+from parasuite.reports.finding_text import finding_lines, suppressed_before, suppressed_for
+from parasuite.reports.wording import PROVES_NOTHING, controlled, explained_by, in_copies
 
 _LINE_MAX = 500
 _LINES_MAX = 60

@@ -13,10 +13,11 @@ from parasuite.judge.series import SeriesReport
 from parasuite.model.location import Location
 from parasuite.model.suppression import Suppressed
 from parasuite.model.words import Severity, SuppressedBy
+from parasuite.reports.finding_text import suppressed_for
 from parasuite.reports.problems import OtherRule, Problem, file_of_test, in_repository, other_problem
 from parasuite.reports.rates import finding_rates, rate_of_test
 from parasuite.reports.series_terminal import unsteady_tests
-from parasuite.reports.wording import PROVES_NOTHING, suppressed_for
+from parasuite.reports.wording import PROVES_NOTHING
 
 _PLACE = re.compile(r"(.+):([0-9]{1,9})(?: .*)?", re.DOTALL)
 

@@ -18,8 +18,9 @@ from parasuite.model.sensors import SENSORS
 from parasuite.model.words import CopyPhase, Severity, SuppressedBy, TestOutcome
 from parasuite.reports import wording
 from parasuite.reports.counts import counted_lines
+from parasuite.reports.finding_text import finding_lines, suppressed_for
 from parasuite.reports.problems import is_abnormal
-from parasuite.reports.wording import explained_by, finding_lines, plural, printable
+from parasuite.reports.wording import explained_by, plural, printable
 
 _TESTS_SHOWN = 20
 _FINDINGS_SHOWN = 20
@@ -204,7 +205,7 @@ def _suppressed(findings: Sequence[Finding]) -> Iterator[Text]:
     if given:
         yield _line(wording.SUPPRESSED_COUNTED.format(findings=plural(len(given), "finding")))
     for finding, why in given[:_FINDINGS_SHOWN]:
-        said = wording.suppressed_for(why)[:_MESSAGE_MAX]
+        said = suppressed_for(why)[:_MESSAGE_MAX]
         yield _line(f"    {wording.label(finding)} {finding.title}; {said}", style="dim")
     if len(given) > _FINDINGS_SHOWN:
         yield _line(f"    ... and {plural(len(given) - _FINDINGS_SHOWN, 'more finding')}: see findings.json")

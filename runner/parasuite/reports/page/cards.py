@@ -10,16 +10,10 @@ from markupsafe import Markup
 from parasuite.judge.findings import Effect, Finding, Side
 from parasuite.judge.report import Report
 from parasuite.model.results import TestResult
+from parasuite.reports.finding_text import effects_by_kind, effects_counted, suppressed_before, suppressed_for
 from parasuite.reports.page.cures import cure
 from parasuite.reports.page.moments import moment
-from parasuite.reports.wording import (
-    effects_by_kind,
-    effects_counted,
-    explained_by,
-    in_copies,
-    suppressed_before,
-    suppressed_for,
-)
+from parasuite.reports.wording import explained_by, in_copies
 
 FINDINGS_MAX = 200
 FAILURES_MAX = 200
