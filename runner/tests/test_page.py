@@ -20,6 +20,7 @@ from parasuite.reports.page import cards, test_data, timeline_data
 from parasuite.reports.page.columns import NAME_MAX, shown
 from parasuite.reports.page.cures import cure
 from parasuite.reports.page.page import page
+from parasuite.reports.timeline import OUTSIDE
 from parasuite.reports.wording import printable
 
 from runner.tests.building import a_finding, a_report, a_side, an_effect
@@ -148,7 +149,7 @@ def test_the_timeline_has_a_lane_per_party_a_mark_per_effect_and_the_window_of_a
 def test_a_stranger_has_the_last_lane() -> None:
     effect = an_effect(EffectKind.FOREIGN, a_side(0, at_ns=5), a_side(None, at_ns=1))
     data = data_of(page(a_report(findings=(a_finding(effects=(effect,)),))), "timeline-data")
-    assert data["lanes"] == ["copy 0", "copy 1", timeline_data.OUTSIDE]
+    assert data["lanes"] == ["copy 0", "copy 1", OUTSIDE]
 
 
 def test_what_a_large_run_leaves_out_is_counted_and_what_failed_stays(monkeypatch: pytest.MonkeyPatch) -> None:

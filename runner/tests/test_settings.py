@@ -45,6 +45,7 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "until": [("failure", "failure"), ("finding", "finding"), ("failure", "failure")],
     "sensors": [("none", ()), ("auto", ("auto",)), ("recorder, sampler", ("recorder", "sampler"))],
     "page": [("false", False), ("1", True), ("no", False)],
+    "trace": [("true", True), ("1", True), ("no", False)],
 }
 
 

@@ -20,11 +20,11 @@ from parasuite.record.series import SeriesFolder
 
 @click.command(
     "report",
-    params=[SettingOption("output_format"), SettingOption("page"), ProfileOption()],
+    params=[SettingOption("output_format"), SettingOption("page"), SettingOption("trace"), ProfileOption()],
     short_help="show an earlier run or series again",
 )
 @click.argument("folder", metavar="[DIR]", required=False, type=PathText(str, "dir"))
-def report_command(folder: str | None, output_format: OutputFormat, *, page: bool) -> None:
+def report_command(folder: str | None, output_format: OutputFormat, *, page: bool, trace: bool) -> None:
     """Analyse the record of a run or of a series again, write its reports, and exit with its exit code.
 
     DIR is the folder of a run or of a series, or a folder that contains some, of which the latest is taken. By
@@ -41,4 +41,5 @@ def report_command(folder: str | None, output_format: OutputFormat, *, page: boo
         report = assemble_report(run_folder)
     except OSError as error:
         stop(f"{error.filename or path} cannot be read: {error.strerror}")
-    print_report_and_exit(report, write_reports(run_folder, report, optional_reports(page=page)), output_format)
+    wanted = optional_reports(page=page, trace=trace)
+    print_report_and_exit(report, write_reports(run_folder, report, wanted), output_format)

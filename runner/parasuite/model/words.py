@@ -272,9 +272,10 @@ class ExitCodeFrom(StrEnum):
 
 
 class OptionalReport(StrEnum):
-    """A report that a run writes only if a setting says so. PAGE: report.html."""
+    """A report that a run writes only if a setting says so. PAGE: report.html. TRACE: trace.json.gz."""
 
     PAGE = "page"
+    TRACE = "trace"
 
 
 class Role(StrEnum):

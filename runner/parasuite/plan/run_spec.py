@@ -53,7 +53,7 @@ class RunSpec(Settings):
     @property
     def optional_reports(self) -> frozenset[OptionalReport]:
         """Which of them are to be written."""
-        return optional_reports(page=self.page)
+        return optional_reports(page=self.page, trace=self.trace)
 
     @property
     def is_observed_only(self) -> bool:

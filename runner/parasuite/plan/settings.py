@@ -319,11 +319,22 @@ class Settings:
             help="Write report.html, the run on one page.",
         )
     )
+    trace: bool = _row(
+        Setting(
+            name="trace",
+            value_type=click.BOOL,
+            must_be="true or false",
+            default="false",
+            toml_types=(bool, str),
+            is_switch=True,
+            help="Write trace.json.gz, the run over time for ui.perfetto.dev.",
+        )
+    )
 
 
-def optional_reports(*, page: bool) -> frozenset[OptionalReport]:
+def optional_reports(*, page: bool, trace: bool) -> frozenset[OptionalReport]:
     """The reports to write, from the settings of the same names."""
-    wanted = {OptionalReport.PAGE: page}
+    wanted = {OptionalReport.PAGE: page, OptionalReport.TRACE: trace}
     return frozenset(report for report, is_wanted in wanted.items() if is_wanted)
 
 

@@ -50,13 +50,13 @@ def new_locked_folder(parent: Path) -> tuple[Path, int]:
     raise FileExistsError(errno.EEXIST, f"{IDS_TRIED} names were taken", str(parent))
 
 
-def replace_file(folder: Path, name: str, text: str) -> None:
+def replace_file(folder: Path, name: str, text: str | bytes) -> None:
     """Replace the file *name* in one step, so that no reader ever finds half of it. Raises OSError."""
     # The random part keeps two reports that are written at once apart.
     temporary = folder / f".{name}-{os.getpid()}-{secrets.token_hex(4)}"
     with open(os.open(temporary, NEW_FILE, 0o666), "wb") as stream:
         try:
-            stream.write(text.encode("utf-8"))
+            stream.write(text if isinstance(text, bytes) else text.encode("utf-8"))
             stream.flush()
             os.replace(temporary, folder / name)
         except OSError:

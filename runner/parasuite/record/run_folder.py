@@ -141,7 +141,7 @@ class RunFolder:
     def copy_dir(self, copy: int) -> Path:
         return self.path / "copies" / f"{copy:03d}"
 
-    def write(self, name: str, text: str) -> None:
+    def write(self, name: str, text: str | bytes) -> None:
         """Replace the file *name* in one step, so that no reader ever finds half of it. Raises OSError."""
         replace_file(self.path, name, text)
 

@@ -17,14 +17,18 @@ from parasuite.reports.junit_xml import junit, junit_merged
 from parasuite.reports.markdown import markdown
 from parasuite.reports.page.page import page
 from parasuite.reports.sarif import sarif
+from parasuite.reports.trace import trace
 
 
 @dataclass(frozen=True, slots=True)
 class ReportFile:
-    """A file in the run folder. *render*: its text, from the Report alone. *option*: None if it is always written."""
+    """A file in the run folder. *render*: its text, or what is in it if that is no text, from the Report alone.
+
+    *option*: None if it is always written.
+    """
 
     name: str
-    render: Callable[[Report], str]
+    render: Callable[[Report], str | bytes]
     option: OptionalReport | None = None
 
 
@@ -34,6 +38,7 @@ REPORT_FILES = (
     ReportFile("junit-merged.xml", junit_merged),
     ReportFile(FILE_NAME, lambda report: "".join(summary_lines(summarize(report)))),
     ReportFile("report.html", page, option=OptionalReport.PAGE),
+    ReportFile("trace.json.gz", trace, option=OptionalReport.TRACE),
 )
 
 OUTPUT_FORMATS: Mapping[OutputFormat, Callable[[Report], str]] = {

@@ -1,7 +1,6 @@
 """report.html: the run on one page, which makes no request and needs nothing but a browser.
 
 page             the page, from its template, style and scripts
-moments          when a finding happened, and which parties it concerns
 timeline_data    what the timeline draws, as columns of numbers and a table of strings
 test_data        how often each test passed, in the same form
 cures            the cure of a cause, from its page in docs/findings

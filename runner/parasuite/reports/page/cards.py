@@ -12,7 +12,7 @@ from parasuite.judge.report import Report
 from parasuite.model.results import TestResult
 from parasuite.reports.finding_text import effects_by_kind, effects_counted, suppressed_before, suppressed_for
 from parasuite.reports.page.cures import cure
-from parasuite.reports.page.moments import moment
+from parasuite.reports.timeline import moment
 from parasuite.reports.wording import explained_by, in_copies
 
 FINDINGS_MAX = 200

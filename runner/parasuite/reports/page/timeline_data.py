@@ -6,7 +6,7 @@ longest. What was left out is counted. (The judge has cut the holds already.)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from parasuite.judge.findings import Finding
@@ -14,24 +14,12 @@ from parasuite.judge.ledger import Hold
 from parasuite.judge.report import Report
 from parasuite.model.events import Endpoint
 from parasuite.model.party import Party
-from parasuite.model.results import TestResult
 from parasuite.reports.page.columns import Strings, columns
-from parasuite.reports.page.moments import Mark, marks, moment
+from parasuite.reports.timeline import OUTSIDE, Mark, TestSpan, marks, moment, start_of, test_spans
 
 MARKS_MAX = 2_000
 TESTS_MAX = 40_000
-OUTSIDE = "outside the run"
 _NO_LANE = -1
-
-
-@dataclass(frozen=True, slots=True)
-class TestSpan:
-    """A test of a copy that has times: *result* ran from *start_ns* to *end_ns*."""
-
-    copy: int
-    start_ns: int
-    end_ns: int
-    result: TestResult
 
 
 @dataclass(slots=True)
@@ -62,7 +50,7 @@ def timeline_data(report: Report) -> dict[str, object]:
     parties |= {party for mark in shown_marks for party in (mark.party, mark.other)}
     lanes = _Lanes.of(parties, len(report.copy_ends))
     strings = Strings()
-    base_ns = _base_ns(report, holds, shown_spans)
+    base_ns = start_of(report, shown_spans)
     finding_numbers = {finding.id: number for number, finding in enumerate(report.findings)}
     return {
         "end": _us(_end_ns(report, shown_spans, base_ns), base_ns),
@@ -94,16 +82,6 @@ def endpoint_key(endpoint: Endpoint) -> str:
     return f"{endpoint.protocol} {endpoint.port or endpoint.address}"
 
 
-def test_spans(report: Report) -> Iterator[TestSpan]:
-    """The tests of *report* that have times; one that was lost ran until its copy ended."""
-    for end, results in zip(report.copy_ends, report.results, strict=True):
-        for result in results:
-            if result.started_ns and not result.is_of_copy:
-                lasted_ns = int(result.duration_s * 1e9)
-                end_ns = result.started_ns + lasted_ns if lasted_ns else max(end.ended_ns, result.started_ns)
-                yield TestSpan(end.copy, result.started_ns, end_ns, result)
-
-
 def _heaviest(spans: Sequence[TestSpan], findings: Sequence[Finding]) -> Sequence[TestSpan]:
     if len(spans) <= TESTS_MAX:
         return spans
@@ -113,12 +91,6 @@ def _heaviest(spans: Sequence[TestSpan], findings: Sequence[Finding]) -> Sequenc
         return (span.result.outcome.is_bad or span.result.id in named, span.end_ns - span.start_ns)
 
     return sorted(spans, key=weight, reverse=True)[:TESTS_MAX]
-
-
-def _base_ns(report: Report, holds: Sequence[Hold], spans: Sequence[TestSpan]) -> int:
-    """The start of the run; where no event tells it, the first time that anything has."""
-    times = [hold.start_ns for hold in holds] + [span.start_ns for span in spans]
-    return report.start_ns or min(times, default=0)
 
 
 def _end_ns(report: Report, spans: Sequence[TestSpan], base_ns: int) -> int:

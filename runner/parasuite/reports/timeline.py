@@ -1,4 +1,4 @@
-"""When a finding happened, for the timeline: a moment to show, and a mark for each effect."""
+"""What is drawn over time, on the page and in a trace: marks of what findings did, and the tests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from parasuite.judge.findings import Effect, Finding, Side
+from parasuite.judge.report import Report
 from parasuite.model.causes import Cause
 from parasuite.model.events import Endpoint
 from parasuite.model.party import Party
+from parasuite.model.results import TestResult
 from parasuite.model.words import Role
+
+OUTSIDE = "outside the run"
+"""Instead of a party, for what processes outside the run did."""
 
 LOST_WINDOW = "lost window"
 """The kind of a mark for the time in which a port was free between its draw and its bind."""
@@ -37,6 +42,16 @@ class Mark:
     count: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class TestSpan:
+    """A test of a copy that has times: *result* ran from *start_ns* to *end_ns*."""
+
+    copy: int
+    start_ns: int
+    end_ns: int
+    result: TestResult
+
+
 def moment(finding: Finding) -> tuple[int, int] | None:
     """From when to when *finding* is best looked at: its first effect with times, else its own sides; None if no time
     is known.
@@ -55,6 +70,22 @@ def marks(findings: Sequence[Finding]) -> Iterator[Mark]:
             yield from _of_effect(finding, effect)
         if finding.cause is Cause.LOST_PORT and not finding.effects:
             yield from _of_lost_port(finding)
+
+
+def test_spans(report: Report) -> Iterator[TestSpan]:
+    """The tests of *report* that have times; one that was lost ran until its copy ended."""
+    for end, results in zip(report.copy_ends, report.results, strict=True):
+        for result in results:
+            if result.started_ns and not result.is_of_copy:
+                lasted_ns = int(result.duration_s * 1e9)
+                end_ns = result.started_ns + lasted_ns if lasted_ns else max(end.ended_ns, result.started_ns)
+                yield TestSpan(end.copy, result.started_ns, end_ns, result)
+
+
+def start_of(report: Report, spans: Sequence[TestSpan]) -> int:
+    """The start of the run; where no event tells it, the first time of its holds and of *spans*."""
+    times = [hold.start_ns for hold in report.timeline.holds] + [span.start_ns for span in spans]
+    return report.start_ns or min(times, default=0)
 
 
 def _of_effect(finding: Finding, effect: Effect) -> Iterator[Mark]:
