@@ -39,7 +39,7 @@ from parasuite.record.control_file import read_controls
 from parasuite.record.event_files import ReadingStopped
 from parasuite.record.proof_file import read_proofs
 from parasuite.record.run_folder import RunFolder
-from parasuite.record.tally import tally_of
+from parasuite.record.tally import Tally, tally_of
 from parasuite.record.untrusted import Missing, Unreadable, tail
 from parasuite.reports.registry import REPORT_FILES
 
@@ -69,10 +69,14 @@ def assemble_report(
     """
     record = record or folder.read_record()
     reading = _Reading(why_stop)
-    judged = find(reading.through(folder.events(reading.is_stopped)), record.ambient)
+    tallies = [tally_of(folder.path, f"{_place(folder, copy)}/results.jsonl") for copy in range(record.copies)]
+    at_once = [tally.at_once.found for tally in tallies]
+    judged = find(reading.through(folder.events(reading.is_stopped)), record.ambient, at_once)
     ends = copy_ends(_states_of_copies(reading, folder), record.copies)
     target = read_target(record.target)
-    comparison, results = compared([_results_of(folder, end, target, record.collected) for end in ends])
+    comparison, results = compared(
+        [_results_of(folder, end, target, record.collected, tallies[end.copy]) for end in ends]
+    )
     health = reading.health.health(
         record.sensors_by_name,
         record.sensors_in_use,
@@ -210,30 +214,35 @@ def _end_of_run(record: RunRecord, reading: _Reading) -> RunEnd:
     return RunEnd(reading.stopped) if reading.stopped and record.ended is RunEnd.COMPLETE else record.ended
 
 
-def _results_of(folder: RunFolder, end: CopyEnd, target: Target, collected: Sequence[Sequence[str]]) -> CopyResults:
-    """The results of the copy that ended so. *collected*: the JUnit files of each copy of a command."""
-    place = _place(folder, end)
+def _results_of(
+    folder: RunFolder, end: CopyEnd, target: Target, collected: Sequence[Sequence[str]], tally: Tally
+) -> CopyResults:
+    """The results of the copy that ended so. *collected*: the JUnit files of each copy of a command. *tally*: of what
+    its test runners wrote.
+    """
+    place = _place(folder, end.copy)
     output, missing = _end_of_output(folder.path, f"{place}/output.log")
     if missing and end.how not in (CopyPhase.FAILED, CopyPhase.LOST):
         return of_emptied_copy(missing)
     if target.results is ResultSource.PYTEST:
-        return of_pytest_copy(end, tally_of(folder.path, f"{place}/results.jsonl"), output)
+        return of_pytest_copy(end, tally, output)
     files = collected[end.copy] if end.copy < len(collected) else ()
-    return of_command_copy(end, target.whole_copy, command_results(folder.path, place, files, target.tool), output)
+    found = command_results(folder.path, place, files, target.tool, tally)
+    return of_command_copy(end, target.whole_copy, found, output)
 
 
 def _stacks_of(folder: RunFolder, end: CopyEnd) -> Sequence[str]:
     if end.how is not CopyPhase.TIMED_OUT:
         return ()
     with contextlib.suppress(Unreadable):
-        output = tail(folder.path, f"{_place(folder, end)}/output.log", _STACKS_BYTES_MAX)
+        output = tail(folder.path, f"{_place(folder, end.copy)}/output.log", _STACKS_BYTES_MAX)
         return head_of_stacks(output.decode("utf-8", "backslashreplace"))
     return ()
 
 
-def _place(folder: RunFolder, end: CopyEnd) -> str:
+def _place(folder: RunFolder, copy: int) -> str:
     """The folder of a copy, relative to that of the run."""
-    return folder.copy_dir(end.copy).relative_to(folder.path).as_posix()
+    return folder.copy_dir(copy).relative_to(folder.path).as_posix()
 
 
 def _end_of_output(root: Path, name: str) -> tuple[str, str]:

@@ -7,11 +7,16 @@ So one reading in order of time is enough.
 A process whose ancestors ended before it was seen (a daemon) is known by what was handed down to it in its
 environment: it belongs to the innermost worker seen so far that its environment names. If there is none, it belongs
 to the copy as a whole, which meets none of its workers: better a collision missed than one invented.
+
+Two kinds of worker are recognised by what they did instead: processes in which tests were running at the same time,
+whatever started them, and tests that ran at the same time in the threads or tasks of one process. The results of the
+copy's tests, with the times of their starts and ends, are known before the events are read, so this takes no second
+reading either.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -28,17 +33,22 @@ from parasuite.model.events import (
     ProcessSeen,
     Send,
 )
-from parasuite.model.party import PRESUMED, Party
+from parasuite.model.party import PRESUMED, Caller, Party
+from parasuite.model.results import TestsAtOnce
 from parasuite.model.sensors import is_inside, is_sampling
-from parasuite.model.words import CopyPhase
-from parasuite.model.workers import CURRENT_TEST, XDIST_WORKER, Described, Worker, chain, handed_down
+from parasuite.model.words import AttributedBy, CopyPhase
+from parasuite.model.workers import CURRENT_TEST, RUNNER, XDIST_WORKER, Described, Worker, chain, handed_down, runner
 
 _Chain: TypeAlias = tuple[Worker, ...]
+_NOT_KNOWN = TestsAtOnce()
 
 
-def with_workers(events: Iterable[Event]) -> Iterator[Event]:
-    """*events*, in order of time, whose parties name the worker as well. Memory grows with the processes."""
-    parties = _Parties()
+def with_workers(events: Iterable[Event], at_once: Sequence[TestsAtOnce] = ()) -> Iterator[Event]:
+    """*events*, in order of time, whose parties name the worker as well. Memory grows with the processes.
+
+    *at_once*: which tests of each copy ran at the same time.
+    """
+    parties = _Parties(at_once)
     for event in events:
         yield parties.named(event)
 
@@ -46,7 +56,8 @@ def with_workers(events: Iterable[Event]) -> Iterator[Event]:
 class _Parties:
     """*_chains*: the workers of each process that is in one."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_once: Sequence[TestsAtOnce]) -> None:
+        self._at_once = at_once
         self._copies: dict[int, _Copy] = {}
         self._chains: dict[int, _Chain] = {}
         self._threads = TestThreads()
@@ -60,12 +71,28 @@ class _Parties:
         if not isinstance(event, ProcessEvent):
             return event
         process = event.caller.process
-        party = self._party(process.party, process.pid, self._threads.worker(event))
+        thread = self._threads.worker(event) or self._test_beside_others(event.caller)
+        party = self._party(process.party, process.pid, thread)
         if party is not process.party:
             event = replace(event, caller=event.caller._replace(process=process._replace(party=party)))
         if isinstance(event, Bind | Listen | Connect | Send) and event.holders:
             event = replace(event, holders=tuple(map(self._holder, event.holders)))
         return event
+
+    def _test_beside_others(self, caller: Caller) -> Worker | None:
+        """The test that a thread or task works for, if other tests of its process ran at the same time.
+
+        Not of a process that the test started: its environment may name another of the tests that ran.
+        """
+        process = caller.process
+        if process.party is None or caller.attribution not in (AttributedBy.THREAD, AttributedBy.THREAD_START):
+            return None
+        if caller.fixture_scope.outlives_test or caller.test not in self._of_copy(process.party.copy).tests:
+            return None
+        return Worker("test", _short(caller.test), process.pid, process.start_s)
+
+    def _of_copy(self, copy: int) -> TestsAtOnce:
+        return self._at_once[copy] if copy < len(self._at_once) else _NOT_KNOWN
 
     def _holder(self, holder: Holder) -> Holder:
         party = self._party(holder.party, holder.pid)
@@ -79,7 +106,7 @@ class _Parties:
         return self._copy(party.copy).named(chain_of_process if thread is None else (*chain_of_process, thread))
 
     def _copy(self, copy: int) -> _Copy:
-        return self._copies.setdefault(copy, _Copy(copy))
+        return self._copies.setdefault(copy, _Copy(copy, self._of_copy(copy).runners))
 
     def _learn(self, event: ProcessSeen) -> None:
         process = event.caller.process
@@ -87,23 +114,24 @@ class _Parties:
             return  # The sampler describes again what another sensor knows better.
         # The pid may have been another process's before, and the process another program.
         self._chains.pop(process.pid, None)
-        workers = self._copy(process.party.copy).workers_of(event)
+        workers = self._copy(process.party.copy).workers_of(event, self._chains.get(event.parent, ()))
         if workers:
             self._chains[process.pid] = workers
 
 
 class _Copy:
-    """What is known of one copy's processes. *main_pid*: 0 until it has started."""
+    """What is known of one copy's processes. *main_pid*: 0 until it has started. *runners*: as in TestsAtOnce."""
 
-    def __init__(self, copy: int) -> None:
+    def __init__(self, copy: int, runners: frozenset[int]) -> None:
         self.main_pid = 0
+        self._runners = runners
         self._party = Party(copy)
         self._main_environment: frozenset[str] = frozenset()
         self._parties: dict[_Chain, Party] = {}
         self._names: set[str] = set()
 
-    def workers_of(self, event: ProcessSeen) -> _Chain:
-        """The workers that the process which *event* describes is in."""
+    def workers_of(self, event: ProcessSeen, of_parent: _Chain) -> _Chain:
+        """The workers that the process which *event* describes is in. *of_parent*: those that its parent is in."""
         process = event.caller.process
         itself = Ancestor(
             process.pid, process.start_s, event.name, event.command, event.environment, event.xdist_worker
@@ -113,9 +141,15 @@ class _Copy:
         if self.main_pid in pids or (not self.main_pid and event.ancestors):
             lineage = lineage[pids.index(self.main_pid) if self.main_pid else 0 :]
             self._main_environment = frozenset(lineage[0].environment)
-            return chain([self._described(ancestor) for ancestor in lineage])
-        named = handed_down(self._described(lineage[-1]))
-        return named if is_inside(event.source) else self._innermost(named)
+            return chain([self._described(ancestor) for ancestor in lineage], self._runners)
+        described = self._described(lineage[-1])
+        named = handed_down(described)
+        if not is_inside(event.source):
+            return self._innermost(named)
+        # The recorder does not look for ancestors, and knows the parent alone.
+        if not named and process.pid != self.main_pid and process.pid in self._runners:
+            return (runner(described),)
+        return named or tuple(link for link in of_parent if link.tool == RUNNER)
 
     def _described(self, ancestor: Ancestor) -> Described:
         own: dict[str, str] = {}
@@ -150,3 +184,9 @@ class _Copy:
             self._names.add(unique)
             known = self._parties[workers] = self._party._replace(worker=unique)
         return known
+
+
+def _short(test: str) -> str:
+    """The id *test* without the folders of its file."""
+    file, separator, rest = test.partition("::")
+    return file.rpartition("/")[2] + separator + rest

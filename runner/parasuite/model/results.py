@@ -44,6 +44,20 @@ class TestResult:
     is_of_copy: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class TestsAtOnce:
+    """Which tests of a copy were running at the same time.
+
+    *tests*: ids of those that ran beside another test of their own process. *runners*: pids of the processes that ran
+    a test while another process of the copy ran one, too.
+    """
+
+    __test__ = False  # pytest would collect it as a test class because of its name.
+
+    tests: frozenset[str] = frozenset()
+    runners: frozenset[int] = frozenset()
+
+
 def function_of(test_id: str) -> str:
     """A test id without its parameters."""
     return test_id.partition("[")[0]

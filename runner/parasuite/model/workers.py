@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os.path
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,6 +16,8 @@ from parasuite.model.words import CopyVariable
 
 XDIST_WORKER = "PYTEST_XDIST_WORKER"
 CURRENT_TEST = "PYTEST_CURRENT_TEST"
+RUNNER = "runner"
+"""In place of a tool: a process that is a worker because tests of others ran while its own did."""
 
 
 _LIBTEST = re.compile(r"\S*/deps/([^/\s]+)-[0-9a-f]{16}(?:\s|$)")
@@ -301,12 +303,13 @@ VARIABLES = (
 """What sensors record of a process' environment."""
 
 
-def chain(lineage: Sequence[Described]) -> tuple[Worker, ...]:
+def chain(lineage: Sequence[Described], runners: Collection[int] = ()) -> tuple[Worker, ...]:
     """The workers that the last process of *lineage* is in, the outermost first.
 
     *lineage*: from the copy's main process, which is in none, to the process itself. A runner that a pytest test
     starts belongs to that test, and so do its workers. Within a worker, and within a program that a shell started,
-    what shells start is of one test.
+    what shells start is of one test. *runners*: pids of processes that ran tests at the same time: each is a worker,
+    unless the table knows one already, and no longer a presumed one.
     """
     links: list[Worker] = []
     for depth, process in enumerate(lineage[1:], 1):
@@ -321,7 +324,14 @@ def chain(lineage: Sequence[Described]) -> tuple[Worker, ...]:
             worker = _worker(row, name, process)
             if worker not in links:
                 links.append(worker)
+        if process.pid in runners and all(link.command for link in links):
+            links = [runner(process)]
     return tuple(links)
+
+
+def runner(process: Described) -> Worker:
+    """*process* as a worker, for the tests that it runs."""
+    return Worker(RUNNER, _test_program(process), process.pid, process.start_s)
 
 
 def _worker(row: WorkerRow, name: str, process: Described) -> Worker:

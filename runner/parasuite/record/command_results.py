@@ -10,7 +10,7 @@ from parasuite.model.results import TestResult, with_distinct_ids
 from parasuite.model.words import TestTool
 from parasuite.record.junit_files import ResultsError, junit_results
 from parasuite.record.outputs.read import output_results
-from parasuite.record.tally import tally_of
+from parasuite.record.tally import Tally
 
 TORN_LINES = "lines of its results.jsonl that could not be read: {count}"
 
@@ -29,16 +29,18 @@ class CommandResults:
     lists_all: bool = True
 
 
-def command_results(root: Path, folder: str, junit_files: Sequence[str], tool: TestTool) -> CommandResults:
+def command_results(
+    root: Path, folder: str, junit_files: Sequence[str], tool: TestTool, tally: Tally
+) -> CommandResults:
     """The results of one copy, the first of these that there are: its JUnit files, what its Python test runners
-    wrote, what it printed.
+    wrote (*tally*), what it printed.
 
     *folder*: of the copy, below the run folder *root*. *junit_files*: the copy's, relative to *root*. *tool*: the one
     that the command runs.
     """
     if junit_files:
         return _of_junit_files(root, junit_files)
-    found = _of_runners(root, folder)
+    found = _of_runners(tally)
     return found if found.tests or found.problems else _of_output(root, folder, tool)
 
 
@@ -58,8 +60,7 @@ def _of_junit_files(root: Path, files: Sequence[str]) -> CommandResults:
     return CommandResults(with_distinct_ids(cases), problems, is_asked_for=True)
 
 
-def _of_runners(root: Path, folder: str) -> CommandResults:
-    tally = tally_of(root, f"{folder}/results.jsonl")
+def _of_runners(tally: Tally) -> CommandResults:
     if tally.is_missing:
         return CommandResults()
     problems = [tally.unreadable] if tally.unreadable else []

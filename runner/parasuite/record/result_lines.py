@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from parasuite.model.json_fields import Fields, is_object, is_text
+from parasuite.model.json_fields import Fields, is_bool, is_object, is_text
 from parasuite.model.results import Attempt, is_duration
 from parasuite.model.words import TestOutcome
 
 _ATTEMPTS_MAX = 100
 _SEEDS_MAX, _SEED_CHARS_MAX = 20, 200
-_OPTIONAL = {"runner": "", "phase": "", "attempts": []}
+_OPTIONAL = {"runner": "", "phase": "", "attempts": [], "elsewhere": False}
 
 
 class ResultLineError(ValueError):
@@ -39,11 +39,12 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The test *id* began at *t_ns*, CLOCK_MONOTONIC."""
+    """The test *id* began at *t_ns*, CLOCK_MONOTONIC. *is_elsewhere*: in another process than its runner."""
 
     runner: str
     id: str
     t_ns: int
+    is_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,12 @@ def _read(fields: Fields) -> ResultLine:
         case "waiting":
             return Waiting()
         case "started":
-            return Started(runner, fields.take("id", is_text, ""), fields.take("t_ns", _is_int64, 0))
+            return Started(
+                runner,
+                fields.take("id", is_text, ""),
+                fields.take("t_ns", _is_int64, 0),
+                fields.take("elsewhere", is_bool, False),
+            )
         case "result":
             return Finished(
                 runner=runner,

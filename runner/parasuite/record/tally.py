@@ -24,6 +24,7 @@ from parasuite.record.result_lines import (
     Waiting,
     read_result_line,
 )
+from parasuite.record.tests_at_once import AtOnceReader
 from parasuite.record.untrusted import Missing, Reader, Unreadable, lines
 
 WAS_RUNNING = "lost: it was running when its copy ended"
@@ -67,7 +68,8 @@ class Tally:
     *internal_error*: the traceback of a runner that failed itself. *seeds*: by the name of the plug-in that drew
     them. *failures*: the first tests that failed, in order. *torn_lines*: how many lines could not be read.
     *unreadable*: why the file could not be read to its end, "" if it could. *is_missing*: that is because there is
-    none. *has_collected*: a runner waits for the other copies, or has begun its tests.
+    none. *has_collected*: a runner waits for the other copies, or has begun its tests. *at_once*: which tests ran at
+    the same time.
     """
 
     def __init__(self) -> None:
@@ -79,6 +81,7 @@ class Tally:
         self.unreadable = ""
         self.is_missing = False
         self.has_collected = False
+        self.at_once = AtOnceReader()
         self._runners: dict[str, _Runner] = {}
         self._collected = 0
         self._results: dict[str, TestResult] = {}
@@ -139,14 +142,18 @@ class Tally:
                 self.has_collected = True
                 runner.waiting.pop(line.id, None)
                 runner.started[line.id] = line.t_ns
+                if not line.is_elsewhere:
+                    self.at_once.started(line.runner, line.id)
             case Finished():
                 runner, _ = self._runner_of(line.runner, line.id)
                 runner.waiting.pop(line.id, None)
+                self.at_once.ended(line.runner, line.id)
                 self._add_result(line, runner.started.pop(line.id, 0))
             case Dropped():
                 runner, _ = self._runner_of(line.runner, line.id)
                 runner.waiting.pop(line.id, None)
                 runner.started.pop(line.id, None)
+                self.at_once.ended(line.runner, line.id)
             case Ended():
                 self._runners.setdefault(self._bounded(line.runner), _Runner()).has_ended = True
             case SeedsDrawn():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from parasuite.judge.findings.crosstalk import Crosstalk
@@ -25,6 +25,7 @@ from parasuite.judge.parties import with_workers
 from parasuite.judge.timeline import Timeline, TimelineReader
 from parasuite.model.ambient import AmbientService
 from parasuite.model.events import Event
+from parasuite.model.results import TestsAtOnce
 
 # Notes about refusals that are no findings; {binds} is `1 bind was` or `2 binds were`.
 WITHOUT_HOLDER = "{binds} refused by a holder that was gone before it could be looked up"
@@ -46,10 +47,13 @@ class Judgement:
     timeline: Timeline = field(default_factory=Timeline)
 
 
-def find(events: Iterable[Event], ambient: Collection[AmbientService] = ()) -> Judgement:
+def find(
+    events: Iterable[Event], ambient: Collection[AmbientService] = (), at_once: Sequence[TestsAtOnce] = ()
+) -> Judgement:
     """What *events*, sorted by time, prove. Reads them once; time and memory are linear in their number.
 
-    *ambient*: services outside the run that the suite is meant to use; nothing is said of them.
+    *ambient*: services outside the run that the suite is meant to use; nothing is said of them. *at_once*: which
+    tests of each copy ran at the same time.
     """
     knowledge, table, refused, timeline = Knowledge(), FindingTable(), Refused(), TimelineReader()
     detectors: tuple[Detector, ...] = (
@@ -63,7 +67,7 @@ def find(events: Iterable[Event], ambient: Collection[AmbientService] = ()) -> J
         Exposed(),
         Reuse(),
     )
-    for event in fuse(with_workers(with_networks(in_order(events)))):
+    for event in fuse(with_workers(with_networks(in_order(events)), at_once)):
         changes = knowledge.apply(event)
         for detector in detectors:
             for seen in detector.observe(event, changes, knowledge):

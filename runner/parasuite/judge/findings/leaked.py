@@ -24,6 +24,7 @@ from parasuite.judge.findings.seen import Charge, SeenCause
 from parasuite.judge.ledger import Changes, OpenHold
 from parasuite.model.causes import Cause
 from parasuite.model.events import Event, ProcessEvent, Release
+from parasuite.model.party import Party
 from parasuite.model.words import AttributedBy, Protocol, Role
 
 _Test: TypeAlias = tuple[int, str]  # The copy, and the test's id.
@@ -33,12 +34,13 @@ LATE_NS = 100_000_000
 
 
 class Leaked:
-    """*_running*: the test that each thread (pid and thread id) was last seen in. *_waiting*: when the test of a hold
-    was seen to be over. *_reported_ns*: of the sockets whose end has been reported, when the youngest was opened.
+    """*_running*: the test that each thread was last seen in; tasks of one thread that run tests at once are
+    different parties. *_waiting*: when the test of a hold was seen to be over. *_reported_ns*: of the sockets whose
+    end has been reported, when the youngest was opened.
     """
 
     def __init__(self) -> None:
-        self._running: dict[tuple[int, int], _Test] = {}
+        self._running: dict[tuple[int, int, Party], _Test] = {}
         self._opened_in: dict[_Test, dict[OpenHold, None]] = defaultdict(dict)
         self._waiting: dict[OpenHold, int] = {}
         self._reported_ns = 0
@@ -84,7 +86,7 @@ class Leaked:
         caller, party = event.caller, event.party
         if party is None or not caller.test or caller.attribution is not AttributedBy.THREAD:
             return None
-        thread, test = (caller.process.pid, caller.tid), (party.copy, caller.test)
+        thread, test = (caller.process.pid, caller.tid, party), (party.copy, caller.test)
         before = self._running.get(thread)
         self._running[thread] = test
         return before if before != test else None

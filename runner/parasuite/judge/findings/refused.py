@@ -73,7 +73,7 @@ PAIR_HINT = (
 STRANGER_HINT = "bind port 0: on this machine, a process outside the run has this port"
 _PENDING_MAX = 16  # Of one thread: refusals at other addresses than those that it has bound since.
 
-_Thread: TypeAlias = tuple[int, int]  # Pid and thread id.
+_Thread: TypeAlias = tuple[int, int, Party]  # Pid, thread id, and whose task makes the call.
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ class Refused:
     def _observe(self, event: Event, changes: Changes, knowledge: Knowledge) -> Iterator[SeenEffect]:
         if not isinstance(event, Bind | Listen) or event.party is None:
             return
-        thread = (event.caller.process.pid, event.caller.tid)
+        thread = (event.caller.process.pid, event.caller.tid, event.party)
         pending = self._pending.get(thread)
         if pending and not _is_same_place(pending[0].event, event):
             yield from self._flush(thread, knowledge)

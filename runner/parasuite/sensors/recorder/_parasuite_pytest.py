@@ -76,11 +76,13 @@ class ResultsPlugin:
         self._stream = stream
         self._barrier = barrier
         self._nodes_collected = 0
+        self._is_controller = False  # Of xdist: the tests run in its workers.
         self._running: dict[str, _Result] = {}
         self._attempts: dict[str, list[dict[str, str]]] = {}
         self._made: dict[str, list[Any]] = {}  # Failed reports that logreport has not received yet.
 
     def pytest_sessionstart(self, session: Any) -> None:
+        self._is_controller = session.config.pluginmanager.has_plugin("dsession")
         # By now pytest-randomly has drawn a seed if none was given. Hypothesis has a seed only if one was given.
         known = {"pytest-randomly": "randomly_seed", "hypothesis": "hypothesis_seed"}
         seeds = {name: session.config.getoption(option, None) for name, option in known.items()}
@@ -99,8 +101,7 @@ class ResultsPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: Any) -> None:
-        is_controller = session.config.pluginmanager.has_plugin("dsession")
-        if not is_controller and not session.config.getoption("collectonly", False):
+        if not self._is_controller and not session.config.getoption("collectonly", False):
             self._wait()
 
     def _wait(self) -> None:
@@ -141,7 +142,7 @@ class ResultsPlugin:
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         del location
-        self._stream.write("started", id=nodeid)
+        self._stream.write("started", id=nodeid, **({"elsewhere": True} if self._is_controller else {}))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self._made[report.nodeid] = [made for made in self._made.get(report.nodeid, ()) if made is not report]

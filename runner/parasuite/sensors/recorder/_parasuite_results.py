@@ -39,6 +39,10 @@ class Stream:
         self._descriptor = _out_of_the_way(os.open(self._path, flags, 0o666))
         self._file = self._found()
 
+    def close(self) -> None:
+        """Nothing is going to be written."""
+        os.close(self._descriptor)
+
     def _found(self) -> tuple[int, int] | None:
         """The file that the descriptor refers to; None if it is closed."""
         with contextlib.suppress(OSError):

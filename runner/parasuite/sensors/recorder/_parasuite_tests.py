@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import itertools
 import os
 import sys
 from _thread import get_ident, get_native_id
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 _in_context: contextvars.ContextVar[str] = contextvars.ContextVar("parasuite_test", default="")
 _fixture_in_context: contextvars.ContextVar[str] = contextvars.ContextVar("parasuite_fixture", default="")
-# The tests that run now, by thread id; under 0 the test that forked this process.
+# The tests that run now, by thread id (a negative number for a task); under 0 the test that forked this process.
 _running: dict[int, str] = {}
 # The fixture at work that outlives its test, and the one that started this process.
 _lasting_fixture = _started_by = hidden.get("PARASUITE_FIXTURE", "")
@@ -117,21 +118,21 @@ def is_within() -> bool:
 
 
 @contextlib.contextmanager
-def running(test: str) -> Any:
+def running(test: str, task: int = 0) -> Any:
     """Within the block *test* runs; True for the block. Inside the block of another test this changes nothing, and it
-    is False.
+    is False. *task*: of several that run tests in turn in this thread, a negative number of its own.
     """
-    if is_within():
+    if _in_context.get() if task else is_within():
         yield False
         return
     token = _in_context.set(test)
     _running.pop(0, None)
-    _running[get_ident()] = test
+    _running[task or get_ident()] = test
     _announce()
     try:
         yield True
     finally:
-        _running.pop(get_ident(), None)
+        _running.pop(task or get_ident(), None)
         try:
             _in_context.reset(token)
         except ValueError:
@@ -200,6 +201,32 @@ def patch_pytest(runner: Any) -> None:
             return protocol(item, *args, **kwargs)
 
     runner.runtestprotocol = runtestprotocol
+    start = runner.pytest_sessionstart
+
+    def pytest_sessionstart(session: Any) -> None:
+        # By now all plug-ins are loaded. pytest finds them by itself, so that their import cannot be followed.
+        plugin = sys.modules.get("pytest_asyncio_concurrent.plugin")
+        if plugin is not None:
+            guarded(_patch_asyncio_concurrent, plugin)
+        start(session)
+
+    pytest_sessionstart.__doc__ = start.__doc__
+    pytest_sessionstart.__module__ = start.__module__
+    runner.pytest_sessionstart = pytest_sessionstart
+
+
+def _patch_asyncio_concurrent(plugin: Any) -> None:
+    """*plugin*: the module pytest_asyncio_concurrent.plugin, which runs the tests of a group as tasks of a thread."""
+    call = plugin._call_runtest_async
+    if call.__module__ == __name__:
+        return  # An earlier session of this process has patched it.
+    numbers = itertools.count(1)
+
+    async def call_runtest_async(item: Any) -> Any:
+        with running(item.nodeid, -next(numbers)):
+            return await call(item)
+
+    plugin._call_runtest_async = call_runtest_async
 
 
 def patch_fixtures(fixtures: Any) -> None:

@@ -112,14 +112,13 @@ class _Results:
 
     def __init__(self) -> None:
         folder = hidden.get(VARIABLE, "")
-        self.pid = os.getpid()
-        self.stream = None
+        self.stream: Stream | None = None
         if folder and not is_started_by_a_test(folder):
             with contextlib.suppress(OSError):  # The run folder has gone: there is nowhere to write to.
                 self.stream = Stream(folder)
 
 
-_results: _Results | None = None
+_results: dict[int, _Results] = {}  # By pid: a forked child has its own.
 # The outermost tests that run, by id().
 _records: dict[int, _Record] = {}
 # The threads that run a suite which belongs to no single test, and the class that such a suite sets up in a thread.
@@ -129,12 +128,16 @@ _set_up: dict[int, str] = {}
 
 def _stream() -> Stream | None:
     """Where to write results; None if this process writes none. Found out at its first test, or suite of tests."""
-    global _results
     if VARIABLE not in hidden:
         return None
-    if _results is None or _results.pid != os.getpid():
-        _results = _Results()
-    return _results.stream
+    pid = os.getpid()
+    results = _results.get(pid)
+    if results is None:
+        made = _Results()
+        results = _results.setdefault(pid, made)
+        if made is not results and made.stream is not None:
+            made.stream.close()  # Another thread began its first test at this very moment.
+    return results.stream
 
 
 # --- tests ----------------------------------------------------------------------------------------------------------
