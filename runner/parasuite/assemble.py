@@ -136,6 +136,7 @@ def assemble_report(
         port_range=record.port_range,
         started_s=record.started_s,
         selection=record.pytest_args,
+        round_name=record.round_name,
         root=record.root,
         root_in_repository=in_git_repository(record.root),
         explanations=explanations,

@@ -7,7 +7,7 @@ of each only the summary is kept.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
@@ -18,12 +18,14 @@ from parasuite.judge.series import MISSING, SeriesReport, decide_series
 from parasuite.judge.summary import summarize
 from parasuite.model.run_summary import RunSummary
 from parasuite.model.series_record import SeriesRecord
+from parasuite.model.words import OptionalReport
 from parasuite.record.retention import runs_below, series_below
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.series import SeriesFolder
 from parasuite.record.sizes import bytes_below
 from parasuite.record.summary_file import read_summary
 from parasuite.record.untrusted import Unreadable
+from parasuite.reports.registry import PAGE
 from parasuite.reports.series_registry import SERIES_FILES
 
 
@@ -134,7 +136,7 @@ def assemble_series(folder: SeriesFolder) -> SeriesReport:
     record = folder.read_record()
     cwd = Path.cwd()
     builder = HistoryBuilder()
-    paths, missing = [], []
+    paths, pages, missing = [], [], []
     root = ""
     for name in record.runs:
         run = RunFolder(folder.run_path(name))
@@ -145,6 +147,7 @@ def assemble_series(folder: SeriesFolder) -> SeriesReport:
             missing.append(MISSING.format(name=display_path(run.path, cwd), why=error))
         else:
             paths.append(display_path(run.path, cwd))
+            pages.append(f"{name}/{PAGE}" if (run.path / PAGE).is_file() else "")
     history = builder.history()
     code, reason, exit_code = decide_series(record, history, missing)
     return SeriesReport(
@@ -158,13 +161,17 @@ def assemble_series(folder: SeriesFolder) -> SeriesReport:
         exit_code=exit_code,
         root=root,
         root_in_repository=in_git_repository(root),
+        pages=pages,
     )
 
 
-def write_series_reports(folder: SeriesFolder, report: SeriesReport) -> list[str]:
-    """Write every report file of a series; a line for each that could not be written."""
+def write_series_reports(
+    folder: SeriesFolder, report: SeriesReport, optional: Collection[OptionalReport]
+) -> list[str]:
+    """Write the report files of a series, as `assemble.write_reports` does those of a run."""
     problems: list[str] = []
     for file in SERIES_FILES:
-        with recording_errors(problems, file.name):
-            folder.write(file.name, file.render(report))
+        if file.option is None or file.option in optional:
+            with recording_errors(problems, file.name):
+                folder.write(file.name, file.render(report))
     return problems

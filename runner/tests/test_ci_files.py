@@ -101,7 +101,7 @@ def test_a_night_compares_itself_with_the_night_before(tmp_path: Path, night: Ca
     assert not (results / "diff.md").exists()
     assert night() == 0
     assert {path.name for path in results.iterdir()} == {
-        *("report.md", "junit.xml", "findings.json", "parasuite.sarif"),
+        *("report.html", "report.md", "junit.xml", "findings.json", "parasuite.sarif"),
         *("history.md", "diff.md", "latest"),
     }
 

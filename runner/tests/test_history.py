@@ -63,7 +63,7 @@ def test_what_was_found_in_a_round_that_proves_nothing_is_counted_apart() -> Non
 def test_a_test_passes_in_a_round_if_it_passes_in_every_copy_that_ran_it() -> None:
     counts = [TestCount(2, 0), TestCount(1, 0), TestCount(1, 1), TestCount(0, 0)]
     (test,) = history_of(*[a_run(n, tests={"t": count}) for n, count in enumerate(counts)]).tests
-    assert test == TestHistory("t", Rate(2, 3), TestCount(4, 1))
+    assert test == TestHistory("t", Rate(2, 3), TestCount(4, 1), "PPF-")
 
 
 def test_tests_of_a_round_that_was_killed_have_not_failed() -> None:
@@ -82,7 +82,8 @@ def test_the_order_of_the_runs_changes_no_rate(order: list[int]) -> None:
     history = history_of(*[a_run(n, findings=found[n], tests={"t": TestCount(n, 4 - n)}) for n in order])
     seen = {each.worst.id: (each.seen, each.first.started_s, each.last.started_s) for each in history.findings}
     assert seen == {"0": (Rate(3, 5), 0.0, 4.0), "1": (Rate(1, 5), 1.0, 1.0)}
-    assert history.tests == (TestHistory("t", Rate(1, 5), TestCount(10, 10)),)
+    letters = "".join("P" if n == 4 else "F" for n in order)
+    assert history.tests == (TestHistory("t", Rate(1, 5), TestCount(10, 10), letters),)
 
 
 def test_the_overlap_of_a_series_is_that_of_all_its_rounds() -> None:

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from parasuite.judge.report import Report
+from parasuite.judge.series import SeriesReport
 from parasuite.reports.page.columns import shown
 from parasuite.reports.page.page import page as page_text
+from parasuite.reports.page.series_page import series_page
 
 from netsupport.tests import real_tools
 from runner.tests.pages import a_collision, with_name_everywhere
+from runner.tests.test_series_page import three_rounds
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -73,8 +76,9 @@ def open_page(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     """Open the page of a report; at the end it must have written nothing to its console and asked for nothing."""
     opened: list[Opened] = []
 
-    def open_it(report: Report, scheme: str = "light") -> Opened:
-        (tmp_path / "report.html").write_text(page_text(report))
+    def open_it(report: Report | SeriesReport, scheme: str = "light") -> Opened:
+        text = series_page(report) if isinstance(report, SeriesReport) else page_text(report)
+        (tmp_path / "report.html").write_text(text)
         url = (tmp_path / "report.html").as_uri()
         page = browser.new_page(color_scheme="dark" if scheme == "dark" else "light")
         page.set_default_timeout(SAFETY_NET_MS)
@@ -212,15 +216,25 @@ def test_a_hostile_name_is_shown_as_text(open_page: Open, name: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_violation(open_page: Open, scheme: str) -> None:
+@pytest.mark.parametrize("report", [a_collision, three_rounds])
+def test_axe_finds_no_violation(open_page: Open, report: Callable[[], Report | SeriesReport], scheme: str) -> None:
     real_tools.package("axe_playwright_python")
     from axe_playwright_python.sync_playwright import Axe
 
-    opened = open_page(a_collision(), scheme)
+    opened = open_page(report(), scheme)
     opened.page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
     results = Axe().run(opened.page)
     found = [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in results.response["violations"]]
     assert found == []
+
+
+def test_the_page_of_a_series_shows_in_which_rounds_a_test_failed(open_page: Open) -> None:
+    page = open_page(three_rounds()).page
+    assert page.locator("#test-rows tr").count() == 2
+    page.get_by_label("only those that failed in some round").check()
+    assert page.locator("#test-rows code").all_inner_texts() == ["t::shaky"]
+    assert page.get_by_role("img", name="round 1 passed, round 2 failed").is_visible()
+    assert page.locator("#test-rows .rate").inner_text() == "1 of 2"
 
 
 def test_a_print_has_the_findings_and_no_controls(open_page: Open) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -54,6 +54,7 @@ FULL = a_record(
     notes=("note",),
     errors=("error",),
     collected=((), ("collected/001-0.xml",)),
+    round_name="round 3 of 20",
     overlap=Overlap(any_s=3.0, two_s=2.0, all_s=1.0),
     exit_code=66,
     verdict="findings",
@@ -78,12 +79,18 @@ def test_a_field_of_another_type_is_damage_and_named(name: str) -> None:
         RunRecord.from_json(as_stored(FULL) | {name: ["x", 1]})
 
 
-@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"overlap"}))
+@pytest.mark.parametrize("name", sorted(set(FIELDS) - {"overlap", "round_name"}))
 def test_a_missing_field_is_damage_and_named(name: str) -> None:
     stored = as_stored(FULL)
     del stored[name]
     with pytest.raises(RunRecordError, match=rf"{DAMAGED}: .*\b{name}\b"):
         RunRecord.from_json(stored)
+
+
+def test_a_record_from_before_rounds_had_names_is_read() -> None:
+    stored = as_stored(FULL)
+    del stored["round_name"]
+    assert RunRecord.from_json(stored) == replace(FULL, round_name="")
 
 
 @pytest.mark.parametrize("value", [[], 7, None, "text"])

@@ -12,13 +12,16 @@ from parasuite.gather import assemble_series, write_series_reports
 from parasuite.model.words import OutputFormat
 from parasuite.plan.option_types import PathText
 from parasuite.plan.options import SettingOption, current_folder, output_folder
+from parasuite.plan.settings import optional_reports
 from parasuite.record.run_folder import RunFolderError
 from parasuite.record.series import SeriesFolder
 from parasuite.run.merging import merge
 
 
 @click.command(
-    "merge", params=[SettingOption("output_format")], short_help="make one series of runs from several machines"
+    "merge",
+    params=[SettingOption("output_format"), SettingOption("page")],
+    short_help="make one series of runs from several machines",
 )
 @click.option(
     "-o",
@@ -28,7 +31,7 @@ from parasuite.run.merging import merge
     help="The folder to make.  [default: a new series in the output folder]",
 )
 @click.argument("folders", metavar="DIR...", required=True, nargs=-1, type=PathText(Path, "dir"))
-def merge_command(folders: tuple[Path, ...], output: Path | None, output_format: OutputFormat) -> None:
+def merge_command(folders: tuple[Path, ...], output: Path | None, output_format: OutputFormat, *, page: bool) -> None:
     """Make one series of runs that were made elsewhere, report it, and exit with its exit code.
 
     DIR is the folder of a run or of a series, an output folder, or a folder that contains some, such as the artifacts
@@ -46,4 +49,5 @@ def merge_command(folders: tuple[Path, ...], output: Path | None, output_format:
         series.discard()
         stop(f"{series.path} cannot be written: {error.strerror}")
     report = assemble_series(series)
-    print_series_and_exit(report, write_series_reports(series, report), output_format)
+    wanted = optional_reports(page=page, trace=False)
+    print_series_and_exit(report, write_series_reports(series, report, wanted), output_format)

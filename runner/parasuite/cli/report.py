@@ -33,13 +33,13 @@ def report_command(folder: str | None, output_format: OutputFormat, *, page: boo
     """
     current_folder()
     path = Path(folder) if folder is not None else output_folder()
+    wanted = optional_reports(page=page, trace=trace)
     try:
         if (series := SeriesFolder.find(path)) is not None:
             of_series = assemble_series(series)
-            print_series_and_exit(of_series, write_series_reports(series, of_series), output_format)
+            print_series_and_exit(of_series, write_series_reports(series, of_series, wanted), output_format)
         run_folder = RunFolder.open(path)
         report = assemble_report(run_folder)
     except OSError as error:
         stop(f"{error.filename or path} cannot be read: {error.strerror}")
-    wanted = optional_reports(page=page, trace=trace)
     print_report_and_exit(report, write_reports(run_folder, report, wanted), output_format)

@@ -26,6 +26,8 @@ from parasuite.model.causes import EffectKind
 from parasuite.model.run_record import Overlap
 from parasuite.model.run_summary import FindingSummary, RunSummary, TestCount
 
+PASSED_IN_ALL, FAILED_IN_SOME, DID_NOT_COUNT = "P", "F", "-"
+"""What a round says of a test. It does not count if it is not conclusive, or did not run the test in any copy."""
 _Z = 1.959963984540054
 """The 97.5th percentile of the normal distribution: of a two-sided interval of 95 %."""
 
@@ -74,7 +76,8 @@ class FindingHistory:
 class TestHistory:
     """One test over the conclusive rounds that ran it. *passed*: rounds in which it passed in every copy.
 
-    *executions*: over the copies of all those rounds.
+    *executions*: over the copies of all those rounds. *outcomes*: a letter for each run of the history, up to the
+    last that counts: PASSED_IN_ALL, FAILED_IN_SOME, or DID_NOT_COUNT.
     """
 
     __test__ = False  # pytest would collect it as a test class because of its name.
@@ -82,6 +85,7 @@ class TestHistory:
     id: str
     passed: Rate
     executions: TestCount
+    outcomes: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,15 +136,13 @@ class _Seen:
 
 
 class HistoryBuilder:
-    """Takes the summaries of runs one by one. Its memory grows with the different findings and tests, not with runs
-    (but for a line about each).
-    """
+    """Takes the summaries of runs one by one. Of each run it keeps a line about it, and a byte for each test."""
 
     def __init__(self) -> None:
         self._runs: list[RunSummary] = []
         self._seen: dict[str, _Seen] = {}
-        # Of each test: rounds that it passed in, rounds that ran it, copies that it passed and failed in.
-        self._tests: dict[str, tuple[int, int, int, int]] = {}
+        # Of each test: the letters of its rounds, as ASCII; copies that it passed and failed in.
+        self._tests: dict[str, tuple[bytearray, TestCount]] = {}
 
     def add(self, summary: RunSummary) -> None:
         run = replace(summary, findings=(), tests={})
@@ -149,20 +151,20 @@ class HistoryBuilder:
             self._seen.setdefault(finding.id, _Seen(finding, run)).add(finding, run)
         if summary.is_conclusive:
             for test_id, count in summary.tests.items():
-                passed, ran, *copies = self._tests.get(test_id, (0, 0, 0, 0))
-                self._tests[test_id] = (
-                    passed + (count.passed > 0 and not count.failed),
-                    ran + (count.ran > 0),
-                    copies[0] + count.passed,
-                    copies[1] + count.failed,
-                )
+                self._add_test(test_id, count)
+
+    def _add_test(self, test_id: str, count: TestCount) -> None:
+        letters, so_far = self._tests.get(test_id) or (bytearray(), TestCount())
+        letters += DID_NOT_COUNT.encode() * (len(self._runs) - 1 - len(letters))
+        letters += (FAILED_IN_SOME if count.failed else PASSED_IN_ALL if count.passed else DID_NOT_COUNT).encode()
+        self._tests[test_id] = letters, TestCount(so_far.passed + count.passed, so_far.failed + count.failed)
 
     def history(self) -> History:
         conclusive = sum(run.is_conclusive for run in self._runs)
         findings = [_finding_history(seen, conclusive) for seen in self._seen.values()]
         tests = [
-            TestHistory(test_id, Rate(passed, ran), TestCount(copies_passed, copies_failed))
-            for test_id, (passed, ran, copies_passed, copies_failed) in self._tests.items()
+            _test_history(test_id, letters.decode(), executions)
+            for test_id, (letters, executions) in self._tests.items()
         ]
         return History(
             runs=tuple(self._runs),
@@ -182,6 +184,11 @@ def _finding_history(seen: _Seen, conclusive: int) -> FindingHistory:
         last=seen.last,
         hosts=tuple(seen.hosts),
     )
+
+
+def _test_history(test_id: str, outcomes: str, executions: TestCount) -> TestHistory:
+    passed = outcomes.count(PASSED_IN_ALL)
+    return TestHistory(test_id, Rate(passed, passed + outcomes.count(FAILED_IN_SOME)), executions, outcomes)
 
 
 def _by_weight(finding: FindingHistory) -> tuple[int, int]:

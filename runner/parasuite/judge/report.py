@@ -34,7 +34,7 @@ class Report:
     was then, as from head_of_stacks. *comments*: in the source code, that may suppress findings; to be stored.
     *remarks*: on suppressions that do not count; their texts are among the notes. *network*, *port_range*: as in
     RunRecord. *provocation*: what parasuite did as the other side of a finding. *controls*: what its failed
-    tests do alone. *timeline*: who held what, and when.
+    tests do alone. *timeline*: who held what, and when. *round_name*: as in RunRecord.
     """
 
     run_id: str
@@ -60,6 +60,7 @@ class Report:
     port_range: int | None = None
     started_s: float = 0.0
     selection: Sequence[str] = ()
+    round_name: str = ""
     root: str = ""
     root_in_repository: str = ""
     stacks: Sequence[Sequence[str]] = ()

@@ -38,7 +38,7 @@ class SeriesReport:
     *folder*: the path, for people. *paths*: of the run folders, for people, as in `history.runs`. *missing*: a line
     for each run that could not be read. *code*: of the verdict, *exit_code*: what parasuite exits with, another if
     the suite's own was asked for. *reason*: the verdict, for people. *root*, *root_in_repository*: of the first run
-    that can be read, as in Report.
+    that can be read, as in Report. *pages*: for each path, the run's page relative to the folder, "" without one.
     """
 
     record: SeriesRecord
@@ -51,6 +51,7 @@ class SeriesReport:
     exit_code: int
     root: str = ""
     root_in_repository: str = ""
+    pages: Sequence[str] = ()
 
     @property
     def remarks(self) -> Sequence[str]:

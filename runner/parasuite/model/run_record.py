@@ -102,7 +102,8 @@ class RunRecord:
     files, relative to the run folder. *errors*: failures of parasuite itself. *exit_code*: what parasuite exited
     with; None until the run is judged. *verdict_code*: the same, unless *exit_code* is the suite's own
     (*exit_code_from*). *verdict*: its reason. *network*: the one that the copies used; *port_range*: how many
-    ephemeral ports it was given, None for as many as the host has.
+    ephemeral ports it was given, None for as many as the host has. *round_name*: "round 3 of 20" of a series, "" of
+    none.
     """
 
     run_id: str
@@ -130,6 +131,7 @@ class RunRecord:
     network: NetworkMode = NetworkMode.HOST
     port_range: int | None = None
     root: str = ""
+    round_name: str = ""
     ambient: tuple[AmbientService, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
     baseline: tuple[BaselineEntry, ...] = ()
@@ -183,6 +185,7 @@ class RunRecord:
             network=fields.member("network", NetworkMode.HOST),
             port_range=fields.take("port_range", _is_ports_or_none, None),
             root=fields.take("root", is_text, ""),
+            round_name=fields.take("round_name", is_text, "") if "round_name" in value else "",
             ambient=_ambient(fields),
             suppressions=_suppressions(fields),
             baseline=_baseline(fields),

@@ -19,6 +19,8 @@ from parasuite.reports.page.page import page
 from parasuite.reports.sarif import sarif
 from parasuite.reports.trace import trace
 
+PAGE = "report.html"
+
 
 @dataclass(frozen=True, slots=True)
 class ReportFile:
@@ -37,7 +39,7 @@ REPORT_FILES = (
     ReportFile("junit.xml", junit),
     ReportFile("junit-merged.xml", junit_merged),
     ReportFile(FILE_NAME, lambda report: "".join(summary_lines(summarize(report)))),
-    ReportFile("report.html", page, option=OptionalReport.PAGE),
+    ReportFile(PAGE, page, option=OptionalReport.PAGE),
     ReportFile("trace.json.gz", trace, option=OptionalReport.TRACE),
 )
 

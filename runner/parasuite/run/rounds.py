@@ -62,6 +62,7 @@ def run_series(
                     environ=environ,
                     progress=progress,
                     inside=run_folder,
+                    round_name=_round_name(number, spec.repeat),
                     signals=signals,
                 )
                 for problem in problems:
@@ -73,7 +74,7 @@ def run_series(
             with recording_errors(problems, "series.json"):
                 folder.write_record(record)
             report = assemble_series(folder)
-            problems += write_series_reports(folder, report)
+            problems += write_series_reports(folder, report, spec.optional_reports)
             return report, problems
         finally:
             folder.close()
@@ -91,6 +92,10 @@ def _new_record(spec: RunSpec, series_id: str) -> SeriesRecord:
         until=spec.until,
         exit_code_from=spec.exit_code_from,
     )
+
+
+def _round_name(number: int, repeat: int | None) -> str:
+    return f"round {number} of {repeat}" if repeat else f"round {number}"
 
 
 def _asked(spec: RunSpec) -> str:
@@ -120,7 +125,7 @@ class _Rounds:
         number = 0
         while self._goes_on(number, time.monotonic() - began_s):
             number += 1
-            self.progress.enter_round(self._name(number))
+            self.progress.enter_round(_round_name(number, self.spec.repeat))
             try:
                 report, record = self._one(record, number)
             except (OSError, RunFolderError) as error:
@@ -144,9 +149,6 @@ class _Rounds:
             run_folder.discard()
             raise
         return self.run_one(run_folder, number), listed
-
-    def _name(self, number: int) -> str:
-        return f"round {number} of {self.spec.repeat}" if self.spec.repeat else f"round {number}"
 
     def _goes_on(self, done: int, elapsed_s: float) -> bool:
         """Whether another round is to be started after *done* rounds, which took *elapsed_s*."""

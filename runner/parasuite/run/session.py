@@ -69,13 +69,15 @@ def run(
     environ: Mapping[str, str],
     progress: Progress,
     inside: RunFolder | None = None,
+    round_name: str = "",
     suspect: Suspect | None = None,
     signals: Signals | None = None,
 ) -> tuple[Report, list[str]]:
     """Run *spec* and write every report; the report, and a line for each one that could not be written.
 
     *cwd*: the user's folder, where run folders go. *work_dir*: the folder that the copies run in. *inside*: the
-    folder to use, of a run that belongs to another run; by default a new one is made. *suspect*: what to provoke.
+    folder to use, of a run that belongs to another run; by default a new one is made. *round_name*: which round of a
+    series it is. *suspect*: what to provoke.
     *signals*: entered already, for several runs. Raises RunFolderError before anything is started if the folder
     cannot be made.
     """
@@ -84,7 +86,8 @@ def run(
             signals = entered.enter_context(Signals(PASSED_ON if spec.is_observed_only else ()))
         folder = inside or RunFolder.create(cwd / spec.output_dir, spec.copies)
         record = _new_record(spec, python, folder, environ, work_dir)
-        record = replace(record, baseline=baseline_entries(spec.accepted, record, cwd / spec.output_dir))
+        baseline = baseline_entries(spec.accepted, record, cwd / spec.output_dir)
+        record = replace(record, baseline=baseline, round_name=round_name)
         try:
             # Before anything that takes time: a folder without run.json can be neither reported nor pruned.
             folder.write_record(record)

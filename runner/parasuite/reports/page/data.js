@@ -1,27 +1,13 @@
-// The data of the page, which it contains as JSON. Names in it come from the suite: they are set as text, never as HTML.
-
-const element = (id) => document.getElementById(id);
-const parsed = (id) => JSON.parse(element(id).textContent);
+// The data of the timeline, which the page contains as JSON, and what passes the filters.
 
 const timeline = parsed("timeline-data");
-const tests = parsed("test-data");
 const text = (number) => timeline.strings[number];
-
-/** A new element with *content*: text, or elements. */
-function made(tag, className, ...content) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...content);
-  return node;
-}
 
 /** "2.350 s", or with microseconds where *span*, the time in view, is short. */
 function seconds(us, span = 1e7) {
   const digits = span > 2e7 ? 1 : span > 2e5 ? 3 : 6;
   return `${(us / 1e6).toFixed(digits)} s`;
 }
-
-const count = (number, noun) => `${number.toLocaleString("en")} ${noun}${number === 1 ? "" : "s"}`;
 
 /** Which finding each port or path belongs to: the gravest, since findings come in that order. */
 const findingOfPort = new Map();

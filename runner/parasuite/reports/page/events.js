@@ -54,9 +54,6 @@ function describeView() {
 }
 
 /** A status that is set again is read out again, so only if it is another. */
-function setText(id, words) {
-  if (element(id).textContent !== words) element(id).textContent = words;
-}
 
 function fillTable(shownMarks, shownHolds) {
   const { marks, holds } = timeline;

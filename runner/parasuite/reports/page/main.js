@@ -36,25 +36,18 @@ function showFinding(number) {
   redraw();
 }
 
-function openLinkedFinding() {
-  const card = document.getElementById(location.hash.slice(1));
-  if (card instanceof HTMLDetailsElement) card.open = true;
-}
-
 function sayWhatWasLeftOut() {
   const left = Object.entries(timeline.left_out).filter(([, number]) => number);
   element("left-out").hidden = !left.length;
   const parts = left.map(([what, number]) => `${number.toLocaleString("en")} ${what}`).join(", ");
   element("left-out").textContent = `The page has the most important ones. Left out: ${parts}. Ports of findings come first, then what lasted longest.`;
-  element("tests-left-out").hidden = !tests.left_out;
-  element("tests-left-out").textContent = `Left out: ${count(tests.left_out, "test")} that passed; see junit-merged.xml.`;
 }
 
 function start() {
   readColours();
   fillSelect("filter-lane", timeline.lanes);
   fillSelect("filter-finding", timeline.findings.map(findingLabel));
-  for (const hidden of document.querySelectorAll("#timeline-panel, #tests-panel, .to-timeline")) hidden.hidden = false;
+  for (const hidden of document.querySelectorAll("#timeline-panel, .to-timeline")) hidden.hidden = false;
   panel.style.height = `${Math.min(Math.max(lanesHeight, 80), 460) + 2}px`;
   canvas.style.height = `${Math.min(Math.max(lanesHeight, 80), 460)}px`;
   element("height").style.height = `${Math.max(0, lanesHeight - canvas.clientHeight)}px`;
@@ -68,9 +61,6 @@ function start() {
   element("filters").addEventListener("submit", (event) => event.preventDefault());
   element("filter-clear").addEventListener("click", () => { element("filters").reset(); readFilters(); });
   element("events").addEventListener("toggle", redraw);
-  element("test-filters").addEventListener("input", showTests);
-  element("test-filters").addEventListener("submit", (event) => event.preventDefault());
-  element("test-more").addEventListener("click", showMoreTests);
   window.addEventListener("hashchange", openLinkedFinding);
   new ResizeObserver(redraw).observe(panel);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readColours(); redraw(); });
@@ -78,7 +68,7 @@ function start() {
   window.addEventListener("beforeprint", () => { readColours(); draw(); });
   window.addEventListener("afterprint", () => { readColours(); redraw(); });
   sayWhatWasLeftOut();
-  showTests();
+  startTests();
   openLinkedFinding();
   draw();
 }

@@ -24,7 +24,7 @@ _ABSENT = "-"
 
 
 def test_data(report: Report) -> dict[str, object]:
-    """For JSON: *outcomes* has a letter per copy, "-" where it has no result; *seconds* is of the slowest copy."""
+    """For JSON: *outcomes* has a letter per copy, "-" where it has no result; *last* is how long the slowest took."""
     by_id: dict[str, list[TestResult | None]] = defaultdict(lambda: [None] * len(report.results))
     for copy, results in enumerate(report.results):
         for result in results:
@@ -35,10 +35,15 @@ def test_data(report: Report) -> dict[str, object]:
     shown = rows[:ROWS_MAX]
     names = [strings.number(name) for name, _ in shown]
     return {
+        "unit": "copy",
+        "first": 0,
+        "more_in": "junit-merged.xml",
         "letters": {letter: str(outcome) for outcome, letter in LETTERS.items()},
         "names": names,
         "outcomes": ["".join(map(_letter, results)) for _, results in shown],
-        "seconds": [_slowest(results) for _, results in shown],
+        "passed": [_passed(results) for _, results in shown],
+        "of": [len(results) for _, results in shown],
+        "last": [_slowest(results) for _, results in shown],
         "left_out": len(rows) - len(shown),
         "strings": strings.values,
     }
@@ -54,5 +59,9 @@ def _letter(result: TestResult | None) -> str:
     return _ABSENT if result is None else LETTERS[result.outcome]
 
 
-def _slowest(results: Sequence[TestResult | None]) -> float:
-    return round(max(result.duration_s for result in results if result is not None), 3)
+def _passed(results: Sequence[TestResult | None]) -> int:
+    return sum(result is not None and result.outcome is TestOutcome.PASSED for result in results)
+
+
+def _slowest(results: Sequence[TestResult | None]) -> str:
+    return f"{max(result.duration_s for result in results if result is not None):.2f} s"

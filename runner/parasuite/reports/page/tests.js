@@ -1,22 +1,26 @@
-// The table of tests: how often each passed, the worst first, a page of rows at a time.
+// The table of tests: how often each passed, in copies or in rounds, the worst first, a page of rows at a time.
 
+const tests = parsed("test-data");
 const TEST_ROWS = 100;
 const testName = (i) => tests.strings[tests.names[i]];
 const testState = { matching: [], shown: 0 };
 const BAD_LETTERS = "FELC";
 
 function matchesTest(i) {
-  const passedEverywhere = /^P*$/.test(tests.outcomes[i]);
+  const passedEverywhere = tests.passed[i] === tests.of[i];
   return testName(i).includes(element("test-search").value) && !(element("test-uneven").checked && passedEverywhere);
 }
+
+/** "copy 0", or "round 1". */
+const cellName = (place) => `${tests.unit} ${place + tests.first}`;
 
 function cellsOf(outcomes) {
   const cells = made("span", "");
   cells.setAttribute("role", "img");
-  cells.setAttribute("aria-label", [...outcomes].map((letter, copy) => `copy ${copy} ${tests.letters[letter] ?? "no result"}`).join(", "));
-  [...outcomes].forEach((letter, copy) => {
+  cells.setAttribute("aria-label", [...outcomes].map((letter, place) => `${cellName(place)} ${tests.letters[letter] ?? "no result"}`).join(", "));
+  [...outcomes].forEach((letter, place) => {
     const cell = made("span", `cell ${letter === "P" ? "" : BAD_LETTERS.includes(letter) ? "bad-cell" : "other-cell"}`);
-    cell.title = `copy ${copy}: ${tests.letters[letter] ?? "no result"}`;
+    cell.title = `${cellName(place)}: ${tests.letters[letter] ?? "no result"}`;
     cells.append(cell);
   });
   return cells;
@@ -24,12 +28,11 @@ function cellsOf(outcomes) {
 
 function testRow(i) {
   const outcomes = tests.outcomes[i];
-  const passed = [...outcomes].filter((letter) => letter === "P").length;
   const isBad = [...outcomes].some((letter) => BAD_LETTERS.includes(letter));
   const name = made("th", "", made("code", "", testName(i)));
   name.scope = "row";
-  return made("tr", "", name, made("td", isBad ? "rate bad" : "rate", `${passed} of ${outcomes.length}`),
-    made("td", outcomes.length > 40 ? "" : "cells", cellsOf(outcomes)), made("td", "number", `${tests.seconds[i].toFixed(2)} s`));
+  return made("tr", "", name, made("td", isBad ? "rate bad" : "rate", `${tests.passed[i]} of ${tests.of[i]}`),
+    made("td", outcomes.length > 40 ? "" : "cells", cellsOf(outcomes)), made("td", "number", tests.last[i]));
 }
 
 function showMoreTests() {
@@ -45,4 +48,14 @@ function showTests() {
   element("test-rows").replaceChildren();
   setText("test-count", count(testState.matching.length, "test"));
   showMoreTests();
+}
+
+function startTests() {
+  element("test-filters").addEventListener("input", showTests);
+  element("test-filters").addEventListener("submit", (event) => event.preventDefault());
+  element("test-more").addEventListener("click", showMoreTests);
+  element("tests-left-out").hidden = !tests.left_out;
+  element("tests-left-out").textContent = `Left out: ${count(tests.left_out, "test")}, of those that failed least often; see ${tests.more_in}.`;
+  element("tests-panel").hidden = false;
+  showTests();
 }
