@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from parasuite.judge.verdict import ExitCode
 from parasuite.model.run_summary import FILE_NAME, RunSummary, summary_lines
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.series import SeriesFolder
+from parasuite.reports.series_junit import series_junit
 from parasuite.reports.series_terminal import series_terminal
 from parasuite.run.merging import SAME_ID, SAME_RUN, merge
 
@@ -84,6 +86,44 @@ def test_a_series_is_merged_run_by_run(tmp_path: Path) -> None:
     merge(runs, inner)
     inner.close()
     assert len(merged(tmp_path, inner.path).history.runs) == 2
+
+
+def archived(tmp_path: Path, name: str, *runs: Path) -> Path:
+    """An archive of the output folder of *runs*, as a CI job makes one."""
+    path = tmp_path / "artifacts" / f"{name}.tar.gz"
+    path.parent.mkdir(exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        for run in runs:
+            archive.add(run, f".parasuite/runs/{run.name}")
+    return path
+
+
+def test_archives_are_merged_like_the_folders_that_they_contain(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, a_run(number)) for number, name in enumerate(("a", "b", "c"))]
+    first = archived(tmp_path, "first", *runs[:2])
+    second = archived(tmp_path, "second", runs[2])
+    by_folder = merged(tmp_path, first.parent)
+    by_name = merged(tmp_path, first, second)
+    assert [len(report.history.runs) for report in (by_folder, by_name)] == [3, 3]
+    assert (by_folder.code, by_folder.missing) == (ExitCode.PASSED, [])
+
+
+def test_an_archive_that_was_cut_short_is_an_error_and_the_others_are_reported(tmp_path: Path) -> None:
+    whole = archived(tmp_path, "whole", make_run(tmp_path / "a", a_run()))
+    torn = tmp_path / "torn.tar.gz"
+    torn.write_bytes(whole.read_bytes()[:60])
+    report = merged(tmp_path, torn, whole)
+    assert (len(report.history.runs), report.code) == (1, ExitCode.BLIND)
+    assert report.record.errors[0].startswith(f"{torn} is cut short or damaged")
+    assert (f"{report.record.errors[0]}" in series_junit(report), "<error" in series_junit(report)) == (True, True)
+
+
+def test_a_series_that_lacks_a_run_is_an_error_in_junit_also_if_a_test_failed_in_another(tmp_path: Path) -> None:
+    failed = make_run(tmp_path / "a", a_run(code=1, exit_code=1), verdict_code=1)
+    torn = tmp_path / "torn.tar.gz"
+    torn.write_bytes(b"no archive")
+    report = merged(tmp_path, torn, failed)
+    assert (report.code, "<error" in series_junit(report)) == (ExitCode.TEST_FAILED, True)
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

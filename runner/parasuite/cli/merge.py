@@ -34,9 +34,10 @@ from parasuite.run.merging import merge
 def merge_command(folders: tuple[Path, ...], output: Path | None, output_format: OutputFormat, *, page: bool) -> None:
     """Make one series of runs that were made elsewhere, report it, and exit with its exit code.
 
-    DIR is the folder of a run or of a series, an output folder, or a folder that contains some, such as the artifacts
-    of several CI jobs. The runs stay where they are: the series names them by relative paths. A run that is given
-    twice is counted once, and one that cannot be read is an error of the series. See docs/rounds.md.
+    DIR is the folder of a run or of a series, an output folder, an archive of one (.tar.gz), or a folder that
+    contains some, such as the artifacts of several CI jobs. Archives are unpacked into the folder of the series, and
+    other runs stay where they are. A run that is given twice is counted once, and
+    one that cannot be read is an error of the series. See docs/rounds.md.
     """
     current_folder()
     series = SeriesFolder.create_at(output) if output else SeriesFolder.create(output_folder())

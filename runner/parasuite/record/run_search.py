@@ -8,26 +8,39 @@ from pathlib import Path
 
 from parasuite.model.run_record import FILE_NAME
 from parasuite.model.series_record import FILE_NAME as SERIES_FILE
+from parasuite.record.archives import is_archive
 from parasuite.record.output_folder import exists
 from parasuite.record.retention import runs_below
 from parasuite.record.run_folder import RunFolderError
 from parasuite.record.series import SeriesFolder
 from parasuite.record.untrusted import Unreadable
 
-NO_RUN = "{path} contains no run: give folders of runs or of series, output folders, or a folder that contains some"
+NO_RUN = (
+    "{path} contains no run: give folders of runs or of series, output folders, their archives (.tar.gz), or a "
+    "folder that contains some"
+)
 
 
 def runs_in(path: Path) -> list[Path]:
     """The runs that *path* means: itself, those of a series, those of an output folder, or of the project around it;
-    else those of all folders in *path*, as CI lays out the artifacts of several jobs. Raises RunFolderError if none.
+    else those of all folders in *path*, as CI lays out the artifacts of several jobs. Raises RunFolderError.
     """
+    with _reading(path):
+        return _runs_at(path) or [run for child in _folders_in(path) for run in _runs_at(child)]
+
+
+def archives_in(path: Path) -> list[Path]:
+    """The archives in the folder *path*. Raises RunFolderError."""
+    with _reading(path):
+        return [child for child in sorted(path.iterdir()) if is_archive(child) and not child.is_symlink()]
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        found = _runs_at(path) or [run for child in _folders_in(path) for run in _runs_at(child)]
+        yield
     except OSError as error:
         raise RunFolderError(f"{error.filename or path} cannot be read: {error.strerror}") from error
-    if not found:
-        raise RunFolderError(NO_RUN.format(path=path))
-    return found
 
 
 def _runs_at(path: Path) -> list[Path]:

@@ -75,6 +75,12 @@ class SeriesFolder:
             os.close(self._lock)
             self._lock = None
 
+    def new_folder(self, kind: str, name: str) -> Path:
+        """A path below the series for the runs of one source, where nothing is yet: *kind*/001-*name*."""
+        parent = self.path / kind
+        count = len(list(parent.iterdir())) if parent.exists() else 0
+        return parent / f"{count + 1:03d}-{name}"
+
     def relative(self, run: Path) -> str:
         """The folder of a run as series.json names it."""
         return PurePosixPath(os.path.relpath(run, self.path)).as_posix()

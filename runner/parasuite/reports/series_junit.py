@@ -1,7 +1,7 @@
 """junit.xml of a series: a case for each test and each finding, with the names that they have in the file of a run.
 
 A test fails if it failed in any round that is conclusive; the message says how often it passed. A finding fails as it
-does in a run. The suite `parasuite.audit` has an error if the series proves nothing.
+does in a run. The suite `parasuite.audit` has an error if the series proves nothing or lacks a run.
 """
 
 from __future__ import annotations
@@ -63,9 +63,13 @@ def _finding_case(finding: FindingHistory) -> Case:
 
 
 def _coverage_case(report: SeriesReport) -> Case:
-    """An error if the series proves nothing: this file may be all that a reader looks at, and must not be green."""
+    """An error if the series proves nothing, or lacks a run: this file may be all that a reader looks at."""
     counted = rounds_counted(report)
-    if report.code.is_conclusive:
-        return _case(AUDIT, "coverage", "", "\n".join([counted, *report.remarks]))
-    problems = [PROVES_NOTHING.format(reason=report.reason), counted, *report.record.errors, *report.missing]
-    return _case(AUDIT, "coverage", "error", "\n".join(problems))
+    errors = [*report.record.errors, *report.missing]
+    if not report.code.is_conclusive:
+        errors = [PROVES_NOTHING.format(reason=report.reason), counted, *errors]
+    elif errors:
+        errors = [errors[0], counted, *errors[1:]]
+    if errors:
+        return _case(AUDIT, "coverage", "error", "\n".join(errors))
+    return _case(AUDIT, "coverage", "", "\n".join([counted, *report.remarks]))

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from parasuite import __version__
 from parasuite.model.series_record import SeriesRecord
 from parasuite.model.words import RunEnd
+from parasuite.record.archives import is_archive, unpack_file
 from parasuite.record.run_folder import RunFolder, RunFolderError
-from parasuite.record.run_search import runs_in
+from parasuite.record.run_search import NO_RUN, archives_in, runs_in
 from parasuite.record.series import SeriesFolder
+from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import plural
 
 SAME_RUN = "{path} is the same run as {first}, and is counted once"
@@ -30,7 +32,7 @@ class _Identity(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Merged:
+class Merged:
     """The runs so far. *targets*: what they ran."""
 
     runs: list[Path] = field(default_factory=list)
@@ -63,11 +65,24 @@ class _Merged:
 
 
 def merge(sources: Sequence[Path], series: SeriesFolder) -> None:
-    """Write the record of *series*, whose runs are those in *sources*. Raises RunFolderError, and OSError."""
-    merged = _Merged()
+    """Write the record of *series*, whose runs are those in *sources*: folders, and archives, which are unpacked into
+    the folder of the series. Raises RunFolderError, and OSError.
+    """
+    merged = Merged()
+    errors: list[str] = []
     for source in sources:
-        for run in runs_in(source):
+        archives = [source] if is_archive(source) else archives_in(source)
+        runs = [] if is_archive(source) else runs_in(source)
+        if not runs and not archives:
+            raise RunFolderError(NO_RUN.format(path=source))
+        for archive in archives:
+            unpacked, problems = _unpacked(archive, series)
+            runs += unpacked
+            errors += problems
+        for run in runs:
             merged.add(run)
+    if not merged.runs:
+        raise RunFolderError(errors[0])
     targets = list(merged.targets)
     series.write_record(
         SeriesRecord(
@@ -78,6 +93,18 @@ def merge(sources: Sequence[Path], series: SeriesFolder) -> None:
             described=targets[0] if len(targets) == 1 else plural(len(targets), "target"),
             runs=tuple(series.relative(run) for run in merged.runs),
             ended=RunEnd.COMPLETE,
+            errors=tuple(errors),
             notes=tuple(merged.notes),
         )
     )
+
+
+def _unpacked(archive: Path, series: SeriesFolder) -> tuple[list[Path], list[str]]:
+    """The runs in *archive*, unpacked, and a line for each problem: one killed job must not hide the others."""
+    try:
+        target = series.new_folder("unpacked", archive.name.partition(".")[0])
+        problems = unpack_file(archive, target)
+    except Unreadable as error:
+        return [], [str(error)]
+    runs = runs_in(target)
+    return runs, problems if runs or problems else [NO_RUN.format(path=archive)]
