@@ -10,8 +10,21 @@ from parasuite.judge.findings import Finding, find
 from parasuite.judge.findings.find import WITHOUT_HOLDER
 from parasuite.model.ambient import AmbientService
 from parasuite.model.causes import Cause, EffectKind
-from parasuite.model.events import Bind, Endpoint, Event, Holder, OtherRun, ProcessSeen, RunStarted, StrangerSeen
-from parasuite.model.words import Evidence, Role, SocketState
+from parasuite.model.events import (
+    Bind,
+    Connect,
+    Endpoint,
+    Event,
+    Holder,
+    OtherRun,
+    PortTaken,
+    ProcessSeen,
+    Release,
+    RunStarted,
+    StrangerSeen,
+)
+from parasuite.model.sensors import SensorName
+from parasuite.model.words import Evidence, Role, Severity, SocketOption, SocketState
 
 from runner.tests.building import by, connects, draws, refused, serves, tcp, udp
 
@@ -19,6 +32,13 @@ HERE = tcp(6379)
 CLIENT = by(0, 1, tid=1, test="t.py::a", line="conftest.py:8:client")
 REDIS = Holder(None, 812, SocketState.LISTEN, 5, command="redis-server *:6379", name="redis-server")
 RUN = RunStarted(t_ns=0, wall_ns=1, ephemeral_first=32768, ephemeral_last=60999, addresses=("192.0.2.7",))
+
+
+def sampled_stranger(t_ns: int, at: Endpoint = HERE, *, is_gone: bool = False) -> StrangerSeen:
+    """The sampler sees redis-server, or misses it."""
+    return StrangerSeen(
+        t_ns=t_ns, endpoint=at, socket="inode:7", holders=() if is_gone else (REDIS,), is_gone=is_gone
+    )
 
 
 def found(
@@ -99,6 +119,71 @@ def test_another_parasuite_is_named_with_its_run_copy_and_test() -> None:
     assert effect.sides[1].stranger == (
         "t.py::test_b, copy 3 of parasuite run 20261122T095746Z-k3f9 in /ci/b/.parasuite"
     )
+
+
+# --- shared ---------------------------------------------------------------------------------------------------------
+
+LETS_IN = (SocketOption.REUSEADDR, SocketOption.REUSEPORT)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        serves(5, CLIENT, HERE, holders=(REDIS,), options=LETS_IN),
+        [sampled_stranger(2), *serves(5, CLIENT, HERE, options=LETS_IN)],
+        [*serves(5, CLIENT, HERE, options=LETS_IN), sampled_stranger(9)],
+    ],
+    ids=["the kernel's table shows it", "it was sampled before", "it is sampled later"],
+)
+def test_a_port_that_is_shared_with_a_process_outside_the_run_is_a_stranger(events: list[Event]) -> None:
+    finding = next(finding for finding in found(*events) if finding.cause == Cause.STRANGER)
+    (effect,) = finding.effects
+    assert (finding.severity, effect.kind) == (Severity.WARNING, EffectKind.SHARED)
+    assert [(side.role, side.process) for side in effect.sides][1] == (Role.HELD, "redis-server")
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [sampled_stranger(2), *serves(5, CLIENT, HERE, options=(SocketOption.REUSEADDR,))],
+        [sampled_stranger(2), sampled_stranger(3, is_gone=True), *serves(5, CLIENT, HERE, options=LETS_IN)],
+        [*serves(5, CLIENT, HERE, options=LETS_IN), Release(t_ns=8, cookie=5), sampled_stranger(9)],
+        [sampled_stranger(2), *serves(5, CLIENT, tcp(6379, "127.0.0.2"), options=LETS_IN)],
+    ],
+    ids=["it must have ended, or the bind would have failed", "it has ended", "it came later", "elsewhere"],
+)
+def test_a_stranger_that_was_not_there_at_the_same_time_shares_no_port(events: list[Event]) -> None:
+    assert [finding.cause for finding in found(*events) if finding.cause == Cause.STRANGER] == []
+
+
+def test_a_port_that_parasuite_itself_has_taken_is_not_shared_with_a_stranger() -> None:
+    taken = PortTaken(t_ns=1, caller=CLIENT, endpoint=HERE)
+    bound = serves(5, CLIENT, HERE, holders=(REDIS,), options=LETS_IN)
+    assert not any(finding.effects for finding in found(taken, *bound))
+
+
+# --- as the sampler sees them ---------------------------------------------------------------------------------------
+
+
+def connects_as_recorded(t_ns: int, to: Endpoint) -> Connect:
+    """A connect that only the recorder saw: it does not look for holders."""
+    return replace(connects(t_ns, CLIENT, to), source=SensorName.RECORDER)
+
+
+def test_a_recorded_client_of_a_sampled_stranger_depends_on_it() -> None:
+    finding = one(sampled_stranger(2), connects_as_recorded(5, HERE))
+    assert (finding.cause, finding.severity, finding.evidence) == (Cause.STRANGER, "warning", Evidence.SAMPLED)
+    assert [effect.kind for effect in finding.effects] == [EffectKind.CROSSTALK]
+
+
+def test_a_recorded_client_of_its_own_server_depends_on_no_sampled_stranger() -> None:
+    own = serves(3, CLIENT, HERE, source=SensorName.RECORDER, options=(SocketOption.REUSEADDR,))
+    assert found(sampled_stranger(2), *own, connects_as_recorded(6, HERE)) == found(*own)
+
+
+@pytest.mark.parametrize("at", [tcp(6380), tcp(6379, "127.0.0.2"), udp(6379)], ids=["port", "address", "protocol"])
+def test_a_recorded_client_elsewhere_depends_on_no_sampled_stranger(at: Endpoint) -> None:
+    assert found(sampled_stranger(2, at), connects_as_recorded(5, HERE)) == []
 
 
 def test_a_client_of_its_own_server_beside_a_strangers_is_innocent() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 import sys
 
 import psutil
@@ -54,6 +55,27 @@ def test_a_listener_of_a_process_outside_the_run_is_reported_with_its_name_until
         assert strangers(made.sample(), endpoint.port) == []
     (gone,) = strangers(made.sample(), endpoint.port)
     assert (gone.is_gone, gone.socket, gone.holders) == (True, seen.socket, ())
+
+
+def test_beside_another_sensor_only_strangers_on_a_port_of_a_copy_are_reported() -> None:
+    program = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)"]
+    with socket.socket() as stranger, socket.create_server(("127.0.0.1", 0)) as unrelated:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        listen = f"import socket; s = socket.create_server(('127.0.0.1', {port}), reuse_port=True); "
+        with subprocess.Popen([*program[:2], listen + program[2]], stdout=subprocess.PIPE) as child:
+            try:
+                assert child.stdout is not None
+                child.stdout.readline()
+                beside = sampler.Sampler(lambda: {child.pid: 3}, lambda _copy: "")
+                seen = [event for event in beside.sample() if isinstance(event, StrangerSeen)]
+            finally:
+                child.kill()
+    assert [event.endpoint.port for event in seen] == [port]
+    assert [holder.pid for event in seen for holder in event.holders] == [os.getpid()]
+    assert unrelated.fileno() < 0
 
 
 @pytest.mark.parametrize("made", [own(), sampler.Sampler(dict, lambda _copy: "")], ids=["a copy's", "not asked for"])

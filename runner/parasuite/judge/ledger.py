@@ -21,6 +21,7 @@ from parasuite.model.events import (
     RunStarted,
     Seen,
     SocketCall,
+    StrangerSeen,
     Unseen,
 )
 from parasuite.model.network import Network
@@ -310,7 +311,9 @@ _LAST = 3
 
 def _rank(event: Event) -> tuple[int, str, str]:
     rank = _RANK.get(type(event), 2)
-    if isinstance(event, CopyState):
+    if isinstance(event, StrangerSeen) and event.is_gone:
+        rank = 1
+    elif isinstance(event, CopyState):
         rank = 1 if event.state == CopyPhase.GONE else _LAST
     return (rank, event.kind, repr(event))
 

@@ -192,7 +192,8 @@ class Bind(SocketCall):
     """A bind(2). *asked*: the address of the call. *got*: what the socket has now; None when refused or unknown.
 
     *errno*: its name ("EADDRINUSE"); "" when it succeeded; ATTEMPTED where only the attempt was seen, FAILED where
-    only that it failed. *holders*: the sockets that had it, after EADDRINUSE.
+    only that it failed. *holders*: the sockets that had it, after EADDRINUSE; after a success, those of processes
+    outside the run that share it.
     """
 
     kind = "bind"

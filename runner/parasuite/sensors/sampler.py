@@ -60,8 +60,8 @@ class Sampler:
 
     *inits*: called at each sample, {pid of a copy's init: copy}; a process belongs to the copy whose init is one of
     its ancestors. *test_of*: the test that a copy runs now, "" if it is not exactly one. *with_strangers*: whether
-    listeners of processes outside the run are reported, too. *has_own_networks*: each copy has a network of its own,
-    that of its init.
+    all listeners of processes outside the run are reported, too; else those on a port that a copy has as well.
+    *has_own_networks*: each copy has a network of its own, that of its init.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Sampler:
     ) -> None:
         self._has_own_networks = has_own_networks
         self._with_strangers = with_strangers
-        self._runs = Strangers() if with_strangers and sys.platform == "linux" else None
+        self._runs = Strangers() if sys.platform == "linux" else None
         self._strangers: dict[tuple[str, Endpoint], StrangerSeen] = {}
         self._inits = inits
         self._test_of = test_of
@@ -192,7 +192,7 @@ class Sampler:
         ]
 
     def _rows(self) -> Iterable[tuple[Endpoint, str, Process, int | None]]:
-        """Every listener of a copy: (endpoint, socket id, process, copy). With strangers, theirs too, of no copy.
+        """Every listener of a copy: (endpoint, socket id, process, copy). Those of strangers, too, of no copy.
 
         psutil reports an address and a descriptor. A moment later a busy process may have another socket at that
         descriptor, so the kernel's table decides which socket has which address.
@@ -201,7 +201,10 @@ class Sampler:
             yield from self._in_own_networks()
         found = list(self._candidates())
         places = _places()
+        ports = {(row[0].protocol, row[0].port) for row in found if row[3] is not None}
         for row in found:
+            if row[3] is None and not self._with_strangers and (row[0].protocol, row[0].port) not in ports:
+                continue
             endpoint, socket_id = row[:2]
             if not places or not socket_id.startswith("inode:") or places.get(socket_id) == _place(endpoint):
                 yield row
@@ -235,8 +238,6 @@ class Sampler:
                 process = psutil.Process(row.pid)
                 process_start = process.create_time()
                 copy = self._owner(process, process_start, inits)
-                if copy is None and not self._with_strangers:
-                    continue
                 protocol = Protocol.UDP if is_udp else Protocol.TCP
                 endpoint = Endpoint(protocol, row.laddr.ip, row.laddr.port)
                 socket_id = _socket_id(row.pid, row.fd)

@@ -25,8 +25,8 @@ from parasuite.judge.findings.reuse import reuses
 from parasuite.judge.findings.seen import Charge
 from parasuite.judge.ledger import OpenHold
 from parasuite.model.causes import Cause, EffectKind
-from parasuite.model.events import Endpoint
-from parasuite.model.words import Protocol, Role
+from parasuite.model.events import Endpoint, Holder
+from parasuite.model.words import Protocol, Role, Severity
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +110,17 @@ def of_lost_port(protocol: Protocol, assignment: Assignment, binder: Side, t_ns:
 def unknown_charge(kind: EffectKind, protocol: Protocol, sides: Iterable[Side]) -> Charge:
     """A meeting that the sensors cannot explain: by effect and both places."""
     return Charge(Cause.UNKNOWN, protocol, " ".join([kind, *sorted({side.origin for side in sides})]))
+
+
+def of_stranger(endpoint: Endpoint, stranger: Side, knowledge: Knowledge) -> tuple[Charge, int]:
+    """A server outside the run, by its port; one whose port the kernel may have assigned, by its program. And the
+    port, 0 for the latter.
+    """
+    if knowledge.is_ephemeral(endpoint.port):
+        return Charge(Cause.STRANGER, endpoint.protocol, stranger.origin), 0
+    return Charge(Cause.STRANGER, endpoint.protocol, str(endpoint.port)), endpoint.port
+
+
+def severity_of_stranger(endpoint: Endpoint, stranger: Holder | None, knowledge: Knowledge) -> Severity:
+    """How grave it is to use, or to share a port with, *stranger* at *endpoint*."""
+    return Severity.NOTE if knowledge.is_provided(endpoint, stranger) else Cause.STRANGER.info.severity

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from parasuite.judge.findings.charges import of_lost_port, unknown_charge
+from parasuite.judge.findings.charges import of_lost_port, of_stranger, severity_of_stranger, unknown_charge
 from parasuite.judge.findings.finding import Side
 from parasuite.judge.findings.holders import side_of_holder
 from parasuite.judge.findings.knowledge import Assignment, Knowledge
@@ -37,7 +37,8 @@ from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Listen, Send
 from parasuite.model.overlap import canonical, is_wildcard, reaches
 from parasuite.model.party import Party
-from parasuite.model.words import Evidence, Protocol, Role, Severity, SocketState, weaker
+from parasuite.model.sensors import is_inside
+from parasuite.model.words import Evidence, Protocol, Role, SocketState, weaker
 
 LATE_NS = 10_000_000
 _Call: TypeAlias = Connect | Send
@@ -136,8 +137,9 @@ class Crosstalk:
     def _came_late(self, waiting: _Waiting, knowledge: Knowledge) -> Iterator[SeenEffect]:
         """The time of *waiting* is over: judge it by the listeners that appeared meanwhile."""
         assert waiting.call.party is not None
-        if waiting.servers:
-            yield from self._judged(waiting, waiting.call.party, [], knowledge)
+        strangers = [] if waiting.servers else _sampled_strangers(waiting, knowledge)
+        if waiting.servers or strangers:
+            yield from self._judged(waiting, waiting.call.party, strangers, knowledge)
         else:
             self._found_nobody(waiting)
 
@@ -213,6 +215,17 @@ def _is_over(call: _Call, event: Event) -> bool:
     return (event.caller.process.pid, event.caller.tid) == (call.caller.process.pid, call.caller.tid)
 
 
+def _sampled_strangers(waiting: _Waiting, knowledge: Knowledge) -> list[Holder]:
+    """The listeners of strangers that the call may have reached, where no sensor asked the kernel for them.
+
+    A datagram from a bound socket is most likely an answer.
+    """
+    call = waiting.call
+    if not is_inside(call.source) or (isinstance(call, Send) and knowledge.ledger.of(call) is not None):
+        return []
+    return knowledge.strangers_serving(waiting.destination)
+
+
 def _may_answer(holder: Holder, destination: Endpoint) -> bool:
     """Whether a client may end at the socket of *holder*: a TCP socket must listen."""
     return destination.protocol != Protocol.TCP or holder.state is SocketState.LISTEN
@@ -231,15 +244,16 @@ def _effect(
 ) -> SeenEffect:
     client = knowledge.side_of_call(Role.CLIENT, event)
     if server is None:
-        other, evidence, port = side_of_holder(Role.SERVER, holders[0], knowledge), Evidence.EXACT, 0
+        other, port = side_of_holder(Role.SERVER, holders[0], knowledge), 0
+        # A sensor inside the process does not see others'; the sampler does.
+        evidence = Evidence.SAMPLED if is_inside(event.source) else Evidence.EXACT
     else:
         other = knowledge.side_of_hold(Role.SERVER, server)
         evidence, port = weaker(server.evidence, Evidence.EXACT), knowledge.explicit_port(server)
     severity = EffectKind.CROSSTALK.info.severity
     if other.party is None:
-        charge, port = _stranger_charge(destination, other, knowledge)
-        is_provided = knowledge.is_provided(destination, holders[0] if server is None else None)
-        severity = Severity.NOTE if is_provided else Cause.STRANGER.info.severity
+        charge, port = of_stranger(destination, other, knowledge)
+        severity = severity_of_stranger(destination, holders[0] if server is None else None, knowledge)
     elif port:
         charge = Charge(Cause.HARD_CODED, destination.protocol, str(port))
     else:
@@ -253,12 +267,3 @@ def _effect(
         severity=severity,
         port=port,
     )
-
-
-def _stranger_charge(endpoint: Endpoint, stranger: Side, knowledge: Knowledge) -> tuple[Charge, int]:
-    """A server outside the run, by its port; one whose port the kernel may have assigned, by its program. And the
-    port, 0 for the latter.
-    """
-    if knowledge.is_ephemeral(endpoint.port):
-        return Charge(Cause.STRANGER, endpoint.protocol, stranger.origin), 0
-    return Charge(Cause.STRANGER, endpoint.protocol, str(endpoint.port)), endpoint.port

@@ -20,7 +20,7 @@ from parasuite.model.events import (
     StrangerSeen,
 )
 from parasuite.model.location import Location
-from parasuite.model.overlap import canonical, canonical_address, is_loopback, is_wildcard, overlaps
+from parasuite.model.overlap import canonical, canonical_address, is_loopback, is_wildcard, overlaps, reaches
 from parasuite.model.party import Caller, Party
 from parasuite.model.sensors import is_sampling
 from parasuite.model.words import CopyVariable, NetworkMode, Protocol, Role, SocketOption
@@ -167,6 +167,15 @@ class Knowledge:
             holder
             for (_, held), holders in self._strangers.get(endpoint.port, {}).items()
             if overlaps(canonical(held), endpoint)
+            for holder in holders
+        ]
+
+    def strangers_serving(self, destination: Endpoint) -> list[Holder]:
+        """The sockets outside the run that a client of *destination* can end at, as the sampler last saw them."""
+        return [
+            holder
+            for (_, held), holders in self._strangers.get(destination.port, {}).items()
+            if reaches(destination, held)
             for holder in holders
         ]
 

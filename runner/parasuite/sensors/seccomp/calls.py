@@ -26,7 +26,7 @@ from parasuite.model.events import Bind, Connect, Endpoint, Event, Holder, Liste
 from parasuite.model.network import Network
 from parasuite.model.overlap import canonical
 from parasuite.model.party import Caller, Party
-from parasuite.model.words import Protocol
+from parasuite.model.words import Protocol, SocketOption
 from parasuite.sensors.recorder import _parasuite_page as layout
 from parasuite.sensors.seccomp import addresses
 from parasuite.sensors.seccomp.addresses import ADDRESS_MAX, unix_is_abstract, unix_name
@@ -92,8 +92,8 @@ class TrappedCall:
 class Reply:
     """*failure*: the errno to reply with, 0 for success; None: let the kernel perform the call.
 
-    *may_meet_strangers*: the events are Connects, Sends, or the refused bind of an abstract name;
-    `CallHandlers.find_strangers` completes them after the reply, so that the caller does not wait for it.
+    *may_meet_strangers*: the events are Connects, Sends, the refused bind of an abstract name, or a bind that lets
+    others in; `CallHandlers.find_strangers` completes them after the reply, so that the caller does not wait for it.
     """
 
     failure: int | None = None
@@ -216,7 +216,7 @@ class CallHandlers:
         if self.stand_in is not None and event.got is not None:
             name, uid = call.thread.process.name, os.fstat(sock.fileno()).st_uid
             self.stand_in.after_bind(event.caller, name, asked, event.got, info.options, uid)
-        return Reply(failure, (event,))
+        return Reply(failure, (event,), may_meet_strangers=not failure and _lets_others_in(event))
 
     def _provoke_bind(
         self,
@@ -327,18 +327,21 @@ class CallHandlers:
             stand_in.before_connect(event.caller, call.thread.process.name, event.destination, event.t_ns)
 
     def find_strangers(self, events: Iterable[Event]) -> None:
-        """Add to the Connects and Sends among *events* the processes outside the run that serve their destination,
-        and to binds of an abstract name those that have it.
+        """Add to the Connects and Sends among *events* the processes outside the run that serve their destination, to
+        binds of an abstract name those that have it, and to other binds those that share the port.
 
-        Only where no party is known to own the port; and not for datagrams from a bound socket, most of which are
-        answers to a client whose socket was never bound, and so is not known.
+        To a Connect or Send only where no party is known to own the port; and not to datagrams from a bound socket,
+        most of which are answers to a client whose socket was never bound, and so is not known.
         """
         for event in events:
             if not isinstance(event, Bind | Connect | Send) or event.party is None:
                 continue
             copy = event.party.copy
             if isinstance(event, Bind):
-                event.holders = self._unix.others_at(event.asked, copy)
+                if event.asked.protocol == Protocol.UNIX:
+                    event.holders = self._unix.others_at(event.asked, copy)
+                elif event.got is not None:
+                    event.holders = self._owners_of(copy).strangers_beside(event.got)
                 continue
             owners, to = self._owners_of(copy), event.destination
             if isinstance(event, Send) and event.cookie in owners:
@@ -474,6 +477,14 @@ def _towards(
         )
         for to, cookie, holders in destinations
     ]
+
+
+def _lets_others_in(event: Bind) -> bool:
+    """Whether a socket that was in the kernel's table before may have let *event* bind the same fixed port."""
+    if not event.asked.port or not event.network.is_ours:
+        return False
+    is_datagram = event.asked.protocol == Protocol.UDP
+    return SocketOption.REUSEPORT in event.options or (is_datagram and SocketOption.REUSEADDR in event.options)
 
 
 def _name_of(failure: int) -> str:

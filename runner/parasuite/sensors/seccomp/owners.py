@@ -143,6 +143,21 @@ class Owners:
         self._served.setdefault(at, {})[destination.address] = served
         return served.strangers
 
+    def strangers_beside(self, endpoint: Endpoint) -> tuple[Holder, ...]:
+        """The sockets of processes outside the run that accept on what overlaps *endpoint*, which a copy has bound.
+
+        One whose process is not found may be the run's own, and is left out; so is what this process holds itself.
+        """
+        state = netlink.LISTEN if endpoint.protocol == Protocol.TCP else netlink.CLOSE
+        found = []
+        for row in self.table.rows(endpoint.protocol, 1 << state, endpoint.port):
+            is_known = not row.inode or row.inode in self._inherited or row.cookie in self._by_cookie
+            if not is_known and overlaps(canonical(endpoint), canonical(_endpoint(row, endpoint.network))):
+                holder = self._holder(row)
+                if holder.party is None and holder.pid not in (0, os.getpid()):
+                    found.append(holder)
+        return tuple(found[:_HOLDERS_MAX])
+
     def _serving(self, destination: Endpoint) -> tuple[Holder, ...]:
         """The sockets that a client of *destination* can reach, no matter who owns them."""
         state = netlink.LISTEN if destination.protocol == Protocol.TCP else netlink.CLOSE
