@@ -39,7 +39,7 @@ test-unprivileged:  ## run the tests as uid 65534, in a world-readable clone (as
 test-crowded: $(STAMP)  ## run the tests in a network with 128 ports, beside programs that use them (TIMES=10)
 	$(VENV)/bin/python -m netsupport.tests.crowd --times $(TIMES) -- $(MAKE) --no-print-directory test
 
-check: $(STAMP)  ## check lint, format, types, the direction of imports, the CI files and the schema
+check: $(STAMP)  ## check lint, format, types, the direction of imports, the CI files and the schemas
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -47,7 +47,7 @@ check: $(STAMP)  ## check lint, format, types, the direction of imports, the CI 
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows ci/github-actions.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-actions ci/action.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci ci/gitlab-ci.yml
-	$(VENV)/bin/check-jsonschema --check-metaschema docs/findings.schema.json
+	$(VENV)/bin/check-jsonschema --check-metaschema docs/*.schema.json
 
 clean:  ## remove the environments, the run folders and what was built
 	rm -rf .venv .venv-* .parasuite build dist

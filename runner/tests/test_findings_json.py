@@ -14,12 +14,15 @@ from parasuite.judge.findings import Effect, Finding, Side
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode, Verdict
 from parasuite.model.causes import Cause, EffectKind
+from parasuite.model.control import Control, ControlAnswer
 from parasuite.model.events import Endpoint
 from parasuite.model.location import Location
 from parasuite.model.party import Party
 from parasuite.model.proof import ProofOutcome
+from parasuite.model.results import TestResult
 from parasuite.model.words import (
     AttributedBy,
+    CopyPhase,
     Evidence,
     NetworkMode,
     Protocol,
@@ -30,9 +33,11 @@ from parasuite.model.words import (
     SocketOption,
     SocketState,
     SuppressedBy,
+    TestOutcome,
 )
 from parasuite.reports.findings_json import findings_json
 
+from runner.tests.bad_nights import FAILED, FOUND, LOST, bad_night
 from runner.tests.building import a_finding, a_report, a_side, an_effect
 from runner.tests.findings_schema import SCHEMA, VALIDATOR
 
@@ -65,11 +70,73 @@ def test_the_file_says_of_the_run_what_a_reader_of_the_findings_must_know() -> N
                 "proven": "",
                 "blind": "",
                 "cannot_see": ["a listener that lives for a moment"],
+                "listeners": 2,
+                "calls": 0,
+                "samples": 3,
             },
+            "overlap_s": {"any": 0.0, "two": 0.0, "all": 0.0},
+            "duration_s": 12.346,
             "notes": [],
         },
         "findings": [],
+        "tests": [],
+        "copies": [
+            {
+                "copy": copy,
+                "state": "exited",
+                "status": 0,
+                "ended": "exit status 0",
+                "ended_well": True,
+                "duration_s": 0.0,
+                "results": {},
+                "message": "",
+            }
+            for copy in range(2)
+        ],
     }
+
+
+def test_a_test_that_failed_or_was_lost_is_written_with_its_copies_and_what_explains_it() -> None:
+    control = Control(test=FAILED, answer=ControlAnswer.COLLISION, passed=3, runs=3)
+    written = valid(bad_night(controls=[control]))
+    assert written["tests"] == [
+        {
+            "id": FAILED,
+            "copies": {"failed": [5]},
+            "message": "OSError: in use",
+            "explained_by": [{"finding": FOUND.id, "is_certain": True}],
+            "alone": {"answer": "collision", "passed": 3, "runs": 3},
+        },
+        {
+            "id": LOST,
+            "copies": {"lost": [7]},
+            "message": "it was running when its copy died",
+            "explained_by": [],
+            "alone": None,
+        },
+    ]
+
+
+def test_a_copy_that_died_is_written_with_how_it_ended_and_its_results() -> None:
+    *_, good, dead = valid(bad_night())["copies"]
+    assert (good["ended_well"], good["results"]) == (True, {"passed": 2})
+    assert dead == {
+        "copy": 7,
+        "state": "exited",
+        "status": -9,
+        "ended": "killed by SIGKILL",
+        "ended_well": False,
+        "duration_s": 0.0,
+        "results": {"lost": 1, "passed": 1},
+        "message": "",
+    }
+
+
+def test_a_copy_that_failed_as_a_whole_says_why() -> None:
+    whole = TestResult(id="copy", outcome=TestOutcome.ERROR, message="no test ran", is_of_copy=True)
+    written = valid(a_report(results=[[whole], []]))
+    assert [copy["message"] for copy in written["copies"]] == ["no test ran", ""]
+    assert written["tests"] == []
 
 
 def test_a_finding_is_written_with_its_sides_and_what_came_of_them() -> None:
@@ -243,11 +310,19 @@ def enumerations_in(schema: object) -> Iterator[list[str]]:
             yield from enumerations_in(part)
 
 
+# What can be the last that is known of a copy.
+_ENDS = (
+    *(CopyPhase.FAILED, CopyPhase.TIMED_OUT, CopyPhase.INTERRUPTED),
+    *(CopyPhase.STOPPED_EARLY, CopyPhase.EXITED, CopyPhase.LOST),
+)
+
+
 def test_the_words_of_the_schema_are_those_of_the_enumerations() -> None:
     closed: list[type[StrEnum]] = [Cause, EffectKind, Severity, Evidence, Role, AttributedBy, SocketOption]
-    closed += [SocketState, SensorStatus, RunEnd, SuppressedBy, ProofOutcome, NetworkMode]
+    closed += [SocketState, SensorStatus, RunEnd, SuppressedBy, ProofOutcome, NetworkMode, ControlAnswer, TestOutcome]
     with_port = tuple(protocol for protocol in Protocol if protocol is not Protocol.UNIX)
-    expected = {*(tuple(words) for words in closed), with_port}
+    bad = tuple(outcome for outcome in TestOutcome if outcome.is_bad)
+    expected = {*(tuple(words) for words in closed), with_port, bad, _ENDS}
     assert {tuple(words) for words in enumerations_in(SCHEMA)} == expected
 
 

@@ -1,4 +1,7 @@
-"""findings.json, format 2: the run and its findings, for machines. docs/findings.schema.json is its schema."""
+"""findings.json, format 2: a run with its findings, copies and failed tests, for machines.
+
+docs/findings.schema.json is its schema.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from parasuite.model.party import Party
 from parasuite.model.proof import Proof
 from parasuite.model.suppression import Suppressed
 from parasuite.model.words import Protocol
+from parasuite.reports.results_json import bad_tests_json, copies_json, overlap_json
 
 FORMAT = 2
 """Raised by one when a reader of the older format would misread the file. Format 1 was an array without a number."""
@@ -22,7 +26,14 @@ FORMAT = 2
 def findings_json(report: Report) -> str:
     """A JSON object; findings are in the order of the report, the gravest first."""
     found = [_finding(finding, report.start_ns) for finding in report.findings]
-    return json.dumps({"format": FORMAT, "run": _run(report), "findings": found}, indent=1) + "\n"
+    whole = {
+        "format": FORMAT,
+        "run": _run(report),
+        "findings": found,
+        "tests": bad_tests_json(report),
+        "copies": copies_json(report),
+    }
+    return json.dumps(whole, indent=1) + "\n"
 
 
 def _run(report: Report) -> dict[str, object]:
@@ -42,7 +53,12 @@ def _run(report: Report) -> dict[str, object]:
             "proven": health.proven,
             "blind": health.blind,
             "cannot_see": list(report.cannot_see),
+            "listeners": health.listeners,
+            "calls": health.calls,
+            "samples": health.samples,
         },
+        "overlap_s": overlap_json(report.overlap),
+        "duration_s": round(report.duration_s, 3),
         "notes": list(report.notes),
     }
 

@@ -9,6 +9,7 @@ from parasuite.judge.series import SeriesReport
 from parasuite.model.causes import docs_page
 from parasuite.model.run_summary import RunSummary
 from parasuite.reports.moments import moment
+from parasuite.reports.results_json import overlap_json
 from parasuite.reports.series_terminal import unsteady_tests
 
 FORMAT = 1
@@ -41,7 +42,6 @@ def series_json(report: SeriesReport) -> str:
 
 
 def _round(run: RunSummary, path: str) -> dict[str, object]:
-    overlap = run.overlap
     return {
         "run": run.run_id,
         "folder": path,
@@ -51,7 +51,7 @@ def _round(run: RunSummary, path: str) -> dict[str, object]:
         "exit_code": run.code,
         "verdict": run.verdict,
         "is_conclusive": run.is_conclusive,
-        "overlap_s": {"any": overlap.any_s, "two": overlap.two_s, "all": overlap.all_s},
+        "overlap_s": overlap_json(run.overlap),
     }
 
 
