@@ -11,7 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from parasuite.model.events import Event, ProcessSeen, SensorState
+from parasuite.model.events import Bind, Event, ProcessSeen, SensorState
 from parasuite.record.recorder_files import REASON_LOST, recorded
 from parasuite.record.tally import tally_of
 
@@ -475,6 +475,46 @@ def test_a_python_too_old_to_be_recorded_runs_as_ever_and_is_told(tmp_path: Path
     code = "import sys; sys.version_info = (3, 7, 0); import sitecustomize"
     assert own_sitecustomize(tmp_path, [sys.executable, "-S", "-c", code]) == "mine"
     assert failures(tmp_path) == [("partial", "Python 3.7 is too old to be recorded")]
+
+
+@pytest.mark.parametrize("version", ["3.8", "3.9", "3.10", "3.11", "3.13"])
+def test_methods_of_one_name_are_told_apart_by_their_classes_whatever_python_runs_them(
+    tmp_path: Path, version: str
+) -> None:
+    code = """
+        def serve():
+            socket.create_server(("127.0.0.1", 0)).close()
+
+        class Web:
+            def start(self):
+                serve()
+
+        class Mail(Web):
+            def start(self):
+                super().start()
+
+            @staticmethod
+            def stop():
+                serve()
+
+            @property
+            def port(self):
+                def draw():
+                    serve()
+                draw()
+
+        Mail().start()
+        Mail.stop()
+        Mail().port
+        """
+    done = run(tmp_path, code, python=python_of(version))
+    assert done.returncode == 0, done.stderr
+    found = [event.caller.frames for event in recorded(tmp_path / "copy") if isinstance(event, Bind)]
+    assert [[frame.function for frame in frames] for frames in found] == [
+        ["serve", "Web.start", "Mail.start", "<module>"],
+        ["serve", "Mail.stop", "<module>"],
+        ["serve", "draw", "Mail.port", "<module>"],
+    ]
 
 
 @pytest.mark.parametrize("mode", ["events", "pages"])

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import sysconfig
+from types import FunctionType
 
 TYPE_CHECKING = False  # Like typing.TYPE_CHECKING, without the cost of importing typing.
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ _USERS = tuple(folder + part for folder in _STDLIB for part in ("site-packages",
 _SCRIPTS = os.path.join(os.path.normcase(sysconfig.get_path("scripts")), "")
 _CWD = _working_folder()
 _files: dict[str, tuple[int, str]] = {}
+_names: dict[int, tuple[Any, str]] = {}  # By the id of the code.
 
 
 def absolute(path: str) -> str:
@@ -86,7 +88,8 @@ def _file(path: str, module: str) -> tuple[int, str]:
 
 
 def user_frames(frame: Any, of_starter: Callable[[], str]) -> str:
-    """The user's frames from *frame* outwards: "file:line:function" of each, at most five, separated by newlines.
+    """The user's frames from *frame* outwards: "file:line:function" of each, at most five, separated by newlines. A
+    method is given as "Class.method".
 
     After an empty line follows the file of the installed package that made the call for them, if one did.
     *of_starter*: the frames of the line that started the thread, "" if they are not known. They are shown if there is
@@ -124,5 +127,37 @@ def _frames(frame: Any) -> tuple[int, str, str]:
         elif rank == _RUNNER and best == _PROJECT:
             break
         frame = frame.f_back
-    lines = [f"{shown}:{frame.f_lineno}:{frame.f_code.co_name}" for shown, frame in found[:_FRAMES_MAX]]
+    lines = [f"{shown}:{frame.f_lineno}:{_name(frame)}" for shown, frame in found[:_FRAMES_MAX]]
     return best, "\n".join(lines), library
+
+
+def _name(frame: Any) -> str:
+    """The name of the function that *frame* runs; of a method after that of its class, since two classes of one file
+    may have methods of one name.
+    """
+    code = frame.f_code
+    qualified: str | None = getattr(code, "co_qualname", None)
+    if qualified is not None:
+        return qualified.rpartition("<locals>.")[2]
+    known = _names.get(id(code))
+    if known is None:
+        # The code is kept, so that no other gets its id.
+        known = _names[id(code)] = code, _class_of(code, frame.f_globals) + code.co_name
+    return known[1]
+
+
+def _class_of(code: Any, namespace: dict[str, Any]) -> str:
+    """The name of the class in a module's *namespace* that has a method with *code*, and a dot; "" if there is none.
+
+    Before Python 3.11. Not by the method's first argument: reading a frame's locals keeps them alive.
+    """
+    for kind in list(namespace.values()):
+        if issubclass(type(kind), type) and kind.__module__ == namespace.get("__name__"):
+            for member in list(vars(kind).values()):
+                if type(member) in (staticmethod, classmethod):
+                    member = member.__func__
+                elif type(member) is property:
+                    member = member.fget
+                if type(member) is FunctionType and member.__code__ is code:
+                    return f"{kind.__qualname__}."
+    return ""
