@@ -9,11 +9,13 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from parasuite.model.events import Bind, Listen
+from parasuite.model.events import ATTEMPTED, Bind, Listen
+from parasuite.sensors.seccomp import attempts
 from parasuite.sensors.seccomp.filter import ARCHITECTURE
-from parasuite.sensors.seccomp.foreign import Kernel
+from parasuite.sensors.seccomp.foreign import Kernel, duplicate
 
 if sys.platform != "linux" or ARCHITECTURE is None:
     pytest.skip("seccomp is Linux only, and known here for x86_64 and aarch64", allow_module_level=True)
@@ -98,6 +100,29 @@ def test_a_call_whose_thread_waits_for_a_cpu_is_looked_up_when_it_has_been_made(
     (listen,) = [event for event in made.events if isinstance(event, Listen)]
     assert bind.got is not None
     assert bind.got == listen.got
+
+
+def test_nothing_is_claimed_of_a_bind_that_is_given_up_before_its_thread_got_a_cpu(
+    cpus: tuple[int, int], busy: BusyCPU, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(attempts, "_POSTPONED_MAX_NS", 0)
+
+    def late(pidfd: int, fd: int) -> int:
+        busy.start()
+        return duplicate(pidfd, fd)
+
+    code = "import os, socket; s = socket.socket(socket.AF_UNIX); s.bind('s'); s.close(); os.unlink('s')"
+
+    def prepare() -> None:
+        os.sched_setaffinity(0, {cpus[1]})
+        os.chdir(tmp_path)
+
+    with tracer(kernel=Kernel(duplicate=late)) as made:
+        made.start(python(code), before=prepare)
+        assert made.run() == [0]
+    (bind,) = [event for event in made.events if isinstance(event, Bind)]
+    # On a machine so busy that this process, too, was kept waiting, the call has been made and its result is known.
+    assert bind.errno == ATTEMPTED or (bind.errno == "" and bind.got is not None)
 
 
 def test_an_attempt_that_is_pending_when_a_run_ends_is_reported() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from parasuite.model.events import Bind, Connect, Listen, ProcessSeen, Release, Send
 from parasuite.model.party import Fixture, Party
-from parasuite.model.words import FixtureScope
+from parasuite.model.words import AttributedBy, FixtureScope
 
 from runner.tests.recording import PATIENCE_S, PYTEST, binds, environment, record
 
@@ -237,7 +237,8 @@ INSTALLED = """
             "    thread = threading.Thread(target=start); thread.start(); thread.join()\\n"
             "def in_a_threads_thread():\\n"
             "    thread = threading.Thread(target=in_a_thread); thread.start(); thread.join()\\n"
-            "def call(function): function()\\n")
+            "def call(function): function()\\n"
+            "def start_and_release(lock): start(); lock.release()\\n")
     import library
     """
 
@@ -256,13 +257,18 @@ def test_a_librarys_frame_is_not_shown_where_one_of_the_project_is_on_the_stack(
 
 def test_a_librarys_frames_are_shown_where_none_of_the_project_is_known(tmp_path: Path) -> None:
     code = """
-    import concurrent.futures
+    import _thread
     def test_one():
-        with concurrent.futures.ThreadPoolExecutor() as pool:
-            pool.submit(library.start).result()
+        done = threading.Lock()
+        done.acquire()
+        _thread.start_new_thread(library.start_and_release, (done,))
+        assert done.acquire(timeout=120)
     """
     (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
-    assert [(Path(frame.file).name, frame.function) for frame in bind.caller.frames] == [("library.py", "start")]
+    assert [(Path(frame.file).name, frame.function) for frame in bind.caller.frames] == [
+        ("library.py", "start"),
+        ("library.py", "start_and_release"),
+    ]
     assert bind.caller.library == ""
 
 
@@ -295,6 +301,41 @@ def test_a_thread_without_frames_of_the_project_is_shown_with_those_of_the_line_
         ("test_suite.py", "server"),
         ("test_suite.py", "test_one"),
     ]
+
+
+def test_what_a_pool_runs_belongs_to_the_test_and_the_line_that_submitted_it(tmp_path: Path) -> None:
+    code = """
+    from concurrent.futures import ThreadPoolExecutor
+    pool = ThreadPoolExecutor(1)
+    def first(): pool.submit(library.start).result()
+    def second(): list(pool.map(library.call, [library.start]))
+    def test_one(): first()
+    def test_two():
+        second()
+        pool.shutdown()
+    """
+    one, two = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
+    assert [(bind.caller.test, bind.caller.frames[0].function) for bind in (one, two)] == [
+        ("test_suite.py::test_one", "first"),
+        ("test_suite.py::test_two", "second"),
+    ]
+    assert {bind.caller.attribution for bind in (one, two)} == {AttributedBy.THREAD_START}
+
+
+def test_a_fixture_s_pool_serves_no_single_test(tmp_path: Path) -> None:
+    code = """
+    import pytest
+    from concurrent.futures import ThreadPoolExecutor
+    @pytest.fixture(scope="module")
+    def served():
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(library.start).result()
+            yield
+    def test_one(served): pass
+    """
+    (bind,) = binds(record(tmp_path, INSTALLED + code, *PYTEST, name="test_suite.py"))
+    assert (bind.caller.test, bind.caller.fixture_scope) == ("", FixtureScope.MODULE)
+    assert [frame.function for frame in bind.caller.frames] == ["served"]
 
 
 def test_a_thread_with_frames_of_the_project_is_shown_with_those_alone(tmp_path: Path) -> None:

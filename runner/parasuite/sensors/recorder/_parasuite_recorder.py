@@ -152,6 +152,7 @@ def install(folder: str, copy: int, writes_events: bool) -> None:
         "subprocess": lambda module: environment.patch_subprocess(module, tests.frames_of_child),
         "multiprocessing.util": lambda module: environment.patch_multiprocessing(module, tests.frames_of_child),
         "threading": tests.patch_threading,
+        "concurrent.futures.thread": tests.patch_pool,
         "_pytest.runner": _patch_pytest,
         "_pytest.fixtures": tests.patch_fixtures,
         "unittest.case": lambda module: _unittest().patch_case(module),

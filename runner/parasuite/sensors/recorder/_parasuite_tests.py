@@ -1,8 +1,8 @@
 """Which test and which fixture each thread and task of a process works for, as pytest and unittest report it.
 
-A thread belongs to the test that started it, a task to the test that created it (contextvars). So a server that one
-test starts and that binds during another test belongs to the first. A test that runs inside another counts as the
-outer one.
+A thread belongs to the test that started it, one of a pool to the test that submitted what it runs, and a task to the
+test that created it (contextvars). So a server that one test starts and that binds during another test belongs to the
+first. A test that runs inside another counts as the outer one.
 
 A fixture is written as "scope:name". What its own thread does while it is set up belongs to the fixture and to the
 test that it is set up for. A thread or process that it starts may outlive that test: if the fixture does, they belong
@@ -259,13 +259,9 @@ def patch_threading(threading: Any) -> None:
     start = threading.Thread.start
 
     def belongs(thread: Any, frame: Any) -> None:
-        test, fixture = _of_what_it_starts()
-        thread.__dict__.update(
-            _parasuite_test=test,
-            _parasuite_fixture=fixture,
-            _parasuite_is_within=is_within(),
-            _parasuite_frames="" if _is_of_pool(thread) else project_frames(frame, frames_of_starter),
-        )
+        thread.__dict__.update(_belonging(frame))
+        if _is_of_pool(thread):
+            thread.__dict__["_parasuite_frames"] = ""
 
     def start_for_test(self: Any) -> None:
         guarded(belongs, self, sys._getframe(1))
@@ -279,6 +275,56 @@ def patch_threading(threading: Any) -> None:
     start_for_test.__name__ = "start"
     start_for_test.__qualname__ = "Thread.start"
     threading.Thread.start = start_for_test
+
+
+def patch_pool(pool: Any) -> None:
+    """*pool*: the module concurrent.futures.thread. What its threads run works for the test, and is shown with the
+    frames, of who submitted it.
+    """
+    item = pool._WorkItem
+    make = item.__init__
+
+    @functools.wraps(make)
+    def submitted(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        guarded(belongs, self, sys._getframe(1))
+
+    def belongs(self: Any, frame: Any) -> None:
+        self._parasuite_belongs = _belonging(frame)
+
+    item.__init__, item.run = submitted, _Run(item.run)
+
+
+class _Run:
+    """A pool's work, `_WorkItem.run`: what it belongs to is set when the thread looks it up, just before it runs it.
+
+    A descriptor rather than a function, so that the stack is as deep as ever.
+    """
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+
+    def __get__(self, item: Any, kind: Any = None) -> Any:
+        if item is not None:
+            guarded(self._begin, item)
+        return self._run.__get__(item, kind)
+
+    def _begin(self, item: Any) -> None:
+        threading = sys.modules["threading"]
+        threading._active[threading.get_ident()].__dict__.update(item._parasuite_belongs)
+
+
+def _belonging(frame: Any) -> dict[str, Any]:
+    """What a thread, or a pool's work, that the calling thread starts at *frame* belongs to, as `_of_thread` reads
+    it.
+    """
+    test, fixture = _of_what_it_starts()
+    return {
+        "_parasuite_test": test,
+        "_parasuite_fixture": fixture,
+        "_parasuite_is_within": is_within(),
+        "_parasuite_frames": project_frames(frame, frames_of_starter),
+    }
 
 
 def _is_of_pool(thread: Any) -> bool:

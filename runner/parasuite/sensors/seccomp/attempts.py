@@ -8,7 +8,8 @@ attempt for each thread, because a thread makes one call at a time. It is looked
 - the end of the socket: the attempt is reported before the release;
 - 3 ms after the call, unless the call may not have been made yet. On a busy machine, a thread that we have replied to
   can wait longer than that for a CPU. While it does, its socket is not in the table, which would look like a refusal.
-  So if the socket is not there, and the thread has not run, the look-up is postponed, for 1 s at most.
+  So if the socket is not there, and the thread has not run, the look-up is postponed, for a minute at most. What
+  comes of a call that is given up then is not known, and the event's errno is "?".
 
 Whether the thread has run: the kernel makes it runnable while we reply. A thread that is in any other state has run
 since then, and so has one whose use of the CPU changes between two look-ups. Where the kernel does not count that
@@ -47,8 +48,9 @@ from parasuite.sensors.seccomp.unix_sockets import BoundSocket, UnixSockets
 
 SOURCE = SensorName.SECCOMP
 _DUE_AFTER_NS = 3_000_000
-_POSTPONED_MAX_NS = 1_000_000_000
+_POSTPONED_MAX_NS = 60_000_000_000
 _POSTPONED_BY_MAX_NS = 20_000_000
+_LATE_AFTER_NS = 1_000_000_000  # From then on, the next look-up is put off for a fiftieth of the time since the call.
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,18 +196,26 @@ class Attempts:
         for tid in [tid for tid, pending in self._pending.items() if pending.due_ns <= now_ns]:
             pending = self._pending.pop(tid)  # If the look-up fails, it is not tried again.
             # In this order: the thread may run in between.
-            may_be_early = _awaits_cpu(pending, now_ns)
+            may_be_early = _awaits_cpu(pending)
             result = self._result(pending.attempt)
+            waited_ns = now_ns - pending.attempt.t_ns
             if _is_final(pending.attempt, result) or not may_be_early:
                 self._report(pending, result)
+            elif waited_ns >= _POSTPONED_MAX_NS:
+                self._give_up(pending, result)
             else:
-                pending.due_ns = now_ns + min(now_ns - pending.attempt.t_ns, _POSTPONED_BY_MAX_NS)
+                by_ns = min(waited_ns, _POSTPONED_BY_MAX_NS)
+                pending.due_ns = now_ns + (by_ns if waited_ns < _LATE_AFTER_NS else waited_ns // 50)
                 self._pending[tid] = pending
 
     def look_up_all(self) -> None:
         """The run is over: look up every attempt, due or not."""
-        for tid in list(self._pending):
-            self._look_up_now(tid)
+        for tid, pending in list(self._pending.items()):
+            if _awaits_cpu(pending) and not _is_final(pending.attempt, self._result(pending.attempt)):
+                del self._pending[tid]
+                self._give_up(pending, None)
+            else:
+                self._look_up_now(tid)
 
     def _look_up_now(self, tid: int) -> None:
         found = self.look_up_thread(tid)
@@ -247,6 +257,14 @@ class Attempts:
             self._report_without_result(attempt, attempt.asked)
         elif not attempt.result_from_recorder:
             self._report_bind(attempt, attempt.asked, result)
+
+    def _give_up(self, pending: _Pending, found: _Result | _UnixResult | None) -> None:
+        """Report an attempt that may not have been made yet."""
+        attempt = pending.attempt
+        if attempt.asked is not None and attempt.is_unix:
+            self._emit_named(attempt, attempt.asked, errno=ATTEMPTED)
+        else:
+            self._report(pending, found)
 
     def _report_bind(self, attempt: Attempt, asked: Endpoint, result: _Result) -> None:
         protocol, row = result
@@ -409,10 +427,8 @@ def _is_final(attempt: Attempt, result: _Result | _UnixResult | None) -> bool:
     return result is not None and (attempt.asked is not None or result.row.state == netlink.LISTEN)
 
 
-def _awaits_cpu(pending: _Pending, now_ns: int) -> bool:
+def _awaits_cpu(pending: _Pending) -> bool:
     """Whether the thread may not have run since its call went on."""
-    if now_ns - pending.attempt.t_ns >= _POSTPONED_MAX_NS:
-        return False
     try:
         if proc.stat(pending.attempt.tid).state != "R":
             return False
