@@ -23,28 +23,38 @@ def needs_all(report: Report) -> bool:
     return any(result.is_of_copy and result.outcome in _FAILED for results in report.results for result in results)
 
 
-def passed_in(report: Report, test: str) -> bool | None:
-    """Whether *test* passed in a control run; None if it has no result there.
+def passed_in(report: Report, test: str, copy: int = 0) -> bool | None:
+    """Whether *test* passed in *copy* of a control run; None if it has no result there.
 
     A copy that ended well speaks for tests, and modules that could not be collected, of which it says nothing more.
     """
-    results = [result for result in report.results[0] if result.id == test]
+    results = [result for result in report.results[copy] if result.id == test]
     if not results:
-        return True if report.copy_ends[0].is_good and not _has_failed(report.results[0]) else None
+        return True if report.copy_ends[copy].is_good and not _has_failed(report.results[copy]) else None
     if any(result.outcome in _FAILED for result in results):
         return False
     return True if any(result.outcome in _PASSED for result in results) else None
 
 
-def controls_of(report: Report, alone: Sequence[Report], observed: Sequence[Report]) -> list[Control]:
-    """The answer for each failed test of *report*. *alone*: of one copy without sensors; *observed*: with them."""
-    return [_control(report, test, alone, observed) for test in failed_tests(report)]
+def controls_of(
+    report: Report, alone: Sequence[Report], observed: Sequence[Report], apart: Report | None
+) -> list[Control]:
+    """The answer for each failed test of *report*. *alone*: of one copy without sensors; *observed*: with them.
+
+    *apart*: of as many copies as *report* is about, without sensors, with a network each; None if there is none.
+    """
+    return [_control(report, test, alone, observed, apart) for test in failed_tests(report)]
+
+
+def always_passes(test: str, runs: Sequence[Report]) -> bool:
+    """Whether *test* passed in each of *runs*, of which there are some."""
+    return bool(runs) and all(passed_in(run, test) for run in runs)
 
 
 def are_worth_observing(report: Report, alone: Sequence[Report], observed: Sequence[Report]) -> bool:
     """Whether another observed run may tell something: of a test that always passes alone and never yet observed."""
     return any(
-        _always_passes(test, alone) and not any(passed_in(run, test) for run in observed)
+        always_passes(test, alone) and not any(passed_in(run, test) for run in observed)
         for test in failed_tests(report)
     )
 
@@ -53,14 +63,19 @@ def _has_failed(results: Sequence[TestResult]) -> bool:
     return any(result.outcome in _FAILED for result in results)
 
 
-def _always_passes(test: str, runs: Sequence[Report]) -> bool:
-    return bool(runs) and all(passed_in(run, test) for run in runs)
-
-
-def _control(report: Report, test: str, alone: Sequence[Report], observed: Sequence[Report]) -> Control:
+def _control(
+    report: Report, test: str, alone: Sequence[Report], observed: Sequence[Report], apart: Report | None
+) -> Control:
     known = [passed for run in alone if (passed := passed_in(run, test)) is not None]
+    in_copies = [] if apart is None else [passed_in(apart, test, copy) for copy in range(len(apart.results))]
+    known_apart = [passed for passed in in_copies if passed is not None]
     return Control(
-        test=test, answer=_answer(report, test, alone, known, observed), passed=sum(known), runs=len(known)
+        test=test,
+        answer=_answer(report, test, alone, known, observed),
+        passed=sum(known),
+        runs=len(known),
+        apart_passed=sum(known_apart),
+        apart_runs=len(known_apart),
     )
 
 

@@ -29,12 +29,18 @@ class ControlAnswer(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Control:
-    """*test*: an id. *passed*, *runs*: how often it passed, and how often it had a result, alone and unobserved."""
+    """*test*: an id. *passed*, *runs*: how often it passed, and how often it had a result, alone and unobserved.
+
+    *apart_passed*, *apart_runs*: in how many copies it passed, and in how many it had a result, when all of them ran
+    again at once, unobserved, with a network each; 0 if they did not.
+    """
 
     test: str
     answer: ControlAnswer
     passed: int = 0
     runs: int = 0
+    apart_passed: int = 0
+    apart_runs: int = 0
 
     def to_json(self) -> dict[str, object]:
         """What json.dumps writes; `from_json` reverses this."""
@@ -43,12 +49,14 @@ class Control:
     @classmethod
     def from_json(cls, value: Mapping[str, object]) -> Control | None:
         """What `to_json` gave; None for any other value."""
-        fields = Fields(value)
+        fields = Fields({"apart_passed": 0, "apart_runs": 0, **value})  # Earlier versions did not write these.
         control = cls(
             test=fields.take("test", is_text, ""),
             answer=fields.member("answer", ControlAnswer.UNKNOWN),
             passed=fields.take("passed", _is_count, 0),
             runs=fields.take("runs", _is_count, 0),
+            apart_passed=fields.take("apart_passed", _is_count, 0),
+            apart_runs=fields.take("apart_runs", _is_count, 0),
         )
         return None if fields.wrong else control
 

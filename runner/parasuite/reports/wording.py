@@ -37,6 +37,7 @@ IN_BASELINE_COUNTED = "{findings} suppressed by the baseline: see findings.json"
 MORE = "{problems}: see the summary of the step, or the run folder"
 NOTES_COUNTED = "{findings} of severity note: see findings.json"
 CONTROL = "control: {answer}"
+APART = " and in {passed} of {copies} with a network each"
 _ANSWERS = {
     ControlAnswer.COLLISION: "{times}: a collision, proven",
     ControlAnswer.PASSES_ALONE: "{times}: flaky, or it does not bear the load",
@@ -164,8 +165,13 @@ def explained_by(finding: Finding, *, is_certain: bool, is_brief: bool = False) 
 
 
 def controlled(control: Control) -> str:
-    """What a failed test does alone, and what that means: `passes alone 3 of 3 times: a collision, proven`."""
+    """What a failed test does alone, and what that means: `passes alone 3 of 3 times: a collision, proven`.
+
+    And in how many copies it passes that run at once with a network each, if that was tried.
+    """
     times = f"passes alone {control.passed} of {plural(control.runs, 'time')}"
+    if control.apart_runs:
+        times += APART.format(passed=control.apart_passed, copies=plural(control.apart_runs, "copy"))
     return CONTROL.format(answer=_ANSWERS[control.answer].format(times=times))
 
 

@@ -1,4 +1,4 @@
-"""Runs tests of a run once more: one copy, in a folder inside that of the run."""
+"""Runs tests of a run once more, in a folder inside that of the run."""
 
 from __future__ import annotations
 
@@ -50,15 +50,17 @@ def run_again(
     timeout_s: float,
     *,
     sensors: tuple[str, ...] = ("auto",),
+    copies: int = 1,
+    network: NetworkMode | None = None,
     suspect: Suspect | None = None,
     signals: Signals | None = None,
 ) -> tuple[Report, RunFolder]:
-    """Run *tests* in one copy, and in the folder *name* below that of the run; its report and its folder.
+    """Run *tests* in *copies* copies, and in the folder *name* below that of the run; its report and its folder.
 
-    The whole target is run if it is a command, or if *tests* is (). *suspect*, *signals*: as in `session.run`. Raises
-    RunFolderError.
+    The whole target is run if it is a command, or if *tests* is (). *network*: None for that of the run. *suspect*,
+    *signals*: as in `session.run`. Raises RunFolderError.
     """
-    folder = RunFolder.create_inside(scene.outer, name, copies=1)
+    folder = RunFolder.create_inside(scene.outer, name, copies=copies)
     arguments = scene.spec.pytest_args
     if tests and scene.spec.target.results is ResultSource.PYTEST:
         folder.write(_SELECTED, json.dumps(list(tests)))
@@ -66,9 +68,8 @@ def run_again(
         arguments = (*arguments, "-p", "_parasuite_select", "--parasuite-selected", selected)
     spec = replace(
         scene.spec,
-        copies=1,
-        # A single copy collides with no other, and the ports taken for it must be in the supervisor's network.
-        network=NetworkMode.HOST if scene.spec.network is NetworkMode.EACH else scene.spec.network,
+        copies=copies,
+        network=network or scene.spec.network,
         pytest_args=arguments,
         timeout_s=timeout_s,
         sensors=sensors,
