@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,7 +27,7 @@ if sys.platform != "linux":
     pytest.skip("network namespaces are Linux's", allow_module_level=True)
 
 from parasuite.run.networks.prepare import why_no_network
-from parasuite.run.supervisor.messages import StartCopy, from_json, to_json
+from parasuite.run.supervisor.messages import StartCopy, from_json, network_of, network_text, to_json
 
 EACH = ("--network", "each")
 needs_network = pytest.mark.skipif(bool(why_no_network()), reason=f"no new network: {why_no_network()}")
@@ -186,10 +187,40 @@ def test_a_run_says_that_each_copy_had_a_network_of_its_own(parasuite: Parasuite
     assert finished.run["network"] == "each"
 
 
-def test_findings_of_copies_in_networks_of_their_own_cannot_be_proven_in_the_same_run(parasuite: Parasuite) -> None:
-    finished = parasuite("run", *EACH, "--prove", "60", "--", "true")
-    assert finished.code == ExitCode.USAGE
-    assert finished.stderr.startswith("parasuite: --prove cannot take a port in the network of a copy; use --network")
+PORTS = """
+import os, socket
+
+def bound(port):
+    with socket.create_server(("127.0.0.1", port)) as server:
+        return server.getsockname()[1]
+
+def drawn():
+    return bound(0)
+
+def test_fixed():
+    bound(int(os.environ["PLANTED_PORT"]))
+
+def test_lost():
+    bound(drawn())
+"""
+
+
+@needs_network
+def test_findings_of_copies_in_networks_of_their_own_are_proven_in_another_one(
+    parasuite: Parasuite, suite: Callable[..., Path]
+) -> None:
+    planted_suite(suite, PORTS)
+    # Held on the host: were the port taken there, it could not be, and would be in nobody's way.
+    with socket.create_server(("127.0.0.1", 0)) as on_host:
+        finished = run_planted(parasuite, on_host.getsockname()[1], *EACH, "--prove", "300")
+    assert finished.code == ExitCode.PASSED, finished.stdout + finished.stderr
+    proven = {finding["cause"]: (finding["evidence"], finding["proof"]) for finding in finished.findings}
+    assert {cause: evidence for cause, (evidence, _) in proven.items()} == {
+        "hard-coded": "proven",
+        "lost-port": "proven",
+    }
+    for _, proof in proven.values():
+        assert "Address already in use" in proof["message"]
 
 
 # --- judging --------------------------------------------------------------------------------------------------------
@@ -228,6 +259,11 @@ def test_each_copy_has_its_own_network_and_a_suites_stays_as_it_is() -> None:
     assert (nested.network, nested.asked.network) == (inner, inner)
     assert as_shared(own.asked).network == OUR_NETWORK
     assert as_shared(nested.asked).network == inner
+
+
+def test_the_plan_of_the_supervisors_network_survives_being_written() -> None:
+    plan = NetworkPlan(addresses=("192.0.2.7",), settings={"ipv4/tcp_rmem": "1\t2\t3\n"}, port_range=(1024, 1087))
+    assert network_of(network_text(plan)) == plan
 
 
 def test_a_message_brings_the_plan_of_a_network_along() -> None:

@@ -25,6 +25,7 @@ from parasuite.model.events import (
     Event,
     Listen,
     Orphaned,
+    PortTaken,
     ProcessEvent,
     RunStarted,
     Seen,
@@ -64,7 +65,7 @@ def _move(event: Event, network: Network) -> None:
             event.got = _moved(event.got, network)
         case Connect() | Send():
             event.destination = _moved(event.destination, network)
-        case Seen() | Unseen() | Orphaned():
+        case Seen() | Unseen() | Orphaned() | PortTaken():
             event.endpoint = _moved(event.endpoint, network)
 
 

@@ -84,12 +84,6 @@ class RunSpec(Settings):
         if self.prove_s is not None and not self.sensors:
             label = SETTINGS["prove_s"].label(self.origins["prove"])
             raise ConfigError(f"{label} has nothing to prove with --sensors none, which finds nothing; leave one out")
-        if self.prove_s is not None and self.network is NetworkMode.EACH:
-            label = SETTINGS["prove_s"].label(self.origins["prove"])
-            raise ConfigError(
-                f"{label} cannot take a port in the network of a copy; use --network {NetworkMode.PRIVATE}, or "
-                "`parasuite repro` afterwards"
-            )
         for setting in (SETTINGS[name] for name in _RUN_AGAIN if getattr(self, name) is not None):
             if self.is_observed_only or self.is_series:
                 label = setting.label(self.origins[setting.name])

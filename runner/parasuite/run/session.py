@@ -143,7 +143,10 @@ class _Session:
         """Probe the sensors and run the copies to their end."""
         visibility = probe.probe_sensors(self.spec.sensors) if self.spec.sensors else probe.Visibility()
         own_network = plan_network(host_addresses()[0]) if self.spec.network is NetworkMode.EACH else None
-        starter: Starter = Supervised(own_network) if sys.platform == "linux" else Direct()
+        # Ports are taken by the supervisor, which is then in the network of the only copy, too.
+        is_supervisors = self.suspect is not None
+        linux = sys.platform == "linux"
+        starter: Starter = Supervised(own_network, is_supervisors=is_supervisors) if linux else Direct()
         try:
             record = replace(
                 record,

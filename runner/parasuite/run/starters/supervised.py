@@ -32,6 +32,7 @@ from parasuite.run.supervisor.messages import (
     Provoke,
     SignalMain,
     StartCopy,
+    network_text,
 )
 from parasuite.run.supervisor.process_tree import main_thread_of
 
@@ -45,17 +46,21 @@ _STATES = {
 
 
 class Supervised:
-    """A Starter whose processes are the supervisor's. *network*: what each copy gets for itself; None for nothing."""
+    """A Starter whose processes are the supervisor's. *network*: what each copy gets for itself; None for nothing.
 
-    def __init__(self, network: NetworkPlan | None = None) -> None:
-        self._network = network
+    *is_supervisors*: the supervisor enters one such network itself, and its copies are in that one.
+    """
+
+    def __init__(self, network: NetworkPlan | None = None, *, is_supervisors: bool = False) -> None:
+        self._network = None if is_supervisors else network
+        entered = network_text(network) if is_supervisors and network is not None else ""
         here, there = socket.socketpair()
         self._lifeline, lifeline_there = socket.socketpair()
         root = str(Path(__file__).parents[3])
         # -I -S -B: nothing of the user's environment, no site-packages, and nothing written where parasuite lies.
         script = (
             f"import sys; sys.path.insert(0, {root!r}); from parasuite.run.supervisor.main import main; "
-            f"main({there.fileno()}, {lifeline_there.fileno()})"
+            f"main({there.fileno()}, {lifeline_there.fileno()}, {entered!r})"
         )
         with there, lifeline_there:
             self._process = subprocess.Popen(

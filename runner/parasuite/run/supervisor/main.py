@@ -10,18 +10,20 @@ import signal
 import socket
 import time
 
+from parasuite.run.networks.namespace import NetworkError, enter_network
 from parasuite.run.supervisor.channel import Channel
-from parasuite.run.supervisor.messages import Ping, Pong, StartCopy, StartFailed
+from parasuite.run.supervisor.messages import Ping, Pong, StartCopy, StartFailed, network_of
 from parasuite.run.supervisor.process_tree import become_subreaper, continue_when_parent_dies, set_name
 from parasuite.run.supervisor.spawner import Spawner
 from parasuite.run.supervisor.supervisor import SPAWNER_GRACE_S, Supervisor
 
 
-def main(descriptor: int, lifeline_descriptor: int) -> None:
+def main(descriptor: int, lifeline_descriptor: int, network: str = "") -> None:
     """Serve the orchestrator at the other end of the socket *descriptor*, until it has gone.
 
     INT, TERM and HUP are ignored: what they mean is the orchestrator's decision. *lifeline_descriptor*: a socket that
-    supervisor, spawner and inits keep open for as long as they live.
+    supervisor, spawner and inits keep open for as long as they live. *network*: that all of them are to be in, as
+    `network_text` gives it; "" for that of now.
     """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -30,6 +32,12 @@ def main(descriptor: int, lifeline_descriptor: int) -> None:
     for sock in (orchestrator, lifeline):
         sock.set_inheritable(False)
     descriptors = _raise_descriptor_limit()
+    try:
+        if network:
+            enter_network(network_of(network))
+    except NetworkError as error:
+        _refuse_copies(Channel(orchestrator), f"no network of its own: {error.strerror}")
+        return
     try:
         spawner, spawner_pid = _fork_spawner(orchestrator, lifeline)
     except OSError as error:

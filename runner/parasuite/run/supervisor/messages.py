@@ -309,6 +309,16 @@ def from_json(text: bytes) -> Message:
     return message(**details)
 
 
+def network_text(plan: NetworkPlan) -> str:
+    """*plan* as JSON; `network_of` reverses this."""
+    return json.dumps(asdict(plan))
+
+
+def network_of(text: str) -> NetworkPlan:
+    """What `network_text` was given."""
+    return _plan(**json.loads(text))
+
+
 def _plan(addresses: list[str], settings: dict[str, str], port_range: list[int] | None) -> NetworkPlan:
     ports = None if port_range is None else (port_range[0], port_range[1])
     return NetworkPlan(addresses=tuple(addresses), settings=settings, port_range=ports)
