@@ -390,6 +390,19 @@ def test_threads_of_a_rust_binary_that_are_named_after_tests_are_workers() -> No
     ]
 
 
+def test_the_thread_of_a_test_that_nextest_runs_in_a_process_of_its_own_is_no_worker_in_it() -> None:
+    command = "/r/deps/it-0123456789abcdef --exact tests::a --nocapture"
+    environment = ("NEXTEST_EXECUTION_MODE=process-per-test",)
+    caller = by(0, 21, tid=31, test="tests::a", attribution=AttributedBy.THREAD_NAME)
+    runner = main(command="cargo-nextest nextest run")
+    events = [
+        started(),
+        seen(21, runner, command=command, environment=environment),
+        Bind(t_ns=3, caller=caller, asked=AT),
+    ]
+    assert [event.party for event in with_workers(events) if isinstance(event, Bind)] == [Party(0, "tests::a")]
+
+
 def test_threads_of_one_whole_name_are_of_one_test() -> None:
     assert in_threads((31, "tests::a", 0, 1), (32, "tests::a", 0, 2)) == ["it/tests::a"] * 2
 

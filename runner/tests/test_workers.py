@@ -113,6 +113,13 @@ def test_tests_of_one_rust_binary_are_workers_and_the_threads_that_they_start_ar
     assert kinds(finished) == ["hard-coded", "lost-port", "refused"]
 
 
+def test_tests_that_nextest_runs_in_processes_are_workers(native: Callable[..., Finished]) -> None:
+    real_tools.program("cargo-nextest", "nextest", "--version")
+    finished = native("cargo", "cargo", "nextest", "run", "--offline")
+    assert owners(finished) == {"wanted: copy 0, tests::second", "held: copy 0, tests::first"}
+    assert kinds(finished) == ["hard-coded", "lost-port", "refused"]
+
+
 MAKEFILE = """
 both: first second
 first second:

@@ -37,7 +37,17 @@ from parasuite.model.party import PRESUMED, Caller, Party
 from parasuite.model.results import TestsAtOnce
 from parasuite.model.sensors import is_inside, is_sampling
 from parasuite.model.words import AttributedBy, CopyPhase
-from parasuite.model.workers import CURRENT_TEST, RUNNER, XDIST_WORKER, Described, Worker, chain, handed_down, runner
+from parasuite.model.workers import (
+    CURRENT_TEST,
+    NEXTEST,
+    RUNNER,
+    XDIST_WORKER,
+    Described,
+    Worker,
+    chain,
+    handed_down,
+    runner,
+)
 
 _Chain: TypeAlias = tuple[Worker, ...]
 _NOT_KNOWN = TestsAtOnce()
@@ -103,6 +113,8 @@ class _Parties:
         chain_of_process = self._chains.get(pid, ())
         if party is None or (not chain_of_process and thread is None):
             return party
+        if chain_of_process and chain_of_process[-1].tool == NEXTEST:
+            thread = None  # The process runs this test alone.
         return self._copy(party.copy).named(chain_of_process if thread is None else (*chain_of_process, thread))
 
     def _copy(self, copy: int) -> _Copy:

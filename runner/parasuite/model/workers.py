@@ -16,6 +16,7 @@ from parasuite.model.words import CopyVariable
 
 XDIST_WORKER = "PYTEST_XDIST_WORKER"
 CURRENT_TEST = "PYTEST_CURRENT_TEST"
+NEXTEST = "cargo nextest"
 RUNNER = "runner"
 """In place of a tool: a process that is a worker because tests of others ran while its own did."""
 
@@ -270,7 +271,7 @@ ROWS: tuple[WorkerRow, ...] = (
     WorkerRow(tool="node --test", name_of=_node_test_file, is_nested=False),
     WorkerRow(tool="go test", name_of=_go_test_binary),
     WorkerRow(tool="cargo test", name_of=_cargo_test_binary),
-    WorkerRow(tool="cargo nextest", name_of=_nextest, is_nested=False),
+    WorkerRow(tool=NEXTEST, name_of=_nextest, is_nested=False),
     WorkerRow(tool="vitest", name_of=_vitest_fork, is_nested=False),
     WorkerRow(tool="Playwright", name_of=_playwright_worker, is_nested=False),
     WorkerRow(tool="trial", name_of=_trial_worker, is_nested=False),
