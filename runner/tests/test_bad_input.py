@@ -538,3 +538,17 @@ def test_without_a_proc_of_its_pid_namespace_nothing_is_started(
     )
     mount = "mount one with `mount -t proc proc /proc`, or `unshare --mount-proc`"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"parasuite: {reason}: {mount}\n")
+
+
+def test_an_interpreter_whose_pytest_lacks_what_it_imports_is_refused(
+    parasuite: Parasuite, suite: Write, tmp_path: Path
+) -> None:
+    suite("def test_one(): pass\n")
+    (tmp_path / "lib" / "_pytest").mkdir(parents=True)
+    (tmp_path / "lib" / "_pytest" / "__init__.py").write_text("__version__ = '8.0.0'\n")
+    (tmp_path / "lib" / "pytest.py").write_text("import pluggy\n")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/lib exec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    finished = parasuite("run", "--python", str(python), "tests/")
+    assert (finished.code, f"{python} (named by --python) has no pytest" in finished.stderr) == (2, True)
