@@ -90,11 +90,11 @@ class ResultsPlugin:
             self._stream.write("seeds", seeds={name: seed for name, seed in seeds.items() if seed is not None})
 
     def pytest_collection_finish(self, session: Any) -> None:
-        self._collected([item.nodeid for item in session.items])
+        self._stream.write_collected([item.nodeid for item in session.items])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_node_collection_finished(self, node: Any, ids: Any) -> None:
-        self._collected(list(ids))
+        self._stream.write_collected(list(ids))
         self._nodes_collected += 1
         if self._nodes_collected == node.workerinput.get("workercount"):
             self._wait()  # The controller gives its workers their first tests after this.
@@ -114,11 +114,6 @@ class ResultsPlugin:
 
             with open(self._barrier, "rb") as barrier:
                 flock(barrier, LOCK_SH)
-
-    def _collected(self, ids: list[str]) -> None:
-        # One line per id: readers limit the length of a line, and a suite may have 100,000 tests.
-        for nodeid in ids:
-            self._stream.write("collected", id=nodeid)
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed or report.skipped:

@@ -20,10 +20,11 @@ VARIABLE = "PARASUITE_RESULTS"
 _TEXT_MAX = 16_000
 _ANCESTORS_MAX = 100
 _FIRST_DESCRIPTOR = 200  # Below 256, a usual limit (macOS).
+_IDS_PER_WRITE = 500
 
 
 class Stream:
-    """Appends to results.jsonl with one write(2) per line, so that a line is torn only if its writer is killed."""
+    """Appends to results.jsonl with one write(2) per event, so that a line is torn only if its writer is killed."""
 
     def __init__(self, folder: str) -> None:
         self._path = os.path.join(folder, NAME)
@@ -45,22 +46,39 @@ class Stream:
 
     def _found(self) -> tuple[int, int] | None:
         """The file that the descriptor refers to; None if it is closed."""
-        with contextlib.suppress(OSError):
+        try:
             found = os.fstat(self._descriptor)
-            return found.st_dev, found.st_ino
-        return None
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def write(self, event: str, **fields: object) -> None:
         """Append a line. A forked child of the process that opened the stream writes nothing."""
+        self._append(self._line(event, fields))
+
+    def write_collected(self, ids: list[str]) -> None:
+        """Append a line for each of *ids*, some hundred with one write(2).
+
+        A line for each, because readers limit the length of a line, and a suite may have 100,000 tests. None of the
+        tests has begun, so nothing that a test does can be lost if the process is killed meanwhile.
+        """
+        for first in range(0, len(ids), _IDS_PER_WRITE):
+            some = ids[first : first + _IDS_PER_WRITE]
+            self._append("".join([self._line("collected", {"id": nodeid}) for nodeid in some]))
+
+    def _line(self, event: str, fields: dict[str, object]) -> str:
+        return self._dumps({"event": event, "t_ns": now_ns(), "runner": self._runner, **fields}) + "\n"
+
+    def _append(self, text: str) -> None:
         if os.getpid() != self._owner:
             return
-        line = self._dumps({"event": event, "t_ns": now_ns(), "runner": self._runner, **fields}) + "\n"
-        # If the disk is full the result is missing and its test counts as lost; the tests go on.
-        with contextlib.suppress(OSError):
+        try:
             # A test that closes all descriptors (os.closerange) closes this one; a socket may have its number now.
             if self._found() != self._file:
                 self._open()
-            os.write(self._descriptor, line.encode("ascii"))
+            os.write(self._descriptor, text.encode("ascii"))
+        except OSError:
+            pass  # If the disk is full the result is missing and its test counts as lost; the tests go on.
 
     def write_end(self) -> None:
         """Append that the runner came to its end in order."""

@@ -433,7 +433,7 @@ def _in_order(suite: Any, root: Any, case: Any) -> Any:
 
 def _write_collected(stream: Stream, suite: Any, root: Any, case: Any) -> None:
     """Write the ids of the tests in *suite*. Its own list is read: to iterate over a suite may have effects."""
-    waiting = [suite]
+    waiting, ids = [suite], []
     while waiting:
         found = waiting.pop()
         if isinstance(found, root):
@@ -442,4 +442,5 @@ def _write_collected(stream: Stream, suite: Any, root: Any, case: Any) -> None:
         elif isinstance(found, case) and not _container_of(found):
             test_id = _id_of(found)
             if test_id:
-                stream.write("collected", id=test_id)
+                ids.append(test_id)
+    stream.write_collected(ids)
