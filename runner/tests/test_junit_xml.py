@@ -254,7 +254,7 @@ def test_what_fits_is_within_the_bounds_and_counts_what_does_not(
     )
     fitting = bounded(suites, 100_000 + 1000 * len(suites) + size, 10 + len(suites) + elements)
     cases = [each for suite in fitting.suites for each in suite.cases]
-    assert sum(len(each.xml().encode()) for each in cases) <= size
+    assert sum(len(each.xml.encode()) for each in cases) <= size
     assert sum(each.elements for each in cases) <= elements
     assert len(cases) + fitting.left_out == sum(len(suite.cases) for suite in suites)
 

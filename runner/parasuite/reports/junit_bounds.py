@@ -53,7 +53,7 @@ def bounded(suites: Sequence[Suite], bytes_max: int = BYTES_MAX, elements_max: i
     cut = 0
     for place in (place for place in places if place in kept):
         whole = suites[place[0]].cases[place[1]]
-        if whole != kept[place]:
+        if whole is not kept[place]:
             if room.takes(whole, instead_of=kept[place]):
                 kept[place] = whole
             else:
@@ -77,9 +77,12 @@ class _Room:
 
     def takes(self, case: Case, instead_of: Case | None = None) -> bool:
         """Whether there is room for *case*, which is then taken."""
-        size, elements = _size(case), case.elements
+        before = 0 if instead_of is None else _size(instead_of)
+        if len(case.text) > self._bytes + before:
+            return False  # Its XML would be longer still, so it need not be made.
+        size, elements = _size(case) - before, case.elements
         if instead_of is not None:
-            size, elements = size - _size(instead_of), elements - instead_of.elements
+            elements -= instead_of.elements
         if size > self._bytes or elements > self._elements:
             return False
         self._bytes -= size
@@ -88,4 +91,4 @@ class _Room:
 
 
 def _size(case: Case) -> int:
-    return len(case.xml().encode())
+    return len(case.xml.encode())

@@ -6,17 +6,22 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from xml.sax.saxutils import escape, quoteattr
+from functools import cached_property
+from html import escape
 
 from parasuite.model.results import Attempt, shortened
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# ASCII that stands for itself, in an attribute as well: most names of tests.
+_PLAIN = re.compile("[ !#-%'-;=?-~]*")
+# A parser reads a bare line end in an attribute as a space; a character reference survives.
+_IN_ATTRIBUTE = str.maketrans({"\n": "&#10;", "\r": "&#13;", "\t": "&#9;", '"': "&quot;"})
 _MESSAGE_MAX = 1000
 _BRIEF_MAX = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """One testcase. *element*: "" for passed, else "failure", "error" or "skipped". *note*: system-out.
 
@@ -35,7 +40,9 @@ class Case:
 
     @property
     def brief(self) -> Case:
-        """The same case in a few hundred characters; equal if it has no more anyway."""
+        """The same case in a few hundred characters; itself if it has no more anyway."""
+        if not self.attempts and max(len(self.message), len(self.text), len(self.note)) <= _BRIEF_MAX:
+            return self
         attempts = tuple(Attempt(attempt.message[:_BRIEF_MAX]) for attempt in self.attempts[:1])
         message, text = self.message[:_BRIEF_MAX], shortened(self.text, _BRIEF_MAX)
         return replace(self, message=message, text=text, attempts=attempts, note=shortened(self.note, _BRIEF_MAX))
@@ -45,8 +52,9 @@ class Case:
         """How many elements of XML it is."""
         return 1 + bool(self.element) + len(self.attempts) + bool(self.note)
 
+    @cached_property
     def xml(self) -> str:
-        """The element `testcase`, a line."""
+        """The element `testcase`, a line. Kept, since it is needed twice: for its size, and in the file."""
         return "".join(self._parts())
 
     def _parts(self) -> Iterator[str]:
@@ -58,14 +66,14 @@ class Case:
         yield head + ">"
         if self.element:
             message = attribute(self.message[:_MESSAGE_MAX])
-            yield f"<{self.element} message={message}>{escape(clean(self.text))}</{self.element}>"
+            yield f"<{self.element} message={message}>{content(self.text)}</{self.element}>"
         attempt_element = "rerunFailure" if self.element in ("failure", "error") else "flakyFailure"
         for attempt in self.attempts:
             message = attribute(attempt.message[:_MESSAGE_MAX])
-            yield f'<{attempt_element} type="failed attempt" message={message}>{escape(clean(attempt.text))}'
+            yield f'<{attempt_element} type="failed attempt" message={message}>{content(attempt.text)}'
             yield f"</{attempt_element}>"
         if self.note:
-            yield f"<system-out>{escape(clean(self.note))}</system-out>"
+            yield f"<system-out>{content(self.note)}</system-out>"
         yield "</testcase>\n"
 
 
@@ -74,10 +82,16 @@ def clean(text: str) -> str:
     return _NOT_XML.sub(lambda found: f"#x{ord(found.group()):02X}", text)
 
 
+def content(text: str) -> str:
+    """*text* as the content of an element."""
+    return escape(clean(text), quote=False)
+
+
 def attribute(text: str) -> str:
     """*text* as the value of an attribute, quoted."""
-    # A parser reads a bare line end in an attribute as a space; a character reference survives.
-    return quoteattr(clean(text), {"\n": "&#10;", "\r": "&#13;", "\t": "&#9;"})
+    if _PLAIN.fullmatch(text):
+        return f'"{text}"'
+    return f'"{content(text).translate(_IN_ATTRIBUTE)}"'
 
 
 def seconds(duration_s: float) -> str:

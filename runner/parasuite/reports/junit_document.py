@@ -30,7 +30,7 @@ def document(
         yield f" <testsuite name={attribute(suite.name)} {_counts(suite.cases)} time={seconds(took_s)}"
         yield f" timestamp={attribute(wall)} hostname={attribute(host)}>\n"
         for case in suite.cases:
-            yield case.xml()
+            yield case.xml
         yield " </testsuite>\n"
     yield "</testsuites>\n"
 
