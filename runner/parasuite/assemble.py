@@ -56,26 +56,32 @@ def assemble_report(
     record: RunRecord | None = None,
     why_stop: Callable[[], str] = _never,
     read_comments: Callable[[Iterable[Location]], tuple[AllowComment, ...]] | None = None,
+    tallies: Sequence[Tally | None] = (),
 ) -> Report:
     """The Report of a run folder.
 
     *record*: its run.json, if the caller has it already. *why_stop*: asked now and then while events are read. Once
     it returns a word ("interrupted", "terminated"), the rest is left unread, a note says so, and a run that was
     complete counts as ended in that way. *read_comments*: gives the comments in the source code at those places that
-    suppress findings; without it, those in run.json count.
+    suppress findings; without it, those in run.json count. *tallies*: what was read of the results of
+    each copy while it ran; where there is none, the copy's file is read.
 
     The verdict is the one in run.json, or is decided here if there is none yet. Raises RunFolderError if run.json
     cannot be read.
     """
     record = record or folder.read_record()
     reading = _Reading(why_stop)
-    tallies = [tally_of(folder.path, f"{_place(folder, copy)}/results.jsonl") for copy in range(record.copies)]
-    at_once = [tally.at_once.found for tally in tallies]
+    read_before = [*tallies, *[None] * (record.copies - len(tallies))]
+    tallied = [
+        tally or tally_of(folder.path, f"{_place(folder, copy)}/results.jsonl")
+        for copy, tally in enumerate(read_before)
+    ]
+    at_once = [tally.at_once.found for tally in tallied]
     judged = find(reading.through(folder.events(reading.is_stopped)), record.ambient, at_once)
     ends = copy_ends(_states_of_copies(reading, folder), record.copies)
     target = read_target(record.target)
     comparison, results = compared(
-        [_results_of(folder, end, target, record.collected, tallies[end.copy]) for end in ends]
+        [_results_of(folder, end, target, record.collected, tallied[end.copy]) for end in ends]
     )
     health = reading.health.health(
         record.sensors_by_name,

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from parasuite.model.results import TestResult, shortened, with_distinct_ids
 from parasuite.model.words import TestOutcome
 from parasuite.record.junit_files import ResultsError, junit_results
-from parasuite.record.tally import NEVER_BEGAN, WAS_RUNNING, LineReader, Tally, tally_of
+from parasuite.record.tally import NEVER_BEGAN, WAS_RUNNING, GrowingTally, LineReader, Tally, tally_of
+from parasuite.record.untrusted import LINE_MAX
 
 
 def fed(*facts: dict[str, object]) -> Tally:
@@ -277,3 +278,52 @@ def test_repeated_ids_are_numbered_without_taking_the_id_of_another_test() -> No
         ("b", "error"),
         ("a #4", "lost"),
     ]
+
+
+def grown(path: Path, *parts: bytes) -> GrowingTally:
+    """The tally of a file that *parts* are appended to, one by one."""
+    path.touch()
+    growing = GrowingTally(path.parent, path.name)
+    for part in parts:
+        growing.read()
+        with path.open("ab") as stream:
+            stream.write(part)
+    return growing
+
+
+def test_what_was_read_while_a_file_grew_is_what_the_whole_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    data = (
+        b"".join(
+            json.dumps(fact).encode() + b"\n"
+            for fact in ({**started("a"), "t_ns": 5}, result("a"), {**started("b"), "t_ns": 6})
+        )
+        + b"torn"
+    )
+    whole = grown(path, data[:30], data[30:90], data[90:]).whole()
+    assert whole is not None
+    again = tally_of(tmp_path, path.name)
+    assert (outcomes(whole), whole.torn_lines) == (outcomes(again), again.torn_lines)
+    assert outcomes(whole) == {"a": "passed", "b": "lost"}
+
+
+def test_a_file_that_was_replaced_cut_or_removed_while_it_grew_is_read_again(tmp_path: Path) -> None:
+    line = json.dumps(result("a")).encode() + b"\n"
+    replaced, cut, removed = (grown(tmp_path / name, line, line) for name in ("replaced", "cut", "removed"))
+    for tally in (replaced, cut, removed):
+        tally.read()
+    (tmp_path / "new").write_bytes(line * 2)
+    (tmp_path / "new").replace(tmp_path / "replaced")
+    os.truncate(tmp_path / "cut", len(line))
+    cut.read()
+    (tmp_path / "cut").write_bytes(line * 2)
+    (tmp_path / "removed").unlink()
+    assert [tally.whole() for tally in (replaced, cut, removed)] == [None, None, None]
+
+
+def test_the_rest_of_a_line_that_is_too_long_is_no_result(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    rest = json.dumps(result("a")).encode() + b"\n"
+    growing = grown(path, b"x" * (LINE_MAX + 1), rest)
+    growing.read()
+    assert growing.whole() is None

@@ -6,6 +6,8 @@ The tests themselves can write into that file, so what is kept of it is bounded.
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -222,19 +224,28 @@ def _worse(earlier: TestResult | None, later: TestResult) -> TestResult:
 
 
 class LineReader:
-    """Gives the complete lines that were appended to the file *name* below *root* since the last call."""
+    """Gives the complete lines that were appended to the file *name* below *root* since the last call.
+
+    A call that finds the file as long as it was costs one lstat(2): a run asks several times a second for each copy.
+    """
 
     _BYTES_PER_CALL_MAX = 16 << 20  # A copy that writes fast must not keep the caller from its other duties.
 
     def __init__(self, root: Path, name: str) -> None:
         self._root, self._name = root, name
+        self._path = root / name
         self._offset = 0
+        self._read_to = 0
+        self._file: tuple[int, int] | None = None
+        self._has_only_grown = True
 
     def new_lines(self) -> Iterator[bytes]:
         """The lines appended since the last call, without line ends. A last line without an end waits for the next.
 
         Nothing where the file cannot be read: the end of the run finds out whether results are missing.
         """
+        if self._size() == self._read_to:
+            return
         reader = Reader(self._root, self._name, _FILE_BYTES_MAX)
         reader.at = self._offset
         stop_at = self._offset + self._BYTES_PER_CALL_MAX
@@ -249,7 +260,52 @@ class LineReader:
                     yield line[:-1]
                 else:
                     unfinished = line
+                    # Of a line that is too long, the next call would read the rest as a line of its own.
+                    self._has_only_grown &= bool(line)
+        self._read_to = reader.at
         self._offset = reader.at - len(unfinished)
+
+    @property
+    def has_read_all(self) -> bool:
+        """Whether the lines given so far are all complete lines of the file as it is now: it was neither replaced
+        nor cut since the first call, and was read to its end.
+        """
+        return self._size() == self._read_to and self._file is not None and self._has_only_grown
+
+    def _size(self) -> int:
+        """The size of the file; what was read of it if there is none that can be read."""
+        try:
+            status = os.lstat(self._path)
+        except OSError:
+            self._has_only_grown &= self._file is None
+            return self._read_to
+        if not stat.S_ISREG(status.st_mode):
+            self._has_only_grown = False
+            return self._read_to
+        before, self._file = self._file, (status.st_dev, status.st_ino)
+        if status.st_size < self._read_to or before not in (None, self._file):
+            self._has_only_grown = False
+        return status.st_size
+
+
+class GrowingTally:
+    """The tally of a file that is read while it grows."""
+
+    def __init__(self, root: Path, name: str) -> None:
+        self._reader = LineReader(root, name)
+        self.tally = Tally()
+
+    def read(self) -> None:
+        """Add the lines that have come since the last call."""
+        for line in self._reader.new_lines():
+            self.tally.feed(line)
+
+    def whole(self) -> Tally | None:
+        """What `tally_of` would give, without reading the file once more, after its writers have ended. None if the
+        file is not what was read while it grew.
+        """
+        self.read()
+        return self.tally if self._reader.has_read_all else None
 
 
 def tally_of(root: Path, name: str) -> Tally:

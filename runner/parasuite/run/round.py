@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from parasuite.model.copy_life import CopyStage
 from parasuite.model.events import CopyState, Event
@@ -15,7 +14,7 @@ from parasuite.model.words import CopyPhase, RunEnd, TestOutcome
 from parasuite.plan.capacity import processors
 from parasuite.record.event_log import EventLog
 from parasuite.record.run_folder import RunFolder
-from parasuite.record.tally import LineReader, Tally
+from parasuite.record.tally import GrowingTally, Tally
 from parasuite.run.barrier import LIMIT_S, Barrier
 from parasuite.run.copies import STOPPED_BEFORE, Copies, Copy
 from parasuite.run.failures import Failures
@@ -27,22 +26,6 @@ from parasuite.sensors.orchestrated import orchestrated_sensors
 _STEP_S = 0.1
 _GRACE_S = 1.0
 LATE = "the tests did not begin together: {limit} s after another copy, copy {copies} had not collected its tests"
-
-
-@dataclass(slots=True)
-class _CopyTally:
-    """The results of one copy, as they come."""
-
-    reader: LineReader
-    tally: Tally
-
-    def read(self) -> None:
-        for line in self.reader.new_lines():
-            self.tally.feed(line)
-
-    @property
-    def failed(self) -> int:
-        return self.tally.counts[TestOutcome.FAILED] + self.tally.counts[TestOutcome.ERROR]
 
 
 class Round:
@@ -68,8 +51,7 @@ class Round:
         self._failures = failures
         self._log = EventLog(folder.path, "orchestrator")
         self._tallies = [
-            _CopyTally(LineReader(folder.path, f"copies/{copy.number:03d}/results.jsonl"), Tally())
-            for copy in copies.copies
+            GrowingTally(folder.path, f"copies/{copy.number:03d}/results.jsonl") for copy in copies.copies
         ]
         self._sensors = orchestrated_sensors(
             sensors, self._init_pids, self._test_of, has_own_networks=has_own_networks
@@ -81,6 +63,10 @@ class Round:
     def seeds(self) -> list[dict[str, int | str]]:
         """The seeds that each copy's pytest reported."""
         return [dict(copy.tally.seeds) for copy in self._tallies]
+
+    def tallies(self) -> list[Tally | None]:
+        """The results of each copy, once all have ended; None of one whose file has to be read again."""
+        return [copy.whole() for copy in self._tallies]
 
     @property
     def failure(self) -> str:
@@ -220,7 +206,7 @@ class Round:
             state=copy.stopping or copy.stage,
             doing=" ".join(tally.running[:1]) if copy.has_main_process else "",
             passed=tally.counts[TestOutcome.PASSED],
-            failed=results.failed,
+            failed=tally.counts[TestOutcome.FAILED] + tally.counts[TestOutcome.ERROR],
             collected=tally.collected,
             elapsed_s=(until_ns - copy.started_ns) / 1e9 if copy.started_ns else 0.0,
         )

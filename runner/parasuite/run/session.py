@@ -35,6 +35,7 @@ from parasuite.record.history_file import append_to_history
 from parasuite.record.removal import remove_tree
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.sources import allow_comments
+from parasuite.record.tally import Tally
 from parasuite.record.untrusted import Unreadable
 from parasuite.reports.wording import OUTPUT_IS_ELSEWHERE, in_network, plural
 from parasuite.run.barrier import Barrier
@@ -111,9 +112,9 @@ def run(
             try:
                 remove_abandoned(scratch.parent, SCRATCH_PREFIX)
                 session = _Session(spec, folder, scratch, signals, work_dir, environ, progress, suspect)
-                record = session.run_copies(record)
+                record, tallies = session.run_copies(record)
                 record = session.collect_junit(record)
-                return session.report(record)
+                return session.report(record, tallies)
             finally:
                 if not_removed := remove_tree(scratch):
                     progress.say(not_removed)
@@ -139,8 +140,8 @@ class _Session:
         is_pytest = self.spec.target.results is ResultSource.PYTEST
         return is_pytest and self.spec.copies > 1 and self.spec.stagger_s is None
 
-    def run_copies(self, record: RunRecord) -> RunRecord:
-        """Probe the sensors and run the copies to their end."""
+    def run_copies(self, record: RunRecord) -> tuple[RunRecord, list[Tally | None]]:
+        """Probe the sensors and run the copies to their end; also the results of each, as far as they were read."""
         visibility = probe.probe_sensors(self.spec.sensors) if self.spec.sensors else probe.Visibility()
         own_network = plan_network(host_addresses()[0]) if self.spec.network is NetworkMode.EACH else None
         # Ports are taken by the supervisor, which is then in the network of the only copy, too.
@@ -179,13 +180,15 @@ class _Session:
             copies_round.run(self.signals)
         finally:
             starter.close()
-        return replace(
+        tallies = copies_round.tallies()
+        record = replace(
             record,
             ended=copies_round.ended,
             notes=(*self.spec.notes, *self._seed_note(), *copies_round.notes),
             seeds=replace(record.seeds, copies=tuple(self._with_seeds(copies_round.seeds))),
             errors=(copies_round.failure,) if copies_round.failure else (),
         )
+        return record, tallies
 
     def _with_seeds(self, reported: Sequence[Mapping[str, int | str]]) -> Iterator[Mapping[str, int | str]]:
         """*reported*, the seeds of each copy, with the one that it was given."""
@@ -267,7 +270,7 @@ class _Session:
             errors=(*record.errors, *(f"--collect-junit: {problem}" for problem in collected.problems)),
         )
 
-    def report(self, record: RunRecord) -> tuple[Report, list[str]]:
+    def report(self, record: RunRecord, tallies: Sequence[Tally | None]) -> tuple[Report, list[str]]:
         """Judge, write the reports, tidy up. Each report is tried, whatever became of the others."""
         began_s = time.monotonic()
         problems: list[str] = []
@@ -278,6 +281,7 @@ class _Session:
             record,
             lambda: self.signals.judging_is_over(began_s),
             lambda places: allow_comments(self.work_dir, places),
+            tallies,
         )
         problems += write_reports(self.folder, report, self.spec.optional_reports)
         problems += _keep_scratch(self.folder, report, self.scratch)
