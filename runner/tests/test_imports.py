@@ -104,3 +104,19 @@ def test_no_test_module_imports_another() -> None:
         if any((file.parent / f"{part}.py").exists() for part in name.split(".") if part.startswith("test_"))
     ]
     assert imported == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "costly"),
+    [
+        # Other commands, and what only they or a run with findings need.
+        ("parasuite.cli.main, parasuite.cli.run", "parasuite.cli.demo tarfile markdown_it http.client"),
+        ("parasuite.run.supervisor.main", "parasuite.plan.targets parasuite.judge urllib.request"),
+    ],
+)
+def test_what_a_run_does_not_need_at_its_start_is_not_imported(entry: str, costly: str) -> None:
+    names = f"[name for name in {costly.split()} if name in sys.modules]"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys, {entry}; print({names})"], capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n", done.stderr

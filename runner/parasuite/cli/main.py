@@ -8,25 +8,14 @@ from __future__ import annotations
 import io
 import signal
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 import click
 
 from parasuite import __version__
-from parasuite.cli.baseline import baseline_command
-from parasuite.cli.demo import demo_command
-from parasuite.cli.diff import diff_command
-from parasuite.cli.doctor import doctor_command
 from parasuite.cli.exit_codes import EXIT_CODES
-from parasuite.cli.explain import explain_command
-from parasuite.cli.history import history_command
-from parasuite.cli.merge import merge_command
 from parasuite.cli.output import Output, lost_output, occupy_standard_descriptors, print_safely, stop
-from parasuite.cli.report import report_command
-from parasuite.cli.repro import repro_command
-from parasuite.cli.run import run_command
-from parasuite.cli.runs import runs_command
-from parasuite.cli.settings import settings_command
 from parasuite.judge.verdict import ExitCode
 from parasuite.plan.errors import ConfigError
 from parasuite.record.run_folder import RunFolderError
@@ -44,21 +33,39 @@ Examples:
 """
 
 
+class _Commands(click.Group):
+    """The commands, each in a module of its name, which is imported when the command is wanted.
+
+    `parasuite run` need not import what only the others use; --help imports them all.
+    """
+
+    _NAMES = (
+        "run",
+        "report",
+        "runs",
+        "history",
+        "diff",
+        "merge",
+        "repro",
+        "baseline",
+        "explain",
+        "settings",
+        "demo",
+        "doctor",
+    )
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        return list(self._NAMES)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        if name not in self._NAMES:
+            return None
+        command = vars(import_module(f"parasuite.cli.{name}"))[f"{name}_command"]
+        return command if isinstance(command, click.Command) else None
+
+
 @click.group(
-    commands=(
-        run_command,
-        report_command,
-        runs_command,
-        history_command,
-        diff_command,
-        merge_command,
-        repro_command,
-        baseline_command,
-        explain_command,
-        settings_command,
-        demo_command,
-        doctor_command,
-    ),
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=f"{_EXAMPLES}\n{EXIT_CODES}",
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parasuite.model.words import CopyVariable
+from parasuite.plan.recorder_variable import recorder_variable
 from parasuite.plan.seeds import copy_seed
 from parasuite.plan.targets import ResultSource, Target
 
@@ -136,18 +137,6 @@ def _launch(
 def _seeded(seed: int) -> dict[str, str]:
     # The plug-in of a pytest tree gives PARASUITE_SEED to pytest-randomly and Hypothesis.
     return {CopyVariable.SEED: str(seed), "PYTHONHASHSEED": str(seed)}
-
-
-def recorder_variable(mode: str, copy: int, folder: Path) -> str:
-    """PARASUITE_RECORDER for the processes of *copy*: all that a recorder must know, in one variable, since a program
-    may remove the others. *folder*: the copy's.
-    """
-    return f"{mode} {copy} {folder}"
-
-
-def in_events_mode(variable: str) -> str:
-    """*variable*, a `recorder_variable`, with the mode "events"."""
-    return f"events {variable.partition(' ')[2]}"
 
 
 def _bytecode_folder(run_dir: Path) -> Path:

@@ -29,7 +29,7 @@ from parasuite.model.events import Bind, Event
 from parasuite.model.party import Party
 from parasuite.model.words import CopyVariable
 from parasuite.model.workers import CURRENT_TEST
-from parasuite.plan.launch import recorder_variable
+from parasuite.plan.recorder_variable import recorder_variable
 from parasuite.probe import native
 from parasuite.probe.self_test_result import SelfTestResult
 from parasuite.record.recorder_files import FOLDERS, recorded

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from parasuite.model.words import CopyVariable
-from parasuite.plan.launch import in_events_mode
+from parasuite.plan.recorder_variable import in_events_mode
 from parasuite.run.supervisor.messages import RunMainProcess, shell_status
 from parasuite.sensors import supervised
 
