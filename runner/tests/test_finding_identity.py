@@ -166,6 +166,7 @@ def test_findings_about_one_port_name_each_other() -> None:
         ("node", "node -e require('net')", "node"),
         ("java", "/opt/jdk/bin/java -Xmx1g -cp a.jar:b.jar org.example.Server 8025", "java org.example.Server"),
         ("java", "java -jar /r/target/server-1.0.jar --port 8025", "java server-1.0.jar"),
+        ("java", "java -jar /r/target/surefire/surefirebooter4411020165.jar /r jvmRun1", "java surefirebooter.jar"),
         ("java", "java -m org.example/org.example.Main", "java org.example.Main"),
         ("python", "python -m http.server 8025", "python -m http.server"),
         ("python3", "/usr/bin/python3.11 -X dev /tmp/ab12/serve.py 8025", "python serve.py"),

@@ -285,6 +285,14 @@ def test_two_workers_of_a_known_runner_meet_and_each_owns_what_it_starts(tool: s
     assert named[31].meets(named[32])
 
 
+def test_the_shell_by_which_surefire_starts_a_fork_is_no_worker_beside_it() -> None:
+    fork = "java -jar /r/surefirebooter77.jar /r 2026-11-30T10-00-00_000-jvmRun1 surefire77tmp"
+    shell = Ancestor(21, 21.0, "sh", f"/bin/sh -c cd '/r' && {fork}")
+    assert workers(seen(22, shell, main(command="java org.codehaus.plexus Launcher test"), command=fork)) == {
+        22: "jvmRun1"
+    }
+
+
 def test_environments_that_tox_runs_one_after_the_other_are_no_workers() -> None:
     tox = main(command="python tox run")
     assert workers(

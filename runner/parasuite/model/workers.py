@@ -146,7 +146,7 @@ def _gradle_executor(process: Described, above: Sequence[Described]) -> str:
 
 
 def _surefire_fork(process: Described, above: Sequence[Described]) -> str:
-    """`java -jar surefirebooter.jar FOLDER DATE-jvmRunN ...`, N up to forkCount."""
+    """`java -jar surefirebooter.jar FOLDER DATE-jvmRunN ...`, N up to forkCount, and the shell before it."""
     del above
     made = re.search(r"surefirebooter.*-(jvmRun\d+)\b", process.command)
     return made[1] if made else ""
@@ -281,7 +281,7 @@ ROWS: tuple[WorkerRow, ...] = (
     WorkerRow(tool="Django", name_of=_django, is_nested=False),
     WorkerRow(tool="ctest", name_of=_ctest),
     WorkerRow(tool="Gradle", name_of=_gradle_executor),
-    WorkerRow(tool="Surefire", name_of=_surefire_fork),
+    WorkerRow(tool="Surefire", name_of=_surefire_fork, is_nested=False),
     WorkerRow(tool="make", name_of=_recipe_of_make, is_presumed=True),
     WorkerRow(tool="shell", name_of=_started_by_a_shell, is_nested=False, is_presumed=True),
 )

@@ -11,6 +11,7 @@ _INTERPRETER = re.compile(
     r"(python|pypy|node|nodejs|deno|bun|ruby|perl|php|lua|bash|dash|sh|zsh|ksh)[0-9.]*", re.IGNORECASE
 )
 _CARGO_BINARY = re.compile(r"/deps/([^/]+)-[0-9a-f]{16}$")  # A hash over the compiler and what it was built from.
+_SUREFIRE = re.compile(r"^surefirebooter[-_0-9]+(?=\.jar$)")  # Maven's forks: another number each time.
 _COMM_MAX = 15  # proc_pid_comm(5)
 _WITH_VALUE = {
     "-m",
@@ -75,7 +76,7 @@ def _java_class(arguments: list[str]) -> str:
     previous = ""
     for word in arguments:
         if previous in ("-jar", "-m", "--module"):
-            return PurePath(word).name
+            return _SUREFIRE.sub("surefirebooter", PurePath(word).name)
         if not word.startswith("-") and previous not in _WITH_VALUE:
             return PurePath(word).name
         previous = word
