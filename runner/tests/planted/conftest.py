@@ -12,8 +12,19 @@ from pathlib import Path
 import pytest
 
 GIVE_UP_S = 120.0
-COPY, COPIES = int(os.environ["PARASUITE_COPY"]), int(os.environ["PARASUITE_COPIES"])
-RUN = Path(os.environ["PARASUITE_COPY_DIR"]).parent.parent
+
+
+# Not read while this is imported: copies that are forked share what was.
+def _copy():
+    return int(os.environ["PARASUITE_COPY"])
+
+
+def _copies():
+    return int(os.environ["PARASUITE_COPIES"])
+
+
+def _run():
+    return Path(os.environ["PARASUITE_COPY_DIR"]).parent.parent
 
 
 @pytest.fixture
@@ -23,7 +34,7 @@ def port():
 
 @pytest.fixture(scope="session")
 def copy():
-    return COPY
+    return _copy()
 
 
 @pytest.fixture
@@ -41,12 +52,12 @@ def _wait_until(condition, what, pause_s=0.005):
 
 def _meet_as(name, step, word=""):
     def path(copy):
-        return RUN / f"meet-{name}-{step}-{copy}"
+        return _run() / f"meet-{name}-{step}-{copy}"
 
-    path(COPY).with_suffix(".new").write_text(word)
-    path(COPY).with_suffix(".new").rename(path(COPY))
-    _wait_until(lambda: all(path(copy).exists() for copy in range(COPIES)), f"not all came to {step} of {name}")
-    return [path(copy).read_text() for copy in range(COPIES)]
+    path(_copy()).with_suffix(".new").write_text(word)
+    path(_copy()).with_suffix(".new").rename(path(_copy()))
+    _wait_until(lambda: all(path(copy).exists() for copy in range(_copies())), f"not all came to {step} of {name}")
+    return [path(copy).read_text() for copy in range(_copies())]
 
 
 def pytest_configure(config):
@@ -66,7 +77,7 @@ def meet(request, meet_as):
 
 
 def _wait_for(ports, copies):
-    record = RUN / "events" / "orchestrator.jsonl"
+    record = _run() / "events" / "orchestrator.jsonl"
     wanted = {(copy, port) for copy in copies for port in ports}
 
     def were_seen():
@@ -80,10 +91,10 @@ def _wait_for(ports, copies):
 @pytest.fixture
 def until_all_seen():
     """Wait until the run has seen a listener on *port* in every copy."""
-    return lambda port: _wait_for([port], range(COPIES))
+    return lambda port: _wait_for([port], range(_copies()))
 
 
 @pytest.fixture
 def until_seen():
     """Wait until the run has seen this copy's listeners on all *ports*."""
-    return lambda *ports: _wait_for(ports, [COPY])
+    return lambda *ports: _wait_for(ports, [_copy()])

@@ -6,8 +6,6 @@ import socket
 import struct
 import threading
 
-COPY = int(os.environ["PARASUITE_COPY"])
-
 
 def test_a_copy_refuses_itself():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as second:
@@ -36,7 +34,8 @@ def test_a_connection_of_ones_own_and_its_time_wait_refuse():
 
 
 def test_equal_numbers_on_addresses_of_each_copys_own():
-    with socket.create_server((f"127.0.1.{COPY + 1}", int(os.environ["PLANTED_PORT"]))):
+    copy = int(os.environ["PARASUITE_COPY"])
+    with socket.create_server((f"127.0.1.{copy + 1}", int(os.environ["PLANTED_PORT"]))):
         pass
 
 
@@ -119,7 +118,9 @@ def test_port_0_of_a_range_that_this_copy_has_taken():
         held.bind(("127.0.0.1", 0))
         port = held.getsockname()[1]
         try:
-            second.setsockopt(socket.IPPROTO_IP, 51, struct.pack("@I", port << 16 | port))  # IP_LOCAL_PORT_RANGE of ip(7).
+            second.setsockopt(
+                socket.IPPROTO_IP, 51, struct.pack("@I", port << 16 | port)
+            )  # IP_LOCAL_PORT_RANGE of ip(7).
         except OSError:
             return  # A kernel before 6.3.
         try:
