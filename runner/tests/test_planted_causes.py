@@ -100,8 +100,13 @@ def sensors(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="module", params=["exec", "fork"])
+def start(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, sensors: str) -> Iterator[Finished]:
+def finished(tmp_path_factory: pytest.TempPathFactory, sensors: str, start: str) -> Iterator[Finished]:
     """One run of all planted causes."""
     folder = tmp_path_factory.mktemp("causes")
     with contextlib.ExitStack() as stack:
@@ -122,7 +127,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, sensors: str) -> Iterator
             "PYTEST_ADDOPTS": "-p no:randomly",
         }
         made = Parasuite(folder, clean_environment())
-        yield made.run_pytest("-j", str(COPIES), "--sensors", sensors, planted("causes"), environ=environ)
+        arguments = ("--start", start, "--sensors", sensors, planted("causes"))
+        finished = made.run_pytest("-j", str(COPIES), *arguments, environ=environ)
+        assert "not forked" not in finished.stdout
+        yield finished
 
 
 def file_of(finding: dict[str, Any]) -> str:

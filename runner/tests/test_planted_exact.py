@@ -191,11 +191,12 @@ def assert_golden_defects(finished: Finished, environ: dict[str, str], without: 
 
 
 @pytest.mark.usefixtures("ample_network")
-@pytest.mark.parametrize("copies", [2, 8])
+@pytest.mark.parametrize(("copies", "start"), [(2, "exec"), (8, "exec"), (2, "fork")])
 def test_each_planted_defect_is_found_with_both_sides_under_its_golden_id(
-    parasuite: Parasuite, environ: dict[str, str], copies: int
+    parasuite: Parasuite, environ: dict[str, str], copies: int, start: str
 ) -> None:
-    finished = parasuite.run_pytest("-j", str(copies), planted("defects"), environ=environ)
+    finished = parasuite.run_pytest("-j", str(copies), "--start", start, planted("defects"), environ=environ)
+    assert "not forked" not in finished.stdout
     assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
     assert reported(finished) == expected(environ)
     exact = {finding["evidence"] for finding in finished.findings if finding["cause"] != "hard-coded"}
@@ -212,13 +213,14 @@ def test_each_planted_defect_is_found_with_both_sides_under_its_golden_id(
 
 @pytest.mark.usefixtures("ample_network")
 @pytest.mark.parametrize("sensors", ["auto", "recorder,sampler"])
-@pytest.mark.parametrize("copies", [2, 8])
-def test_nothing_is_said_of_the_innocents(parasuite: Parasuite, copies: int, sensors: str) -> None:
+@pytest.mark.parametrize(("copies", "start"), [(2, "exec"), (8, "exec"), (2, "fork")])
+def test_nothing_is_said_of_the_innocents(parasuite: Parasuite, copies: int, start: str, sensors: str) -> None:
     with reserve_port(child_reuses_address=False) as lease:
         environ = {"PLANTED_PORT": str(lease.port)}
         finished = parasuite.run_pytest(
-            "-j", str(copies), "--sensors", sensors, planted("look_alikes"), environ=environ
+            "-j", str(copies), "--start", start, "--sensors", sensors, planted("look_alikes"), environ=environ
         )
+    assert "not forked" not in finished.stdout
     assert (finished.code, reported(finished)) == (0, set()), finished.stdout[-3000:]
 
 
@@ -255,8 +257,10 @@ def of_python(environ: dict[str, str]) -> set[Reported]:
     return {found for found in expected_of_the_recorder(environ) if not found[3] & SANS_NATIVE}
 
 
-def test_the_recorder_alone_finds_those_of_python(parasuite: Parasuite, environ: dict[str, str]) -> None:
-    finished = parasuite.run_pytest("-j", "2", "--sensors", "recorder,sampler", planted("defects"), environ=environ)
+@pytest.mark.parametrize("start", ["exec", "fork"])
+def test_the_recorder_alone_finds_those_of_python(parasuite: Parasuite, environ: dict[str, str], start: str) -> None:
+    recorded = ("--start", start, "--sensors", "recorder,sampler")
+    finished = parasuite.run_pytest("-j", "2", *recorded, planted("defects"), environ=environ)
     assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
     assert of_python(environ) - reported(finished) == set()
     unknown = {found for found in reported(finished) - of_python(environ) if not SANS_NATIVE & found[3]}

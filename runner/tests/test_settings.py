@@ -41,6 +41,7 @@ EXAMPLES: dict[str, list[tuple[str, object]]] = {
     "repeat": [("1", 1), ("2", 2), ("3", 3)],
     "duration_s": [("90", 90.0), ("30m", 1800.0), ("1h30m1.5s", 5401.5)],
     "stagger_s": [("1", 1.0), ("0.5", 0.5), ("2", 2.0)],
+    "start": [("fork", "fork"), ("exec", "exec"), ("fork", "fork")],
     "seed": [("0", 0), ("7", 7), ("4294967295", 4294967295)],
     "until": [("failure", "failure"), ("finding", "finding"), ("failure", "failure")],
     "sensors": [("none", ()), ("auto", ("auto",)), ("recorder, sampler", ("recorder", "sampler"))],

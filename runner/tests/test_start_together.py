@@ -97,7 +97,8 @@ class NoStarter:
         self.notes: list[str] = []
         self.started: list[int] = []
 
-    def start(self, launch: Launch, _output: Path | None, /) -> None:
+    def start(self, launch: Launch, _output: Path | None, /, *, is_forked: bool) -> None:
+        assert not is_forked
         self.started.append(launch.copy)
 
     def reports(self, _wait_s: float, /) -> Iterator[CopyReport]:

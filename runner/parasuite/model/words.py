@@ -55,6 +55,16 @@ class NetworkMode(StrEnum):
     EACH = "each"
 
 
+class StartMode(StrEnum):
+    """How copies of a pytest target start.
+
+    EXEC: each by itself. FORK: one process imports the tests, and all are forked from it.
+    """
+
+    EXEC = "exec"
+    FORK = "fork"
+
+
 class AttributedBy(StrEnum):
     """How the test of a call is known, from the surest way to the vaguest.
 
@@ -105,6 +115,7 @@ class CopyVariable(StrEnum):
     FIXTURE = "PARASUITE_FIXTURE"
     STARTED_AT = "PARASUITE_STARTED_AT"
     SEED = "PARASUITE_SEED"
+    IMPORTER = "PARASUITE_IMPORTER"
 
 
 class TestTool(StrEnum):

@@ -34,6 +34,47 @@ class Launch:
     ignored_signals: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImporterLaunch:
+    """The process that imports the tests once, ready to start. The fields are a Launch's."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path
+    folder: Path
+
+
+def importer_launch(
+    target: Target, copy: Launch, *, python: str, pytest_args: tuple[str, ...], run_dir: Path, scratch_dir: Path
+) -> ImporterLaunch:
+    """The importer from which copies like *copy*, the first one, are forked; the other arguments as for `launches`.
+
+    It lacks the variables that only a copy has.
+    """
+    folder, scratch = run_dir / "importer", scratch_dir / "i"
+    only_copies = (CopyVariable.COPY, CopyVariable.COPY_DIR, CopyVariable.SEED)
+    env = {name: value for name, value in copy.env.items() if name not in only_copies}
+    env |= {**_temporary_folders(scratch), **_kept_files(folder), CopyVariable.IMPORTER: str(folder)}
+    if CopyVariable.RECORDER in env:
+        mode = env[CopyVariable.RECORDER].partition(" ")[0]
+        env[CopyVariable.RECORDER] = recorder_variable(mode, copy.copy, folder)
+    argv = target.argv(python=python, pytest_args=pytest_args, folder=folder, scratch=scratch)
+    return ImporterLaunch(argv=argv, env=env, cwd=copy.cwd, folder=folder)
+
+
+def _temporary_folders(scratch: Path) -> dict[str, str]:
+    # Short: the path of a Unix socket has at most 107 bytes (unix(7)), and pytest's tmp_path is below it.
+    return {name: str(scratch) for name in ("TMPDIR", "TEMP", "TMP")}
+
+
+def _kept_files(folder: Path) -> dict[str, str]:
+    # Copies would write into each other's. One that is only observed keeps them for the commands that follow it.
+    return {
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(folder / "hypothesis"),
+        "COVERAGE_FILE": str(folder / ".coverage"),
+    }
+
+
 def launches(
     target: Target,
     *,
@@ -101,18 +142,9 @@ def _launch(
     ignored_signals: tuple[int, ...],
     recorder_mode: str,
 ) -> Launch:
-    env = {
-        **environ,
-        CopyVariable.COPY_DIR: str(folder),
-        # Short: the path of a Unix socket has at most 107 bytes (unix(7)), and pytest's tmp_path is below it.
-        "TMPDIR": str(scratch),
-        "TEMP": str(scratch),
-        "TMP": str(scratch),
-    }
+    env = {**environ, CopyVariable.COPY_DIR: str(folder), **_temporary_folders(scratch)}
     if not inherits_streams:
-        # Copies would write into each other's. One that is only observed keeps them for the commands that follow it.
-        env["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
-        env["COVERAGE_FILE"] = str(folder / ".coverage")
+        env |= _kept_files(folder)
     if recorder_mode:
         env[CopyVariable.RECORDER] = recorder_variable(recorder_mode, copy, folder)
         if target.results is ResultSource.COMMAND:

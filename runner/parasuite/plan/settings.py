@@ -21,6 +21,7 @@ from parasuite.model.words import (
     NetworkMode,
     OptionalReport,
     OutputFormat,
+    StartMode,
     Until,
 )
 from parasuite.plan.capacity import processors
@@ -295,6 +296,19 @@ class Settings:
             default_shown="all at once; copies of a pytest tree begin their tests together",
             toml_types=(int, float, str),
             help="Start each copy SECONDS after the one before it.",
+        )
+    )
+    start: StartMode = _row(
+        Setting(
+            name="start",
+            value_type=Word(StartMode),
+            must_be=f"one of {', '.join(StartMode)}",
+            metavar="|".join(StartMode),
+            default=StartMode.EXEC.value,
+            applies_to=ResultSource.PYTEST,
+            instead="what a command starts cannot be forked",
+            is_ignored_elsewhere=True,
+            help="fork: import the tests once, and fork all copies from there (Linux); docs/fork.md.",
         )
     )
     seed: int | None = _row(

@@ -115,6 +115,11 @@ class RunFolder:
         for name in ("events", *(f"copies/{copy:03d}/{name}" for copy in range(copies) for name in FOLDERS)):
             (self.path / name).mkdir(parents=True)
 
+    def make_importer(self) -> None:
+        """Make the folder of the importer, from which copies are forked. It contains what a copy's does."""
+        for name in FOLDERS:
+            (self.path / "importer" / name).mkdir(parents=True)
+
     @classmethod
     def open(cls, path: Path) -> RunFolder:
         """The folder of an earlier run: *path* itself, or the latest one below it. Raises RunFolderError."""

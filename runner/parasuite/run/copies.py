@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from parasuite.model.copy_life import CopyStage, stage_after
 from parasuite.model.events import CopyState
 from parasuite.model.words import CopyPhase
-from parasuite.plan.launch import Launch
+from parasuite.plan.launch import ImporterLaunch, Launch
 from parasuite.run.starters.starter import STOP_GRACE_S, Starter
 from parasuite.run.supervisor.messages import (
     CopyOrder,
@@ -37,6 +37,7 @@ from parasuite.run.supervisor.messages import (
 
 _NAMED_MAX = 10
 _CPU_NOTED_BEFORE_S = 3.0
+IMPORTED_TOO_LONG = "importing the tests took longer than {seconds:g} s"
 STOPPED_BEFORE = "the run was stopped before"
 SWEPT = "swept"
 """In `Copy.stopping`: what outlived the main process is being killed."""
@@ -125,22 +126,52 @@ class Copy:
 
 
 class Copies:
-    """All copies of a round. Call `step` until `are_done`; the events that it returns are the whole record."""
+    """All copies of a round. Call `step` until `are_done`; the events that it returns are the whole record.
+
+    *importer*: what the copies are to be forked from; None to start each by itself. *why_not_forked*: why they were
+    not forked from it; "" if they were.
+    """
 
     def __init__(
-        self, launches: Sequence[Launch], starter: Starter, timeout_s: float | None, stagger_s: float | None = None
+        self,
+        launches: Sequence[Launch],
+        starter: Starter,
+        timeout_s: float | None,
+        stagger_s: float | None = None,
+        importer: ImporterLaunch | None = None,
     ) -> None:
         self.copies = [Copy(launch) for launch in launches]
         self._starter = starter
         self._timeout_s = timeout_s
         self._stagger_s = stagger_s or 0.0
+        self._importer = importer
+        self._is_importing = False
+        self.is_forking = False
+        self.why_not_forked = ""
         self._began_ns = 0
         self._new: list[CopyState] = []
 
     def start(self) -> None:
-        """Start them all at once, so that they overlap; or the first, and the others in later steps, if staggered."""
+        """Start them all at once, so that they overlap; or the first, and the others in later steps, if staggered.
+
+        With an importer, they start in a later step: once it has imported the tests, or if it cannot be used.
+        """
         self._began_ns = time.monotonic_ns()
-        self._start_due(self._began_ns)
+        if self._importer is None:
+            self._start_due(self._began_ns)
+        else:
+            self._is_importing = True
+            self._starter.start_importer(self._importer)
+
+    def _await_importer(self, now_ns: int) -> None:
+        """Go on with the start once the importer has answered, or has taken longer than a copy may."""
+        answer = self._starter.importer_answer
+        if answer is None and self._timeout_s is not None and now_ns - self._began_ns > self._timeout_s * 1e9:
+            answer = IMPORTED_TOO_LONG.format(seconds=self._timeout_s)
+            self._starter.end_importer(at_once=True)
+        if answer is not None:
+            self._is_importing, self.is_forking, self.why_not_forked = False, not answer, answer
+            self._began_ns = now_ns
 
     def _start_due(self, now_ns: int) -> None:
         for copy in self.copies:
@@ -148,7 +179,9 @@ class Copies:
                 continue
             copy.is_ordered = True
             output = None if copy.launch.inherits_streams else copy.launch.folder / "output.log"
-            self._starter.start(copy.launch, output)
+            self._starter.start(copy.launch, output, is_forked=self.is_forking)
+            if self.is_forking and all(other.is_ordered for other in self.copies):
+                self._starter.end_importer(at_once=False)
 
     def refuse(self, why: str) -> list[CopyState]:
         """Start none of them, because of *why*."""
@@ -165,7 +198,9 @@ class Copies:
         for report in self._starter.reports(wait_s):
             self._read(self.copies[report.copy], report)
         now_ns = time.monotonic_ns()
-        if self._starter.is_alive:
+        if self._is_importing:
+            self._await_importer(now_ns)
+        if self._starter.is_alive and not self._is_importing:
             self._start_due(now_ns)
         for copy in self.copies:
             if not self._starter.is_alive:

@@ -25,6 +25,7 @@ from parasuite.sensors.orchestrated import orchestrated_sensors
 
 _STEP_S = 0.1
 _GRACE_S = 1.0
+NOT_FORKED = "the copies were started one by one (--start exec), not forked: {why}"
 LATE = "the tests did not begin together: {limit} s after another copy, copy {copies} had not collected its tests"
 
 
@@ -58,6 +59,7 @@ class Round:
         )
         self.ended = RunEnd.COMPLETE
         self.notes: list[str] = []
+        self._is_start_noted = False
 
     @property
     def seeds(self) -> list[dict[str, int | str]]:
@@ -89,6 +91,7 @@ class Round:
             for event in self._copies.step(_STEP_S):
                 self._log.append(event)
                 self._announce(event)
+            self._note_start()
             answered = self._answer(signals.received, answered)
             while signals.for_command:
                 self._copies.pass_on(signals.for_command.pop(0))
@@ -113,6 +116,13 @@ class Round:
             return
         self._progress.say(f"{signal.Signals(signals.received[0]).name}: no copy is started")
         self.record(self._copies.refuse(STOPPED_BEFORE))
+
+    def _note_start(self) -> None:
+        """Say it once if the copies could not be forked."""
+        if self._copies.why_not_forked and not self._is_start_noted:
+            self._is_start_noted = True
+            self.notes.append(NOT_FORKED.format(why=self._copies.why_not_forked))
+            self._progress.say(self.notes[-1])
 
     def _end(self, signals: Signals, *, is_being_stopped: bool) -> None:
         """Find out how the round ended."""

@@ -22,9 +22,9 @@ from parasuite.model.events import RunStarted
 from parasuite.model.run_record import Overlap, RunRecord, Seeds
 from parasuite.model.sensors import SENSORS
 from parasuite.model.suspect import Suspect
-from parasuite.model.words import NetworkMode, TestOutcome
+from parasuite.model.words import NetworkMode, StartMode, TestOutcome
 from parasuite.plan.capacity import conditions, ephemeral_range, processors
-from parasuite.plan.launch import Launch, launches
+from parasuite.plan.launch import ImporterLaunch, Launch, importer_launch, launches
 from parasuite.plan.run_spec import RunSpec
 from parasuite.plan.seeds import copy_seed
 from parasuite.plan.targets import ResultSource, Target
@@ -156,7 +156,9 @@ class _Session:
                 no_new_privs=visibility.no_new_privs,
             )
             self.folder.write_record(record)
-            copies = Copies(self._launches(visibility, record), starter, self.spec.timeout_s, self.spec.stagger_s)
+            planned = self._launches(visibility, record)
+            importer = self._importer(planned[0], record)
+            copies = Copies(planned, starter, self.spec.timeout_s, self.spec.stagger_s, importer)
             # Without a mode it is not put into the copies, although it was asked for: the probe failed.
             sensors = [name for name in visibility.use if visibility.recorder_mode or not SENSORS[name].is_inside]
             failures = Failures(self.spec.fail_fast, _good_statuses(self.spec.target))
@@ -185,15 +187,18 @@ class _Session:
             record,
             ended=copies_round.ended,
             notes=(*self.spec.notes, *self._seed_note(), *copies_round.notes),
-            seeds=replace(record.seeds, copies=tuple(self._with_seeds(copies_round.seeds))),
+            seeds=replace(record.seeds, copies=tuple(self._with_seeds(copies_round.seeds, copies.is_forking))),
             errors=(copies_round.failure,) if copies_round.failure else (),
         )
         return record, tallies
 
-    def _with_seeds(self, reported: Sequence[Mapping[str, int | str]]) -> Iterator[Mapping[str, int | str]]:
-        """*reported*, the seeds of each copy, with the one that it was given."""
+    def _with_seeds(
+        self, reported: Sequence[Mapping[str, int | str]], are_forked: bool
+    ) -> Iterator[Mapping[str, int | str]]:
+        """*reported*, the seeds of each copy, with the one that it was given; forked ones have copy 0's hash seed."""
         for copy, seeds in enumerate(reported):
-            given = {} if self.spec.seed is None else {"PYTHONHASHSEED": copy_seed(self.spec.seed, copy)}
+            hashing = 0 if are_forked else copy
+            given = {} if self.spec.seed is None else {"PYTHONHASHSEED": copy_seed(self.spec.seed, hashing)}
             yield {**given, **seeds}
 
     def _seed_note(self) -> list[str]:
@@ -226,6 +231,26 @@ class _Session:
             if self.spec.target.results is ResultSource.PYTEST:
                 # If it is missing at the end, the suite has removed it, and with it the results.
                 (launch.folder / "results.jsonl").touch()
+        return planned
+
+    def _importer(self, first: Launch, record: RunRecord) -> ImporterLaunch | None:
+        """What the copies are to be forked from, with its folders made; None if each is to start by itself.
+
+        A single copy has nobody to share with, and one that is only observed starts as it would without parasuite.
+        """
+        is_pytest = self.spec.target.results is ResultSource.PYTEST
+        if self.spec.start is StartMode.EXEC or self.spec.copies == 1 or not is_pytest:
+            return None
+        planned = importer_launch(
+            self.spec.target,
+            first,
+            python=record.interpreter,
+            pytest_args=_pytest_args(self.spec),
+            run_dir=self.folder.path.resolve(),
+            scratch_dir=self.scratch,
+        )
+        self.folder.make_importer()
+        make_tmpdir(Path(planned.env["TMPDIR"]))
         return planned
 
     def _run_started(self) -> RunStarted:

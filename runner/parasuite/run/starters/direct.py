@@ -17,7 +17,7 @@ from typing import Any
 
 import psutil
 
-from parasuite.plan.launch import Launch
+from parasuite.plan.launch import ImporterLaunch, Launch
 from parasuite.run.starters.descriptors import inherited_descriptors
 from parasuite.run.supervisor.messages import (
     CopyOrder,
@@ -47,6 +47,7 @@ class Direct:
     def __init__(self) -> None:
         self.is_alive = True
         self.failure = ""
+        self.importer_answer: str | None = None
         self.notes: list[str] = []
         self.pid = 0
         self._mains: dict[int, psutil.Popen] = {}
@@ -60,7 +61,15 @@ class Direct:
     def provoke(self, order: Provoke) -> None:
         raise NotImplementedError("only the Linux supervisor has a sensor")
 
-    def start(self, launch: Launch, output: Path | None) -> None:
+    def start_importer(self, launch: ImporterLaunch) -> None:
+        del launch
+        self.importer_answer = "this is not Linux"
+
+    def end_importer(self, *, at_once: bool) -> None:
+        """There never is one."""
+
+    def start(self, launch: Launch, output: Path | None, *, is_forked: bool = False) -> None:
+        del is_forked
         t_ns = time.monotonic_ns()
         new_group: dict[str, Any] = (
             {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from parasuite.plan.launch import Launch
+from parasuite.plan.launch import ImporterLaunch, Launch
 from parasuite.run.supervisor.messages import CopyOrder, CopyReport, EnableSensor, Provoke
 
 STOP_GRACE_S = 5.0
@@ -30,10 +30,20 @@ class Starter(Protocol):
     def provoke(self, order: Provoke) -> None:
         """Have that sensor take the ports that the copy will ask for."""
 
-    def start(self, launch: Launch, output: Path | None) -> None:
+    importer_answer: str | None
+    """Why copies cannot be forked from the importer; "" if they can; None as long as it has not said so."""
+
+    def start_importer(self, launch: ImporterLaunch) -> None:
+        """Start the process that imports the tests, from which copies are to be forked; `importer_answer` follows."""
+
+    def end_importer(self, *, at_once: bool) -> None:
+        """Fork no more copies. *at_once*: kill the importer, and all that it started; no copy was forked from it."""
+
+    def start(self, launch: Launch, output: Path | None, *, is_forked: bool = False) -> None:
         """Start one copy; Started or StartFailed follows as a report.
 
         *output*: the file that its output is appended to, and it has no input; None: it gets parasuite's own streams.
+        *is_forked*: from the importer, which has answered that it can be.
         """
 
     def order(self, order: CopyOrder) -> None:

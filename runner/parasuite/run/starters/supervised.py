@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from parasuite.model.network_plan import NetworkPlan
-from parasuite.plan.launch import Launch
+from parasuite.plan.launch import ImporterLaunch, Launch
 from parasuite.run.starters.descriptors import inherited_descriptors
 from parasuite.run.starters.starter import STOP_GRACE_S
 from parasuite.run.starters.watchdog import PING_S, Silence
@@ -25,6 +25,8 @@ from parasuite.run.supervisor.messages import (
     CopyOrder,
     CopyReport,
     EnableSensor,
+    EndImporter,
+    ImporterReady,
     NoSubreaper,
     NoteCpuTime,
     Ping,
@@ -32,6 +34,7 @@ from parasuite.run.supervisor.messages import (
     Provoke,
     SignalMain,
     StartCopy,
+    StartImporter,
     network_text,
 )
 from parasuite.run.supervisor.process_tree import main_thread_of
@@ -72,6 +75,7 @@ class Supervised:
         self.pid = self._process.pid
         self.is_alive = True
         self.failure = ""
+        self.importer_answer: str | None = None
         self.notes: list[str] = []
         self._channel = Channel(here)
         self._silence: Silence | None = None
@@ -85,7 +89,20 @@ class Supervised:
     def provoke(self, order: Provoke) -> None:
         self._channel.send(order)
 
-    def start(self, launch: Launch, output: Path | None) -> None:
+    def start_importer(self, launch: ImporterLaunch) -> None:
+        if self._network is not None:
+            self.importer_answer = "each has a network of its own"
+            return
+        self._channel.send(
+            StartImporter(
+                argv=launch.argv, env=dict(launch.env), cwd=str(launch.cwd), output=str(launch.folder / "output.log")
+            )
+        )
+
+    def end_importer(self, *, at_once: bool) -> None:
+        self._channel.send(EndImporter(at_once))
+
+    def start(self, launch: Launch, output: Path | None, *, is_forked: bool = False) -> None:
         self._channel.send(
             StartCopy(
                 copy=launch.copy,
@@ -95,6 +112,7 @@ class Supervised:
                 output="" if output is None else str(output),
                 ignored=launch.ignored_signals,
                 network=self._network,
+                is_forked=is_forked,
             )
         )
 
@@ -115,6 +133,8 @@ class Supervised:
                     case Pong():
                         self._silence = None
                         self._ping_at_s = time.monotonic() + PING_S
+                    case ImporterReady(why=why):
+                        self.importer_answer = why
                     case NoSubreaper(why=why):
                         self._note_no_subreaper(why)
                     case _ if isinstance(message, CopyReport):

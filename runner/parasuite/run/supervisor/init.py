@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import time
+from collections.abc import Callable
 
 from parasuite.run.networks.namespace import NetworkError, enter_network
 from parasuite.run.supervisor.channel import Channel
@@ -49,12 +50,23 @@ _LIST_POLL_S = 0.005
 
 
 class Init:
-    """*channel*: to the supervisor. *sensor*: where the main process sends the sensor's descriptor, if observed."""
+    """*channel*: to the supervisor. *sensor*: where the main process sends the sensor's descriptor, if observed.
 
-    def __init__(self, copy: int, channel: Channel, sensor: socket.socket | None) -> None:
+    *start*: starts the main process, instead of a fork and an execution: returns its pid and a descriptor from which
+    comes why that failed, in words, and then end of file. May raise OSError.
+    """
+
+    def __init__(
+        self,
+        copy: int,
+        channel: Channel,
+        sensor: socket.socket | None,
+        start: Callable[[RunMainProcess], tuple[int, int]] | None = None,
+    ) -> None:
         self._copy = copy
         self._channel = channel
         self._sensor = sensor
+        self._start = start or self._fork_main
         self._main = 0
         self._cpu_noted: tuple[float, int] | None = None  # When, and the CPU time of the tree until then.
         self._wakeup = ChildWakeup()
@@ -83,7 +95,7 @@ class Init:
         self._channel.send(TreeGone(copy=self._copy, t_ns=time.monotonic_ns()))
 
     def _start_main(self, order: RunMainProcess) -> bool:
-        """Fork the main process and report how that went; whether it runs.
+        """Start the main process and report how that went; whether it runs.
 
         A network of the copy's own is entered before: a socket that shows it must be made in it.
         """
@@ -95,19 +107,13 @@ class Init:
                 why = f"no network of its own: {error.strerror}"
                 self._channel.send(StartFailed(copy=self._copy, t_ns=t_ns, why=why))
                 return False
-        read_fd, write_fd = os.pipe()
         try:
-            self._main = os.fork()
+            self._main, read_fd = self._start(order)
         except OSError as error:
             self._channel.send(StartFailed(copy=self._copy, t_ns=t_ns, why=f"fork: {error.strerror}"))
             return False
-        if self._main == 0:
-            os.close(read_fd)
-            become_main_process(order, write_fd, self._sensor)
-        os.close(write_fd)
         if self._sensor is not None:
             self._sensor.close()
-        # The other end is closed by the program's execution (close-on-exec), or after an error was written.
         with open(read_fd, "rb") as stream:
             failure = stream.read()
         if failure:
@@ -117,6 +123,16 @@ class Init:
             return False
         self._channel.send(Started(copy=self._copy, t_ns=t_ns, pid=self._main, init=os.getpid()))
         return True
+
+    def _fork_main(self, order: RunMainProcess) -> tuple[int, int]:
+        read_fd, write_fd = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(read_fd)
+            become_main_process(order, write_fd, self._sensor)
+        # The main process's end is closed by the program's execution (close-on-exec), or after an error was written.
+        os.close(write_fd)
+        return pid, read_fd
 
     def _reap(self) -> bool:
         """Collect the children that have ended; whether there are others."""

@@ -44,7 +44,7 @@ def main(descriptor: int, lifeline_descriptor: int, network: str = "") -> None:
         _refuse_copies(Channel(orchestrator), f"fork: {error.strerror}")
         return
     become_subreaper()
-    Supervisor(Channel(orchestrator), spawner, spawner_pid, descriptors).run()
+    Supervisor(Channel(orchestrator), spawner, spawner_pid, lifeline, descriptors).run()
 
 
 def _raise_descriptor_limit() -> tuple[int, int]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import resource
 import signal
 import socket
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 from parasuite.model.words import CopyVariable
 from parasuite.plan.recorder_variable import in_events_mode
-from parasuite.run.supervisor.messages import RunMainProcess, shell_status
+from parasuite.run.supervisor.messages import RunMainProcess, from_json, shell_status
 from parasuite.sensors import supervised
 
 _NOT_EXECUTED = 126
 _SHELL = "/bin/sh"
+_ROOT = Path(__file__).parents[3]
 
 
 def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.socket | None) -> NoReturn:
@@ -41,7 +45,7 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
             os.dup2(output, 2)
         os.chdir(order.cwd)
         env = dict(order.env)
-        if sensor is not None and not _enter(sensor, order) and CopyVariable.RECORDER in env:
+        if sensor is not None and not enter_sensor(sensor, order) and CopyVariable.RECORDER in env:
             # Its recorders publish pages for a sensor that is not there; they can write events themselves instead.
             env[CopyVariable.RECORDER] = in_events_mode(env[CopyVariable.RECORDER])
         with contextlib.suppress(ValueError):
@@ -56,7 +60,23 @@ def become_main_process(order: RunMainProcess, error_fd: int, sensor: socket.soc
         os._exit(status)
 
 
-def _enter(sensor: socket.socket, order: RunMainProcess) -> bool:
+def become_importer(channel: socket.socket, orders: socket.socket) -> NoReturn:
+    """Execute what the RunMainProcess that comes on *channel* names, as a main process of no copy; *orders* stays
+    open.
+
+    Its variable PARASUITE_IMPORTER, the importer's folder, is supplemented with what _parasuite_importer needs.
+    """
+    with open(channel.fileno(), "rb", closefd=False) as stream:
+        order = from_json(stream.readline())
+    assert isinstance(order, RunMainProcess)
+    orders.set_inheritable(True)
+    needed = json.dumps([orders.fileno(), str(_ROOT), order.env[CopyVariable.IMPORTER]])
+    env = {**order.env, CopyVariable.IMPORTER: needed}
+    become_main_process(replace(order, env=env), channel.fileno(), None)
+
+
+def enter_sensor(sensor: socket.socket, order: RunMainProcess) -> bool:
+    """Have this process and all that it starts observed; whether they are. *sensor*: as above."""
     return supervised.enter(sensor, has_own_network=order.network is not None)
 
 

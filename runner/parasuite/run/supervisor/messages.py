@@ -107,7 +107,7 @@ class StartCopy:
 
     If *output* is "", the copy gets the standard streams that parasuite was started with. *ignored*: the numbers of
     the signals that it ignores at its start. *network*: the copy gets a network of its own, which is to be like that;
-    None if it uses parasuite's.
+    None if it uses parasuite's. *is_forked*: from the importer, which runs *argv* in *cwd* already.
     """
 
     copy: int
@@ -117,6 +117,58 @@ class StartCopy:
     output: str
     ignored: tuple[int, ...]
     network: NetworkPlan | None = None
+    is_forked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartImporter:
+    """Start the process that imports the tests and forks copies; ImporterReady follows. Fields as in StartCopy."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: str
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndImporter:
+    """No copy is forked from the importer any more. *is_at_once*: kill it, and all that it started."""
+
+    is_at_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnImporter:
+    """Fork the process that becomes the importer. The packet carries its end of a channel on which RunMainProcess
+    comes, and the socket on which it reports that it is ready and takes ForkInit.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class KillImporter:
+    """Kill the importer, and all that it started."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImporterEnded:
+    """From the spawner: the importer has ended, or could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class ForkInit:
+    """To the importer: fork an init for *copy*, and its main process. The packet carries what SpawnInit's does, and
+    before that the lifeline.
+    """
+
+    copy: int
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptInit:
+    """To the spawner: its child *pid* is the init of *copy*. It was forked from the importer."""
+
+    copy: int
+    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +285,13 @@ class InitReady:
 
 
 @dataclass(frozen=True, slots=True)
+class ImporterReady:
+    """The importer has imported the tests. *why*: why copies cannot be forked from it, for people; "" if they can."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class NoSubreaper:
     """An init may not be a subreaper, and *why*: what leaves its parent also leaves the copy's tree."""
 
@@ -245,11 +304,19 @@ Message: TypeAlias = (
     | EnableSensor
     | Provoke
     | StartCopy
+    | StartImporter
+    | EndImporter
     | SpawnInit
+    | SpawnImporter
+    | KillImporter
+    | ImporterEnded
+    | ForkInit
+    | AdoptInit
     | RunMainProcess
     | CopyReport
     | Pong
     | InitReady
+    | ImporterReady
     | NoSubreaper
 )
 
@@ -266,7 +333,14 @@ _CLASSES: dict[str, type[Message]] = {
         EnableSensor,
         Provoke,
         StartCopy,
+        StartImporter,
+        EndImporter,
         SpawnInit,
+        SpawnImporter,
+        KillImporter,
+        ImporterEnded,
+        ForkInit,
+        AdoptInit,
         RunMainProcess,
         Started,
         StartFailed,
@@ -277,6 +351,7 @@ _CLASSES: dict[str, type[Message]] = {
         TreeGone,
         Pong,
         InitReady,
+        ImporterReady,
         NoSubreaper,
     )
 }

@@ -18,12 +18,17 @@ import time
 from parasuite.run.supervisor.channel import Channel
 from parasuite.run.supervisor.child_wakeup import ChildWakeup
 from parasuite.run.supervisor.init import Init
+from parasuite.run.supervisor.main_process import become_importer
 from parasuite.run.supervisor.messages import (
+    AdoptInit,
+    ImporterEnded,
     InitLost,
+    KillImporter,
     KillInit,
     Message,
     Ping,
     Pong,
+    SpawnImporter,
     SpawnInit,
     StartFailed,
     from_json,
@@ -45,6 +50,8 @@ class Spawner:
         self._supervisor_pid = os.getppid()
         self._lifeline = lifeline
         self._inits: dict[int, int] = {}  # pid -> copy
+        self._importer = 0  # Its pid; 0 before it is started, -1 once it has ended.
+        self._unknown_ended: dict[int, int] = {}  # pid -> status, of children that may be inits, as AdoptInit says.
         self._ended: list[tuple[int, int]] = []  # (copy, status of its init)
         self._wakeup = ChildWakeup()
 
@@ -94,6 +101,16 @@ class Spawner:
                 self._send(Pong())
             case SpawnInit(copy=copy):
                 self._spawn(copy, [socket.socket(fileno=descriptor) for descriptor in descriptors])
+            case SpawnImporter():
+                self._spawn_importer([socket.socket(fileno=descriptor) for descriptor in descriptors])
+            case AdoptInit(copy=copy, pid=pid):
+                self._inits[pid] = copy
+                if (status := self._unknown_ended.pop(pid, None)) is not None:
+                    del self._inits[pid]
+                    self._ended.append((copy, status))
+            case KillImporter():
+                # Nobody else's tree is here that is not an init's: no copy has been forked from it yet.
+                kill_tree(spare=frozenset(self._inits), collect=self._collect)
             case KillInit(copy=copy):
                 for pid, of_copy in self._inits.items():
                     if of_copy == copy:
@@ -124,6 +141,22 @@ class Spawner:
         for sock in sockets:
             sock.close()
 
+    def _spawn_importer(self, sockets: list[socket.socket]) -> None:
+        """Fork what becomes the importer. *sockets*: its end of a channel, and the one that it keeps."""
+        channel, orders = sockets
+        try:
+            pid = os.fork()
+        except OSError:
+            pid = -1
+            self._send(ImporterEnded())
+        if pid == 0:
+            self._supervisor.close()
+            self._wakeup.close()
+            become_importer(channel, orders)
+        self._importer = pid
+        for sock in sockets:
+            sock.close()
+
     def _collect(self) -> bool:
         """Collect every child that has ended, and note which of them were inits; whether there are other children."""
         while True:
@@ -133,8 +166,13 @@ class Spawner:
                 return False
             if pid == 0:
                 return True
-            if (copy := self._inits.pop(pid, None)) is not None:
+            if pid == self._importer:
+                self._importer = -1
+                self._send(ImporterEnded())
+            elif (copy := self._inits.pop(pid, None)) is not None:
                 self._ended.append((copy, status))
+            elif self._importer != 0:
+                self._unknown_ended[pid] = status
 
     def _reap(self) -> None:
         """Collect what has ended; if an init died before its tree, kill that tree, which is ours now."""
@@ -142,7 +180,8 @@ class Spawner:
         while self._ended:
             copy, status = self._ended.pop(0)
             if status != 0:
-                left = kill_tree(spare=frozenset(self._inits), collect=self._collect).left
+                spare = frozenset(self._inits) | ({self._importer} if self._importer > 0 else frozenset())
+                left = kill_tree(spare=spare, collect=self._collect).left
                 self._send(InitLost(copy=copy, t_ns=time.monotonic_ns(), left=left))
 
     def _send(self, message: Message) -> None:

@@ -17,11 +17,17 @@ from parasuite.model.causes import Cause
 from parasuite.model.suspect import Suspect
 from parasuite.model.words import Protocol, SensorStatus
 from parasuite.run.supervisor.channel import Channel
+from parasuite.run.supervisor.importer import Importer
 from parasuite.run.supervisor.messages import (
+    AdoptInit,
     DumpStacks,
     EnableSensor,
+    EndImporter,
+    ImporterEnded,
+    ImporterReady,
     InitLost,
     InitReady,
+    KillImporter,
     KillInit,
     KillTree,
     Message,
@@ -33,9 +39,11 @@ from parasuite.run.supervisor.messages import (
     RunMainProcess,
     SignalMain,
     SignalTree,
+    SpawnImporter,
     SpawnInit,
     StartCopy,
     StartFailed,
+    StartImporter,
     TreeGone,
     from_json,
     to_json,
@@ -46,25 +54,37 @@ from parasuite.run.supervisor.spawner import PACKET_MAX
 from parasuite.sensors import supervised
 
 SPAWNER_GRACE_S = 5.0
+IMPORTER_HAS_ENDED = "the process that had imported the tests ended"
 _FLUSH_S = 0.05
 _END_POLL_S = 0.005
 _PINGS_MAX = 30  # One a second. The spawner is busy for up to 5 s while it kills a tree.
 
-_Source: TypeAlias = int | tuple[int, socket.socket]
-"""Who is at the other end of a descriptor: the init of a copy, or a copy's main process on its sensor socket."""
+_Source: TypeAlias = int | tuple[int, socket.socket] | Importer
+"""Who is at the other end of a descriptor: the init of a copy, a copy's main process on its sensor socket, or the
+importer.
+"""
 
 
 class Supervisor:
-    """*spawner*: the socket to the spawner, whose pid is *spawner_pid*. *descriptors*: see RunMainProcess."""
+    """*spawner*: the socket to the spawner, whose pid is *spawner_pid*. *lifeline*: see package.
+
+    *descriptors*: see RunMainProcess.
+    """
 
     def __init__(
-        self, orchestrator: Channel, spawner: socket.socket, spawner_pid: int, descriptors: tuple[int, int]
+        self,
+        orchestrator: Channel,
+        spawner: socket.socket,
+        spawner_pid: int,
+        lifeline: socket.socket,
+        descriptors: tuple[int, int],
     ) -> None:
         self._orchestrator = orchestrator
         self._spawner = spawner
         self._spawner_pid = spawner_pid
         self._spawner_has_gone = False
         self._unanswered_pings = 0
+        self._lifeline = lifeline
         self._descriptors = descriptors
         self._poll = select.poll()
         self._sources: dict[int, _Source] = {}  # By descriptor.
@@ -72,6 +92,8 @@ class Supervisor:
         self._poll.register(spawner, select.POLLIN)
         self._inits: dict[int, Channel] = {}  # copy -> channel to its init
         self._init_pids: dict[int, int] = {}  # pid -> copy
+        self._importer: Importer | None = None
+        self._forked: set[int] = set()  # Copies whose init is to come from the importer, and has not reported yet.
         self._finished: set[int] = set()
         self._sensor: supervised.SupervisedSensor | None = None
 
@@ -94,18 +116,24 @@ class Supervisor:
                 match source:
                     case int() as copy:
                         self._relay(copy)
+                    case Importer() if source is self._importer:
+                        self._hear_importer(source)
                     case (int() as copy, socket.socket() as sensor_socket):
                         self._adopt(copy, sensor_socket)
-            for channel in (self._orchestrator, *self._inits.values()):
+            for channel in self._channels():
                 channel.flush()
         self._end()
         if self._sensor:
             self._sensor.serve(self._poll.poll(0))
             self._sensor.end()
 
+    def _channels(self) -> list[Channel]:
+        importers = [self._importer.channel] if self._importer else []
+        return [self._orchestrator, *importers, *self._inits.values()]
+
     def _timeout_ms(self) -> float | None:
         due_s = [] if self._sensor is None else [self._sensor.timeout_s()]
-        if any(channel.has_unsent for channel in (self._orchestrator, *self._inits.values())):
+        if any(channel.has_unsent for channel in self._channels()):
             due_s.append(_FLUSH_S)
         timeout_s = min((due for due in due_s if due is not None), default=None)
         return None if timeout_s is None else timeout_s * 1000
@@ -114,6 +142,8 @@ class Supervisor:
         """Close the sockets to the inits and the spawner, which makes them end; kill what is left after a while."""
         for channel in self._inits.values():
             channel.close()
+        if self._importer is not None:
+            self._importer.close()
         self._spawner.close()
         give_up_s = time.monotonic() + 2 * SPAWNER_GRACE_S
         with contextlib.suppress(ChildProcessError):
@@ -121,11 +151,11 @@ class Supervisor:
                 time.sleep(_END_POLL_S)
         kill_tree()
 
-    def _add_source(self, sock: socket.socket, source: _Source) -> None:
+    def _add_source(self, sock: socket.socket | Importer, source: _Source) -> None:
         self._poll.register(sock, select.POLLIN)
         self._sources[sock.fileno()] = source
 
-    def _remove_source(self, sock: socket.socket) -> None:
+    def _remove_source(self, sock: socket.socket | Importer) -> None:
         self._poll.unregister(sock)
         del self._sources[sock.fileno()]
 
@@ -145,6 +175,10 @@ class Supervisor:
                         programs=order.programs,
                     )
                 )
+            case StartImporter():
+                self._start_importer(order)
+            case EndImporter():
+                self._end_importer(is_at_once=order.is_at_once)
             case StartCopy():
                 self._start(order)
             case KillInit():
@@ -169,11 +203,18 @@ class Supervisor:
         )
 
     def _start(self, order: StartCopy) -> None:
-        """Have the spawner fork an init, and tell the init what its copy runs."""
+        """Have the spawner or the importer fork an init, and tell the init what its copy runs."""
         copy = order.copy
         here, there = socket.socketpair()
         sensor_here, sensor_there = socket.socketpair() if self._sensor else (None, None)
-        self._send_to_spawner(SpawnInit(copy), [there] if sensor_there is None else [there, sensor_there])
+        sockets = [there] if sensor_there is None else [there, sensor_there]
+        if not order.is_forked:
+            self._send_to_spawner(SpawnInit(copy), sockets)
+        elif self._importer is None or not self._importer.fork(copy, [self._lifeline, *sockets]):
+            self._orchestrator.send(StartFailed(copy=copy, t_ns=time.monotonic_ns(), why=IMPORTER_HAS_ENDED))
+            return
+        else:
+            self._forked.add(copy)
         there.close()
         if sensor_here is not None and sensor_there is not None:
             sensor_there.close()
@@ -191,6 +232,43 @@ class Supervisor:
                 network=order.network,
             )
         )
+
+    def _start_importer(self, order: StartImporter) -> None:
+        """Have the spawner fork the importer, and tell it what to execute."""
+        channel, channel_there = socket.socketpair()
+        self._importer = Importer(Channel(channel))
+        with channel_there, self._importer.there as orders_there:
+            self._send_to_spawner(SpawnImporter(), [channel_there, orders_there])
+        self._importer.execute(order, self._descriptors)
+        self._add_source(self._importer, self._importer)
+
+    def _end_importer(self, *, is_at_once: bool) -> None:
+        """Let the importer carry out what it was ordered, and end; or have it killed, with all that it started."""
+        if self._importer is None:
+            return
+        if self._importer.fileno() in self._sources:
+            self._remove_source(self._importer)
+        self._importer.close()
+        self._importer = None
+        if is_at_once:
+            self._send_to_spawner(KillImporter())
+
+    def _hear_importer(self, importer: Importer) -> None:
+        """Pass it on if copies can be forked from it. If they cannot, it is going to end."""
+        self._remove_source(importer)
+        importer.receive()
+        if importer.is_ready:
+            self._orchestrator.send(ImporterReady(""))
+
+    def _importer_has_ended(self) -> None:
+        """Pass on why it could not be used, once nothing is left of what it started."""
+        importer = self._importer
+        if importer is None or importer.is_ready:
+            return
+        if importer.fileno() in self._sources:
+            importer.receive()
+        self._end_importer(is_at_once=True)
+        self._orchestrator.send(ImporterReady(importer.why_unfit))
 
     def _send_to_spawner(self, order: Message, sockets: list[socket.socket] | None = None) -> None:
         descriptors = [sock.fileno() for sock in sockets or []]
@@ -222,6 +300,8 @@ class Supervisor:
         match from_json(packet):
             case Pong():
                 self._unanswered_pings = 0
+            case ImporterEnded():
+                self._importer_has_ended()
             case InitLost(copy=copy) as report:
                 # What the init itself reported last comes first.
                 self._relay(copy)
@@ -238,6 +318,9 @@ class Supervisor:
             match message:
                 case InitReady():
                     self._init_pids[message.pid] = copy
+                    if copy in self._forked:
+                        self._forked.remove(copy)
+                        self._send_to_spawner(AdoptInit(copy, message.pid))
                     if message.no_subreaper:
                         self._orchestrator.send(NoSubreaper(message.no_subreaper))
                 case _:
@@ -245,7 +328,12 @@ class Supervisor:
                     if isinstance(message, TreeGone | StartFailed):
                         self._finished.add(copy)
         if channel.at_end:
-            # If the init ended before its tree, the spawner kills that tree and then reports it.
+            # If the init ended before its tree, the spawner kills that tree and then reports it. But it does not know
+            # the init that the importer was to fork.
+            if copy in self._forked:
+                self._forked.remove(copy)
+                self._finished.add(copy)
+                self._orchestrator.send(StartFailed(copy=copy, t_ns=time.monotonic_ns(), why=IMPORTER_HAS_ENDED))
             self._remove_source(channel.sock)
             channel.close()
             del self._inits[copy]

@@ -39,11 +39,13 @@ _OURS = (
     "PARASUITE_FIXTURE",
     "PARASUITE_STARTED_AT",
     "PARASUITE_RESULTS",
+    "PARASUITE_IMPORTER",
 )
 _PATH, _FIXTURE, _STARTED_AT = "PYTHONPATH", "PARASUITE_FIXTURE", "PARASUITE_STARTED_AT"
 # Every environment that was made from os.environ has it: programs may read it.
 _INHERITED = "PARASUITE_COPY_DIR"
 _SCRIPT_HEAD = 512
+_becoming: list[Callable[[str], None]] = []
 _putenv, _unsetenv = os.putenv, getattr(os, "unsetenv", None)
 
 
@@ -91,10 +93,22 @@ def follow() -> None:
 
 def set_fixture(fixture: str) -> None:
     """Have children that are started from now on know that *fixture* ("scope:name") started them; "": none did."""
-    _set(_FIXTURE, fixture)
+    set_hidden(_FIXTURE, fixture)
 
 
-def _set(name: str, value: str) -> None:
+def on_become_copy(listener: Callable[[str], None]) -> None:
+    """Have *listener* called with PARASUITE_RECORDER of the copy that this process becomes, if it is an importer."""
+    _becoming.append(listener)
+
+
+def become_copy(variable: str) -> None:
+    """Have this process, which was forked from an importer, and its children recorded. *variable*: as above."""
+    set_hidden("PARASUITE_RECORDER", variable)
+    for listener in _becoming:
+        listener(variable)
+
+
+def set_hidden(name: str, value: str) -> None:
     """Have children that are started from now on get the variable *name*; not if *value* is ""."""
     if _unsetenv is None or hidden.get(name, "") == value:
         return
@@ -211,7 +225,7 @@ def patch_multiprocessing(util: Any, frames_of: Callable[[Any], str]) -> None:
 
 def _start_at(frames_of: Callable[[Any], str], frame: Any) -> None:
     # Programs that print their environment do so by line.
-    _set(_STARTED_AT, frames_of(frame).replace("\n", "\t"))
+    set_hidden(_STARTED_AT, frames_of(frame).replace("\n", "\t"))
 
 
 def _list_with_ours(paths: Any, env: Any) -> Any:

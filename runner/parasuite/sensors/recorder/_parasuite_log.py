@@ -184,7 +184,9 @@ class _Lines:
 
 
 class Log:
-    """The events of one process."""
+    """The events of one process; none as long as it *is_importer* (_parasuite_recorder)."""
+
+    is_importer = False
 
     def __init__(self, folder: str, copy: int) -> None:
         self._folder = folder
@@ -211,9 +213,16 @@ class Log:
         self._parents.append(self._lines)
         self._begin()
 
+    def become_copy(self, folder: str, copy: int) -> None:
+        """Write into *folder* from now on, as a process of *copy*."""
+        self._folder, self._copy, self.is_importer = folder, copy, False
+        self._begin()
+
     # --- writing ----------------------------------------------------------------------------------------------------
 
     def _write(self, fields: Fields) -> None:
+        if self.is_importer:
+            return
         lines = self._lines
         if not self._is_introduced:
             self._is_introduced = True

@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 import _parasuite_tests as tests
 import pytest
 from _parasuite_environment import hidden
-from _parasuite_results import VARIABLE, Stream, both_ends_of, end_of, is_started_by_a_test
+from _parasuite_results import VARIABLE, KeptLines, Stream, both_ends_of, end_of, is_started_by_a_test
 
 _ATTEMPTS_MAX = 20
 _NAME = "parasuite-results"
@@ -26,6 +26,13 @@ if "PARASUITE_BYTECODE" in hidden and VARIABLE not in hidden and sys.pycache_pre
     # The user wants no compiled files next to the tests. But without them pytest would compile every test file again
     # in each copy, so pytest's go into a folder of parasuite's. Other Python processes of the copy write none.
     sys.dont_write_bytecode, sys.pycache_prefix = False, hidden["PARASUITE_BYTECODE"]
+
+importer: Any = None
+if "PARASUITE_IMPORTER" in hidden:
+    # Before the user's code runs, so that it sees what that opens.
+    from _parasuite_importer import Importer
+
+    importer = Importer(hidden["PARASUITE_IMPORTER"])
 
 
 def _reason(report: Any) -> str:
@@ -72,7 +79,7 @@ class ResultsPlugin:
     it with the outcome "retried" and continues within the same test. flaky makes a failed report that no hook gets.
     """
 
-    def __init__(self, stream: Stream, barrier: str = "") -> None:
+    def __init__(self, stream: Stream | KeptLines, barrier: str = "") -> None:
         self._stream = stream
         self._barrier = barrier
         self._nodes_collected = 0
@@ -84,10 +91,24 @@ class ResultsPlugin:
     def pytest_sessionstart(self, session: Any) -> None:
         self._is_controller = session.config.pluginmanager.has_plugin("dsession")
         # By now pytest-randomly has drawn a seed if none was given. Hypothesis has a seed only if one was given.
+        if isinstance(self._stream, Stream):
+            self._write_seeds(session.config)
+
+    def _write_seeds(self, config: Any) -> None:
         known = {"pytest-randomly": "randomly_seed", "hypothesis": "hypothesis_seed"}
-        seeds = {name: session.config.getoption(option, None) for name, option in known.items()}
+        seeds = {name: config.getoption(option, None) for name, option in known.items()}
         if any(seed is not None for seed in seeds.values()):
             self._stream.write("seeds", seeds={name: seed for name, seed in seeds.items() if seed is not None})
+
+    def become_copy(self, stream: Stream, barrier: str, session: Any) -> None:
+        """Called in a process that was forked from an importer: from now on write into *stream*, also what was kept.
+
+        *barrier*: the file that it waits for before its first test.
+        """
+        if isinstance(self._stream, KeptLines):
+            self._stream.pour_into(stream)
+        self._stream, self._barrier = stream, barrier
+        self._write_seeds(session.config)
 
     def pytest_collection_finish(self, session: Any) -> None:
         self._stream.write_collected([item.nodeid for item in session.items])
@@ -195,11 +216,22 @@ class ResultsPlugin:
 
 @pytest.hookimpl(tryfirst=True)  # Before pytest-randomly and Hypothesis read their options.
 def pytest_configure(config: Any) -> None:
+    if importer is not None and importer.configure(config):
+        results = ResultsPlugin(KeptLines())
+        config.pluginmanager.register(results, _NAME)
+        importer.is_forked_with(
+            lambda session, folder: results.become_copy(Stream(folder), _barrier(folder), session)
+        )
+        return
     folder = os.environ.get("PARASUITE_COPY_DIR")
     if folder:
         if "PARASUITE_SEED" in os.environ:
             seed(config, int(os.environ["PARASUITE_SEED"]))
-        register(config, folder, os.path.join(os.path.dirname(os.path.dirname(folder)), "barrier"))
+        register(config, folder, _barrier(folder))
+
+
+def _barrier(folder: str) -> str:
+    return os.path.join(os.path.dirname(os.path.dirname(folder)), "barrier")
 
 
 def seed(config: Any, number: int) -> None:

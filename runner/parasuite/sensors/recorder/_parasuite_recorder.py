@@ -37,9 +37,14 @@ _KINDS = {"socket.bind": BIND, "socket.connect": CONNECT, "socket.sendto": SEND}
 
 
 class Recorder:
-    """The recorder of one process. A forked child gets its own page and log."""
+    """The recorder of one process. A forked child gets its own page and log.
 
-    def __init__(self, folder: str, copy: int, writes_events: bool) -> None:
+    *is_importer*: the process only imports the tests of copies that are forked from it. Nothing is recorded until
+    `become_copy`.
+    """
+
+    def __init__(self, folder: str, copy: int, writes_events: bool, is_importer: bool = False) -> None:
+        self._is_importer = is_importer
         self._pages = os.path.join(folder, "pages")
         self._page: Page | None = None
         self._kept: list[Any] = []
@@ -50,6 +55,7 @@ class Recorder:
             from _parasuite_log import Log
 
             self.log = Log(os.path.join(folder, "recorder"), copy)
+            self.log.is_importer = is_importer
         tests.on_change(lambda test, fixture: guarded(self._process_test, test, fixture))
         tests.on_change(lambda _, fixture: guarded(environment.set_fixture, fixture))
         test, _, fixture = tests.current()
@@ -58,13 +64,15 @@ class Recorder:
 
     @property
     def has_output(self) -> bool:
-        """Whether there is a page or a log to write to."""
-        return self._page is not None or self.log is not None
+        """Whether there is a page or a log to write to, or will be."""
+        return self._page is not None or self.log is not None or self._is_importer
 
     def _make_page(self) -> None:
         # The old page stays mapped; `mapped` says why.
         self._kept.append(self._page)
         self._page, self._worker = None, None
+        if self._is_importer:
+            return
         if not os.path.exists(os.path.join(self._pages, str(os.getpid()))) or _is_main_interpreter():
             with contextlib.suppress(OSError):
                 # The disk is full or the run folder has gone: the seccomp sensor counts this process as unrecorded.
@@ -108,6 +116,18 @@ class Recorder:
             self._page.publish(tests.native_id(), kind, _fileno(sock), test, frames, attribution, fixture)
         return test, frames, attribution, fixture
 
+    def become_copy(self, variable: str) -> None:
+        """Record the calls of this process from now on, which was forked from an importer, as those of the copy that
+        *variable*, PARASUITE_RECORDER, is about.
+        """
+        mode, copy, folder = variable.split(" ", 2)
+        _parasuite_guard.report_to(folder, "blind" if mode == "events" else "partial")
+        self._is_importer = False
+        self._pages = os.path.join(folder, "pages")
+        if self.log is not None:
+            self.log.become_copy(os.path.join(folder, "recorder"), int(copy))
+        self._make_page()
+
     def forked(self) -> None:
         """Called in a forked child. The log first: whatever fails, the child must not write into its parent's log."""
         if self.log is not None:
@@ -132,9 +152,10 @@ def install(folder: str, copy: int, writes_events: bool) -> None:
     """Start to record this process, unless neither a page nor a log can be created."""
     # If the recorder writes the events, a failure loses events; if not, it loses only tests and lines.
     _parasuite_guard.report_to(folder, "blind" if writes_events else "partial")
-    recorder = Recorder(folder, copy, writes_events)
+    recorder = Recorder(folder, copy, writes_events, "PARASUITE_IMPORTER" in environment.hidden)
     if not recorder.has_output:
         return
+    environment.on_become_copy(lambda variable: guarded(recorder.become_copy, variable))
     log = recorder.log
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:

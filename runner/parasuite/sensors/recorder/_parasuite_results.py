@@ -85,6 +85,23 @@ class Stream:
         self.write("ended")
 
 
+class KeptLines:
+    """A Stream that keeps its lines, for as long as it is not known whose they are."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[str, dict[str, object]]] = []
+
+    def write(self, event: str, **fields: object) -> None:
+        self._kept.append((event, fields))
+
+    def write_end(self) -> None:
+        """Nobody waits for the end."""
+
+    def pour_into(self, stream: Stream) -> None:
+        for event, fields in self._kept:
+            stream.write(event, **fields)
+
+
 def _out_of_the_way(descriptor: int) -> int:
     """*descriptor*, moved to a number that the program's own do not reach: those stay what they would be.
 
