@@ -96,12 +96,12 @@ ResultLine = Collected | Waiting | Started | Finished | Dropped | Ended | SeedsD
 def read_result_line(line: bytes) -> ResultLine:
     """The content of one *line*. Raises ResultLineError."""
     try:
-        value = json.loads(line)
+        value = json.loads(line.decode())
     except (ValueError, RecursionError) as error:
         raise ResultLineError(f"not JSON: {error}") from error
     if not is_object(value):
         raise ResultLineError("not a JSON object")
-    fields = Fields({**_OPTIONAL, **value})
+    fields = Fields(_OPTIONAL | value)
     found = _read(fields)
     if fields.wrong:
         raise ResultLineError(f"missing or of a wrong type: {', '.join(fields.wrong)}")
