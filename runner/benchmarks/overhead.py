@@ -4,8 +4,10 @@
 
 Each suite is a folder and the arguments of pytest there, run by the folder's .venv, else by this Python. A pair is a
 plain loop, which starts COPIES pytest processes at once, and right after it the same under `parasuite run` with each
-set of sensors. Printed are the ratios of CPU and wall time to the loop's (geometric mean and its 95 % interval), and
-the calls that the supervisor received, with its CPU time for each. --table writes every figure, and the load of the
+set of sensors. Printed are the ratios of CPU and wall time to the loop's (geometric mean and its 95 % interval), and,
+if "none" is among the sets, the ratio of CPU time to that run: what the sensors alone cost, of the set "recorder" the
+recorder's share. Of the seccomp sensor: the calls that the supervisor received, how many in a CPU second of the whole
+run, its CPU time for each, and its share of the run's CPU time. --table writes every figure, and the load of the
 machine before it was measured.
 """
 
@@ -26,7 +28,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-LOOP = "loop"
+LOOP, NO_SENSORS = "loop", "none"
 # Student's t for a two-sided interval of 95 %, by degrees of freedom from 1; more than 30 are taken for 30.
 _T = (
     *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228),
@@ -150,12 +152,14 @@ def _print_ratios(suite: Suite, measured: dict[str, list[Measured]]) -> None:
         )
         calls = statistics.fmean(run.calls for run in runs)
         line = f"  {sensors:24} CPU {cpu}  wall {wall}"
+        if sensors != NO_SENSORS and NO_SENSORS in measured:
+            of_none = zip(runs, measured[NO_SENSORS], strict=True)
+            line += f"  CPU of none {Ratio.of([run.cpu_s / none.cpu_s for run, none in of_none])}"
         if calls:
             supervisor_s = statistics.fmean(run.supervisor_s for run in runs)
             cpu_s = statistics.fmean(run.cpu_s for run in runs)
-            line += (
-                f"  {calls:,.0f} calls ({calls / cpu_s:.0f} per CPU second), {supervisor_s / calls * 1e6:.0f} us each"
-            )
+            line += f"  {calls:,.0f} calls ({calls / cpu_s:.0f} per CPU second), "
+            line += f"{supervisor_s / calls * 1e6:.0f} us each, {supervisor_s / cpu_s:.1%} of the CPU time"
         print(line, flush=True)
 
 
@@ -173,7 +177,7 @@ def main() -> None:
     parser.add_argument("--table", type=argparse.FileType("w"), metavar="FILE", help="write each figure, as TSV")
     parser.add_argument("suite", nargs="+", type=Suite.parse, help='"FOLDER : PYTEST ARGUMENTS"')
     arguments = parser.parse_args()
-    sets = arguments.sensors or ["none", "recorder", "sampler", "seccomp", "auto"]
+    sets = arguments.sensors or [NO_SENSORS, "recorder", "sampler", "seccomp", "auto"]
     if arguments.table:
         print(
             "suite",
