@@ -7,6 +7,7 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -152,6 +153,31 @@ def test_a_stranger_has_the_last_lane() -> None:
     assert data["lanes"] == ["copy 0", "copy 1", OUTSIDE]
 
 
+def test_the_tests_of_a_lane_are_stored_as_differences() -> None:
+    report = a_collision()
+    data = data_of(page(report), "timeline-data")
+    tests = data["tests"]
+    starts = list(accumulate(tests["after"]))
+    drawn = [
+        (lane, start, took, data["strings"][name], letter)
+        for lane, start, took, name, letter in zip(
+            tests["lane"], starts, tests["took"], tests["name"], tests["outcome"], strict=True
+        )
+    ]
+    others = [f"tests/test_other.py::test_{number}" for number in range(3)]
+    assert drawn == [
+        *((copy, 100_000, 500_000, name, "P") for copy in range(2) for name in others),
+        (1, 2_000_000, 1_000_000, "tests/test_mail.py::test_quit", "F"),
+    ]
+
+
+def test_findings_of_one_cause_share_its_cure() -> None:
+    many = [a_finding(id=f"{number:010x}") for number in range(3)]
+    text = page(a_report(findings=many))
+    assert text.count('id="cure-hard-coded"') == 1
+    assert text.count('href="#cure-hard-coded"') == 3
+
+
 def test_what_a_large_run_leaves_out_is_counted_and_what_failed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline_data, "TESTS_MAX", 2)
     monkeypatch.setattr(timeline_data, "MARKS_MAX", 1)
@@ -159,7 +185,7 @@ def test_what_a_large_run_leaves_out_is_counted_and_what_failed_stays(monkeypatc
     report = replace(report, timeline=Timeline(holds=(a_hold(0, 8025, 1, 2),), left_out=7, end_ns=5))
     data = data_of(page(report), "timeline-data")
     assert data["left_out"] == {"holds": 7, "marks": 2, "tests": 5}
-    assert "failed" in [data["strings"][number] for number in data["tests"]["outcome"]]
+    assert "F" in data["tests"]["outcome"]
 
 
 def test_tests_have_a_letter_per_copy_and_the_worst_come_first() -> None:

@@ -20,9 +20,10 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from typing import NamedTuple
 
 from parasuite.judge.findings import Effect, Explanation, Finding, Side
 from parasuite.model.causes import EffectKind
@@ -59,6 +60,33 @@ class _Happened:
     effect: Effect
     side: Side
 
+    @property
+    def is_refusal(self) -> bool:
+        return self.effect.kind in _REFUSALS
+
+    @property
+    def rank(self) -> tuple[int, bool, int]:
+        """Of two that fit equally well, the graver one; then the later one, which is the one that raised."""
+        return self.effect.severity.rank, self.side.role is Role.WANTED, self.side.at_ns or 0
+
+    @property
+    def names(self) -> _Names:
+        endpoint, location = self.effect.endpoint, self.side.location
+        is_known = location is not None and location.line and self.side.role in _CALLERS
+        return _Names(
+            line=(location.file, location.line) if location is not None and is_known else None,
+            port=str(endpoint.port) if endpoint.port else endpoint.address,
+            is_refusal=self.is_refusal,
+        )
+
+
+class _Names(NamedTuple):
+    """All of an effect that a failure can name. *line*: of the user that called, None if it is not known."""
+
+    line: tuple[str, int] | None
+    port: str
+    is_refusal: bool
+
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
@@ -68,10 +96,54 @@ class _Candidate:
     naming: _Naming
 
     @property
-    def rank(self) -> tuple[int, int, bool, int]:
-        """Of two that fit equally well, the graver one; then the later one, which is the one that raised."""
-        side = self.happened.side
-        return self.naming, self.happened.effect.severity.rank, side.role is Role.WANTED, side.at_ns or 0
+    def rank(self) -> tuple[int, tuple[int, bool, int]]:
+        return self.naming, self.happened.rank
+
+
+@dataclass(slots=True)
+class _InCopy:
+    """What happened in one copy. *by_names*: of all that a failure cannot tell apart, the one that fits best.
+
+    A large run has thousands of effects, but few ports and lines: each failure is compared with these only.
+    """
+
+    everything: list[_Happened] = field(default_factory=list)
+    by_test: defaultdict[str, list[_Happened]] = field(default_factory=lambda: defaultdict(list))
+    by_names: dict[_Names, _Happened] = field(default_factory=dict)
+
+    def add(self, happened: _Happened) -> None:
+        self.everything.append(happened)
+        self.by_test[happened.side.test].append(happened)
+        names = happened.names
+        if happened.rank > self.by_names.setdefault(names, happened).rank:
+            self.by_names[names] = happened
+
+
+class _Failure:
+    """What the failure of a test says, asked for each name once."""
+
+    def __init__(self, result: TestResult) -> None:
+        self.text = _said(result)
+        self.is_in_use = _IN_USE.search(self.text) is not None
+        self._namings: dict[_Names, _Naming] = {}
+
+    def candidate(self, happened: _Happened) -> _Candidate:
+        names = happened.names
+        if names not in self._namings:
+            self._namings[names] = self._naming(names)
+        return _Candidate(happened, self._namings[names])
+
+    def _naming(self, names: _Names) -> _Naming:
+        """The most telling of what it names: the line, the port or path, the error that the effect gave the test."""
+        if names.line is not None and self._names_line(*names.line):
+            return _Naming.LINE
+        if names.port in self.text and re.search(rf"(?<![0-9]){re.escape(names.port)}(?![0-9])", self.text):
+            return _Naming.PORT
+        return _Naming.ERROR if names.is_refusal and self.is_in_use else _Naming.NOTHING
+
+    def _names_line(self, file: str, line: int) -> bool:
+        # The quick question first: few failures name a given file.
+        return file in self.text and bool(re.search(rf"{re.escape(file)}(:|\", line ){line}\b", self.text))
 
 
 def explain(
@@ -80,18 +152,21 @@ def explain(
     """*findings*, each with the failed tests that it explains or may explain; and the explanation of each failed test
     that has one, by copy and id. *results*: of each copy.
     """
-    by_copy: dict[int, list[_Happened]] = defaultdict(list)
+    by_copy: defaultdict[int, _InCopy] = defaultdict(_InCopy)
     for finding in findings:
         for happened in _happened(finding):
             if happened.side.party is not None:
-                by_copy[happened.side.party.copy].append(happened)
+                by_copy[happened.side.party.copy].add(happened)
     explanations = {
         (copy, result.id): explanation
         for copy, of_copy in enumerate(results)
         for result in of_copy
-        if result.outcome in _FAILED and (explanation := _explanation(result, by_copy.get(copy, [])))
+        if result.outcome in _FAILED and (explanation := _explanation(result, by_copy[copy]))
     }
-    return [_with_failed_tests(finding, explanations) for finding in findings], explanations
+    tests: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    for (_, test), explanation in explanations.items():
+        tests[explanation.finding][test] = None
+    return [_with_failed_tests(finding, tests.get(finding.id, ())) for finding in findings], explanations
 
 
 def names_a_taken_port(result: TestResult) -> bool:
@@ -107,15 +182,18 @@ def _happened(finding: Finding) -> Iterator[_Happened]:
                     yield _Happened(finding, effect, side)
 
 
-def _explanation(result: TestResult, in_its_copy: Sequence[_Happened]) -> Explanation | None:
-    text = _said(result)
-    candidates = [_Candidate(happened, _naming(happened, text)) for happened in in_its_copy]
-    own = [each for each in candidates if result.is_of_copy or each.happened.side.test == result.id]
+def _explanation(result: TestResult, in_its_copy: _InCopy) -> Explanation | None:
+    failure = _Failure(result)
+    happened = in_its_copy.everything if result.is_of_copy else in_its_copy.by_test.get(result.id, [])
+    own = [failure.candidate(each) for each in happened]
     certain = [each for each in own if each.naming]
-    certain = certain or [each for each in candidates if _is_raised_again(each, text)]
+    if not certain and failure.is_in_use:
+        # The error of a refusal of any test of the copy, raised again.
+        others = (failure.candidate(each) for names, each in in_its_copy.by_names.items() if names.is_refusal)
+        certain = [each for each in others if each.naming > _Naming.ERROR]
     if certain:
         return Explanation(max(certain, key=lambda each: each.rank).happened.finding.id, is_certain=True)
-    possible = [each for each in own if _is_possible(each.happened, result, text)]
+    possible = [each for each in own if _is_possible(each.happened, result, failure.text)]
     if possible:
         return Explanation(max(possible, key=lambda each: each.rank).happened.finding.id, is_certain=False)
     return None
@@ -141,46 +219,17 @@ def _said(result: TestResult) -> str:
     return "\n".join([result.message, *lines, printed])
 
 
-def _naming(happened: _Happened, text: str) -> _Naming:
-    """The most telling of what *text* names: the line, the port or path, the error that the effect gave the test."""
-    if _names_line(happened, text):
-        return _Naming.LINE
-    if _names_port(happened, text):
-        return _Naming.PORT
-    is_refusal = happened.effect.kind in _REFUSALS
-    return _Naming.ERROR if is_refusal and _IN_USE.search(text) else _Naming.NOTHING
-
-
-def _names_line(happened: _Happened, text: str) -> bool:
-    location = happened.side.location
-    if location is None or not location.line or happened.side.role not in _CALLERS:
-        return False
-    return re.search(rf"{re.escape(location.file)}(:|\", line ){location.line}\b", text) is not None
-
-
-def _names_port(happened: _Happened, text: str) -> bool:
-    endpoint = happened.effect.endpoint
-    name = str(endpoint.port) if endpoint.port else endpoint.address
-    return re.search(rf"(?<![0-9]){re.escape(name)}(?![0-9])", text) is not None
-
-
-def _is_raised_again(candidate: _Candidate, text: str) -> bool:
-    """Whether *text*, of any test of the copy, is the error of the refusal of *candidate*."""
-    is_refusal = candidate.happened.effect.kind in _REFUSALS
-    return is_refusal and candidate.naming > _Naming.ERROR and _IN_USE.search(text) is not None
-
-
 def _is_possible(happened: _Happened, result: TestResult, text: str) -> bool:
     """Whether the effect may explain a failure that does not name it."""
     if happened.effect.severity is Severity.NOTE:
         return False
-    if happened.effect.kind not in _REFUSALS or result.is_of_copy or result.outcome is TestOutcome.LOST:
+    if not happened.is_refusal or result.is_of_copy or result.outcome is TestOutcome.LOST:
         return True
     # A refusal in the test's own thread raised there, and the test went on.
     was_raised = happened.side.attribution in (AttributedBy.THREAD, AttributedBy.NONE)
     return not was_raised or not text.strip()
 
 
-def _with_failed_tests(finding: Finding, explanations: Mapping[tuple[int, str], Explanation]) -> Finding:
-    tests = [test for (_, test), explanation in explanations.items() if explanation.finding == finding.id]
-    return replace(finding, failed_tests=tuple(dict.fromkeys(tests))) if tests else finding
+def _with_failed_tests(finding: Finding, tests: Iterable[str]) -> Finding:
+    failed = tuple(tests)
+    return replace(finding, failed_tests=failed) if failed else finding

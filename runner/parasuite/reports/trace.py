@@ -24,6 +24,7 @@ from parasuite.model.party import Party
 from parasuite.reports.page.columns import shown
 from parasuite.reports.timeline import OUTSIDE, Mark, TestSpan, marks, start_of, test_spans
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _TraceEvent: TypeAlias = Mapping[str, object]
 
 
@@ -48,7 +49,7 @@ class _Process:
 
 def trace(report: Report) -> bytes:
     """The file, compressed. Equal reports give equal bytes."""
-    events = ",\n".join(json.dumps(event, separators=(",", ":")) for event in _events(report))
+    events = ",\n".join(_ENCODER.encode(event) for event in _events(report))
     head = {"run": report.run_id, "verdict": shown(report.verdict.reason), "ports_left_out": report.timeline.left_out}
     text = f'{{"displayTimeUnit":"ms","otherData":{json.dumps(head)},"traceEvents":[\n{events}\n]}}\n'
     return gzip.compress(text.encode("ascii"), mtime=0)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from parasuite.judge.findings import Effect, Finding, Side
 from parasuite.judge.report import Report
+from parasuite.model.causes import Cause
 from parasuite.model.results import TestResult
 from parasuite.reports.finding_text import effects_by_kind, effects_counted, suppressed_before, suppressed_for
 from parasuite.reports.page.cures import cure
@@ -19,6 +20,8 @@ FINDINGS_MAX = 200
 FAILURES_MAX = 200
 _SIDES_MAX = 4
 _MORE_EFFECTS_MAX = 20
+# From this card on, fewer: the page of a run with many findings would be mostly pairs of sides.
+_SHORT_FROM, _MORE_EFFECTS_OF_SHORT_MAX = 50, 3
 _TESTS_MAX = 30
 
 
@@ -50,7 +53,6 @@ class Card:
     sides_left_out: int
     failed_tests: Sequence[str]
     failed_left_out: int
-    cure: Markup
     has_moment: bool
 
 
@@ -69,21 +71,28 @@ class Failure:
 def cards(report: Report) -> list[Card]:
     """The findings, the gravest first and those that are suppressed last, FINDINGS_MAX at most."""
     numbered = sorted(enumerate(report.findings), key=lambda item: item[1].suppressed is not None)
-    return [_card(number, finding) for number, finding in numbered[:FINDINGS_MAX]]
+    return [
+        _card(number, finding, _MORE_EFFECTS_MAX if place < _SHORT_FROM else _MORE_EFFECTS_OF_SHORT_MAX)
+        for place, (number, finding) in enumerate(numbered[:FINDINGS_MAX])
+    ]
 
 
-def _card(number: int, finding: Finding) -> Card:
+def cures_of(shown: Sequence[Card]) -> list[tuple[Cause, Markup]]:
+    """The cure of each cause of the findings *shown*."""
+    return [(cause, cure(cause)) for cause in dict.fromkeys(card.finding.cause for card in shown)]
+
+
+def _card(number: int, finding: Finding, more_max: int) -> Card:
     sides = () if finding.effects else finding.sides
     return Card(
         number=number,
         finding=finding,
         remarks=list(_remarks(finding)),
-        groups=list(_groups(finding.effects)),
+        groups=list(_groups(finding.effects, more_max)),
         sides=sides[:_SIDES_MAX],
         sides_left_out=max(0, len(sides) - _SIDES_MAX),
         failed_tests=finding.failed_tests[:_TESTS_MAX],
         failed_left_out=max(0, len(finding.failed_tests) - _TESTS_MAX),
-        cure=cure(finding.cause),
         has_moment=moment(finding) is not None,
     )
 
@@ -95,14 +104,14 @@ def _remarks(finding: Finding) -> Iterator[str]:
         yield suppressed_before(finding.expired)
 
 
-def _groups(effects: Sequence[Effect]) -> Iterator[EffectGroup]:
+def _groups(effects: Sequence[Effect], more_max: int) -> Iterator[EffectGroup]:
     for group in effects_by_kind(effects):
         first, *others = group
         yield EffectGroup(
             counted=effects_counted(group),
             first=first,
-            more=others[:_MORE_EFFECTS_MAX],
-            left_out=max(0, len(others) - _MORE_EFFECTS_MAX),
+            more=others[:more_max],
+            left_out=max(0, len(others) - more_max),
         )
 
 

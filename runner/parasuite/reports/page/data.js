@@ -3,6 +3,14 @@
 const timeline = parsed("timeline-data");
 const text = (number) => timeline.strings[number];
 
+/** The numbers of a column that is stored as differences, each from the number before it. */
+function summed(differences) {
+  let sum = 0;
+  return differences.map((difference) => { sum += difference; return sum; });
+}
+timeline.tests.start = summed(timeline.tests.after);
+timeline.tests.end = timeline.tests.start.map((start, i) => start + timeline.tests.took[i]);
+
 /** "2.350 s", or with microseconds where *span*, the time in view, is short. */
 function seconds(us, span = 1e7) {
   const digits = span > 2e7 ? 1 : span > 2e5 ? 3 : 6;

@@ -30,7 +30,7 @@ function holdText(i) {
 
 function testText(i) {
   const { lane, start, end, name, outcome } = timeline.tests;
-  return `${text(name[i])}\n${text(outcome[i])} in ${timeline.lanes[lane[i]]}, ${((end[i] - start[i]) / 1000).toFixed(1)} ms`;
+  return `${text(name[i])}\n${tests.letters[outcome[i]]} in ${timeline.lanes[lane[i]]}, ${((end[i] - start[i]) / 1000).toFixed(1)} ms`;
 }
 
 const portOf = (port) => text(port).split(" ").slice(1).join(" ");

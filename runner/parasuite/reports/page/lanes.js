@@ -84,7 +84,7 @@ function drawTests(context, lane) {
   for (const i of lane.tests) {
     if (!isInView(start[i], end[i])) continue;
     const [from, to] = ends(start[i], end[i]);
-    const isBad = !["passed", "skipped", "not-run"].includes(text(outcome[i]));
+    const isBad = BAD_LETTERS.includes(outcome[i]);
     // Thousands of short tests share a pixel: one of them is enough, unless it failed.
     if (!isBad && to <= (drawnUntil[rowOfTest[i]] ?? -1)) continue;
     drawnUntil[rowOfTest[i]] = to;

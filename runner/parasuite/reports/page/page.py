@@ -7,7 +7,7 @@ from collections import Counter
 from parasuite.judge.report import Report
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.words import Severity, TestOutcome
-from parasuite.reports.page.cards import FAILURES_MAX, FINDINGS_MAX, cards, failures
+from parasuite.reports.page.cards import FAILURES_MAX, FINDINGS_MAX, cards, cures_of, failures
 from parasuite.reports.page.columns import embedded
 from parasuite.reports.page.template import rendered
 from parasuite.reports.page.test_data import test_data
@@ -23,6 +23,7 @@ TONES = {ExitCode.PASSED: "good", ExitCode.TEST_FAILED: "bad", ExitCode.FINDINGS
 
 def page(report: Report) -> str:
     """The whole text of report.html."""
+    shown = cards(report)
     all_failures = failures(report)
     return rendered(
         "page.html.j2",
@@ -31,7 +32,8 @@ def page(report: Report) -> str:
         tone=TONES.get(report.verdict.code, "unsure"),
         timeline=embedded(timeline_data(report)),
         tests=embedded(test_data(report)),
-        cards=cards(report),
+        cards=shown,
+        cures=cures_of(shown),
         findings_left_out=max(0, len(report.findings) - FINDINGS_MAX),
         failures=all_failures[:FAILURES_MAX],
         failures_left_out=max(0, len(all_failures) - FAILURES_MAX),

@@ -12,6 +12,7 @@ from parasuite.judge.verdict import ExitCode
 from parasuite.model.run_summary import RunSummary
 from parasuite.model.words import Severity
 from parasuite.reports.page.columns import Strings, embedded
+from parasuite.reports.page.cures import cure
 from parasuite.reports.page.page import TONES
 from parasuite.reports.page.template import rendered
 from parasuite.reports.series_terminal import rounds_counted, unsteady_tests
@@ -30,6 +31,7 @@ def series_page(report: SeriesReport) -> str:
     history = report.history
     counting = [each.worst for each in history.findings if not each.worst.suppressed]
     rounds = list(_rounds(report))
+    shown = history.findings[:FINDINGS_MAX]
     return rendered(
         "series.html.j2",
         SCRIPTS,
@@ -40,7 +42,8 @@ def series_page(report: SeriesReport) -> str:
         severities=_severities([each.severity for each in counting]),
         suppressed=len(history.findings) - len(counting),
         unsteady=len(unsteady_tests(report)),
-        findings=[_with_round(finding, rounds) for finding in history.findings[:FINDINGS_MAX]],
+        findings=[_with_round(finding, rounds) for finding in shown],
+        cures=[(cause, cure(cause)) for cause in dict.fromkeys(each.worst.cause for each in shown)],
         findings_left_out=max(0, len(history.findings) - FINDINGS_MAX),
         rounds=rounds[-ROUNDS_MAX:],
         rounds_left_out=max(0, len(rounds) - ROUNDS_MAX),

@@ -19,7 +19,6 @@ from markupsafe import Markup
 from parasuite.model.results import shortened
 from parasuite.reports.moments import moment as date_and_time
 from parasuite.reports.page.columns import shown
-from parasuite.reports.page.cures import cure
 from parasuite.reports.rates import on_hosts, rate
 from parasuite.reports.wording import counted, in_copies, plural, printable
 
@@ -74,7 +73,6 @@ def _environment() -> Environment:
         "started": lambda started_s: date_and_time(started_s).replace("T", " ").removesuffix("Z"),
         "rate": rate,
         "on_hosts": on_hosts,
-        "cure": cure,
     }
     return environment
 

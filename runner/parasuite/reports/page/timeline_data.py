@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from parasuite.judge.findings import Finding
 from parasuite.judge.ledger import Hold
@@ -15,6 +16,7 @@ from parasuite.judge.report import Report
 from parasuite.model.events import Endpoint
 from parasuite.model.party import Party
 from parasuite.reports.page.columns import Strings, columns
+from parasuite.reports.page.test_data import LETTERS
 from parasuite.reports.timeline import OUTSIDE, Mark, TestSpan, marks, moment, start_of, test_spans
 
 MARKS_MAX = 2_000
@@ -64,10 +66,7 @@ def timeline_data(report: Report) -> dict[str, object]:
             "kind finding lane other at window endpoint port test recovered count",
             (_mark(mark, finding_numbers, lanes, strings, base_ns) for mark in shown_marks),
         ),
-        "tests": columns(
-            "lane start end name outcome",
-            (_span(span, lanes, strings, base_ns) for span in shown_spans),
-        ),
+        "tests": _spans(shown_spans, lanes, strings, base_ns),
         "left_out": {
             "holds": report.timeline.left_out,
             "marks": len(all_marks) - len(shown_marks),
@@ -148,11 +147,16 @@ def _mark(mark: Mark, numbers: dict[str, int], lanes: _Lanes, strings: Strings, 
     )
 
 
-def _span(span: TestSpan, lanes: _Lanes, strings: Strings, base_ns: int) -> tuple[int, ...]:
-    return (
-        lanes.numbers[Party(span.copy)],
-        _us(span.start_ns, base_ns),
-        _us(span.end_ns, base_ns),
-        strings.number(span.result.id),
-        strings.number(span.result.outcome),
-    )
+def _spans(spans: Sequence[TestSpan], lanes: _Lanes, strings: Strings, base_ns: int) -> dict[str, object]:
+    """Tests by lane and start. They are most of a large page, so their columns are short: *after* is how much later
+    each starts than the one before it, *took* how long it ran, and *outcome* a letter of `test_data` for each.
+    """
+    ordered = sorted(spans, key=lambda span: (lanes.numbers[Party(span.copy)], span.start_ns))
+    starts = [_us(span.start_ns, base_ns) for span in ordered]
+    return {
+        "lane": [lanes.numbers[Party(span.copy)] for span in ordered],
+        "after": [start - before for before, start in pairwise([0, *starts])],
+        "took": [_us(span.end_ns, base_ns) - start for span, start in zip(ordered, starts, strict=True)],
+        "name": [strings.number(span.result.id) for span in ordered],
+        "outcome": "".join(LETTERS[span.result.outcome] for span in ordered),
+    }
