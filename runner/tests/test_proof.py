@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from parasuite.judge.proof import proof_of
 from parasuite.judge.provocation import Provocation
@@ -15,7 +17,7 @@ from parasuite.model.results import TestResult
 from parasuite.model.suspect import StoredFinding
 from parasuite.model.words import CopyPhase, Protocol, TestOutcome
 
-from runner.tests.building import a_report
+from runner.tests.building import a_report, by
 
 FINDING = StoredFinding(
     id="0123456789",
@@ -70,6 +72,14 @@ def test_each_end_of_a_provoked_run_has_its_outcome_and_exit_code(
 def test_a_test_that_failed_before_the_port_was_taken_proves_nothing() -> None:
     early = a_test(TestOutcome.FAILED, started_s=1.0)
     assert proof_of(FINDING, run_of(early, PASSED, taken=[TAKEN]), "").outcome == ProofOutcome.UNNOTICED
+
+
+def test_a_test_that_asked_for_the_port_counts_although_its_duration_ends_before() -> None:
+    # On a busy machine, much time passes between the phases of a test, and its duration contains none of it.
+    asking = a_test(TestOutcome.FAILED, started_s=4.9, duration_s=0.02)
+    taken = replace(TAKEN, caller=by(0, 100, test=asking.id))
+    assert proof_of(FINDING, run_of(asking, taken=[taken]), "").outcome == ProofOutcome.FAILED
+    assert proof_of(FINDING, run_of(asking, taken=[TAKEN]), "").outcome == ProofOutcome.UNNOTICED
 
 
 def test_the_first_line_of_the_failure_is_the_message() -> None:
