@@ -13,7 +13,7 @@ import pytest
 
 from netsupport.tests import real_tools
 from runner.tests.conftest import Parasuite
-from runner.tests.recording import PATIENCE_S, RECORDER, environment
+from runner.tests.recording import PATIENCE_S, PYTEST, RECORDER, environment
 
 SETTING = """
 import json, os, sys
@@ -58,6 +58,23 @@ def test_pytest_compiles_the_tests_out_of_the_way_and_their_programs_compile_not
     assert finished.code == 0, finished.stdout
     names = {path.name.partition(".")[0] for path in (parasuite.cwd / ".parasuite" / "bytecode").rglob("*.pyc")}
     assert ("test_program" in names, compiled(parasuite.cwd)) == (True, [])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files can be set there")
+@pytest.mark.parametrize("cut", ["recorder", "suite"])
+def test_a_compiled_file_that_was_cut_short_is_not_kept(tmp_path: Path, cut: str) -> None:
+    (tmp_path / "bulky.py").write_text("".join(f"name_{number} = {number}.5\n" for number in range(2000)))
+    (tmp_path / "test_suite.py").write_text("import bulky\ndef test_nothing(): pass\n")
+    env = {**environment(tmp_path / "copy"), **ASKED, "PARASUITE_BYTECODE": str(tmp_path / "bytecode")}
+    suite = [sys.executable, *PYTEST[:2], "-p", "_parasuite_pytest", *PYTEST[2:]]
+    limit = "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (6000, 6000))"
+    limited = [sys.executable, "-I", "-c", f"{limit}; os.execv(sys.argv[1], sys.argv[1:])", *suite]
+    whole = [[sys.executable, "-c", ""]] if cut == "suite" else []  # It compiles the recorder.
+    for argv in (*whole, limited, suite):
+        done = subprocess.run(
+            argv, cwd=tmp_path, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE_S
+        )
+    assert (done.returncode, os.listdir(tmp_path / "copy" / "recorder")) == (0, []), done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("mode", ["events", "pages"])

@@ -23,6 +23,7 @@ _NO_LIBC = "it raises ImportError where there is no C library that can be called
 IMPORTED_LATE = {
     ("sitecustomize", "_parasuite_environment"): "whatever fails in it must not stop the program",
     ("sitecustomize", "_parasuite_recorder"): "whatever fails in it must not stop the program",
+    ("sitecustomize", "_parasuite_bytecode"): _COSTS,
     ("sitecustomize", "_parasuite_failures"): _COSTS,
     ("_parasuite_guard", "_parasuite_failures"): _COSTS,
     ("_parasuite_recorder", "_parasuite_log"): _COSTS,

@@ -515,6 +515,7 @@ class _Finalizer:
         if sock is None:
             return self._finish
         with contextlib.suppress(BaseException):
-            # What a signal handler raises in a finalizer is lost without us, too. The socket must be closed anyway.
+            # What a signal handler raises in a finalizer is lost, and without us it would have run later. The socket
+            # must be closed anyway.
             guarded(self._log._write_release, sock)
         return self._finish.__get__(sock, kind)

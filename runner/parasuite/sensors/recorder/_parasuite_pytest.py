@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 
 import _parasuite_tests as tests
 import pytest
+from _parasuite_bytecode import compile_into
 from _parasuite_environment import hidden
 from _parasuite_results import VARIABLE, KeptLines, Stream, both_ends_of, end_of, is_started_by_a_test
 
@@ -25,7 +26,7 @@ _NAME = "parasuite-results"
 if "PARASUITE_BYTECODE" in hidden and VARIABLE not in hidden and sys.pycache_prefix is None:
     # The user wants no compiled files next to the tests. But without them pytest would compile every test file again
     # in each copy, so pytest's go into a folder of parasuite's. Other Python processes of the copy write none.
-    sys.dont_write_bytecode, sys.pycache_prefix = False, hidden["PARASUITE_BYTECODE"]
+    compile_into(hidden["PARASUITE_BYTECODE"])
 
 importer: Any = None
 if "PARASUITE_IMPORTER" in hidden:

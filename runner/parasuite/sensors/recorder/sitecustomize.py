@@ -65,11 +65,13 @@ def _record():
 
 def _install(mode, copy, folder):
     # type: (str, str, str) -> None
-    before = sys.dont_write_bytecode, sys.pycache_prefix
+    restore = None
     if "PARASUITE_BYTECODE" in os.environ and sys.pycache_prefix is None:
         # The user wants no compiled files next to the sources, so the recorder's go into a folder of parasuite's.
         # Compiling the recorder each time would take longer than starting Python.
-        sys.dont_write_bytecode, sys.pycache_prefix = False, os.environ["PARASUITE_BYTECODE"]
+        from _parasuite_bytecode import compile_into
+
+        restore = compile_into(os.environ["PARASUITE_BYTECODE"])
     try:
         import _parasuite_environment
 
@@ -79,7 +81,8 @@ def _install(mode, copy, folder):
 
             _parasuite_recorder.install(folder, int(copy), mode == "events")
     finally:
-        sys.dont_write_bytecode, sys.pycache_prefix = before
+        if restore is not None:
+            restore()
 
 
 def _remove_compiled():
