@@ -47,6 +47,8 @@ check: $(STAMP)  ## check lint, format, types, the direction of imports, the CI 
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows ci/github-actions.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-actions ci/action.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci ci/gitlab-ci.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows ci/github-matrix.yml
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.gitlab-ci ci/gitlab-parallel.yml
 	$(VENV)/bin/check-jsonschema --check-metaschema docs/*.schema.json
 
 clean:  ## remove the environments, the run folders and what was built

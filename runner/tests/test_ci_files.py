@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -126,3 +127,37 @@ def test_what_failed_at_night_is_run_again_alone(tmp_path: Path, night: Callable
     assert night() == 1
     results = tmp_path / "project" / ".parasuite" / "nightly" / "own"
     assert "fails alone, too" in (results / "proof.md").read_text()
+
+
+SRUN = """#!/bin/sh
+# A stand-in for Slurm's: each of three nodes is a process.
+while [ "${1#--}" != "$1" ]; do shift; done
+for node in 0 1 2; do SLURM_PROCID=$node "$@" & done
+wait
+"""
+RUN_OR_MERGE = """#!/bin/sh
+if [ "$1" = merge ]; then ls "$2"; exit 66; fi
+mkdir -p "$3/runs" && echo "$@" > "$3/runs/arguments"; exit 1
+"""
+
+
+def test_the_batch_script_brings_a_run_of_each_node_to_the_merge_whatever_its_exit_code(tmp_path: Path) -> None:
+    for name, text in (("srun", SRUN), ("parasuite", RUN_OR_MERGE)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PARASUITE": "parasuite", "SLURM_JOB_ID": "7"}
+    done = subprocess.run(
+        [str(CI / "slurm.sh"), "-k", "one or two", "tests/"],
+        cwd=tmp_path,
+        env={**clean_environment(), **environ, "SLURM_JOB_NUM_NODES": "4"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, len(done.stdout.split())) == (66, 3)
+    assert done.stderr.splitlines()[-1] == "3 of 4 nodes have sent a run"
+    with tarfile.open(next((tmp_path / ".parasuite-slurm" / "7").iterdir())) as archive:
+        arguments = archive.extractfile("out/runs/arguments")
+        assert arguments is not None
+        assert arguments.read().endswith(b"/out -k one or two tests/\n")

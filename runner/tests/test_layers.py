@@ -21,6 +21,7 @@ _COSTS = "every Python that a copy starts would pay for it, and few need it"
 _NO_LIBC = "it raises ImportError where there is no C library that can be called"
 # Our own modules that a function imports: (file, module) -> why it is not imported at the top of the file.
 IMPORTED_LATE = {
+    ("parasuite.cli.on_hosts", "parasuite.hosts.session"): "it imports Dask, which takes a second and may be missing",
     ("sitecustomize", "_parasuite_environment"): "whatever fails in it must not stop the program",
     ("sitecustomize", "_parasuite_recorder"): "whatever fails in it must not stop the program",
     ("sitecustomize", "_parasuite_bytecode"): _COSTS,

@@ -11,12 +11,13 @@ from typing import Any
 
 import click
 import pytest
+from parasuite.plan.arguments import arguments
 from parasuite.plan.errors import ConfigError
 from parasuite.plan.launch import launches
 from parasuite.plan.options import origins, setting_options
 from parasuite.plan.project import read_project
 from parasuite.plan.setting import Origin
-from parasuite.plan.settings import SETTINGS
+from parasuite.plan.settings import SETTINGS, Settings
 from parasuite.plan.targets import Command, PytestTree
 
 from runner.tests.conftest import Parasuite
@@ -64,6 +65,18 @@ def parse(*arguments: str) -> tuple[dict[str, Any], dict[str, Origin]]:
     """The values by field, and the origins by name."""
     context = click.Command("run", params=setting_options()).make_context("run", list(arguments))
     return context.params, {name: source.origin for name, source in origins(context).items()}
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("field", STORED)
+def test_arguments_give_a_parasuite_elsewhere_the_same_settings(field: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = STORED[field]
+    for text, _ in EXAMPLES[field]:
+        monkeypatch.setenv(setting.environment_variables[0], text)
+        context = click.Command("run", params=setting_options()).make_context("run", ["-k", "-one or two"])
+        words = arguments(Settings(**context.params), origins(context), without=())
+        monkeypatch.delenv(setting.environment_variables[0])
+        assert parse(*words)[0] == context.params
 
 
 @pytest.mark.parametrize("field", STORED)

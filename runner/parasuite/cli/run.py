@@ -14,6 +14,7 @@ import click
 
 from parasuite.cli.doctor import check_proc
 from parasuite.cli.exit_codes import EXIT_CODES
+from parasuite.cli.on_hosts import run_on_hosts_and_exit
 from parasuite.cli.output import console_of, print_report_and_exit, print_safely
 from parasuite.cli.series_output import print_series_and_exit
 from parasuite.judge.report import Report
@@ -84,7 +85,8 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
     after_dashes = tuple(context.obj)
     check_proc()
     cwd = current_folder()
-    _check_copies(settings["copies"])
+    if settings["dask"] is None:  # Otherwise each host checks its own limits.
+        _check_copies(settings["copies"])
     project = project_of(context)
     # After the settings: a mistake in an option must not be hidden by a corpus that is not installed.
     chosen, work_dir = _chosen_target(target, after_dashes, cwd, project)
@@ -98,6 +100,9 @@ def run_command(context: click.Context, /, target: str | None, **settings: Any) 
         **settings,
     )
     spec.check()
+    if spec.dask is not None:
+        with contextlib.closing(progress_of(spec)) as progress:
+            run_on_hosts_and_exit(context, spec, target=target, after_dashes=after_dashes, cwd=cwd, progress=progress)
     python = find_interpreter(spec.target, spec.python, os.environ, project.folder)
     if os.path.dirname(python):
         python = os.path.abspath(python)  # The copies may run in another folder.

@@ -14,6 +14,8 @@ from click.shell_completion import CompletionItem
 
 from parasuite.model.sensors import SensorName
 
+LOCAL_CLUSTER = "local:"
+"""What the address of a Dask cluster on this host begins with; the number of its workers follows."""
 T = TypeVar("T")
 WordT = TypeVar("WordT", bound=StrEnum)
 
@@ -125,6 +127,21 @@ class PathText(_Completed[T]):
 
     def completions(self, incomplete: str) -> Iterable[CompletionItem]:
         return [CompletionItem(incomplete, type=self.completes)]
+
+
+class ClusterAddress(ParamType[str]):
+    """Where a Dask scheduler listens, or `local:N`."""
+
+    name = "cluster"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        workers = value.removeprefix(LOCAL_CLUSTER) if value.startswith(LOCAL_CLUSTER) else None
+        is_number = workers is not None and workers.isdecimal() and workers.isascii() and int(workers) > 0
+        if workers is None:
+            is_number = ":" in value and value.rpartition(":")[2].isdecimal()
+        if not is_number:
+            self.fail("not an address", param, ctx)
+        return str(value)
 
 
 class Pattern(ParamType[str]):

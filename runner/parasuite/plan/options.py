@@ -101,6 +101,11 @@ def _keep_profile(ctx: click.Context, _option: click.Parameter, name: str) -> No
     ctx.meta[_PROFILE] = name
 
 
+def profile_of(ctx: click.Context) -> str:
+    """The profile that the command in *ctx* was given; "" without one."""
+    return str(ctx.meta.get(_PROFILE, ""))
+
+
 def project_of(ctx: click.Context) -> Project:
     """The project of the current folder, with the profile that the command in *ctx* was given. Raises ConfigError."""
     if _PROJECT not in ctx.meta:

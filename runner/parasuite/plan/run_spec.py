@@ -81,6 +81,10 @@ class RunSpec(Settings):
         if self.port_range is not None and self.network is not NetworkMode.PRIVATE:
             label = SETTINGS["port_range"].label(self.origins["port-range"])
             raise ConfigError(f"{label} only applies to a private network; add --network {NetworkMode.PRIVATE}")
+        if self.hosts is not None and self.dask is None:
+            raise ConfigError("--hosts only applies to the hosts of a cluster; add --dask ADDRESS")
+        if self.dask is not None and self.is_observed_only:
+            raise ConfigError("--dask shows no output of the suite, as a single copy with --exit-code suite must")
         if self.prove_s is not None and not self.sensors:
             label = SETTINGS["prove_s"].label(self.origins["prove"])
             raise ConfigError(f"{label} has nothing to prove with --sensors none, which finds nothing; leave one out")

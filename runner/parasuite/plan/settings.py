@@ -25,7 +25,7 @@ from parasuite.model.words import (
     Until,
 )
 from parasuite.plan.capacity import processors
-from parasuite.plan.option_types import Duration, PathText, Pattern, Seconds, SensorList, Word
+from parasuite.plan.option_types import ClusterAddress, Duration, PathText, Pattern, Seconds, SensorList, Word
 from parasuite.plan.seeds import SEED_MAX
 from parasuite.plan.setting import Setting
 from parasuite.plan.targets import ResultSource
@@ -320,6 +320,28 @@ class Settings:
             default_shown="none",
             toml_types=(int, str),
             help="Give each copy a seed of its own that follows from N; docs/rounds.md.",
+        )
+    )
+    dask: str | None = _row(
+        Setting(
+            name="dask",
+            value_type=ClusterAddress(),
+            must_be="the address of a Dask scheduler, or local:N for N workers on this host",
+            metavar="ADDRESS",
+            default_shown="this host only",
+            is_option_only=True,
+            help="Run on each host of a Dask cluster, tcp://HOST:PORT or local:N; docs/hosts.md.",
+        )
+    )
+    hosts: int | None = _row(
+        Setting(
+            name="hosts",
+            value_type=click.IntRange(min=1),
+            must_be="a whole number, 1 or more",
+            metavar="N",
+            default_shown="all that are there",
+            is_option_only=True,
+            help="Wait for N hosts of the cluster, and use no more.",
         )
     )
     page: bool = _row(
