@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+from parasuite.cli.main import _main as main_group
 from parasuite.reports.registry import REPORT_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,3 +64,26 @@ def test_readme_and_sensors_agree_on_the_share_of_listeners_that_the_sampler_see
 @pytest.mark.parametrize("name", [file.name for file in REPORT_FILES])
 def test_the_description_of_the_run_folder_has_every_report(name: str) -> None:
     assert re.search(rf"^      {re.escape(name)} ", (ROOT / "docs" / "architecture.md").read_text(), re.MULTILINE)
+
+
+def options() -> Iterator[tuple[click.Command, click.Option]]:
+    """Every option of every command, with its command."""
+    context = click.Context(main_group)
+    for name in main_group.list_commands(context):
+        command = main_group.get_command(context, name)
+        assert command is not None
+        yield from ((command, option) for option in command.params if isinstance(option, click.Option))
+
+
+def test_every_option_is_in_the_docs() -> None:
+    text = "\n".join(document.read_text() for document in DOCUMENTS)
+    flags = {flag for _, option in options() for flag in (*option.opts, *option.secondary_opts)}
+    assert [flag for flag in sorted(flags) if not re.search(rf"{re.escape(flag)}(?![\w-])", text)] == []
+
+
+def test_the_help_of_every_option_says_its_default() -> None:
+    records = [(option.opts, option.get_help_record(click.Context(command))) for command, option in options()]
+    # A flag without an opposite is off.
+    flags = {"--help", "--update"}
+    without = [opts for opts, record in records if record and "[default" not in record[1] and not flags & set(opts)]
+    assert without == []

@@ -81,6 +81,7 @@ class ProfileOption(click.Option):
         super().__init__(
             ["--profile"],
             default="",
+            show_default="none",
             metavar="NAME",
             envvar=PROFILE_VARIABLE,
             expose_value=False,
