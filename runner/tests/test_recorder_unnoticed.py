@@ -598,3 +598,13 @@ def test_a_run_whose_recorder_failed_is_blind(parasuite: Parasuite) -> None:
     done = parasuite("run", "-j", "1", "--sensors", "recorder", "--", sys.executable, "-c", code)
     assert done.code == 3, done.stdout
     assert re.search(r"recorder was lost: process \d+: AttributeError: 'NoneType' object has no", done.verdict)
+
+
+def test_the_start_of_the_recorder_imports_neither_contextlib_nor_functools(tmp_path: Path) -> None:
+    code = "import sys; print(*sorted({'contextlib', 'functools', 'collections'} & set(sys.modules)))"
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    imported = [
+        subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True).stdout
+        for environ in (plain, environment(tmp_path / "copy", "pages"))
+    ]
+    assert imported[0] == imported[1]

@@ -15,7 +15,6 @@ Python 3.8 or newer.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import struct
 import sys
@@ -97,8 +96,10 @@ def mapped(path: str, size: int, room: int) -> Any:
         _take_room(descriptor, 0, room)
         return _map(descriptor, size)
     except OSError:
-        with contextlib.suppress(OSError):
+        try:  # noqa: SIM105 - contextlib is not imported here: see _parasuite_guard.
             os.unlink(path)
+        except OSError:
+            pass
         raise
     finally:
         os.close(descriptor)
@@ -112,10 +113,12 @@ def _map(descriptor: int, size: int) -> Any:
     either (other systems, PyPy, subinterpreters), the map keeps a descriptor.
     """
     if sys.version_info < (3, 13):
-        with contextlib.suppress(ImportError):
+        try:
             from _parasuite_libc import map_file
 
             return map_file(descriptor, size)
+        except ImportError:
+            pass
     import mmap
 
     if sys.version_info >= (3, 13) and os.name == "posix":
@@ -126,9 +129,11 @@ def _map(descriptor: int, size: int) -> Any:
 def _take_room(descriptor: int, start: int, end: int) -> None:
     """Take disk space for the bytes from *start* to *end*: else writing to the map on a full disk raises SIGBUS."""
     if hasattr(os, "posix_fallocate"):
-        with contextlib.suppress(OSError):  # Not every file system can; a full disk also shows below.
+        try:
             os.posix_fallocate(descriptor, start, end - start)
             return
+        except OSError:
+            pass  # Not every file system can; a full disk also shows below.
     os.lseek(descriptor, start, os.SEEK_SET)
     while start < end:
         start += os.write(descriptor, bytes(end - start))
@@ -138,12 +143,14 @@ def _make_void(path: str) -> None:
     """Invalidate an existing page at *path* for readers that have it mapped. It was this process's page before an
     exec(2), or that of an earlier process with this pid.
     """
-    with contextlib.suppress(OSError):
+    try:
         descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_CLOEXEC", 0))
         try:
             os.write(descriptor, bytes(len(MAGIC)))
         finally:
             os.close(descriptor)
+    except OSError:
+        pass
 
 
 def _cut(text: str, limit: int) -> bytes:
@@ -234,7 +241,7 @@ class Page:
 
     def _takes_all_room(self) -> bool:
         """Take disk space for the rest of the page; whether that succeeded."""
-        with contextlib.suppress(OSError):
+        try:
             descriptor = os.open(self._path, os.O_RDWR | getattr(os, "O_CLOEXEC", 0))
             try:
                 if os.fstat(descriptor).st_ino == self._inode:
@@ -242,4 +249,6 @@ class Page:
                     self._room = SIZE
             finally:
                 os.close(descriptor)
+        except OSError:
+            pass
         return self._room == SIZE

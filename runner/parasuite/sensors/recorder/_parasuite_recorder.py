@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import _socket
 import _thread
-import contextlib
 import os
 import sys
 
@@ -74,9 +73,11 @@ class Recorder:
         if self._is_importer:
             return
         if not os.path.exists(os.path.join(self._pages, str(os.getpid()))) or _is_main_interpreter():
-            with contextlib.suppress(OSError):
-                # The disk is full or the run folder has gone: the seccomp sensor counts this process as unrecorded.
+            try:  # noqa: SIM105 - contextlib is not imported here: see _parasuite_guard.
                 self._page = Page(self._pages)
+            except OSError:
+                # The disk is full or the run folder has gone: the seccomp sensor counts this process as unrecorded.
+                pass
 
     def _process_test(self, test: str, fixture: str) -> None:
         if self._page is not None:
@@ -141,11 +142,12 @@ def _is_main_interpreter() -> bool:
     says_so = getattr(_thread, "_is_main_interpreter", None)
     if says_so is not None:
         return bool(says_so())
-    with contextlib.suppress(ImportError):
+    try:
         # Before Python 3.12. Imported only if needed: it is an extension module in a separate file.
         interpreters: Any = __import__("_xxsubinterpreters")
         return bool(interpreters.get_current() == interpreters.get_main())
-    return True
+    except ImportError:
+        return True
 
 
 def install(folder: str, copy: int, writes_events: bool) -> None:

@@ -13,7 +13,6 @@ do). Standard library only, Python 3.8 or newer.
 from __future__ import annotations
 
 import _socket
-import contextlib
 import os
 from errno import EINTR
 
@@ -48,7 +47,7 @@ def _progress(sock: Any) -> Any:
     For TCP the number of segments sent, None once it is connected. (State and name do not change if the connection
     is reset at once or the socket was bound before, and reading SO_ERROR clears it.) For other sockets the peer.
     """
-    with contextlib.suppress(OSError):
+    try:
         if _family(sock) in _INET and _type(sock) & 15 == _SOCK_STREAM:
             info = _getsockopt(sock, _IPPROTO_TCP, _TCP_INFO, _SEGMENTS_END)
             if info[0] != _TCP_CLOSE or len(info) < _SEGMENTS_END:
@@ -56,6 +55,8 @@ def _progress(sock: Any) -> Any:
             return info[_SEGMENTS_AT:]
         if _family(sock) in _INET or _family(sock) == _UNIX:
             return _peer(sock)
+    except OSError:
+        pass
     return None
 
 

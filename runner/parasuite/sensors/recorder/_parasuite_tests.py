@@ -14,9 +14,7 @@ _parasuite_unittest.
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-import functools
 import itertools
 import os
 import sys
@@ -117,24 +115,30 @@ def is_within() -> bool:
     return bool(_in_context.get()) or get_ident() in _running or bool(_started_by) or _of_thread()[2]
 
 
-@contextlib.contextmanager
-def running(test: str, task: int = 0) -> Any:
+class running:
     """Within the block *test* runs; True for the block. Inside the block of another test this changes nothing, and it
     is False. *task*: of several that run tests in turn in this thread, a negative number of its own.
     """
-    if _in_context.get() if task else is_within():
-        yield False
-        return
-    token = _in_context.set(test)
-    _running.pop(0, None)
-    _running[task or get_ident()] = test
-    _announce()
-    try:
-        yield True
-    finally:
-        _running.pop(task or get_ident(), None)
+
+    def __init__(self, test: str, task: int = 0) -> None:
+        self._test, self._task = test, task
+        self._token: Any = None
+
+    def __enter__(self) -> bool:
+        if _in_context.get() if self._task else is_within():
+            return False
+        self._token = _in_context.set(self._test)
+        _running.pop(0, None)
+        _running[self._task or get_ident()] = self._test
+        _announce()
+        return True
+
+    def __exit__(self, *_: object) -> None:
+        if self._token is None:
+            return
+        _running.pop(self._task or get_ident(), None)
         try:
-            _in_context.reset(token)
+            _in_context.reset(self._token)
         except ValueError:
             _in_context.set("")  # The runner yielded in one context and continued in another.
         _announce()
@@ -167,24 +171,37 @@ def forked() -> None:
     _announce()
 
 
-@contextlib.contextmanager
-def in_fixture(fixture: str) -> Any:
+class in_fixture:
     """Within the block *fixture*, "scope:name", is at work."""
-    global _lasting_fixture
-    token, outer = _fixture_in_context.set(fixture), _lasting_fixture
-    if _outlives_test(fixture):
-        _lasting_fixture = fixture
-        _announce()
-    try:
-        yield
-    finally:
+
+    def __init__(self, fixture: str) -> None:
+        self._fixture = fixture
+
+    def __enter__(self) -> None:
+        global _lasting_fixture
+        self._token, self._outer = _fixture_in_context.set(self._fixture), _lasting_fixture
+        if _outlives_test(self._fixture):
+            _lasting_fixture = self._fixture
+            _announce()
+
+    def __exit__(self, *_: object) -> None:
+        global _lasting_fixture
         try:
-            _fixture_in_context.reset(token)
+            _fixture_in_context.reset(self._token)
         except ValueError:
             _fixture_in_context.set("")  # The fixture yielded in one context and continued in another.
-        if _lasting_fixture != outer:
-            _lasting_fixture = outer
+        if _lasting_fixture != self._outer:
+            _lasting_fixture = self._outer
             _announce()
+
+
+def _like(original: Any, replacement: Any) -> Any:
+    """*replacement*, which looks like the function *original*, as with functools.wraps."""
+    for name in ("__module__", "__name__", "__qualname__", "__doc__"):
+        setattr(replacement, name, getattr(original, name))
+    replacement.__dict__.update(original.__dict__)
+    replacement.__wrapped__ = original
+    return replacement
 
 
 # --- the runners ----------------------------------------------------------------------------------------------------
@@ -239,7 +256,6 @@ def patch_fixtures(fixtures: Any) -> None:
 def _at_work(method: Any) -> Any:
     """*method*, which sets a fixture up or tears it down. Setting up a fixture that it needs happens inside."""
 
-    @functools.wraps(method)
     def work(self: Any, *args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
         if method.__name__ == "execute" and getattr(self, "cached_result", None) is not None:
@@ -251,7 +267,7 @@ def _at_work(method: Any) -> Any:
             hide_frames(error)
             raise
 
-    return work
+    return _like(method, work)
 
 
 def patch_threading(threading: Any) -> None:
@@ -284,7 +300,6 @@ def patch_pool(pool: Any) -> None:
     item = pool._WorkItem
     make = item.__init__
 
-    @functools.wraps(make)
     def submitted(self: Any, *args: Any, **kwargs: Any) -> None:
         make(self, *args, **kwargs)
         guarded(belongs, self, sys._getframe(1))
@@ -292,7 +307,7 @@ def patch_pool(pool: Any) -> None:
     def belongs(self: Any, frame: Any) -> None:
         self._parasuite_belongs = _belonging(frame)
 
-    item.__init__, item.run = submitted, _Run(item.run)
+    item.__init__, item.run = _like(make, submitted), _Run(item.run)
 
 
 class _Run:
