@@ -32,6 +32,8 @@ from runner.tests.golden_names import assert_golden
 if sys.platform != "linux" or ARCHITECTURE is None:
     pytest.skip("the exact sensors are Linux's", allow_module_level=True)
 
+from parasuite.run.networks.prepare import why_no_network
+
 _STATIC_C = """
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -169,6 +171,29 @@ def expected(environ: dict[str, str]) -> set[Reported]:
     return found
 
 
+def expected_apart(environ: dict[str, str]) -> set[Reported]:
+    """What is expected where each copy has a network of its own: the same ports are fixed, and nothing has happened,
+    except by a Unix path, which the copies share, and by a daemon. No other host can reach a copy.
+    """
+    found = {
+        a_report("hard-coded", "warning", name)
+        for cause, _, effects, tests in expected(environ)
+        if cause == "hard-coded"
+        and not any(effect.startswith("shared: ") and TAKEN_OVER in effect for effect in effects)
+        for name in tests
+    }
+    # A port that one copy was assigned, and the other was told, was lost to nobody and is fixed nowhere.
+    found -= {
+        a_report("hard-coded", "warning", name) for name in ("refused_released_and_lost", "refused_held_and_lost")
+    }
+    found.add(a_report("lost-port", "warning", "refused_released_and_lost"))
+    found.add(a_report("hard-coded", "error", TAKEN_OVER, f"shared: held {TAKEN_OVER}, held {TAKEN_OVER}"))
+    found.add(a_report("lost-port", "warning", "rebind"))
+    found.add(a_report("reuse", "warning", "reuse"))
+    found.add(a_report("orphan", "error", "orphan"))
+    return found
+
+
 def expected_of_the_recorder(environ: dict[str, str]) -> set[Reported]:
     """What is expected where the recorder tells of Python's calls: not whether a socket that lost its path still was
     open.
@@ -209,6 +234,18 @@ def test_each_planted_defect_is_found_with_both_sides_under_its_golden_id(
                 lines = [frame["file"] for side in effect["sides"] for frame in side["frames"]]
                 assert any("test_defects.py" in line for line in lines), finding
     assert_golden_defects(finished, environ)
+
+
+@pytest.mark.usefixtures("ample_network")
+@pytest.mark.skipif(bool(why_no_network()), reason=f"no new network: {why_no_network()}")
+def test_in_networks_of_their_own_the_same_ports_are_fixed_and_nothing_happens(
+    parasuite: Parasuite, environ: dict[str, str]
+) -> None:
+    arguments = ("-j", "2", "--network", "each", planted("defects"))
+    finished = parasuite.run_pytest(*arguments, environ=environ | {"PLANTED_APART": "1"})
+    assert finished.code == 66, finished.stdout[-3000:] + finished.stderr
+    assert reported(finished) == expected_apart(environ)
+    assert {finding["evidence"] for finding in finished.findings} == {"exact"}
 
 
 @pytest.mark.usefixtures("ample_network")
