@@ -29,6 +29,8 @@ from runner.tests.conftest import Finished, Parasuite, clean_environment, plante
 if sys.platform != "linux" or ARCHITECTURE is None:
     pytest.skip("the exact sensors are Linux's", allow_module_level=True)
 
+from parasuite.run.networks.prepare import why_no_network
+
 NAMES = ("fixed", "reuse", "crosstalk", "hang", "first", "second")
 PATIENCE_S = "60"
 # By planted test: the cause of its finding, and what its failure says.
@@ -225,6 +227,40 @@ def sockets_at(port: int) -> set[tuple[str, int]]:
     with netlink.Table() as table:
         rows = table.rows(Protocol.TCP, netlink.TCP_OWNERS, port) + table.rows(Protocol.UDP, netlink.UDP_STATES, port)
     return {(row.address, row.cookie) for row in rows}
+
+
+# Compares the whole table of a network in which nothing else runs, before and after the parasuite of its arguments.
+_ALONE = """
+import json, subprocess, sys
+from parasuite.model.words import Protocol
+from parasuite.run.networks.prepare import enter_private
+from parasuite.sensors import netlink
+
+def sockets():
+    with netlink.Table() as table:
+        rows = table.rows(Protocol.TCP, netlink.TCP_OWNERS) + table.rows(Protocol.UDP, netlink.UDP_STATES)
+    return [[row.address, row.port] for row in rows]
+
+enter_private()
+before = sockets()
+done = subprocess.run([sys.executable, "-m", "parasuite", *sys.argv[1:]], stdout=sys.stderr)
+print(json.dumps({"code": done.returncode, "before": before, "after": sockets()}))
+"""
+
+
+@pytest.mark.skipif(bool(why_no_network()), reason=f"no new network: {why_no_network()}")
+def test_after_a_run_and_its_proofs_the_whole_network_is_as_it_was_before(parasuite: Parasuite) -> None:
+    environ = {
+        "PLANTED_PORTS": ",".join(f"{name}={20_000 + number}" for number, name in enumerate(NAMES)),
+        "PYTEST_ADDOPTS": "-p no:randomly",
+    }
+    tests = ("-k", "test_reuse_udp", planted("provoked"))
+    arguments = ("run", "-j", "1", "--prove", "300", "--python", sys.executable, *tests)
+    process = parasuite.start(*arguments, environ=environ, program=("-c", _ALONE))
+    finished = parasuite.finish(process)
+    assert json.loads(finished.stdout) == {"code": 0, "before": [], "after": []}, finished.stderr
+    outcomes = {finding["proof"]["outcome"] for finding in finished.findings}
+    assert outcomes == {ProofOutcome.FAILED}
 
 
 def ports_of(lines: str) -> set[int]:
