@@ -11,7 +11,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypeGuard
+from functools import lru_cache
+from typing import TypeAlias, TypeGuard
 
 from parasuite.model.causes import Cause, EffectKind
 from parasuite.model.json_fields import Fields, is_bool, is_object, is_text, is_texts, is_whole
@@ -154,24 +155,46 @@ def summary_lines(summary: RunSummary) -> Iterator[str]:
 
 def read_summary_lines(lines: Iterable[bytes]) -> RunSummary:
     """The summary that `summary_lines` gave. Raises SummaryError."""
-    values = map(_object, lines)
+    values = iter(lines)
     head = next(values, None)
     if head is None:
         raise SummaryError("it is empty")
     findings: list[FindingSummary] = []
     remarks: list[str] = []
     tests: dict[str, TestCount] = {}
-    for value in values:
-        if is_object(finding := value.get("finding")):
-            findings.append(FindingSummary.from_json(finding))
-        elif is_text(remark := value.get("remark")):
-            remarks.append(remark)
+    for line in values:
+        row = _read_row(line) if len(line) <= _CACHED_BYTES_MAX else _row(line)
+        if isinstance(row, FindingSummary):
+            findings.append(row)
+        elif isinstance(row, str):
+            remarks.append(row)
         else:
-            fields = Fields(value)
-            test_id = fields.take("test", is_text, "")
-            tests[test_id] = TestCount(fields.take("passed", _is_count, 0), fields.take("failed", _is_count, 0))
-            _check(fields)
-    return replace(read_head(head, tuple(findings), tests), remarks=tuple(remarks))
+            tests[row[0]] = row[1]
+    return replace(read_head(_object(head), tuple(findings), tests), remarks=tuple(remarks))
+
+
+_CACHED_BYTES_MAX = 2_000
+_Row: TypeAlias = FindingSummary | str | tuple[str, TestCount]
+
+
+def _row(line: bytes) -> _Row:
+    """A finding, a remark, or a test with its counts. Raises SummaryError."""
+    value = _object(line)
+    if is_object(finding := value.get("finding")):
+        return FindingSummary.from_json(finding)
+    if is_text(remark := value.get("remark")):
+        return remark
+    fields = Fields(value)
+    row = (
+        fields.take("test", is_text, ""),
+        TestCount(fields.take("passed", _is_count, 0), fields.take("failed", _is_count, 0)),
+    )
+    _check(fields)
+    return row
+
+
+# The runs of a series have most of these lines in common, and reading them is most of the time that a merge takes.
+_read_row = lru_cache(maxsize=8_192)(_row)
 
 
 def read_head(
