@@ -126,6 +126,12 @@ def test_a_series_that_lacks_a_run_is_an_error_in_junit_also_if_a_test_failed_in
     assert (report.code, "<error" in series_junit(report)) == (ExitCode.TEST_FAILED, True)
 
 
+def test_runs_that_a_series_of_an_output_folder_contains_are_merged_too(tmp_path: Path) -> None:
+    archive = archived(tmp_path, "other_host", make_run(tmp_path / "a", a_run()))
+    assert len(merged(tmp_path, archive).history.runs) == 1
+    assert len(merged(tmp_path, tmp_path / "merged").history.runs) == 1
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RunFolderError, match="contains no run"):
         merged(tmp_path, tmp_path)

@@ -10,7 +10,7 @@ from parasuite.model.run_record import FILE_NAME
 from parasuite.model.series_record import FILE_NAME as SERIES_FILE
 from parasuite.record.archives import is_archive
 from parasuite.record.output_folder import exists
-from parasuite.record.retention import runs_below
+from parasuite.record.retention import runs_below, series_below
 from parasuite.record.run_folder import RunFolderError
 from parasuite.record.series import SeriesFolder
 from parasuite.record.untrusted import Unreadable
@@ -50,8 +50,18 @@ def _runs_at(path: Path) -> list[Path]:
         series = SeriesFolder(path)
         return [series.run_path(name) for name in series.read_record().runs]
     with contextlib.suppress(Unreadable):
-        return [base / "runs" / run for base in (path, path / ".parasuite") for run in runs_below(base)]
+        return [run for base in (path, path / ".parasuite") for run in _runs_below(base)]
     return []
+
+
+def _runs_below(base: Path) -> Iterator[Path]:
+    """The runs of an output folder, and those of other hosts that its series contain. Raises Unreadable."""
+    yield from (base / "runs" / run for run in runs_below(base))
+    for name in series_below(base):
+        series = SeriesFolder(base / "series" / name)
+        with contextlib.suppress(RunFolderError):
+            runs = map(series.run_path, series.read_record().runs)
+            yield from (run for run in runs if run.is_relative_to(series.path))
 
 
 def _folders_in(path: Path) -> Iterator[Path]:
