@@ -11,6 +11,7 @@ function made(tag, className, ...content) {
   return node;
 }
 
+/** Screen readers read out a status each time it is set, so it is set only if it has changed. */
 function setText(id, words) {
   if (element(id).textContent !== words) element(id).textContent = words;
 }

@@ -53,8 +53,6 @@ function describeView() {
   if (element("events").open) fillTable(shownMarks, shownHolds);
 }
 
-/** A status that is set again is read out again, so only if it is another. */
-
 function fillTable(shownMarks, shownHolds) {
   const { marks, holds } = timeline;
   const rows = shownMarks.slice(0, ROWS_MAX).map((i) => row(marks.at[i], marks.lane[i], text(marks.kind[i]), marks.port[i], marks.test[i]));
