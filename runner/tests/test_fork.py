@@ -229,20 +229,20 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 
 def test_two_copies_share_nothing_that_each_would_have_alone(private: Finished) -> None:
     assert not notes(private)
-    told: list[list[dict[str, Any]]] = [
+    reported: list[list[dict[str, Any]]] = [
         json.loads((private.folder / "copies" / copy / "mine.json").read_text()) for copy in ("000", "001")
     ]
-    mine = [each[0] for each in told]
+    mine = [each[0] for each in reported]
     assert not {name for name in mine[0] if mine[0][name] == mine[1][name]}
     for copy, each in enumerate(mine):
         assert (each["copy"], each["in C"], each["session"]) == (str(copy), f"{copy}\n", each["pid"])
         below = str(private.folder / "copies" / f"{copy:03d}")
         assert {each[name].startswith(below) for name in ("folder", "cache", "hypothesis", "COVERAGE_FILE")} == {True}
         assert "importer" not in str(each["arguments"])
-    assert told[0][1] == told[1][1]
-    assert told[0][1]["imported by"] not in [each["pid"] for each in mine]
+    assert reported[0][1] == reported[1][1]
+    assert reported[0][1]["imported by"] not in [each["pid"] for each in mine]
     expected = {"state": [1], "threads": 1, "main": True, "importer": [], "modules": [], "read": "none"}
-    assert {**told[0][1], **expected} == told[0][1]
+    assert {**reported[0][1], **expected} == reported[0][1]
 
 
 def test_each_copy_has_an_output_of_its_own(private: Finished) -> None:
@@ -329,7 +329,7 @@ def test_its_init():
     with open(f"/proc/{init}/status") as stream:
         status = dict(line.rstrip().split(":", 1) for line in stream)
     targets = sorted(os.readlink(f"/proc/{init}/fd/{name}").split(":")[0] for name in os.listdir(f"/proc/{init}/fd"))
-    told = {
+    reported = {
         "name": status["Name"].strip(),
         "caught": int(status["SigCgt"], 16),
         "blocked": int(status["SigBlk"], 16),
@@ -340,7 +340,7 @@ def test_its_init():
         "our mask": sorted(map(int, signal.pthread_sigmask(signal.SIG_BLOCK, ()))),
     }
     with open(os.path.join(os.environ["PARASUITE_COPY_DIR"], "init.json"), "w") as stream:
-        json.dump(told, stream)
+        json.dump(reported, stream)
 """
 
 
@@ -350,19 +350,19 @@ def test_an_init_that_is_forked_from_the_importer_has_nothing_of_the_users(
     suite(INIT)
     finished = parasuite.run_pytest(*FORK, "tests/")
     assert (finished.code, notes(finished)) == (0, []), finished.stdout
-    told = json.loads((finished.folder / "copies" / "001" / "init.json").read_text())
+    reported = json.loads((finished.folder / "copies" / "001" / "init.json").read_text())
 
     def bits(*numbers: int) -> int:
         return sum(1 << (number - 1) for number in numbers)
 
-    assert (told["name"], told["session"], told["blocked"]) == ("parasuite-init", True, 0)
-    assert told["caught"] == bits(signal.SIGCHLD)
-    assert told["ignored"] & bits(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) == bits(
+    assert (reported["name"], reported["session"], reported["blocked"]) == ("parasuite-init", True, 0)
+    assert reported["caught"] == bits(signal.SIGCHLD)
+    assert reported["ignored"] & bits(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) == bits(
         signal.SIGINT, signal.SIGTERM, signal.SIGHUP
     )
     # The channel, the lifeline, and both ends of what the end of a child writes to.
-    assert told["descriptors"] == ["/dev/null"] * 3 + ["anon_inode"] + ["socket"] * 4
-    assert (told["ours"], told["our mask"]) == (True, [int(signal.SIGUSR2)])
+    assert reported["descriptors"] == ["/dev/null"] * 3 + ["anon_inode"] + ["socket"] * 4
+    assert (reported["ours"], reported["our mask"]) == (True, [int(signal.SIGUSR2)])
 
 
 HANGS = "import os, time\nif 'PARASUITE_COPY' not in dict(os.environ):\n    open('importing', 'w').close()\n"

@@ -4,7 +4,7 @@ Theory of operation. Dask starts a task again if its worker was lost, cannot sto
 that its client is gone. So a run begins by making the folder that is named after its key: if the folder exists, the
 run was started before, and the second start is refused. The run is stopped when the worker dies (see `guardian`),
 when the client has not renewed it for the time of its lease, and when the client says so. The client removes the
-folder once it has what is in it. If it never does, the folder stays for whoever looks for the run.
+folder once it has what is in it. If it never does, the folder stays there, so the run can be found.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ALL_READ_AFTER_S = 10.0
 
 
 class RunRefused(Exception):
-    """A run that is not begun, or whose result nobody waits for; the message says why."""
+    """A run that is not begun, or whose result no client waits for; the message says why."""
 
 
 @dataclass(slots=True)

@@ -58,7 +58,7 @@ class NetworkMode(StrEnum):
 class StartMode(StrEnum):
     """How copies of a pytest target start.
 
-    EXEC: each by itself. FORK: one process imports the tests, and all are forked from it.
+    EXEC: each executes Python. FORK: one process imports the tests, and all are forked from it.
     """
 
     EXEC = "exec"

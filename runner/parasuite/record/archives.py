@@ -1,6 +1,6 @@
 """Folders of runs as one compressed file: made on another host, or stored by a CI system as an artifact.
 
-An archive is read as a run folder is: whoever wrote it is not trusted. Theory of operation: the reader lets the tar
+An archive is read as a run folder is: its author is not trusted. Theory of operation: the reader lets the tar
 module have only as many bytes as the next header may take, writes regular files and folders with names that stay
 below the target, each as a new file, and never a link. So nothing that was there before is written to, and neither
 memory, disk, nor the number of files exceeds the bounds, whatever the headers say. What can be read is kept: an

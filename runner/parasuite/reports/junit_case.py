@@ -13,7 +13,7 @@ from parasuite.model.results import Attempt, shortened
 
 # Everything but the characters of XML 1.0, section 2.2: control characters, surrogates, U+FFFE and U+FFFF.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# ASCII that stands for itself, in an attribute as well: most names of tests.
+# ASCII that needs no escape, not even in an attribute: most names of tests.
 _PLAIN = re.compile("[ !#-%'-;=?-~]*")
 # A parser reads a bare line end in an attribute as a space; a character reference survives.
 _IN_ATTRIBUTE = str.maketrans({"\n": "&#10;", "\r": "&#13;", "\t": "&#9;", '"': "&quot;"})

@@ -24,7 +24,7 @@ PAGE = "report.html"
 
 @dataclass(frozen=True, slots=True)
 class ReportFile:
-    """A file in the run folder. *render*: its text, or what is in it if that is no text, from the Report alone.
+    """A file in the run folder. *render*: its text, or its bytes, from the Report alone.
 
     *option*: None if it is always written.
     """

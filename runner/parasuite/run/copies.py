@@ -128,7 +128,7 @@ class Copy:
 class Copies:
     """All copies of a round. Call `step` until `are_done`; the events that it returns are the whole record.
 
-    *importer*: what the copies are to be forked from; None to start each by itself. *why_not_forked*: why they were
+    *importer*: what the copies are to be forked from; None to execute each. *why_not_forked*: why they were
     not forked from it; "" if they were.
     """
 

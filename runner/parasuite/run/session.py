@@ -234,9 +234,9 @@ class _Session:
         return planned
 
     def _importer(self, first: Launch, record: RunRecord) -> ImporterLaunch | None:
-        """What the copies are to be forked from, with its folders made; None if each is to start by itself.
+        """What the copies are to be forked from, with its folders made; None if each is to be executed.
 
-        A single copy has nobody to share with, and one that is only observed starts as it would without parasuite.
+        A single copy has no other to share with, and one that is only observed starts as it would without parasuite.
         """
         is_pytest = self.spec.target.results is ResultSource.PYTEST
         if self.spec.start is StartMode.EXEC or self.spec.copies == 1 or not is_pytest:

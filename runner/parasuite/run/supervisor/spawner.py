@@ -109,7 +109,7 @@ class Spawner:
                     del self._inits[pid]
                     self._ended.append((copy, status))
             case KillImporter():
-                # Nobody else's tree is here that is not an init's: no copy has been forked from it yet.
+                # Every tree here that is not an init's is the importer's: no copy has been forked from it yet.
                 kill_tree(spare=frozenset(self._inits), collect=self._collect)
             case KillInit(copy=copy):
                 for pid, of_copy in self._inits.items():

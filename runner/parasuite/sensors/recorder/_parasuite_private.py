@@ -1,4 +1,4 @@
-"""What a copy that was forked from an importer makes its own, so that it is as if it had started by itself.
+"""What a copy that was forked from an importer makes private, so that it is as if it had been executed.
 
 Output, environment, folders for temporary files, caches and Hypothesis, seeds, and what the standard library keeps
 for a process. (The standard library itself sees to random, threading, logging and uuid after a fork.)

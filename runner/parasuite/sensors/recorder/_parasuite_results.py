@@ -95,7 +95,7 @@ class KeptLines:
         self._kept.append((event, fields))
 
     def write_end(self) -> None:
-        """Nobody waits for the end."""
+        """No process waits for the end."""
 
     def pour_into(self, stream: Stream) -> None:
         for event, fields in self._kept:

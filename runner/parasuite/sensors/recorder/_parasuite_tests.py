@@ -221,7 +221,7 @@ def patch_pytest(runner: Any) -> None:
     start = runner.pytest_sessionstart
 
     def pytest_sessionstart(session: Any) -> None:
-        # By now all plug-ins are loaded. pytest finds them by itself, so that their import cannot be followed.
+        # By now all plug-ins are loaded. pytest finds them without an import that could be followed.
         plugin = sys.modules.get("pytest_asyncio_concurrent.plugin")
         if plugin is not None:
             guarded(_patch_asyncio_concurrent, plugin)
