@@ -240,6 +240,7 @@ def test_ports_that_a_function_draws_at_random_are_one_finding_about_the_functio
     met = refused(200, of(1), tcp(8009), Party(0), 31)
     finding = one(*events, met)
     assert finding.title == "conftest.py:serve draws its ports at random, and two parties may draw the same"
+    assert finding.is_drawn
     assert finding.severity == "error"
 
 

@@ -179,6 +179,7 @@ def test_a_finding_is_written_with_its_sides_and_what_came_of_them() -> None:
         "proof": None,
         "endpoint": {"protocol": "tcp", "address": "127.0.0.1", "port": 8025},
         "ephemeral_range": True,
+        "drawn_at_random": False,
         "parties": [{"copy": 0, "worker": "gw3"}, {"copy": 1, "worker": ""}],
         "places": [{"file": "tests/conftest.py", "line": 12, "function": "server"}],
         "tests": ["tests/test_it.py::test_quit"],

@@ -131,3 +131,4 @@ def test_what_cannot_be_provoked_has_a_reason() -> None:
     assert provoked == {Cause.HARD_CODED, Cause.LOST_PORT, Cause.CLOSED_PORT, Cause.REUSE}
     assert finding(cause=Cause.HARD_CODED, protocol=Protocol.UNIX).why_not_provoked
     assert finding(cause=Cause.HARD_CODED, protocol=Protocol.VSOCK).why_not_provoked
+    assert finding(cause=Cause.HARD_CODED, is_drawn=True).why_not_provoked

@@ -21,8 +21,9 @@ _NOT_PROVOKED = {
 class StoredFinding:
     """What an earlier run has recorded of a finding.
 
-    *address*: of the endpoint, or its Unix path. *port*: 0 if it has none. *tests*: ids, () where none is known.
-    *places*: the user's own code that did it. *programs*: the names of the processes that did it.
+    *address*: of the endpoint, or its Unix path. *port*: 0 if it has none. *is_drawn*: whether the suite itself draws
+    it at random. *tests*: ids, () where none is known. *places*: the user's own code that did it. *programs*: the
+    names of the processes that did it.
     """
 
     id: str
@@ -34,12 +35,15 @@ class StoredFinding:
     tests: tuple[str, ...]
     places: tuple[Location, ...]
     programs: tuple[str, ...]
+    is_drawn: bool = False
 
     @property
     def why_not_provoked(self) -> str:
         """Why parasuite cannot play the other side of it, for people; "" if it can."""
         if self.cause in _NOT_PROVOKED:
             return _NOT_PROVOKED[self.cause]
+        if self.is_drawn:
+            return "the suite draws its ports at random, so there is no port that the next run will ask for"
         if self.protocol is Protocol.UNIX:
             return "parasuite takes ports only: a server that unlinks its path first would not notice"
         if self.protocol not in (Protocol.TCP, Protocol.UDP):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeGuard
 
 from parasuite.model.causes import Cause
-from parasuite.model.json_fields import Fields, is_object, is_objects, is_text, is_texts, is_whole
+from parasuite.model.json_fields import Fields, is_bool, is_object, is_objects, is_text, is_texts, is_whole
 from parasuite.model.location import Location
 from parasuite.model.suspect import StoredFinding
 from parasuite.model.words import Protocol
@@ -49,6 +49,8 @@ def _finding(fields: Fields, row: Mapping[str, object]) -> StoredFinding:
         tests=tuple(fields.take("tests", is_texts, [])),
         places=tuple(location for side in sides for location in _locations(side)),
         programs=tuple(name for side in sides for name in _names(side)),
+        # Versions before this key existed have written format 2, too.
+        is_drawn=fields.take("drawn_at_random", is_bool, False) if "drawn_at_random" in row else False,
     )
 
 

@@ -76,6 +76,7 @@ def _finding(finding: Finding, start_ns: int) -> dict[str, object]:
         "proof": None if finding.proof is None else _proof(finding.proof),
         "endpoint": _endpoint(finding.endpoint),
         "ephemeral_range": finding.is_ephemeral,
+        "drawn_at_random": finding.is_drawn,
         "parties": [_party(party) for party in finding.parties],
         "places": _places(finding.places),
         "tests": list(finding.tests),

@@ -77,8 +77,9 @@ class Finding:
 
     *id*: the same in every run of the same defect. *title*: a sentence that names the port or place. *hint*: what to
     write instead. *endpoint*: of the first that was seen. *port*: the one that the suite insists on; 0 if there is
-    none. *is_ephemeral*: whether the kernel may assign that port to anyone. *parties*: all that it concerns.
-    *sides*: who does what must be fixed; they say so where there is no effect yet. *count*: how often that was seen.
+    none. *is_ephemeral*: whether the kernel may assign that port to anyone. *is_drawn*: whether the suite itself
+    draws its ports at random. *parties*: all that it concerns. *sides*: who does what must be fixed; they say so
+    where there is no effect yet. *count*: how often that was seen.
     *related*: ids of findings about the same endpoint. *failed_tests*: ids of the tests whose failure it explains,
     or may explain. *suppressed*: why it does not count; None if it does. *expired*: what suppressed it until a day
     that is over. *proof*: the result of provoking it; None if that was not tried.
@@ -96,6 +97,7 @@ class Finding:
     effects: tuple[Effect, ...] = ()
     port: int = 0
     is_ephemeral: bool = False
+    is_drawn: bool = False
     count: int = 1
     window_ms: float | None = None
     related: tuple[str, ...] = ()

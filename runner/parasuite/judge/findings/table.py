@@ -125,6 +125,7 @@ class _Row:
             effects=tuple(effects),
             port=ports[0] if ports and self.charge.name == str(ports[0]) else 0,
             is_ephemeral=any(knowledge.is_ephemeral(port) for port in ports),
+            is_drawn=self.is_drawn,
             count=sum(count for _, count in self.causes),
             window_ms=min(windows, default=None),
         )
