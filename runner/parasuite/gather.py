@@ -90,13 +90,15 @@ def listed_runs(base: Path) -> Iterator[ListedRun]:
         of_series = [
             replace(_listed_run(base, run), is_round=True) for run in reversed(runs) if rounds.get(run) == name
         ]
+        own_folder = SeriesFolder(base / "series" / name)
         yield ListedRun(
             name=name,
             started_s=record.started_s if record else 0.0,
             verdict=(record.ended or "unfinished") if record else "cannot be read",
             target=record.described if record else "",
-            bytes=bytes_below(base / "series" / name) + sum(run.bytes for run in of_series),
-            rounds=len(of_series),
+            bytes=bytes_below(own_folder.path) + sum(run.bytes for run in of_series),
+            # Merged runs may lie in the folder of the series, or outside of *base*.
+            rounds=sum(own_folder.run_path(run).is_dir() for run in record.runs) if record else 0,
         )
         yield from of_series
 

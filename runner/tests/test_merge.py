@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from parasuite.gather import assemble_series
+from parasuite.gather import assemble_series, listed_runs
 from parasuite.judge.series import SeriesReport
 from parasuite.judge.verdict import ExitCode
 from parasuite.model.run_summary import FILE_NAME, RunSummary, summary_lines
@@ -130,6 +130,15 @@ def test_runs_that_a_series_of_an_output_folder_contains_are_merged_too(tmp_path
     archive = archived(tmp_path, "other_host", make_run(tmp_path / "a", a_run()))
     assert len(merged(tmp_path, archive).history.runs) == 1
     assert len(merged(tmp_path, tmp_path / "merged").history.runs) == 1
+
+
+def test_merged_runs_are_counted_where_runs_are_listed(tmp_path: Path) -> None:
+    make_run(tmp_path / "job1", a_run(1))
+    merged(tmp_path, tmp_path / "job1")
+    shutil.move(tmp_path / "job1", tmp_path / "job")
+    make_run(tmp_path / "job2", a_run(2))
+    merged(tmp_path, tmp_path / "job2")
+    assert sorted(run.rounds or 0 for run in listed_runs(tmp_path / "merged")) == [0, 1]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
