@@ -17,7 +17,9 @@ from parasuite.reports.finding_text import finding_lines
 
 _WORDS = (*Cause, *EffectKind)
 _WIDTH = max(map(len, _WORDS))
-UNKNOWN_WORD = "no cause or effect is called {word}{suggestion}; `parasuite explain` lists them"
+UNKNOWN_WORD = (
+    "no cause, effect or finding is called {word}{suggestion}; `parasuite explain` lists causes and effects"
+)
 
 
 def is_finding_id(word: str) -> bool:

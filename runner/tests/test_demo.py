@@ -53,7 +53,7 @@ def test_a_demo_is_not_written_into_a_folder_with_other_files(parasuite: Parasui
 
 def without_what_differs(text: str) -> list[str]:
     """The lines of *text*, without numbers, ids, paths and the order in which the copies ended."""
-    text = re.sub(r"run by \S+,|\d{8}T\d{6}Z-\w+|\bid \w{10}|python[\d.]*|[\d.]+", "", text)
+    text = re.sub(r"run by \S+,|\d{8}T\d{6}Z-\w+|\b(?:id|explain) \w{10}|python[\d.]*|[\d.]+", "", text)
     lines = text.replace("samples", "sample").replace("shop", "").replace("parasuite-demo", "").splitlines()
     return sorted(line.rstrip() for line in lines)
 

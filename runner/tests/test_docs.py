@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 import pytest
 from parasuite.cli.main import _main as main_group
+from parasuite.plan.options import SettingOption
+from parasuite.plan.settings import SETTINGS
 from parasuite.reports.registry import REPORT_FILES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +81,13 @@ def test_every_option_is_in_the_docs() -> None:
     text = "\n".join(document.read_text() for document in DOCUMENTS)
     flags = {flag for _, option in options() for flag in (*option.opts, *option.secondary_opts)}
     assert [flag for flag in sorted(flags) if not re.search(rf"{re.escape(flag)}(?![\w-])", text)] == []
+
+
+@pytest.mark.parametrize("name", [name for name, setting in SETTINGS.items() if setting.is_switch])
+def test_the_help_of_a_switch_says_which_way_it_is_by_default(name: str) -> None:
+    record = SettingOption(name).get_help_record(click.Context(main_group))
+    assert record is not None
+    assert ("[default: (no-" in record[1]) == (SETTINGS[name].default == "false")
 
 
 def test_the_help_of_every_option_says_its_default() -> None:

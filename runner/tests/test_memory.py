@@ -109,7 +109,7 @@ def test_history_says_how_often_when_first_and_when_last_in_every_format() -> No
     assert "pytest tests/: 7 runs, 1970-01-01 to 1970-01-07; 7 conclusive:" in text
     assert "seen in 3 of 7 runs (43 %, 95 % interval 16 to 75 %)" in text
     assert f"first seen 1970-01-01, last seen 1970-01-06; {NOT_IN_LAST}" in text
-    assert "3 lines of history.jsonl cannot be read" in text
+    assert "left out as unreadable: 3 lines of history.jsonl" in text
     assert "- error \\[lost\\-port\\] a port was lost" in "\n".join(as_markdown(list(history_sections(histories, 3))))
     written = json.loads(history_json(histories, 3))
     (finding,) = written["targets"][0]["findings"]

@@ -16,7 +16,7 @@ from parasuite.reports.page.series_page import series_page
 
 from netsupport.tests import real_tools
 from runner.tests.pages import a_collision, with_name_everywhere
-from runner.tests.test_series_page import three_rounds
+from runner.tests.series_reports import three_rounds
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -20,8 +20,8 @@ from parasuite.reports.history_report import history_json
 from parasuite.reports.series_json import series_json
 
 from runner.tests.findings_schema import DIFF, HISTORY, SERIES
+from runner.tests.series_reports import a_series, three_rounds
 from runner.tests.summaries import a_failure, a_finding, a_run, history_of
-from runner.tests.test_series_page import a_series, three_rounds
 
 findings = st.builds(
     FindingSummary,

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from parasuite.judge.series import SeriesReport
-from parasuite.judge.verdict import ExitCode
 from parasuite.model.causes import EffectKind
 from parasuite.model.run_summary import TestCount
 from parasuite.reports.page import series_page as module
@@ -20,9 +17,8 @@ from parasuite.reports.wording import printable
 
 from runner.tests.conftest import Parasuite
 from runner.tests.pages import data_of
-from runner.tests.summaries import RECORD, a_failure, a_finding, a_run, history_of, torn
-
-PASSED, FAILED = TestCount(2, 0), TestCount(1, 1)
+from runner.tests.series_reports import FAILED, PASSED, a_series, three_rounds
+from runner.tests.summaries import a_finding, a_run, history_of
 
 
 class Seen(HTMLParser):
@@ -47,32 +43,6 @@ class Seen(HTMLParser):
     def handle_data(self, data: str) -> None:
         if not self._raw:
             self.text += data
-
-
-def a_series(*runs: Any, **changes: Any) -> SeriesReport:
-    history = history_of(*runs)
-    report = SeriesReport(
-        record=RECORD,
-        folder=".parasuite/series/s",
-        history=history,
-        paths=[f".parasuite/runs/{run.run_id}" for run in history.runs],
-        pages=[f"../../runs/{run.run_id}/report.html" for run in history.runs],
-        missing=[],
-        code=ExitCode.TEST_FAILED,
-        reason="tests failed in 1 of 3 rounds",
-        exit_code=1,
-    )
-    return replace(report, **changes)
-
-
-def three_rounds(**changes: Any) -> SeriesReport:
-    """A finding in each round, which did harm in the second; so a test failed there. The third is torn."""
-    return a_series(
-        a_run(0, findings=(a_finding(),), tests={"t::steady": PASSED, "t::shaky": PASSED}),
-        a_run(1, findings=(a_failure(),), tests={"t::steady": PASSED, "t::shaky": FAILED}, code=1),
-        torn(2, findings=(a_finding(),), tests={"t::steady": PASSED}),
-        **changes,
-    )
 
 
 def test_a_finding_is_shown_with_its_rates_and_a_link_to_the_page_of_the_last_round_that_had_it() -> None:

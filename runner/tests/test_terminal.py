@@ -104,7 +104,7 @@ def block(*findings: Finding, start_ns: int = 0) -> list[str]:
 
 
 def last_line(finding: Finding) -> str:
-    return "    " + ID.format(id=finding.id, evidence=finding.evidence, cause=finding.cause)
+    return "    " + ID.format(id=finding.id, evidence=finding.evidence, topic=finding.id)
 
 
 def test_a_finding_without_an_effect_says_where_it_is_and_who_does_it() -> None:

@@ -75,8 +75,10 @@ def _write_suite(folder: Path, port: int) -> None:
 
 def _lessons(folder: Path, port: int) -> Iterator[str]:
     yield ""
-    yield f"What happened: both copies wanted port {port}. One was refused, took the server that it found there for"
-    yield "its own, and passed, because the other copy's shop had an apple, too."
+    yield f"What happened: both copies wanted port {port}. One was refused, took the server"
+    yield "that it found there for its own, and passed, because the other copy's shop had"
+    yield "an apple, too."
     yield f"Where:         {folder / 'tests' / 'test_shop.py'}"
-    yield f"The cure:      {folder / 'cured' / 'test_shop.py'} binds port 0, and asks the server for its port"
+    yield f"The cure:      {folder / 'cured' / 'test_shop.py'}, which binds port 0"
+    yield f"The report:    {folder / '.parasuite' / 'latest' / 'report.html'}"
     yield f"Try it:        cd {folder} && parasuite run cured"

@@ -98,7 +98,10 @@ def _check(path: str, name: str, target: Target) -> None:
         raise ConfigError(f"{name} has pytest {answer.pytest}, and 7 or newer is needed")
     if answer.missing:
         lacking = ", ".join(answer.missing)
-        raise ConfigError(f"{name} lacks {lacking}, which the corpus needs: pip install 'parasuite[corpus]'")
+        raise ConfigError(
+            f"{name} lacks {lacking}, which the corpus needs (extra `corpus`); to run your own suite, name it: "
+            "`parasuite run tests/` or `parasuite run -- COMMAND`"
+        )
 
 
 def _ask(path: str, name: str, target: Target) -> _Answer:

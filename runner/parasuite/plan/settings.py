@@ -364,6 +364,7 @@ class Settings:
             value_type=click.BOOL,
             must_be="true or false",
             default="false",
+            default_shown="no-trace",
             toml_types=(bool, str),
             is_switch=True,
             help="Write trace.json.gz, the run over time for ui.perfetto.dev.",

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from parasuite.model.suspect import StoredFinding
 from parasuite.record.findings_file import stored_findings
-from parasuite.record.retention import runs_below
+from parasuite.record.retention import RUNS_KEPT, runs_below
 from parasuite.record.run_folder import RunFolder, RunFolderError
 from parasuite.record.untrusted import Unreadable
 
 NO_SUCH_FINDING = "no finding {prefix!r} in {where}; {there_are}"
+KEPT_IN = "the newest {count} runs, which are all that {base} keeps"
 NO_RUN = "there is no run below {where}: run the suite first, or name a run folder"
 SEVERAL = "{prefix!r} is the beginning of several findings: {ids}"
 _LISTED = 10
@@ -34,7 +35,7 @@ def newest_with(base: Path, prefix: str) -> tuple[RunFolder, StoredFinding]:
         newest = newest or findings
         if (finding := _matching(findings, prefix)) is not None:
             return run, finding
-    raise _no_such_finding(prefix, base, newest)
+    raise _no_such_finding(prefix, KEPT_IN.format(count=RUNS_KEPT, base=base), newest)
 
 
 def in_run(folder: Path, prefix: str) -> tuple[RunFolder, StoredFinding]:
@@ -56,8 +57,8 @@ def _matching(findings: Sequence[StoredFinding], prefix: str) -> StoredFinding |
     return matching[0] if matching else None
 
 
-def _no_such_finding(prefix: str, where: Path, newest: Sequence[StoredFinding]) -> RunFolderError:
+def _no_such_finding(prefix: str, where: Path | str, newest: Sequence[StoredFinding]) -> RunFolderError:
     ids = [f"{finding.id} [{finding.cause}]" for finding in newest[:_LISTED]]
     more = f" and {len(newest) - len(ids)} more" if len(newest) > len(ids) else ""
-    there_are = f"there are {', '.join(ids)}{more}" if ids else "it has no finding"
+    there_are = f"there are {', '.join(ids)}{more}" if ids else "there are none"
     return RunFolderError(NO_SUCH_FINDING.format(prefix=prefix, where=where, there_are=there_are))

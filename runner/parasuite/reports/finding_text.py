@@ -52,7 +52,9 @@ def finding_lines(finding: Finding, start_ns: int, *, is_brief: bool, columns: i
     if finding.proof is not None and finding.proof.outcome is not ProofOutcome.NOT_PROVOKED:
         yield from proof_lines(finding.proof)
     yield f"hint: {finding.hint}"
-    yield ID.format(id=finding.id, evidence=finding.evidence, cause=finding.cause)
+    # A reader at the terminal has the run, and all that is known of the finding; others may have this text alone.
+    topic = finding.id if is_brief else finding.cause
+    yield ID.format(id=finding.id, evidence=finding.evidence, topic=topic)
 
 
 def suppressed_for(suppressed: Suppressed) -> str:

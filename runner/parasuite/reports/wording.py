@@ -45,7 +45,7 @@ _ANSWERS = {
     ControlAnswer.ONLY_OBSERVED: "{times}, and fails only under parasuite: please report that",
     ControlAnswer.UNKNOWN: "it has no result alone",
 }
-ID = "id {id}, evidence {evidence}; more: `parasuite explain {cause}`"
+ID = "id {id}, evidence {evidence}; more: `parasuite explain {topic}`"
 _TITLE_END = re.compile("[:;] ")
 
 # Characters that are letters or marks to str.isprintable, and that no font draws: Default_Ignorable_Code_Point of

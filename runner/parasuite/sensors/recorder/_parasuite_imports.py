@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import stat
@@ -33,6 +34,7 @@ _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 # Modules that may contain the folder for temporary files: a copy changes what they have.
 _EXPECTED = ("sys", "tempfile", "os", "posix")
 _NAMED_DEPTH = 2
+_THREAD_LOOKS, _THREAD_LOOK_EVERY_S = 200, 0.005
 
 
 def _line(frame: Any) -> str:
@@ -141,7 +143,7 @@ class Watch:
             thread = found()
             if thread is not None and thread.is_alive():
                 return f"the thread {thread.name} was started {line}"
-        return "a thread was started by native code" if len(os.listdir("/proc/self/task")) > 1 else ""
+        return "a thread was started by native code" if _has_other_threads() else ""
 
     def _why_descriptors(self, config: Any) -> str:
         """Whether a descriptor is open that copies would share, with its place in a file, or whatever it is."""
@@ -223,6 +225,15 @@ def _why_plugins(config: Any) -> str:
     if coverage is not None and coverage.current() is not None:
         return "coverage measures this process"
     return ""
+
+
+def _has_other_threads() -> bool:
+    """Whether the kernel knows other threads of this process. One that was joined is there a moment longer."""
+    for _ in range(_THREAD_LOOKS):
+        if len(os.listdir("/proc/self/task")) == 1:
+            return False
+        select.select((), (), (), _THREAD_LOOK_EVERY_S)
+    return True
 
 
 def _why_processes() -> str:
