@@ -8,7 +8,7 @@ import pytest
 from parasuite.judge.proof import proof_of
 from parasuite.judge.provocation import Provocation
 from parasuite.judge.report import Report
-from parasuite.judge.verdict import ExitCode, code_of_proof
+from parasuite.judge.verdict import ExitCode, Verdict, code_of_proof
 from parasuite.model.causes import Cause
 from parasuite.model.copy_life import CopyEnd
 from parasuite.model.events import Endpoint, PortTaken
@@ -67,6 +67,14 @@ def test_each_end_of_a_provoked_run_has_its_outcome_and_exit_code(
 ) -> None:
     assert proof_of(FINDING, report, "proof/x").outcome == outcome
     assert code_of_proof(outcome, report.verdict) == code
+
+
+def test_a_copy_that_hung_is_a_proof_although_the_files_that_it_left_cannot_be_read() -> None:
+    hung = CopyEnd(copy=0, how=CopyPhase.TIMED_OUT, status=None)
+    blind = Verdict(code=ExitCode.BLIND, reason="out.xml is not a JUnit file")
+    report = replace(run_of(taken=[TAKEN]), copy_ends=[hung], verdict=blind)
+    assert proof_of(FINDING, report, "").outcome == ProofOutcome.HUNG
+    assert proof_of(FINDING, replace(report, provocation=Provocation()), "").outcome == ProofOutcome.INCONCLUSIVE
 
 
 def test_a_test_that_failed_before_the_port_was_taken_proves_nothing() -> None:

@@ -47,7 +47,9 @@ def proof_of(finding: StoredFinding, report: Report, folder: str) -> Proof:
 
 def _outcome(report: Report, provocation: Provocation) -> tuple[ProofOutcome, str, Sequence[str]]:
     """The outcome, a message, and the tests that it is about."""
-    if not report.verdict.code.is_conclusive and report.verdict.code is not ExitCode.NO_TESTS:
+    has_hung = bool(provocation.taken) and report.copy_ends[0].how is CopyPhase.TIMED_OUT
+    # A copy that was stopped leaves half of its JUnit file, say, and so a run that proves nothing else.
+    if not has_hung and not report.verdict.code.is_conclusive and report.verdict.code is not ExitCode.NO_TESTS:
         return ProofOutcome.INCONCLUSIVE, report.verdict.reason, ()
     failed = [result for result in report.results[0] if result.outcome.is_bad]
     if not provocation.taken:
@@ -65,7 +67,7 @@ def _outcome(report: Report, provocation: Provocation) -> tuple[ProofOutcome, st
     failed = [result for result in failed if _may_be_due_to(result, provocation)]
     # What failed of itself says more than what was lost with its copy.
     failed.sort(key=lambda result: (result.is_of_copy, _is_elsewhere(result, provocation)))
-    if report.copy_ends[0].how is CopyPhase.TIMED_OUT:
+    if has_hung:
         return ProofOutcome.HUNG, _innermost(report), [result.id for result in failed if result.started_ns]
     if failed:
         return ProofOutcome.FAILED, _first_line(failed[0]), [result.id for result in failed]
