@@ -101,13 +101,20 @@ def test_one_socket_in_two_processes_is_released_with_its_last_reference() -> No
         if os.fork() == 0:
             os.close(write); os.read(read, 1); os._exit(0)
         s.close()
-        t = socket.create_server(("127.0.0.1", 0)); t.close()
+        for _ in range(20):
+            t = socket.create_server(("127.0.0.1", 0)); t.close()
         os.close(write); os.wait()
         """
     )
-    binds = [event.cookie for event in events if isinstance(event, Bind)]
-    releases = [event.cookie for event in events if isinstance(event, Release)]
-    assert releases == [binds[1], binds[0]]
+    # The kernel may tell of two ends in either order, but never of an end before it has come.
+    binds = [number for number, event in enumerate(events) if isinstance(event, Bind)]
+    shared = next(event.cookie for event in events if isinstance(event, Bind))
+    released = [
+        number for number, event in enumerate(events) if isinstance(event, Release) and event.cookie == shared
+    ]
+    assert len(binds) == 21
+    assert len(released) == 1
+    assert released[0] > binds[-1]
 
 
 def test_a_port_that_was_closed_is_free_for_the_same_program_at_once(port_outside_the_ephemeral_range: int) -> None:
